@@ -1,0 +1,3 @@
+//! `offloadctl`: the status of the desktop, for people.
+
+fn main() {}

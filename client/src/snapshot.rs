@@ -1,0 +1,212 @@
+//! Everything the daemon knows at one moment.
+//!
+//! It is the JSON of `Describe()` and of `offloadd --once --json`, and what every subscriber
+//! inside the daemon reads. Timestamps are microseconds: `CLOCK_REALTIME` unless the name says
+//! monotonic (`CLOCK_MONOTONIC`), 0 for never, as systemd has them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Kind, OverallState, Reason, Stage, TargetState, WarningCode};
+
+/// The version of this JSON. It grows only when a reader of the old one would misread the new.
+pub const DESCRIBE_VERSION: u32 = 1;
+
+/// Everything the daemon knows at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// [`DESCRIBE_VERSION`] of the daemon that wrote it.
+    pub describe_version: u32,
+    /// The daemon's own version.
+    pub version: String,
+    /// The verdict over all targets.
+    pub state: OverallState,
+    /// Why it is not ready; of several targets the worst one's.
+    pub reason: Reason,
+    /// The verdict over all builders.
+    pub builder_state: OverallState,
+    /// The verdict over all caches.
+    pub cache_state: OverallState,
+    /// When `state` last changed.
+    pub state_change_timestamp: u64,
+    /// The same, on the monotonic clock.
+    pub state_change_timestamp_monotonic: u64,
+    /// Caches and builders, in the order in which Nix would try them.
+    pub targets: Vec<Target>,
+    /// What differs or is broken without being a target's state.
+    pub warnings: Vec<Warning>,
+}
+
+/// One cache or builder.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Target {
+    /// Its name; a cache and a builder with the same name are one host.
+    pub name: String,
+    /// What it is.
+    pub kind: Kind,
+    /// What Nix is configured with.
+    pub uri: String,
+    /// Where it answered last, or where it was last looked for: `192.0.2.6:5000`.
+    pub address: String,
+    /// The verdict.
+    pub state: TargetState,
+    /// Why it is not ready; for `unknown` the first sign of trouble, if any.
+    pub reason: Reason,
+    /// The stage that failed, or the last one that passed.
+    pub stage: Stage,
+    /// When `state` last changed.
+    pub state_change_timestamp: u64,
+    /// The same, on the monotonic clock.
+    pub state_change_timestamp_monotonic: u64,
+    /// When the last check ended.
+    pub last_check_timestamp: u64,
+    /// When a check last passed.
+    pub last_success_timestamp: u64,
+    /// When the next check is due; 0 when none is.
+    pub next_check_timestamp: u64,
+    /// How long the last passed check took.
+    pub latency_usec: u64,
+    /// Checks that failed in a row.
+    pub consecutive_failures: u32,
+    /// What only its kind has.
+    pub facts: Facts,
+    /// What else is worth knowing, by key: never needed to read the state.
+    pub details: BTreeMap<String, Detail>,
+}
+
+/// What only a cache or only a builder has. Empty and 0 where not known.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Facts {
+    /// Of a cache.
+    Cache(CacheFacts),
+    /// Of a builder.
+    Builder(BuilderFacts),
+}
+
+/// What a cache says of itself in `nix-cache-info`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CacheFacts {
+    /// The store directory it serves.
+    pub store_dir: String,
+    /// Whether Nix may ask it for many paths at once.
+    pub want_mass_query: bool,
+    /// Lower is asked first.
+    pub priority: u32,
+    /// The key that signs what it serves.
+    pub signing_key: String,
+}
+
+/// What is configured and known of a builder.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct BuilderFacts {
+    /// `ssh` or `ssh-ng`.
+    pub protocol: String,
+    /// The systems it builds for.
+    pub systems: Vec<String>,
+    /// The features it offers.
+    pub features: Vec<String>,
+    /// How many builds Nix hands it at once.
+    pub max_jobs: u32,
+    /// Nix prefers the faster of two.
+    pub speed_factor: f64,
+    /// The version of its Nix.
+    pub nix_version: String,
+    /// Whether its Nix trusts us: `yes`, `no` or `unknown`.
+    pub trusted: String,
+    /// The host key it proved, as `SHA256:…`.
+    pub host_key_fingerprint: String,
+}
+
+/// A difference or fault that is no target's state.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Warning {
+    /// What it is.
+    pub code: WarningCode,
+    /// The target it is about: kind and name; nothing where it is about this machine.
+    pub target: Option<(Kind, String)>,
+    /// The particulars: `file`, `line`, `expected`, `actual`, …
+    pub details: BTreeMap<String, Detail>,
+}
+
+/// One particular of [`Target::details`] or [`Warning::details`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Detail {
+    /// Yes or no.
+    Bool(bool),
+    /// A count, or microseconds where the key ends in `_usec`.
+    Uint(u64),
+    /// Any other number.
+    Float(f64),
+    /// Text: a machine's, such as an address or an error message; not a sentence for people.
+    Text(String),
+    /// Several.
+    List(Vec<String>),
+}
+
+/// One line of a target's history.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HistoryEntry {
+    /// When.
+    pub timestamp: u64,
+    /// The state from then on.
+    pub state: TargetState,
+    /// Why.
+    pub reason: Reason,
+    /// How long the check took that led to it; 0 where none did.
+    pub latency_usec: u64,
+}
+
+impl Default for Facts {
+    fn default() -> Self {
+        Self::Cache(CacheFacts::default())
+    }
+}
+
+impl Snapshot {
+    /// Finds a target by what a person types: `cache/desktop`, `builder/desktop`, or `desktop`
+    /// where that names both.
+    pub fn find<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Target> {
+        let (kind, bare) = match name.split_once('/') {
+            Some(("cache", bare)) => (Some(Kind::Cache), bare),
+            Some(("builder", bare)) => (Some(Kind::Builder), bare),
+            _ => (None, name),
+        };
+        self.targets.iter().filter(move |target| {
+            target.name == bare && kind.is_none_or(|kind| kind == target.kind)
+        })
+    }
+}
+
+impl Target {
+    /// Its object path.
+    pub fn path(&self) -> String {
+        crate::names::target_path(self.kind, &self.name)
+    }
+}
+
+impl From<&str> for Detail {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Detail {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<bool> for Detail {
+    fn from(value: bool) -> Self {
+        Self::Bool(value)
+    }
+}
+
+impl From<u64> for Detail {
+    fn from(value: u64) -> Self {
+        Self::Uint(value)
+    }
+}

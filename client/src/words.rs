@@ -1,0 +1,253 @@
+//! The closed vocabularies of the bus.
+//!
+//! Each is an enum here and a kebab-case word on the bus and in JSON. A reader that meets a word
+//! it does not know (a newer daemon) reads it as the vocabulary's first, neutral word.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+macro_rules! words {
+    (
+        $(#[$meta:meta])*
+        pub enum $name:ident {
+            $(#[$neutral_meta:meta])* $neutral:ident = $neutral_word:literal,
+            $($(#[$variant_meta:meta])* $variant:ident = $word:literal,)*
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $name {
+            $(#[$neutral_meta])*
+            #[default]
+            $neutral,
+            $($(#[$variant_meta])* $variant,)*
+        }
+
+        impl $name {
+            /// Every word of this vocabulary, in order.
+            pub const ALL: &'static [Self] = &[Self::$neutral, $(Self::$variant,)*];
+
+            /// The word as it stands on the bus.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    Self::$neutral => $neutral_word,
+                    $(Self::$variant => $word,)*
+                }
+            }
+
+            /// Reads a word; one that is not known becomes the neutral word.
+            pub fn from_word(word: &str) -> Self {
+                match word {
+                    $($word => Self::$variant,)*
+                    _ => Self::$neutral,
+                }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer).map(|word| Self::from_word(&word))
+            }
+        }
+    };
+}
+
+words! {
+    /// What is watched: the two things a desktop offers to Nix.
+    pub enum Kind {
+        /// A binary cache, over HTTP.
+        Cache = "cache",
+        /// A machine that builds, over SSH.
+        Builder = "builder",
+    }
+}
+
+words! {
+    /// The verdict over one target.
+    pub enum TargetState {
+        /// Not judged since start, resume or a change of the network.
+        Unknown = "unknown",
+        /// Nix could use it now.
+        Ready = "ready",
+        /// It answers, but Nix could not make full use of it.
+        Degraded = "degraded",
+        /// It does not answer.
+        Down = "down",
+        /// This machine is on no network that reaches it.
+        Away = "away",
+        /// Nobody looks, because somebody asked for that.
+        Paused = "paused",
+    }
+}
+
+words! {
+    /// The verdict over all targets, or over all of one kind.
+    pub enum OverallState {
+        /// Not judged yet, or nothing to judge.
+        Unknown = "unknown",
+        /// All are ready.
+        Ready = "ready",
+        /// Some are ready, or one answers without being of full use.
+        Degraded = "degraded",
+        /// None is ready.
+        Offline = "offline",
+        /// This machine is on no network that reaches any.
+        Away = "away",
+        /// Nobody looks, because somebody asked for that.
+        Paused = "paused",
+    }
+}
+
+words! {
+    /// How far a check came: the stage that failed, or the last one that passed.
+    pub enum Stage {
+        /// Nothing was tried yet.
+        None = "",
+        /// The name becomes addresses (and, for a builder, what ssh_config says of it).
+        Resolve = "resolve",
+        /// A TCP connection, or the proxy command's pipe.
+        Connect = "connect",
+        /// Cache: the TLS handshake.
+        Tls = "tls",
+        /// Cache: a well-formed HTTP answer with status 200.
+        Http = "http",
+        /// Cache: `nix-cache-info` as Nix would accept it.
+        CacheInfo = "cache-info",
+        /// Cache: the signature over a path this machine knows.
+        Signature = "signature",
+        /// Builder: the SSH identification line.
+        Banner = "banner",
+        /// Builder: the key exchange and the host key.
+        HostKey = "host-key",
+        /// Builder: authentication with the key Nix would use.
+        Auth = "auth",
+        /// Builder: Nix's own protocol on the other side.
+        Handshake = "handshake",
+        /// Builder: the remote Nix trusts the user.
+        Trust = "trust",
+        /// Builder: it builds for the systems and features promised.
+        System = "system",
+        /// Builder: a test build.
+        Build = "build",
+    }
+}
+
+words! {
+    /// Why a state is what it is: one code per cause that can be told apart.
+    ///
+    /// [`crate::reasons`] has the words for people.
+    pub enum Reason {
+        /// Nothing is wrong, or the word is a newer daemon's.
+        None = "",
+        /// Nothing to watch: neither Nix nor offloadd is configured to use a desktop.
+        NotConfigured = "not-configured",
+        /// The name has no address, or the resolver did not answer.
+        DnsFailed = "dns-failed",
+        /// The machine answered that nothing listens on that port, or cut the connection.
+        Refused = "refused",
+        /// Nothing came back in time.
+        TimedOut = "timed-out",
+        /// This machine has no route to that address.
+        NoRoute = "no-route",
+        /// A router, or the missing ARP answer, says that the machine is not there.
+        HostUnreachable = "host-unreachable",
+        /// The connection was cut in the middle of an exchange.
+        ConnectionLost = "connection-lost",
+        /// The TLS handshake failed: certificate, name or version.
+        TlsFailed = "tls-failed",
+        /// The answer is not HTTP.
+        NotHttp = "not-http",
+        /// The HTTP status is not 200.
+        HttpStatus = "http-status",
+        /// A page came back instead of `nix-cache-info`.
+        CaptivePortal = "captive-portal",
+        /// `nix-cache-info` can't be read: too large, or its lines are not Nix's.
+        CacheInfoInvalid = "cache-info-invalid",
+        /// The cache serves another store directory.
+        StoreDirMismatch = "store-dir-mismatch",
+        /// What answers is not an SSH server.
+        NotSsh = "not-ssh",
+        /// The two sides share no algorithm, or the exchange broke the protocol.
+        SshProtocol = "ssh-protocol",
+        /// No host key is known for this builder.
+        HostKeyUnknown = "host-key-unknown",
+        /// The host key is not the one that is known.
+        HostKeyMismatch = "host-key-mismatch",
+        /// The builder does not accept the key.
+        AuthRejected = "auth-rejected",
+        /// The SSH key can't be read: missing, not permitted, encrypted or not a key.
+        KeyUnreadable = "key-unreadable",
+        /// The proxy command of ssh_config ended or could not be started.
+        ProxyFailed = "proxy-failed",
+        /// What ssh_config asks for can't be honoured.
+        SshConfigUnsupported = "ssh-config-unsupported",
+        /// Somebody paused the checks.
+        Paused = "paused",
+    }
+}
+
+words! {
+    /// Differences and faults that are no target's state.
+    ///
+    /// [`crate::warnings`] has the words for people.
+    pub enum WarningCode {
+        /// A newer daemon's warning.
+        Unknown = "unknown",
+        /// Nix itself would refuse its nix.conf, or it can't be read.
+        NixConfBroken = "nix-conf-broken",
+        /// One bad line makes Nix drop the whole list of builders.
+        MachinesFileBroken = "machines-file-broken",
+        /// A substituter or builder that can't be watched, and why.
+        NotWatchable = "not-watchable",
+        /// ssh_config asks for something that offloadd does not do.
+        SshOptionIgnored = "ssh-option-ignored",
+        /// The configuration was changed but has an error: the old one is in force.
+        ConfigRejected = "config-rejected",
+    }
+}
+
+impl TargetState {
+    /// Whether Nix could use the target now.
+    pub const fn is_ready(self) -> bool {
+        matches!(self, Self::Ready)
+    }
+}
+
+impl OverallState {
+    /// Whether everything is ready.
+    pub const fn is_ready(self) -> bool {
+        matches!(self, Self::Ready)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_reads_back_as_itself() {
+        for reason in Reason::ALL {
+            assert_eq!(Reason::from_word(reason.as_str()), *reason);
+        }
+        for stage in Stage::ALL {
+            assert_eq!(Stage::from_word(stage.as_str()), *stage);
+        }
+    }
+
+    #[test]
+    fn an_unknown_word_is_neutral() {
+        assert_eq!(TargetState::from_word("exploded"), TargetState::Unknown);
+        assert_eq!(Reason::from_word("from-the-future"), Reason::None);
+    }
+}

@@ -1,0 +1,1 @@
+//! The health core: pure. Events in, effects out, time as an argument.

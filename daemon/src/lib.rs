@@ -1,0 +1,9 @@
+//! `offloadd` watches the caches and builders this machine's Nix is configured to use, and
+//! publishes their health on the bus. ARCHITECTURE.md shows the rooms and the way of the data.
+
+pub mod clock;
+pub mod config;
+pub mod health;
+pub mod nix;
+pub mod probe;
+pub mod target;

@@ -1,0 +1,3 @@
+//! `offloadd`: the daemon.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Nix's own formats, each parser beside its grammar's source.

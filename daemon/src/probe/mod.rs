@@ -1,0 +1,55 @@
+//! Probes: a list of stages over real sockets. They report and decide nothing.
+//!
+//! A [`Session`] is what is kept between two checks of one target. The monitor moves it into a
+//! check and gets it back with the [`Report`]; dropping it closes its connections.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use offload_client::{
+    Reason, Stage,
+    snapshot::{BuilderFacts, CacheFacts, Detail},
+};
+
+/// What one check found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// The last stage that passed, or why one did not.
+    pub outcome: Result<Stage, Failure>,
+    /// How long the check took.
+    pub latency: Duration,
+    /// `host:port` that answered, or that was tried last.
+    pub address: Option<String>,
+    /// What was learned of the target; `None` where this check learned nothing new.
+    pub facts: Option<Learned>,
+    /// Particulars for `Details`; replaces the last check's.
+    pub details: BTreeMap<String, Detail>,
+}
+
+/// Why a check failed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Failure {
+    /// The stage that failed.
+    pub stage: Stage,
+    /// The cause.
+    pub reason: Reason,
+    /// The particulars, as a machine says them (`Connection refused (os error 111)`); never a secret.
+    pub detail: String,
+}
+
+/// What a check learned of its target.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Learned {
+    /// The whole of `nix-cache-info`.
+    Cache(CacheFacts),
+    /// `host_key_fingerprint` of a builder, and what deeper stages add.
+    Builder(BuilderFacts),
+}
+
+/// The peer closed a connection that lay idle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Closed {
+    /// Whose it was.
+    pub target: crate::target::TargetId,
+    /// How long it had been idle.
+    pub idle: Duration,
+}

@@ -1,0 +1,144 @@
+//! What is watched: a cache or a builder as Nix would use it.
+//!
+//! [`crate::config`] and [`crate::nix`] make these, [`crate::probe`] checks them,
+//! [`crate::health`] judges them by their [`TargetId`] alone.
+
+use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
+
+use offload_client::Kind;
+use russh::keys::PublicKey;
+
+/// Names a target: unique among those of its kind.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TargetId {
+    /// What it is.
+    pub kind: Kind,
+    /// Its name.
+    pub name: Arc<str>,
+}
+
+impl TargetId {
+    /// A cache's.
+    pub fn cache(name: &str) -> Self {
+        Self {
+            kind: Kind::Cache,
+            name: name.into(),
+        }
+    }
+
+    /// A builder's.
+    pub fn builder(name: &str) -> Self {
+        Self {
+            kind: Kind::Builder,
+            name: name.into(),
+        }
+    }
+}
+
+impl fmt::Display for TargetId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.kind, self.name)
+    }
+}
+
+/// A target and all that a check of it needs. Two equal ones need no new check.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TargetSpec {
+    /// Its name and kind.
+    pub id: TargetId,
+    /// What Nix is configured with, as a person would recognise it.
+    pub uri: String,
+    /// Where to look for it, best first: `host`, `host:port`, `[v6%zone]:port`. Never empty; the
+    /// URI's own host comes first unless the configuration says otherwise. The URI's port holds
+    /// where an address names none.
+    pub addresses: Vec<Address>,
+    /// What only its kind needs.
+    pub kind: SpecKind,
+}
+
+/// What only one kind of target needs.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SpecKind {
+    /// Of a cache.
+    Cache(CacheSpec),
+    /// Of a builder.
+    Builder(BuilderSpec),
+}
+
+/// A host (a name or a literal address, a zone included, without brackets) and perhaps a port.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Address {
+    /// `desktop.local`, `192.0.2.6`, `fe80::1%wlan0`.
+    pub host: String,
+    /// Where it differs from the URI's.
+    pub port: Option<u16>,
+}
+
+/// A binary cache over HTTP.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CacheSpec {
+    /// Whether the URL is `https`.
+    pub tls: bool,
+    /// The `Host:` header and the name that the certificate must carry.
+    pub host: String,
+    /// The URL's port, 80 or 443 where it has none.
+    pub port: u16,
+    /// The URL's path without a trailing slash: `""` or `/nix`.
+    pub path: String,
+    /// The store directory of this machine's Nix, which the cache must serve.
+    pub store_dir: String,
+    /// Nix's `ssl-cert-file`, where it is set.
+    pub ssl_cert_file: Option<PathBuf>,
+    /// The keys Nix trusts for it: `name:base64`.
+    pub public_keys: Vec<String>,
+    /// The builder that is the same machine.
+    pub host_builder: Option<String>,
+}
+
+/// A builder over SSH.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BuilderSpec {
+    /// Which of Nix's two protocols.
+    pub protocol: Protocol,
+    /// The URI's host as written: what ssh_config is asked about.
+    pub host: String,
+    /// The URI's user.
+    pub user: Option<String>,
+    /// The URI's port.
+    pub port: Option<u16>,
+    /// The URI's parameters.
+    pub params: BTreeMap<String, String>,
+    /// The private key of the machines entry or of the configuration file.
+    pub ssh_key: Option<PathBuf>,
+    /// The host keys Nix would demand; where empty, known_hosts decides.
+    pub host_keys: Vec<PublicKey>,
+    /// The systems it builds for.
+    pub systems: Vec<String>,
+    /// The features it supports, the mandatory ones included.
+    pub features: Vec<String>,
+    /// The features a build must ask for.
+    pub mandatory_features: Vec<String>,
+    /// How many builds at once.
+    pub max_jobs: u32,
+    /// How fast beside others.
+    pub speed_factor: f64,
+}
+
+/// How Nix talks to a builder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// `ssh://`: `nix-store --serve --write` on the other side.
+    Ssh,
+    /// `ssh-ng://`: `nix-daemon --stdio` on the other side.
+    SshNg,
+}
+
+impl Protocol {
+    /// The URI's scheme.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ssh => "ssh",
+            Self::SshNg => "ssh-ng",
+        }
+    }
+}

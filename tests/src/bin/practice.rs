@@ -1,0 +1,3 @@
+//! `cargo practice`: the daemon beside a desktop that misbehaves on request.
+
+fn main() {}

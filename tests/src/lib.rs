@@ -1,0 +1,1 @@
+//! The test desktop: fixtures that others reuse, and fakes for faults on demand.
