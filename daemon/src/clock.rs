@@ -1,8 +1,16 @@
 //! The one place that reads a clock.
 
-use std::time::{Duration, Instant};
+use std::{
+    io,
+    os::fd::OwnedFd,
+    time::{Duration, Instant},
+};
 
-use rustix::time::{ClockId, clock_gettime};
+use rustix::time::{
+    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime,
+    timerfd_create, timerfd_settime,
+};
+use tokio::io::unix::AsyncFd;
 
 /// One moment on the three clocks the daemon speaks of, read together once a turn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,7 +62,95 @@ impl Stopwatch {
     }
 }
 
+/// The one timer of the daemon: a timerfd on `CLOCK_BOOTTIME`.
+///
+/// It rings right after a resume for what fell due during suspend, and it wakes the process
+/// exactly once, where a timer wheel wakes it again and again on the way to a far deadline.
+#[derive(Debug)]
+pub struct Alarm {
+    timer: AsyncFd<OwnedFd>,
+    at: Option<Duration>,
+}
+
+impl Alarm {
+    /// A timer that is not set. Fails where the kernel grants no more descriptors.
+    #[expect(
+        deprecated,
+        reason = "`AsyncFd::register` is for descriptors that could be closed while registered; \
+                  this one is owned by the AsyncFd, and this crate forbids unsafe code"
+    )]
+    pub fn new() -> io::Result<Self> {
+        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+        let timer = AsyncFd::new(timerfd_create(TimerfdClockId::Boottime, flags)?)?;
+        Ok(Self { timer, at: None })
+    }
+
+    /// Sets it to a moment since boot ([`Now::boot`]), or off.
+    pub fn set(&mut self, at: Option<Duration>) -> io::Result<()> {
+        if self.at == at {
+            return Ok(());
+        }
+        let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
+        // All zero would mean off, so a moment at or before boot is the first nanosecond after.
+        let value = at.map_or(zero, |at| {
+            let at = at.max(Duration::from_nanos(1));
+            Timespec { tv_sec: at.as_secs() as i64, tv_nsec: at.subsec_nanos().into() }
+        });
+        let spec = Itimerspec { it_interval: zero, it_value: value };
+        timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &spec)?;
+        self.at = at;
+        Ok(())
+    }
+
+    /// Returns once the moment has come; never while it is off. Nothing is lost when dropped.
+    pub async fn rings(&mut self) -> io::Result<()> {
+        loop {
+            let mut ready = self.timer.readable().await?;
+            let mut count = [0; 8];
+            match rustix::io::read(self.timer.get_ref(), &mut count) {
+                Ok(_) => {
+                    self.at = None;
+                    return Ok(());
+                }
+                Err(rustix::io::Errno::AGAIN) => ready.clear_ready(),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
 fn read(clock: ClockId) -> Duration {
     let time = clock_gettime(clock);
     Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_alarm_rings_for_a_moment_that_has_passed() {
+        let mut alarm = Alarm::new().unwrap();
+        alarm.set(Some(Duration::ZERO)).unwrap();
+        alarm.rings().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_alarm_rings_again_for_the_same_moment_set_again() {
+        let mut alarm = Alarm::new().unwrap();
+        let now = Now::read().boot;
+        alarm.set(Some(now)).unwrap();
+        alarm.rings().await.unwrap();
+        alarm.set(Some(now)).unwrap();
+        alarm.rings().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_alarm_that_is_off_never_rings() {
+        let mut alarm = Alarm::new().unwrap();
+        alarm.set(Some(Duration::ZERO)).unwrap();
+        alarm.set(None).unwrap();
+        let ring = futures_util::poll!(std::pin::pin!(alarm.rings()));
+        assert!(ring.is_pending());
+    }
 }
