@@ -1,0 +1,97 @@
+//! What Nix's line formats share: its white space, its numbers, and files read within bounds.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
+
+/// The most that is read of one file; a real nix.conf, machines or known_hosts file is far smaller.
+pub(super) const MAX_FILE: u64 = 4 << 20;
+
+/// Splits as Nix's `tokenizeString` does by default (src/libutil/include/nix/util/strings.hh): runs
+/// of space, tab, newline and carriage return separate, no token is empty.
+pub(super) fn tokens(text: &str) -> impl Iterator<Item = &str> {
+    text.split(is_space).filter(|token| !token.is_empty())
+}
+
+/// Nix's white space, for [`str::split`] and [`str::trim_matches`].
+pub(super) fn is_space(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\n' | '\r')
+}
+
+/// The lines as Nix counts them (`\n` alone ends one), numbered from 1.
+pub(super) fn lines(text: &str) -> impl Iterator<Item = (u32, &str)> {
+    (1..).zip(text.split('\n'))
+}
+
+/// Reads a regular file whole. Bytes that are no UTF-8, which Nix would pass on as they are, become
+/// U+FFFD.
+///
+/// # Errors
+/// What the system says; `FileTooLarge` beyond [`MAX_FILE`]; `InvalidInput` for what is no regular
+/// file, since a pipe could keep the daemon waiting for ever.
+pub(super) fn read(path: &Path) -> io::Result<String> {
+    // The kind is looked at before the opening, because opening a pipe already waits.
+    let metadata = std::fs::metadata(path)?;
+    if metadata.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if !metadata.is_file() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "not a regular file",
+        ));
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?
+        .take(MAX_FILE + 1)
+        .read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_split_at_the_white_space_of_nix_alone() {
+        let found: Vec<_> = tokens(" a\tb\r c\u{b}d \n").collect();
+        assert_eq!(found, ["a", "b", "c\u{b}d"]);
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_never_waited_for() {
+        assert_eq!(
+            read(Path::new("/dev/zero")).unwrap_err().kind(),
+            io::ErrorKind::InvalidInput
+        );
+        assert_eq!(
+            read(Path::new("/")).unwrap_err().kind(),
+            io::ErrorKind::IsADirectory
+        );
+    }
+
+    #[test]
+    fn a_file_beyond_the_bound_is_refused() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(MAX_FILE + 1).unwrap();
+        assert_eq!(
+            read(file.path()).unwrap_err().kind(),
+            io::ErrorKind::FileTooLarge
+        );
+    }
+
+    #[test]
+    fn bytes_that_are_no_utf8_are_read_with_a_replacement() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), b"a\xffb").unwrap();
+        assert_eq!(read(file.path()).unwrap(), "a\u{fffd}b");
+    }
+}

@@ -1,0 +1,212 @@
+//! Store URLs: `http://desktop:5000/nix?priority=10`, `ssh-ng://nix-builder@[fe80::1%25wlan0]:22`.
+//!
+//! Source: src/libstore/store-reference.cc and src/libutil/url.cc of NixOS/nix (RFC 3986 through
+//! Boost.URL, with Nix's shims); `HttpBinaryCacheStoreConfig` and `CommonSSHStoreConfig` for what
+//! each kind of store makes of it. Queries: `decodeQuery`, where the first of two equal keys counts
+//! and a key without `=` is ignored.
+
+mod authority;
+
+use std::collections::BTreeMap;
+
+use thiserror::Error;
+
+use self::authority::Authority;
+pub use self::authority::percent_decode;
+use crate::target::Protocol;
+
+/// The parameters of a store URL.
+pub type Params = BTreeMap<String, String>;
+
+/// A store that is watched.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StoreUri {
+    /// A binary cache over HTTP.
+    Cache(CacheUri),
+    /// A machine over SSH.
+    Ssh(SshUri),
+}
+
+/// `http://` or `https://`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CacheUri {
+    /// Whether it is `https`.
+    pub tls: bool,
+    /// The host, decoded, without brackets.
+    pub host: String,
+    /// The port, if one is given.
+    pub port: Option<u16>,
+    /// The path as it stands in a request, without trailing slashes: `""` or `/nix`.
+    pub path: String,
+    /// The parameters.
+    pub params: Params,
+}
+
+/// `ssh://` or `ssh-ng://`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SshUri {
+    /// Which of Nix's two protocols.
+    pub protocol: Protocol,
+    /// The user, decoded.
+    pub user: Option<String>,
+    /// The host, decoded, without brackets: an alias of ssh_config, a name or an address.
+    pub host: String,
+    /// The port, if one is given.
+    pub port: Option<u16>,
+    /// The parameters.
+    pub params: Params,
+}
+
+/// Why a store is not watched. Says nothing of a password that the URL may carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum UriError {
+    /// Nix can't read it.
+    #[error("not a store URL that Nix accepts: {0}")]
+    Invalid(&'static str),
+    /// `daemon`, `local`, `auto`, `file://`, a path, …
+    #[error("a store of this machine: there is no network between")]
+    Local,
+    /// Nix runs `localhost`'s builds without SSH.
+    #[error("Nix runs 'localhost' as a child process, not over SSH")]
+    Localhost,
+    /// `s3://`.
+    #[error("S3 stores are not watched")]
+    S3,
+    /// Anything else.
+    #[error("stores of this scheme are not watched")]
+    Scheme,
+    /// The checks send no credentials, so that the answer would be another than Nix's.
+    #[error("the URL carries credentials, which the checks do not send")]
+    Credentials,
+}
+
+impl CacheUri {
+    /// The port that is connected to.
+    pub fn effective_port(&self) -> u16 {
+        self.port.unwrap_or(if self.tls { 443 } else { 80 })
+    }
+}
+
+/// Reads one of `substituters`.
+///
+/// # Errors
+/// Why it can't be watched.
+pub fn parse(uri: &str) -> Result<StoreUri, UriError> {
+    let (base, params) = split_query(uri)?;
+    let Some((scheme, rest)) = base.split_once("://").filter(|(s, _)| is_scheme(s)) else {
+        return Err(match base {
+            "" | "auto" | "daemon" | "local" => UriError::Local,
+            path if path.contains('/') => UriError::Local,
+            _ => UriError::Invalid("no scheme"),
+        });
+    };
+    match scheme {
+        "http" | "https" => cache(scheme == "https", rest, params).map(StoreUri::Cache),
+        "ssh" => ssh(Protocol::Ssh, rest, params).map(StoreUri::Ssh),
+        "ssh-ng" => ssh(Protocol::SshNg, rest, params).map(StoreUri::Ssh),
+        "file" | "local" | "unix" | "daemon" | "dummy" => Err(UriError::Local),
+        "s3" => Err(UriError::S3),
+        _ => Err(UriError::Scheme),
+    }
+}
+
+/// What Nix makes of the first field of a machines line: without a scheme it is a host over
+/// `ssh://`, unless it is a path or one of Nix's words (`Machine::Machine`, machines.cc).
+pub fn complete_machine(uri: &str) -> String {
+    let word = uri.split('?').next().unwrap_or_default();
+    let has_own_meaning = uri.contains('/') || matches!(word, "auto" | "daemon" | "local" | "");
+    if has_own_meaning {
+        uri.to_owned()
+    } else {
+        format!("ssh://{uri}")
+    }
+}
+
+/// The store directory that the setting `store` names: `daemon?store=/srv/store`.
+pub fn store_dir(store: &str) -> Option<String> {
+    let (_, mut params) = split_query(store).ok()?;
+    params.remove("store").filter(|dir| !dir.is_empty())
+}
+
+/// `uri` as it may be shown: without the password it may carry.
+pub fn redacted(uri: &str) -> String {
+    let Some((scheme, rest)) = uri.split_once("://") else {
+        return uri.to_owned();
+    };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, tail) = rest.split_at(end);
+    match authority.rsplit_once('@') {
+        Some((userinfo, host)) => match userinfo.split_once(':') {
+            Some((user, _)) => format!("{scheme}://{user}:***@{host}{tail}"),
+            None => uri.to_owned(),
+        },
+        None => uri.to_owned(),
+    }
+}
+
+fn cache(tls: bool, rest: &str, params: Params) -> Result<CacheUri, UriError> {
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let authority = match Authority::parse(authority) {
+        Err(_) if path.is_empty() => Authority::parse_bare_ipv6(authority)?,
+        parsed => parsed?,
+    };
+    if authority.host.is_empty() {
+        return Err(UriError::Invalid("no host"));
+    }
+    if authority.user.is_some() {
+        return Err(UriError::Credentials);
+    }
+    percent_decode(path)?;
+    if !path.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(UriError::Invalid("a character of the path is not encoded"));
+    }
+    Ok(CacheUri {
+        tls,
+        host: authority.host,
+        port: authority.port,
+        path: path.trim_end_matches('/').to_owned(),
+        params,
+    })
+}
+
+fn ssh(protocol: Protocol, rest: &str, params: Params) -> Result<SshUri, UriError> {
+    if rest == "localhost" {
+        return Err(UriError::Localhost);
+    }
+    let authority = Authority::parse(rest).or_else(|_| Authority::parse_bare_ipv6(rest))?;
+    // `checkValidAuthority` (ssh.cc): neither may become an option of ssh.
+    if authority.host.is_empty() || authority.host.starts_with('-') {
+        return Err(UriError::Invalid("no host, or one that starts with '-'"));
+    }
+    if matches!(&authority.user, Some(user) if user.is_empty() || user.starts_with('-')) {
+        return Err(UriError::Invalid("no user, or one that starts with '-'"));
+    }
+    Ok(SshUri {
+        protocol,
+        user: authority.user,
+        host: authority.host,
+        port: authority.port,
+        params,
+    })
+}
+
+fn is_scheme(scheme: &str) -> bool {
+    scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+}
+
+fn split_query(uri: &str) -> Result<(&str, Params), UriError> {
+    let uri = uri.split('#').next().unwrap_or_default();
+    let (base, query) = uri.split_once('?').unwrap_or((uri, ""));
+    let mut params = Params::new();
+    for (key, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
+        let (key, value) = (percent_decode(key)?, percent_decode(value)?);
+        params.entry(key).or_insert(value);
+    }
+    Ok((base, params))
+}
+
+#[cfg(test)]
+mod tests;
