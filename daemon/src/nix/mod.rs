@@ -1,1 +1,115 @@
 //! Nix's own formats, each parser beside its grammar's source.
+//!
+//! Sources are named by their path in NixOS/nix, as of version 2.36.
+//!
+//! - [`conf`]: nix.conf; [`machines`]: the list of builders; [`uri`]: store URLs.
+//! - [`ssh_config`] and [`known_hosts`]: what OpenSSH, which Nix runs, would make of a builder.
+//! - [`keys`]: host keys and signing keys as people write them.
+//! - [`watch`]: says when one of the files changed.
+//!
+//! [`read`] puts the first two together.
+
+mod account;
+pub mod conf;
+#[cfg(test)]
+pub(crate) mod fixtures;
+pub mod keys;
+pub mod known_hosts;
+pub mod machines;
+pub mod ssh_config;
+mod text;
+pub mod uri;
+pub mod watch;
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use crate::config::NixImport;
+
+pub use self::{conf::NixConf, machines::Machine};
+
+/// Where nix.conf is unless the configuration says otherwise.
+pub const DEFAULT_CONF: &str = "/etc/nix/nix.conf";
+
+/// What this machine's Nix is configured with.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Imported {
+    /// The effective settings.
+    pub conf: NixConf,
+    /// The builders, in Nix's order; none where one line of them is bad, as for Nix.
+    pub machines: Vec<Machine>,
+    /// Every file that was read, or would have been if it existed.
+    pub files: Vec<PathBuf>,
+    /// What Nix would refuse, or what could not be read.
+    pub problems: Vec<Problem>,
+}
+
+/// Which of Nix's files a problem is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// nix.conf or a file it includes.
+    Conf,
+    /// The setting `builders` or a file it names.
+    Machines,
+}
+
+/// What Nix would refuse, or what could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Which of Nix's files.
+    pub source: Source,
+    /// Where.
+    pub file: PathBuf,
+    /// The line, from 1; `None` where it is about the whole file.
+    pub line: Option<u32>,
+    /// The field of a machines line, from 1, as the manual counts them.
+    pub field: Option<u32>,
+    /// What is wrong.
+    pub text: String,
+}
+
+/// Reads nix.conf and the list of builders. Never fails: what can't be read is a problem.
+///
+/// Of the environment only `NIX_STORE_DIR` and `NIX_STORE` are looked at. nix-daemon would also
+/// obey `NIX_CONF_DIR` (here: `conf` of the configuration), `NIX_CONFIG`, `NIX_USER_CONF_FILES` and
+/// `NIX_REMOTE_SYSTEMS`, but of *its* environment, which another process can't see.
+pub fn read(import: &NixImport) -> Imported {
+    if !import.import {
+        return Imported::default();
+    }
+    let mut conf = conf::read(&import.conf, text::read);
+    // Nobody wrote the default path down, and a machine without it is a machine whose Nix has only
+    // defaults. Any other path was meant to be there.
+    if conf.missing && import.conf != Path::new(DEFAULT_CONF) {
+        conf.problems.push(Problem {
+            source: Source::Conf,
+            file: import.conf.clone(),
+            line: None,
+            field: None,
+            text: io::Error::from(io::ErrorKind::NotFound).to_string(),
+        });
+    }
+    let environment = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    if conf.settings.store_dir.is_none() {
+        conf.settings.store_dir = environment("NIX_STORE_DIR").or_else(|| environment("NIX_STORE"));
+    }
+    let list = machines::read(&conf.settings, text::read);
+    let mut imported = Imported {
+        conf: conf.settings,
+        machines: list.machines,
+        files: conf.files,
+        problems: conf.problems,
+    };
+    imported.problems.extend(list.problems);
+    for file in list.files {
+        if !imported.files.contains(&file) {
+            imported.files.push(file);
+        }
+    }
+    imported
+}
+
+#[cfg(test)]
+mod tests;

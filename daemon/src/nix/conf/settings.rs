@@ -1,0 +1,189 @@
+//! The settings that say what is watched and how.
+
+use std::path::{Path, PathBuf};
+
+use super::Assignment;
+use crate::nix::{keys, text, uri};
+
+/// Nix's default substituter.
+const DEFAULT_SUBSTITUTER: &str = "https://cache.nixos.org/";
+/// The key that Nix trusts by default.
+const DEFAULT_KEY: &str = "cache.nixos.org-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY=";
+/// Where Nix keeps its store unless it was built or told otherwise.
+const DEFAULT_STORE_DIR: &str = "/nix/store";
+
+/// The effective settings of nix.conf, defaults included.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NixConf {
+    /// `substituters` and `extra-substituters`, in order.
+    pub substituters: Vec<String>,
+    /// Whether substituters are used at all.
+    pub substitute: bool,
+    /// `trusted-public-keys`: `name:base64`.
+    pub trusted_public_keys: Vec<String>,
+    /// `builders`: machines lines and `@file`s.
+    pub builders: String,
+    /// Where `builders` is set; nix.conf and no line where it is the default.
+    pub builders_at: (PathBuf, Option<u32>),
+    /// The store directory where `store` or the environment sets it.
+    pub store_dir: Option<String>,
+    /// `connect-timeout` in seconds, 0 for none; `None` where the default of Nix's version holds.
+    pub connect_timeout: Option<u64>,
+    /// `fallback`: whether a failed download is built instead.
+    pub fallback: bool,
+    /// `ssl-cert-file`.
+    pub ssl_cert_file: Option<PathBuf>,
+    /// `system`: what this machine builds for.
+    pub system: String,
+    /// `extra-platforms`, where set: what it builds for besides. Nix's default depends on the
+    /// processor.
+    pub extra_platforms: Option<Vec<String>>,
+    /// `max-jobs`: how many builds at once on this machine.
+    pub max_jobs: MaxJobs,
+}
+
+/// `max-jobs`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MaxJobs {
+    /// As many as processors.
+    Auto,
+    /// So many; 0 means that everything is built elsewhere.
+    Count(u32),
+}
+
+impl Default for NixConf {
+    fn default() -> Self {
+        Self {
+            substituters: vec![DEFAULT_SUBSTITUTER.into()],
+            substitute: true,
+            trusted_public_keys: vec![DEFAULT_KEY.into()],
+            builders: String::new(),
+            builders_at: (PathBuf::new(), None),
+            store_dir: None,
+            connect_timeout: None,
+            fallback: false,
+            ssl_cert_file: None,
+            system: local_system(),
+            extra_platforms: None,
+            max_jobs: MaxJobs::Count(1),
+        }
+    }
+}
+
+impl NixConf {
+    /// Nix's defaults where nix.conf is at `path`: the machines file is beside it.
+    pub(super) fn of(path: &Path) -> Self {
+        let machines = path.with_file_name("machines");
+        Self {
+            builders: format!("@{}", machines.display()),
+            builders_at: (path.to_owned(), None),
+            ..Self::default()
+        }
+    }
+
+    /// The store directory.
+    pub fn store_dir(&self) -> &str {
+        self.store_dir.as_deref().unwrap_or(DEFAULT_STORE_DIR)
+    }
+
+    /// Applies one line. `extra-` appends where the setting is a list, and is otherwise a setting
+    /// that does not exist; what does not exist is ignored, as by Nix (which warns).
+    ///
+    /// # Errors
+    /// What Nix would say to a bad value; the setting keeps its value then.
+    pub(super) fn set(&mut self, line: &Assignment) -> Result<(), String> {
+        let value = line.value.as_str();
+        match line.name.as_str() {
+            "substituters" | "binary-caches" => self.substituters = list(value),
+            "extra-substituters" | "extra-binary-caches" => self.substituters.extend(list(value)),
+            "substitute" | "build-use-substitutes" => self.substitute = boolean(line)?,
+            "trusted-public-keys" | "binary-cache-public-keys" => {
+                self.trusted_public_keys = public_keys(value)?;
+            }
+            "extra-trusted-public-keys" | "extra-binary-cache-public-keys" => {
+                self.trusted_public_keys.extend(public_keys(value)?);
+            }
+            "builders" => {
+                self.builders = value.to_owned();
+                self.builders_at = (line.file.clone(), Some(line.line));
+            }
+            "store" => self.store_dir = uri::store_dir(value),
+            "connect-timeout" => self.connect_timeout = Some(number(line)?),
+            "fallback" | "build-fallback" => self.fallback = boolean(line)?,
+            "ssl-cert-file" => {
+                self.ssl_cert_file = Some(value)
+                    .filter(|value| !value.is_empty())
+                    .map(PathBuf::from);
+            }
+            "system" => self.system = value.to_owned(),
+            "extra-platforms" => self.extra_platforms = Some(list(value)),
+            "extra-extra-platforms" => self
+                .extra_platforms
+                .get_or_insert_default()
+                .extend(list(value)),
+            "max-jobs" | "build-max-jobs" => self.max_jobs = max_jobs(value)?,
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn list(value: &str) -> Vec<String> {
+    text::tokens(value).map(str::to_owned).collect()
+}
+
+/// One key that Nix can't read makes it refuse every download.
+fn public_keys(value: &str) -> Result<Vec<String>, String> {
+    let keys = list(value);
+    for key in &keys {
+        keys::parse_nix_public_key(key).map_err(|error| format!("public key: {error}"))?;
+    }
+    Ok(keys)
+}
+
+fn boolean(line: &Assignment) -> Result<bool, String> {
+    match line.value.as_str() {
+        "true" | "yes" | "1" => Ok(true),
+        "false" | "no" | "0" => Ok(false),
+        _ => Err(invalid(line)),
+    }
+}
+
+/// `string2IntWithUnitPrefix` (src/libutil/include/nix/util/util.hh): K, M, G and T are binary.
+fn number(line: &Assignment) -> Result<u64, String> {
+    let value = line.value.as_str();
+    let (digits, shift) = match value.as_bytes().last() {
+        Some(b'k' | b'K') => (&value[..value.len() - 1], 10),
+        Some(b'm' | b'M') => (&value[..value.len() - 1], 20),
+        Some(b'g' | b'G') => (&value[..value.len() - 1], 30),
+        Some(b't' | b'T') => (&value[..value.len() - 1], 40),
+        _ => (value, 0),
+    };
+    let number: u64 = digits.parse().map_err(|_| invalid(line))?;
+    Ok(number.wrapping_mul(1 << shift))
+}
+
+fn max_jobs(value: &str) -> Result<MaxJobs, String> {
+    if value == "auto" {
+        return Ok(MaxJobs::Auto);
+    }
+    value
+        .parse()
+        .map(MaxJobs::Count)
+        .map_err(|_| "'max-jobs' should be 'auto' or an integer".into())
+}
+
+fn invalid(line: &Assignment) -> String {
+    format!("'{}' has the invalid value '{}'", line.name, line.value)
+}
+
+/// What Nix was built for; this program runs beside it on the same machine.
+fn local_system() -> String {
+    let arch = match std::env::consts::ARCH {
+        "x86" => "i686",
+        "arm" => "armv7l",
+        "powerpc64" if cfg!(target_endian = "little") => "powerpc64le",
+        arch => arch,
+    };
+    format!("{arch}-{}", std::env::consts::OS)
+}

@@ -1,0 +1,239 @@
+use super::*;
+use proptest::prelude::*;
+use std::{collections::HashMap, io::ErrorKind};
+
+const CONF: &str = "/etc/nix/nix.conf";
+
+fn conf_of(files: &[(&str, &str)]) -> ConfFile {
+    let files: HashMap<&Path, &str> = files
+        .iter()
+        .map(|(path, text)| (Path::new(*path), *text))
+        .collect();
+    read(Path::new(CONF), |path| match files.get(path) {
+        Some(&"EACCES") => Err(ErrorKind::PermissionDenied.into()),
+        Some(text) => Ok((*text).to_owned()),
+        None => Err(ErrorKind::NotFound.into()),
+    })
+}
+
+fn clean(text: &str) -> NixConf {
+    let file = conf_of(&[(CONF, text)]);
+    assert_eq!(file.problems, []);
+    file.settings
+}
+
+fn problems(files: &[(&str, &str)]) -> Vec<(Option<u32>, String)> {
+    let file = conf_of(files);
+    file.problems
+        .into_iter()
+        .map(|problem| (problem.line, problem.text))
+        .collect()
+}
+
+#[test]
+fn an_empty_file_leaves_the_defaults() {
+    let conf = clean("");
+    assert_eq!(conf.substituters, ["https://cache.nixos.org/"]);
+    assert_eq!(conf.builders, "@/etc/nix/machines");
+    assert_eq!(conf.builders_at, (PathBuf::from(CONF), None));
+    assert_eq!(conf.store_dir(), "/nix/store");
+    assert_eq!(
+        (conf.substitute, conf.fallback, conf.connect_timeout),
+        (true, false, None)
+    );
+    assert!(conf.system.ends_with("-linux"), "{}", conf.system);
+    assert_eq!(conf.trusted_public_keys.len(), 1);
+}
+
+#[test]
+fn the_line_of_a_real_nix_conf_are_read() {
+    let conf = clean(
+        "# written by NixOS\nsubstituters =  http://192.0.2.6:5000\thttps://cache.nixos.org # lan first\r\n\
+         extra-substituters = http://other:5000\ntrusted-substituters = http://x\n\
+         builders = ssh://a x86_64-linux ; ssh://b\nconnect-timeout = 5\nfallback = true\n\
+         max-jobs = auto\nsystem = aarch64-linux\nextra-platforms = i686-linux\n\
+         extra-extra-platforms = x86_64-v2-linux\nssl-cert-file = /etc/ssl/x.pem\n\
+         store = daemon?store=/srv/store\nno-such-setting = 1\nextra-builders = ssh://c\n",
+    );
+    assert_eq!(
+        conf.substituters,
+        [
+            "http://192.0.2.6:5000",
+            "https://cache.nixos.org",
+            "http://other:5000"
+        ]
+    );
+    assert_eq!(conf.builders, "ssh://a x86_64-linux ; ssh://b");
+    assert_eq!(conf.builders_at, (PathBuf::from(CONF), Some(5)));
+    assert_eq!(
+        (conf.connect_timeout, conf.fallback, conf.max_jobs),
+        (Some(5), true, MaxJobs::Auto)
+    );
+    assert_eq!(conf.system, "aarch64-linux");
+    assert_eq!(
+        conf.extra_platforms.unwrap(),
+        ["i686-linux", "x86_64-v2-linux"]
+    );
+    assert_eq!(conf.ssl_cert_file.unwrap(), Path::new("/etc/ssl/x.pem"));
+    assert_eq!(conf.store_dir.unwrap(), "/srv/store");
+}
+
+#[test]
+fn the_last_line_counts_whatever_name_it_uses() {
+    let conf = clean(
+        "binary-caches = http://old\nextra-binary-caches = http://more\nbuild-max-jobs = 3\n\
+         build-fallback = yes\nbuild-use-substitutes = no\nmax-jobs = 2\n",
+    );
+    assert_eq!(conf.substituters, ["http://old", "http://more"]);
+    assert_eq!(
+        (conf.max_jobs, conf.fallback, conf.substitute),
+        (MaxJobs::Count(2), true, false)
+    );
+    let conf = clean("extra-substituters = http://a\nsubstituters = http://b\nbuilders =\n");
+    assert_eq!(
+        (conf.substituters, conf.builders),
+        (vec!["http://b".into()], String::new())
+    );
+}
+
+#[test]
+fn public_keys_are_appended_under_both_names() {
+    let key = "desktop-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY=";
+    let conf = clean(&format!("extra-binary-cache-public-keys = {key}\n"));
+    assert_eq!(conf.trusted_public_keys.len(), 2);
+    let conf = clean(&format!("trusted-public-keys = {key}\n"));
+    assert_eq!(conf.trusted_public_keys, [key]);
+}
+
+#[test]
+fn includes_are_expanded_in_place_beside_the_including_file() {
+    let file = conf_of(&[
+        (
+            CONF,
+            "substituters = http://a\ninclude conf.d/x.conf\nfallback = false\n!include none.conf\n",
+        ),
+        (
+            "/etc/nix/conf.d/x.conf",
+            "substituters = http://b\nfallback = true\ninclude ../y.conf\n",
+        ),
+        ("/etc/nix/y.conf", "include /abs.conf"),
+        ("/abs.conf", "connect-timeout = 2k"),
+    ]);
+    assert_eq!(file.problems, []);
+    assert_eq!(file.settings.substituters, ["http://b"]);
+    assert!(!file.settings.fallback);
+    assert_eq!(file.settings.connect_timeout, Some(2048));
+    let names = [
+        CONF,
+        "/etc/nix/conf.d/x.conf",
+        "/etc/nix/y.conf",
+        "/abs.conf",
+        "/etc/nix/none.conf",
+    ];
+    assert_eq!(file.files, names.map(PathBuf::from));
+}
+
+#[test]
+fn a_missing_include_is_an_error_unless_marked_and_an_unreadable_one_is_not() {
+    assert_eq!(
+        problems(&[
+            (
+                CONF,
+                "\ninclude gone.conf\n!include gone.conf\ninclude secret\n"
+            ),
+            ("/etc/nix/secret", "EACCES")
+        ]),
+        [(Some(2), "included file /etc/nix/gone.conf not found".into())]
+    );
+}
+
+#[test]
+fn a_loop_of_includes_is_a_problem_and_ends() {
+    let found = problems(&[
+        (CONF, "include a"),
+        ("/etc/nix/a", "fallback = true\ninclude ../nix/nix.conf\n"),
+    ]);
+    assert_eq!(
+        found,
+        [(Some(2), "/etc/nix/nix.conf includes itself".into())]
+    );
+}
+
+#[test]
+fn includes_are_bounded_however_they_branch() {
+    let mut count = 0;
+    let file = read(Path::new("/0"), |path| {
+        count += 1;
+        Ok(format!(
+            "include {}l\ninclude {}r\n",
+            path.display(),
+            path.display()
+        ))
+    });
+    assert!(count <= 256, "{count}");
+    assert!(!file.problems.is_empty() && file.problems.len() <= 32);
+}
+
+#[test]
+fn the_same_file_may_be_included_twice() {
+    let found = problems(&[
+        (CONF, "include a\ninclude a\n"),
+        ("/etc/nix/a", "fallback = true"),
+    ]);
+    assert_eq!(found, []);
+}
+
+#[test]
+fn bad_lines_are_named_and_the_others_count() {
+    let text = "fallback\nfallback=true\ninclude\ninclude a b\nfallback = maybe\nconnect-timeout = 5s\n\
+        max-jobs = -1\ntrusted-public-keys = desktop\naccess-tokens github.com=secret\nfallback = true\n";
+    let file = conf_of(&[(CONF, text)]);
+    let lines: Vec<_> = file
+        .problems
+        .iter()
+        .filter_map(|problem| problem.line)
+        .collect();
+    assert_eq!(lines, [1, 2, 3, 4, 9, 5, 6, 7, 8]);
+    assert!(
+        file.problems
+            .iter()
+            .all(|problem| !problem.text.contains("secret"))
+    );
+    assert_eq!(
+        file.problems[5].text,
+        "'fallback' has the invalid value 'maybe'"
+    );
+    assert!(file.settings.fallback);
+}
+
+#[test]
+fn a_file_that_is_not_there_is_told_from_one_that_can_not_be_read() {
+    let file = conf_of(&[]);
+    assert!(file.missing && file.problems.is_empty());
+    assert_eq!(file.settings, NixConf::of(Path::new(CONF)));
+    assert_eq!(file.files, [Path::new(CONF)]);
+    let file = conf_of(&[(CONF, "EACCES")]);
+    assert!(!file.missing);
+    assert_eq!(file.problems.len(), 1);
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_read(text in "(\\PC|[\n\t =#!])*") {
+        let _ = conf_of(&[(CONF, &text)]);
+    }
+
+    #[test]
+    fn any_lines_of_the_right_words_are_read(
+        words in proptest::collection::vec("(include|!include|nix.conf|a|=|#|\n|extra-|substituters|fallback|max-jobs|1|true)", 0..40),
+    ) {
+        let file = conf_of(&[(CONF, &words.join(" ")), ("/etc/nix/a", &words.join(" "))]);
+        prop_assert!(file.problems.len() <= 32 + words.len() * 256);
+    }
+
+    #[test]
+    fn lists_are_read_back(items in proptest::collection::vec("[a-z0-9:/.]{1,20}", 0..8), space in "[ \t]{1,3}") {
+        let conf = clean(&format!("substituters ={space}{}", items.join(&space)));
+        prop_assert_eq!(conf.substituters, items);
+    }
+}

@@ -1,0 +1,162 @@
+//! The list of builders: the setting `builders` and the files it names.
+//!
+//! Source: src/libstore/machines.cc (`expandBuilderLines`, `parseBuilderLine`); the manual's text of
+//! the fields is in src/libstore/include/nix/store/worker-settings.hh. What relative paths start
+//! from: src/libstore/unix/build/hook-instance.cc (`chdir("/")`).
+
+mod line;
+
+use std::{
+    io::{self, ErrorKind},
+    path::{Path, PathBuf},
+};
+
+use super::{NixConf, Problem, Source, text};
+
+/// How deep files name files. Nix itself ends with its stack.
+const MAX_DEPTH: usize = 32;
+/// How many files are read.
+const MAX_FILES: usize = 64;
+/// How many builders and how many problems are told.
+const MAX_ENTRIES: usize = 1024;
+
+/// One builder as Nix would use it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Machine {
+    /// Field 1, with `ssh://` where Nix would put it.
+    pub uri: String,
+    /// Field 2; this machine's own system where it is not given.
+    pub systems: Vec<String>,
+    /// Field 3.
+    pub ssh_key: Option<PathBuf>,
+    /// Field 4.
+    pub max_jobs: u32,
+    /// Field 5; 0 means 1.
+    pub speed_factor: f64,
+    /// Field 6.
+    pub supported_features: Vec<String>,
+    /// Field 7.
+    pub mandatory_features: Vec<String>,
+    /// Field 8, decoded: what Nix writes behind the host's name into a known_hosts of its own.
+    pub host_key: Option<String>,
+    /// Where it is written: nix.conf or a machines file.
+    pub file: PathBuf,
+    /// The line there, from 1, where it is known.
+    pub line: Option<u32>,
+}
+
+/// The list, read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Machines {
+    /// Empty where there is a problem: Nix drops the whole list then.
+    pub(super) machines: Vec<Machine>,
+    /// The machines files, those that do not exist included.
+    pub(super) files: Vec<PathBuf>,
+    /// Every bad line, not only the first, at which Nix stops.
+    pub(super) problems: Vec<Problem>,
+}
+
+/// Reads `builders` and the files it names, through `read`.
+pub(super) fn read(conf: &NixConf, read: impl FnMut(&Path) -> io::Result<String>) -> Machines {
+    let mut expansion = Expansion {
+        read,
+        system: &conf.system,
+        stack: Vec::new(),
+        opened: 0,
+        result: Machines::default(),
+    };
+    let (file, line) = &conf.builders_at;
+    expansion.entries(&conf.builders, file, *line);
+    let mut result = expansion.result;
+    if !result.problems.is_empty() {
+        result.machines.clear();
+    }
+    result
+}
+
+struct Expansion<'a, R> {
+    read: R,
+    system: &'a str,
+    stack: Vec<PathBuf>,
+    opened: usize,
+    result: Machines,
+}
+
+impl<R: FnMut(&Path) -> io::Result<String>> Expansion<'_, R> {
+    fn text(&mut self, text: &str, file: &Path) {
+        for (number, line) in text::lines(text) {
+            self.entries(line, file, Some(number));
+        }
+    }
+
+    fn entries(&mut self, line: &str, file: &Path, number: Option<u32>) {
+        let line = line.split('#').next().unwrap_or_default();
+        for entry in line.split(';') {
+            let entry = entry.trim_matches(text::is_space);
+            if entry.is_empty() {
+                continue;
+            }
+            if let Some(path) = entry.strip_prefix('@') {
+                self.file(path.trim_matches(text::is_space), file, number);
+            } else {
+                self.machine(entry, file, number);
+            }
+        }
+    }
+
+    fn machine(&mut self, entry: &str, file: &Path, number: Option<u32>) {
+        if self.result.machines.len() >= MAX_ENTRIES {
+            return self.problem(file, number, None, "too many builders".into());
+        }
+        match line::parse(entry, self.system) {
+            Ok(machine) => self.result.machines.push(Machine {
+                file: file.to_owned(),
+                line: number,
+                ..machine
+            }),
+            Err(bad) => self.problem(file, number, Some(bad.field), bad.to_string()),
+        }
+    }
+
+    /// Only a file that does not exist is no builder at all; for anything else Nix gives up.
+    fn file(&mut self, named: &str, file: &Path, number: Option<u32>) {
+        let path = Path::new("/").join(named);
+        let shown = path.display();
+        if self.stack.contains(&path) {
+            let text = format!("{shown} names itself");
+            return self.problem(file, number, None, text);
+        }
+        if self.stack.len() >= MAX_DEPTH || self.opened >= MAX_FILES {
+            let text = format!("too many machines files: {shown} left out");
+            return self.problem(file, number, None, text);
+        }
+        self.opened += 1;
+        if !self.result.files.contains(&path) {
+            self.result.files.push(path.clone());
+        }
+        match (self.read)(&path) {
+            Ok(contents) => {
+                self.stack.push(path.clone());
+                self.text(&contents, &path);
+                self.stack.pop();
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => self.problem(&path, None, None, format!("can't be read: {error}")),
+        }
+    }
+
+    fn problem(&mut self, file: &Path, line: Option<u32>, field: Option<u32>, text: String) {
+        if self.result.problems.len() < MAX_ENTRIES {
+            self.result.problems.push(Problem {
+                source: Source::Machines,
+                file: file.to_owned(),
+                line,
+                field,
+                text,
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

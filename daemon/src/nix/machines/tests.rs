@@ -1,0 +1,188 @@
+use super::*;
+use crate::nix::fixtures::ED25519;
+use data_encoding::BASE64;
+use proptest::prelude::*;
+use std::collections::HashMap;
+
+fn conf(builders: &str) -> NixConf {
+    NixConf {
+        builders: builders.into(),
+        builders_at: ("/etc/nix/nix.conf".into(), Some(7)),
+        system: "x86_64-linux".into(),
+        ..NixConf::default()
+    }
+}
+
+fn list(builders: &str, files: &[(&str, &str)]) -> Machines {
+    let files: HashMap<&Path, &str> = files
+        .iter()
+        .map(|(path, text)| (Path::new(*path), *text))
+        .collect();
+    read(&conf(builders), |path| {
+        files
+            .get(path)
+            .map(|text| (*text).to_owned())
+            .ok_or_else(|| ErrorKind::NotFound.into())
+    })
+}
+
+fn uris(list: &Machines) -> Vec<&str> {
+    list.machines
+        .iter()
+        .map(|machine| machine.uri.as_str())
+        .collect()
+}
+
+#[test]
+fn all_eight_fields_are_read() {
+    let key = format!("ssh-ed25519 {ED25519} root@desktop\n");
+    let encoded = BASE64.encode(key.as_bytes());
+    let text = format!(
+        "ssh-ng://nix-builder@desktop x86_64-linux,i686-linux,x86_64-linux /etc/nix/key 8 2.5 kvm,big-parallel benchmark {encoded} ninth\n"
+    );
+    let list = list("@/etc/nix/machines", &[("/etc/nix/machines", &text)]);
+    assert_eq!(list.problems, []);
+    assert_eq!(
+        list.machines,
+        [Machine {
+            uri: "ssh-ng://nix-builder@desktop".into(),
+            systems: vec!["i686-linux".into(), "x86_64-linux".into()],
+            ssh_key: Some("/etc/nix/key".into()),
+            max_jobs: 8,
+            speed_factor: 2.5,
+            supported_features: vec!["big-parallel".into(), "kvm".into()],
+            mandatory_features: vec!["benchmark".into()],
+            host_key: Some(key),
+            file: "/etc/nix/machines".into(),
+            line: Some(1),
+        }]
+    );
+}
+
+#[test]
+fn a_dash_or_nothing_is_the_default() {
+    let list = list("desktop - - - - - - -; laptop ; slow - - - 0", &[]);
+    assert_eq!(uris(&list), ["ssh://desktop", "ssh://laptop", "ssh://slow"]);
+    for machine in &list.machines {
+        assert_eq!(machine.systems, ["x86_64-linux"]);
+        assert_eq!((machine.max_jobs, machine.speed_factor), (1, 1.0));
+        assert_eq!((&machine.ssh_key, &machine.host_key), (&None, &None));
+        assert_eq!(
+            (machine.file.as_path(), machine.line),
+            (Path::new("/etc/nix/nix.conf"), Some(7))
+        );
+    }
+}
+
+#[test]
+fn entries_are_separated_by_newlines_and_semicolons_and_files_expanded_in_place() {
+    let list = list(
+        "first; @/a ;last",
+        &[
+            ("/a", "# comment\n\n one ; two # ; three\n@ /b\r\n"),
+            ("/b", "four\n;;\n"),
+        ],
+    );
+    assert_eq!(
+        uris(&list),
+        [
+            "ssh://first",
+            "ssh://one",
+            "ssh://two",
+            "ssh://four",
+            "ssh://last"
+        ]
+    );
+    assert_eq!(list.files, [Path::new("/a"), Path::new("/b")]);
+    assert_eq!(list.machines[3].line, Some(1));
+}
+
+#[test]
+fn a_missing_file_is_no_builder_and_still_a_file_to_watch() {
+    let list = list("@/etc/nix/machines", &[]);
+    assert_eq!((list.machines.len(), list.problems.len()), (0, 0));
+    assert_eq!(list.files, [Path::new("/etc/nix/machines")]);
+    assert_eq!(
+        super::read(&conf(""), |_| unreachable!()),
+        Machines::default()
+    );
+}
+
+#[test]
+fn relative_paths_start_where_the_build_hook_stands() {
+    assert_eq!(
+        uris(&list("@etc/machines", &[("/etc/machines", "desktop")])),
+        ["ssh://desktop"]
+    );
+}
+
+#[test]
+fn one_bad_line_drops_the_whole_list_and_every_bad_line_is_named() {
+    let list = list(
+        "@/m",
+        &[(
+            "/m",
+            "good\na - - many\nb - - 1 fast\nc - - 1 -1\nd - - - - - - b@d\n- x86_64-linux\ne - - -1\n",
+        )],
+    );
+    assert_eq!(list.machines, []);
+    let found: Vec<_> = list.problems.iter().map(|p| (p.line, p.field)).collect();
+    let expected = [(2, 4), (3, 5), (4, 5), (5, 8), (6, 1), (7, 4)];
+    assert_eq!(
+        found,
+        expected.map(|(line, field)| (Some(line), Some(field)))
+    );
+    assert_eq!(
+        list.problems[0].text,
+        "maximum of jobs 'many' is not a number"
+    );
+}
+
+#[test]
+fn a_file_that_can_not_be_read_drops_the_list() {
+    let list = super::read(&conf("desktop; @/m"), |_| {
+        Err(ErrorKind::IsADirectory.into())
+    });
+    assert_eq!(list.machines, []);
+    assert_eq!(list.problems[0].file, Path::new("/m"));
+    assert!(
+        list.problems[0].text.contains("directory"),
+        "{}",
+        list.problems[0].text
+    );
+}
+
+#[test]
+fn a_file_that_names_itself_is_a_problem_and_ends() {
+    let list = list("@/a", &[("/a", "@/b"), ("/b", "@/a")]);
+    assert_eq!(list.machines, []);
+    assert_eq!(list.problems[0].text, "/a names itself");
+}
+
+#[test]
+fn files_that_name_many_files_are_bounded() {
+    let mut read_files = 0;
+    let list = super::read(&conf("@/0"), |path| {
+        read_files += 1;
+        let depth = path.components().count();
+        Ok(format!("@{}/l\n@{}/r\n", path.display(), path.display()).repeat(depth))
+    });
+    assert_eq!(read_files, MAX_FILES);
+    assert!(list.problems.len() <= MAX_ENTRIES);
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_read_or_refused(text in "(\\PC|[\n\t;@#-])*") {
+        let list = list(&text, &[("/m", &text)]);
+        prop_assert!(list.machines.len() <= MAX_ENTRIES);
+        prop_assert!(list.problems.is_empty() || list.machines.is_empty());
+    }
+
+    #[test]
+    fn any_fields_are_read_or_refused(words in proptest::collection::vec("[a-z0-9,.+=/-]{1,8}", 1..10)) {
+        let list = list(&words.join(" "), &[]);
+        prop_assert_eq!(list.machines.len() + list.problems.len(), 1);
+        prop_assert!(list.machines.iter().all(|machine| machine.speed_factor > 0.0));
+    }
+}
