@@ -1,0 +1,186 @@
+use super::*;
+use crate::nix::fixtures::{ECDSA, ED25519, RSA};
+use proptest::prelude::*;
+use std::process::Command;
+
+fn ed25519() -> PublicKey {
+    parse_type_and_key("ssh-ed25519", ED25519).unwrap()
+}
+
+fn ecdsa() -> PublicKey {
+    parse_type_and_key("ecdsa-sha2-nistp256", ECDSA).unwrap()
+}
+
+fn known(text: &str, host: &str, port: u16) -> Known {
+    lookup_in([text].into_iter(), host, Some(port))
+}
+
+fn has(hosts: &str, host: &str, port: u16) -> bool {
+    let found = known(
+        &format!("{hosts} ssh-ed25519 {ED25519} comment\n"),
+        host,
+        port,
+    );
+    assert!(found.keys.is_empty() || found.keys == [ed25519()]);
+    !found.keys.is_empty()
+}
+
+#[test]
+fn names_are_patterns() {
+    assert!(has("desktop", "desktop", 22));
+    assert!(has("Desktop", "DESKTOP", 22));
+    assert!(has("other,desktop,192.0.2.6", "192.0.2.6", 22));
+    assert!(has("*.local", "desktop.local", 22));
+    assert!(has("desk?op", "desktop", 22));
+    assert!(!has("*.local,!desktop.local", "desktop.local", 22));
+    assert!(!has("!desktop.local,*.local", "desktop.local", 22));
+    assert!(!has("desktop", "desktop.local", 22));
+    assert!(!has("!laptop", "desktop", 22));
+}
+
+#[test]
+fn another_port_has_keys_of_its_own_and_else_those_of_the_name() {
+    assert!(has("[desktop]:2222", "desktop", 2222));
+    assert!(!has("[desktop]:2222", "desktop", 22));
+    assert!(!has("[desktop]:2222", "desktop", 2223));
+    let text =
+        format!("desktop ssh-ed25519 {ED25519}\n[desktop]:2222 ecdsa-sha2-nistp256 {ECDSA}\n");
+    let with_port = known(&text, "desktop", 2222);
+    assert_eq!(
+        (with_port.keys, with_port.without_port),
+        (vec![ecdsa()], false)
+    );
+    let without_port = known(&text, "desktop", 2223);
+    assert_eq!(
+        (without_port.keys, without_port.without_port),
+        (vec![ed25519()], true)
+    );
+}
+
+#[test]
+fn an_alias_is_looked_up_without_port_and_as_written() {
+    let text = format!("desktop-key ssh-ed25519 {ED25519}");
+    assert_eq!(
+        lookup_in([text.as_str()].into_iter(), "desktop-key", None)
+            .keys
+            .len(),
+        1
+    );
+}
+
+#[test]
+fn revoked_keys_and_authorities_are_told_apart() {
+    let text = format!(
+        "@revoked * ssh-ed25519 {ED25519}\n@cert-authority *.local ssh-rsa {RSA}\n\
+         desktop.local ecdsa-sha2-nistp256 {ECDSA}\n@unknown desktop.local ssh-rsa {RSA}\n"
+    );
+    let found = known(&text, "desktop.local", 22);
+    assert_eq!(found.keys, [ecdsa()]);
+    assert_eq!(found.revoked, [ed25519()]);
+    assert!(found.has_ca);
+    assert!(!known(&text, "desktop", 22).has_ca);
+}
+
+#[test]
+fn comments_and_bad_lines_are_skipped() {
+    let text = format!(
+        "# desktop ssh-rsa {RSA}\n\ndesktop\ndesktop ssh-ed25519\ndesktop ssh-ed25519 AAAA\n\
+         desktop ssh-rsa {ED25519}\n\t desktop\tssh-ed25519\t{ED25519}\t# why\r\n\
+         desktop ssh-ed25519 {ED25519} again\n"
+    );
+    assert_eq!(known(&text, "desktop", 22).keys, [ed25519()]);
+}
+
+#[test]
+fn names_hashed_by_openssh_are_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("known_hosts");
+    let text = format!(
+        "desktop.local ssh-ed25519 {ED25519}\n[192.0.2.6]:2222 ecdsa-sha2-nistp256 {ECDSA}\n"
+    );
+    std::fs::write(&file, text).unwrap();
+    let hash = Command::new("ssh-keygen")
+        .args(["-q", "-H", "-f"])
+        .arg(&file)
+        .output();
+    let Ok(output) = hash else {
+        eprintln!("skipped: no ssh-keygen");
+        return;
+    };
+    assert!(output.status.success());
+    let hashed = std::fs::read_to_string(&file).unwrap();
+    assert!(
+        hashed.starts_with("|1|") && !hashed.contains("desktop"),
+        "{hashed}"
+    );
+    let files = [dir.path().join("missing"), file];
+    assert_eq!(lookup(&files, "Desktop.local", Some(22)).keys, [ed25519()]);
+    assert_eq!(lookup(&files, "192.0.2.6", Some(2222)).keys, [ecdsa()]);
+    assert_eq!(lookup(&files, "192.0.2.6", Some(22)), Known::default());
+}
+
+#[test]
+fn a_hash_that_is_none_matches_nothing() {
+    for hosts in [
+        "|1|",
+        "|1||",
+        "|1|!|!",
+        "|1|AAAA",
+        "|2|AAAA|AAAA",
+        "|1|AAAA|AAAA|AAAA",
+    ] {
+        assert!(!has(hosts, "desktop", 22), "{hosts}");
+    }
+}
+
+/// ssh-keygen -F asks OpenSSH's own matcher.
+#[test]
+fn patterns_match_as_openssh_matches_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("known_hosts");
+    for (hosts, name) in [
+        ("*", "desktop"),
+        ("d*k*p", "desktop"),
+        ("d*x*p", "desktop"),
+        ("!*top,*", "desktop"),
+        ("[*]:22??", "[desktop]:2222"),
+        ("[a-z]*", "desktop"),
+        ("desktop,", "desktop"),
+    ] {
+        std::fs::write(&file, format!("{hosts} ssh-ed25519 {ED25519}\n")).unwrap();
+        let found = Command::new("ssh-keygen")
+            .args(["-F", name, "-f"])
+            .arg(&file)
+            .output();
+        let Ok(output) = found else {
+            eprintln!("skipped: no ssh-keygen");
+            return;
+        };
+        assert_eq!(
+            hosts_match(hosts, name),
+            output.status.success(),
+            "{hosts} {name}"
+        );
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_read_or_skipped(text in "(\\PC|[\n\t @|!*,])*", host in "\\PC*", port: u16) {
+        let _ = known(&text, &host, port);
+    }
+
+    #[test]
+    fn a_pattern_of_stars_ends_quickly(pattern in "[*a]{0,200}", name in "a{0,200}b?") {
+        let _ = glob(&pattern, &name);
+    }
+
+    #[test]
+    fn a_name_matches_itself_with_any_part_starred(name in "[a-z0-9.:-]{1,30}", at in 0usize..30, len in 0usize..30) {
+        let start = at.min(name.len());
+        let end = (start + len).min(name.len());
+        let pattern = format!("{}*{}", &name[..start], &name[end..]);
+        prop_assert!(glob(&pattern, &name));
+        prop_assert!(hosts_match(&name, &name));
+    }
+}

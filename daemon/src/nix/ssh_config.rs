@@ -1,0 +1,315 @@
+//! ssh_config: where and how OpenSSH, which Nix runs, would connect.
+//!
+//! OpenSSH is asked itself (`ssh -G`, [`ask`]), so that `Include`, `Match` and whatever comes with
+//! its next version are read as it reads them. Its answer is one option a line, in the order of
+//! `dump_client_config` (readconf.c); what it leaves unexpanded is expanded here. What an account's
+//! own `~/.ssh/config` says is that of the account this process runs as, where Nix's is root's.
+
+mod jump;
+mod query;
+mod tokens;
+mod unsupported;
+
+use std::{io, path::PathBuf, time::Duration};
+
+use thiserror::Error;
+
+pub use self::query::ask;
+use self::tokens::Tokens;
+use super::account::Account;
+
+/// How many identities OpenSSH itself takes (`SSH_MAX_IDENTITY_FILES`).
+const MAX_IDENTITIES: usize = 100;
+const DEFAULT_PORT: u16 = 22;
+const DEFAULT_IDENTITIES: &[&str] = &[
+    "id_rsa",
+    "id_ecdsa",
+    "id_ecdsa_sk",
+    "id_ed25519",
+    "id_ed25519_sk",
+];
+
+/// What OpenSSH would do for one host.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SshOptions {
+    /// Whether OpenSSH said so; where it is not installed these are its defaults.
+    pub asked: bool,
+    /// The name or address that is connected to, in lower case.
+    pub hostname: String,
+    /// The port that is connected to.
+    pub port: u16,
+    /// The user on the other side.
+    pub user: String,
+    /// The private keys that are tried, in order, existing or not.
+    pub identity_files: Vec<PathBuf>,
+    /// Whether an agent's other keys are left alone.
+    pub identities_only: bool,
+    /// The user's known_hosts files.
+    pub user_known_hosts_files: Vec<PathBuf>,
+    /// The machine's known_hosts files.
+    pub global_known_hosts_files: Vec<PathBuf>,
+    /// The name to look up in known_hosts, without a port, instead of `hostname`.
+    pub host_key_alias: Option<String>,
+    /// What becomes of a host whose key is not known.
+    pub strict_host_key_checking: StrictHostKeyChecking,
+    /// The command whose input and output are the connection, for `sh -c "exec …"`: of
+    /// `ProxyCommand` or equivalent to `ProxyJump`, expanded.
+    pub proxy_command: Option<String>,
+    /// `ProxyJump` as written, where `proxy_command` comes from it.
+    pub proxy_jump: Option<String>,
+    /// The bound of connecting, if one is set.
+    pub connect_timeout: Option<Duration>,
+    /// The local address that is connected from.
+    pub bind_address: Option<String>,
+    /// Which kinds of address are connected to.
+    pub address_family: AddressFamily,
+    /// The host key algorithms that are accepted, best first; empty where OpenSSH was not asked.
+    pub host_key_algorithms: Vec<String>,
+    /// Options, with their values, that would change the outcome and that offloadd does not do.
+    pub unsupported: Vec<String>,
+}
+
+/// `StrictHostKeyChecking`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StrictHostKeyChecking {
+    /// An unknown host is refused.
+    Yes,
+    /// The same without a person at a terminal, as for Nix.
+    #[default]
+    Ask,
+    /// An unknown host is accepted, a changed one refused.
+    AcceptNew,
+    /// Any host is accepted (a changed one without passwords, which play no part here).
+    No,
+}
+
+/// `AddressFamily`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AddressFamily {
+    /// Both.
+    #[default]
+    Any,
+    /// IPv4 alone.
+    Inet,
+    /// IPv6 alone.
+    Inet6,
+}
+
+/// Why it is not known what OpenSSH would do.
+#[derive(Debug, Error)]
+pub enum SshConfigError {
+    /// A host or user that OpenSSH would refuse; one that starts with `-` would be an option of it.
+    #[error("'{0}' is no host or user that ssh accepts")]
+    BadName(String),
+    /// `NIX_SSHOPTS` ends within quotes.
+    #[error("NIX_SSHOPTS: a quote is not closed")]
+    UnclosedQuote,
+    /// OpenSSH could not be started, or its answer not be read.
+    #[error("ssh -G: {0}")]
+    Io(#[from] io::Error),
+    /// It did not answer in time: a `Match exec` that waits, or a name that is canonicalised.
+    #[error("ssh -G: no answer within {0:?}")]
+    TimedOut(Duration),
+    /// It refuses its own configuration, and would refuse Nix.
+    #[error("ssh -G: {0}")]
+    Refused(String),
+    /// The answer lacks what every version prints, or is far too long.
+    #[error("ssh -G: an answer that can't be read")]
+    Unreadable,
+    /// A `%` sequence that OpenSSH does not know, and would end over.
+    #[error("{option}: unknown sequence in '{template}'")]
+    UnknownToken {
+        /// The option.
+        option: &'static str,
+        /// Its value.
+        template: String,
+    },
+    /// A `ProxyJump` that can't be handed to a shell.
+    #[error("proxyjump: '{0}' can't be used in a command")]
+    BadJump(String),
+}
+
+impl StrictHostKeyChecking {
+    /// Whether a host of which no key is known is accepted.
+    pub const fn accepts_unknown(self) -> bool {
+        matches!(self, Self::AcceptNew | Self::No)
+    }
+
+    /// Whether a key that differs from the known one is accepted.
+    pub const fn accepts_changed(self) -> bool {
+        matches!(self, Self::No)
+    }
+}
+
+impl SshOptions {
+    /// What OpenSSH does without any configuration, `key` as with `-i`.
+    pub fn defaults(
+        host: &str,
+        user: Option<&str>,
+        port: Option<u16>,
+        key: Option<PathBuf>,
+    ) -> Self {
+        Self::defaults_of(host, user, port, key, &Account::current())
+    }
+
+    fn defaults_of(
+        host: &str,
+        user: Option<&str>,
+        port: Option<u16>,
+        key: Option<PathBuf>,
+        account: &Account,
+    ) -> Self {
+        let home = account.home.join(".ssh");
+        let identity_files = match key {
+            Some(key) => vec![key],
+            None => DEFAULT_IDENTITIES
+                .iter()
+                .map(|name| home.join(name))
+                .collect(),
+        };
+        let global = ["/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"];
+        Self {
+            asked: false,
+            hostname: host.to_lowercase(),
+            port: port.unwrap_or(DEFAULT_PORT),
+            user: user.map_or_else(|| account.name.clone(), str::to_owned),
+            identity_files,
+            identities_only: false,
+            user_known_hosts_files: vec![home.join("known_hosts"), home.join("known_hosts2")],
+            global_known_hosts_files: global.map(PathBuf::from).to_vec(),
+            host_key_alias: None,
+            strict_host_key_checking: StrictHostKeyChecking::Ask,
+            proxy_command: None,
+            proxy_jump: None,
+            connect_timeout: None,
+            bind_address: None,
+            address_family: AddressFamily::Any,
+            host_key_algorithms: Vec::new(),
+            unsupported: Vec::new(),
+        }
+    }
+
+    /// The name and port to look up in known_hosts.
+    pub fn known_hosts_name(&self) -> (&str, Option<u16>) {
+        match &self.host_key_alias {
+            Some(alias) => (alias, None),
+            None => (&self.hostname, Some(self.port)),
+        }
+    }
+}
+
+/// The lines of `ssh -G`.
+struct Answer<'a>(Vec<(&'a str, &'a str)>);
+
+impl<'a> Answer<'a> {
+    fn of(text: &'a str) -> Self {
+        let lines = text.lines().map(|line| match line.split_once(' ') {
+            Some((option, value)) => (option, value.trim()),
+            None => (line, ""),
+        });
+        Self(lines.collect())
+    }
+
+    fn all(&self, option: &str) -> impl Iterator<Item = &'a str> {
+        self.0
+            .iter()
+            .filter(move |(name, _)| name.eq_ignore_ascii_case(option))
+            .map(|(_, value)| *value)
+    }
+
+    /// The value, where it is set to anything but `none`.
+    fn get(&self, option: &str) -> Option<&'a str> {
+        self.all(option)
+            .find(|value| !value.is_empty() && !value.eq_ignore_ascii_case("none"))
+    }
+
+    fn is_on(&self, option: &str) -> bool {
+        matches!(self.get(option), Some("yes" | "true"))
+    }
+}
+
+/// Reads the answer of `ssh -G` for `host`, which was named so on its command line. `config` is the
+/// file it was given with `-F`.
+fn parse(
+    text: &str,
+    host: &str,
+    config: Option<&str>,
+    account: &Account,
+) -> Result<SshOptions, SshConfigError> {
+    let answer = Answer::of(text);
+    let (Some(hostname), Some(port), Some(user)) = (
+        answer.get("hostname"),
+        answer.get("port").and_then(|port| port.parse().ok()),
+        answer.get("user"),
+    ) else {
+        return Err(SshConfigError::Unreadable);
+    };
+    let proxy_jump = answer.get("proxyjump").map(str::to_owned);
+    let host_key_alias = answer.get("hostkeyalias").map(str::to_owned);
+    let tokens = Tokens {
+        hostname,
+        original: host,
+        port,
+        user,
+        alias: host_key_alias.as_deref(),
+        jump: proxy_jump.as_deref().unwrap_or_default(),
+        account,
+    };
+    let proxy_command = match (&proxy_jump, answer.get("proxycommand")) {
+        (Some(jump), _) => Some(tokens.command("proxyjump", &jump::command(jump, config)?)?),
+        (None, Some(command)) => Some(tokens.command("proxycommand", command)?),
+        (None, None) => None,
+    };
+    let mut unsupported = unsupported::options(&answer);
+    let mut identity_files = Vec::new();
+    for file in answer.all("identityfile").take(MAX_IDENTITIES) {
+        if file.eq_ignore_ascii_case("none") {
+            continue;
+        }
+        match tokens.path("identityfile", file)? {
+            Some(path) => identity_files.push(path),
+            None => unsupported.push(format!("identityfile {file}")),
+        }
+    }
+    let files = |option| -> Vec<PathBuf> {
+        let files = answer.get(option).unwrap_or_default();
+        files.split_whitespace().map(PathBuf::from).collect()
+    };
+    Ok(SshOptions {
+        asked: true,
+        hostname: hostname.to_owned(),
+        port,
+        user: user.to_owned(),
+        identity_files,
+        identities_only: answer.is_on("identitiesonly"),
+        user_known_hosts_files: files("userknownhostsfile"),
+        global_known_hosts_files: files("globalknownhostsfile"),
+        strict_host_key_checking: match answer.get("stricthostkeychecking") {
+            Some("yes" | "true") => StrictHostKeyChecking::Yes,
+            Some("accept-new") => StrictHostKeyChecking::AcceptNew,
+            Some("no" | "off" | "false") => StrictHostKeyChecking::No,
+            _ => StrictHostKeyChecking::Ask,
+        },
+        connect_timeout: answer
+            .get("connecttimeout")
+            .and_then(|seconds| seconds.parse().ok())
+            .map(Duration::from_secs),
+        bind_address: answer.get("bindaddress").map(str::to_owned),
+        address_family: match answer.get("addressfamily") {
+            Some("inet") => AddressFamily::Inet,
+            Some("inet6") => AddressFamily::Inet6,
+            _ => AddressFamily::Any,
+        },
+        host_key_algorithms: answer
+            .get("hostkeyalgorithms")
+            .map(|list| list.split(',').map(str::to_owned).collect())
+            .unwrap_or_default(),
+        host_key_alias,
+        proxy_command,
+        proxy_jump,
+        unsupported,
+    })
+}
+
+#[cfg(test)]
+mod tests;

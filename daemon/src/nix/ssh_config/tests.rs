@@ -1,0 +1,381 @@
+use super::query::{Query, check_name, shell_split};
+use super::*;
+use proptest::prelude::*;
+use std::{
+    ffi::OsStr,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+const PLAIN: &str = "host desktop\nuser nix-builder\nhostname 192.0.2.6\nport 22\n\
+    gssapiauthentication yes\npubkeyauthentication true\nstricthostkeychecking ask\n\
+    checkhostip no\nsecuritykeyprovider internal\nidentityfile ~/.ssh/id_rsa\n\
+    identityfile ~/.ssh/id_ed25519\nglobalknownhostsfile /etc/ssh/ssh_known_hosts\n\
+    userknownhostsfile /root/.ssh/known_hosts /root/.ssh/known_hosts2\nconnecttimeout none\n\
+    ciphers chacha20-poly1305@openssh.com,aes128-ctr\nmacs umac-64@openssh.com\n";
+
+fn account() -> Account {
+    Account {
+        uid: 61,
+        name: "offloadd".into(),
+        home: "/var/lib/offloadd".into(),
+        machine: "laptop.lan".into(),
+    }
+}
+
+fn options(text: &str) -> Result<SshOptions, SshConfigError> {
+    parse(text, "desktop", None, &account())
+}
+
+fn with(lines: &str) -> SshOptions {
+    options(&format!("{lines}\n{PLAIN}")).unwrap()
+}
+
+async fn ask_real(config: &str, port: Option<u16>, key: Option<&Path>) -> Option<SshOptions> {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), config).unwrap();
+    let query = Query {
+        program: OsStr::new("ssh"),
+        options: &format!("-F '{}'", file.path().display()),
+        account: &account(),
+        timeout: Duration::from_secs(20),
+    };
+    let answer = query
+        .ask("desktop", Some("nix-builder"), port, key)
+        .await
+        .unwrap();
+    if !answer.asked {
+        eprintln!("skipped: no ssh");
+        return None;
+    }
+    Some(answer)
+}
+
+fn script(text: &str) -> tempfile::TempPath {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), format!("#!/bin/sh\n{text}\n")).unwrap();
+    std::fs::set_permissions(file.path(), PermissionsExt::from_mode(0o700)).unwrap();
+    file.into_temp_path()
+}
+
+async fn ask_script(text: &str, timeout: Duration) -> Result<SshOptions, SshConfigError> {
+    let program = script(text);
+    Query {
+        program: program.as_os_str(),
+        options: "",
+        account: &account(),
+        timeout,
+    }
+    .ask("desktop", None, None, None)
+    .await
+}
+
+#[test]
+fn a_plain_answer_is_read_and_nothing_in_it_is_unsupported() {
+    let found = options(PLAIN).unwrap();
+    assert_eq!((found.hostname.as_str(), found.port), ("192.0.2.6", 22));
+    assert_eq!(found.user, "nix-builder");
+    let home = Path::new("/var/lib/offloadd/.ssh");
+    assert_eq!(
+        found.identity_files,
+        [home.join("id_rsa"), home.join("id_ed25519")]
+    );
+    assert_eq!(found.user_known_hosts_files.len(), 2);
+    assert_eq!(found.strict_host_key_checking, StrictHostKeyChecking::Ask);
+    assert_eq!(found.connect_timeout, None);
+    assert_eq!(found.unsupported, Vec::<String>::new());
+    assert_eq!(found.known_hosts_name(), ("192.0.2.6", Some(22)));
+}
+
+#[test]
+fn what_would_change_the_outcome_is_named() {
+    let found = with(
+        "certificatefile /etc/cert\nidentityagent /run/agent\nrevokedhostkeys none\n\
+         knownhostscommand /bin/keys\ncheckhostip yes\npubkeyauthentication false\n\
+         remotecommand tmux\nsessiontype none\nkexalgorithms sntrup761x25519-sha512\n",
+    );
+    assert_eq!(
+        found.unsupported,
+        [
+            "certificatefile /etc/cert",
+            "identityagent /run/agent",
+            "knownhostscommand /bin/keys",
+            "remotecommand tmux",
+            "sessiontype none",
+            "checkhostip yes",
+            "pubkeyauthentication no",
+            "kexalgorithms",
+        ]
+    );
+}
+
+#[test]
+fn macs_matter_only_where_the_cipher_needs_one() {
+    assert_eq!(
+        with("ciphers aes128-ctr\nmacs umac-64@openssh.com").unsupported,
+        ["macs"]
+    );
+    assert!(
+        with("ciphers aes256-gcm@openssh.com")
+            .unsupported
+            .is_empty()
+    );
+    assert!(
+        with("ciphers aes128-ctr\nmacs hmac-sha2-256")
+            .unsupported
+            .is_empty()
+    );
+}
+
+#[test]
+fn commands_and_paths_are_expanded() {
+    let found =
+        with("proxycommand nc -u %u %h %p %r %n 100%%\nidentityfile ~/k_%h_%L\nidentityfile none");
+    assert_eq!(
+        found.proxy_command.as_deref(),
+        Some("nc -u offloadd 192.0.2.6 22 nix-builder desktop 100%")
+    );
+    assert_eq!(
+        found.identity_files[0],
+        PathBuf::from("/var/lib/offloadd/k_192.0.2.6_laptop")
+    );
+    assert_eq!(found.identity_files.len(), 3);
+    assert_eq!(
+        with("identityfile ~root/key").unsupported,
+        ["identityfile ~root/key"]
+    );
+    assert!(matches!(
+        options(&format!("proxycommand nc %y\n{PLAIN}")),
+        Err(SshConfigError::UnknownToken {
+            option: "proxycommand",
+            ..
+        })
+    ));
+}
+
+#[test]
+fn a_jump_becomes_the_command_that_openssh_makes_of_it() {
+    let command = |jump: &str| with(&format!("proxyjump {jump}")).proxy_command.unwrap();
+    assert_eq!(
+        command("gate"),
+        "ssh -o BatchMode=yes -W '[192.0.2.6]:22' gate"
+    );
+    assert_eq!(
+        command("a@first:22,me@[192.0.2.9]:2222"),
+        "ssh -l me -p 2222 -J a@first:22 -o BatchMode=yes -W '[192.0.2.6]:22' 192.0.2.9"
+    );
+    let config = parse(
+        &format!("proxyjump gate\n{PLAIN}"),
+        "desktop",
+        Some("/a b%c"),
+        &account(),
+    );
+    assert_eq!(
+        config.unwrap().proxy_command.unwrap(),
+        "ssh -F '/a b%c' -o BatchMode=yes -W '[192.0.2.6]:22' gate"
+    );
+    for jump in [
+        "-oProxyCommand=x",
+        "a@-x",
+        "gate;reboot",
+        "$(x)",
+        "gate:x",
+        "gate:99999",
+        "[gate",
+        "-J,gate",
+    ] {
+        let answer = options(&format!("proxyjump {jump}\n{PLAIN}"));
+        assert!(
+            matches!(answer, Err(SshConfigError::BadJump(_))),
+            "{jump}: {answer:?}"
+        );
+    }
+}
+
+#[test]
+fn a_name_that_means_something_to_a_shell_never_gets_there() {
+    for name in [
+        "",
+        "-oProxyCommand=x",
+        "a b",
+        "a;b",
+        "$(x)",
+        "`x`",
+        "a|b",
+        "a\nb",
+        "a'b",
+    ] {
+        assert!(check_name(name).is_err(), "{name}");
+    }
+    for name in [
+        "desktop",
+        "192.0.2.6",
+        "fe80::1%wlan0",
+        "nix-builder",
+        "nix@lan",
+    ] {
+        assert!(check_name(name).is_ok(), "{name}");
+    }
+    let evil = PLAIN.replace("192.0.2.6", "$(reboot)");
+    let answer = options(&format!("proxycommand nc %h\n{evil}"));
+    assert!(matches!(answer, Err(SshConfigError::BadName(_))));
+}
+
+#[test]
+fn an_answer_without_the_essentials_is_unreadable() {
+    for text in [
+        "",
+        "hostname a\nuser b\n",
+        "hostname a\nport x\nuser b\n",
+        "port 22\nuser b",
+    ] {
+        assert!(
+            matches!(options(text), Err(SshConfigError::Unreadable)),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn nix_sshopts_is_split_as_nix_splits_it() {
+    let words = shell_split(r#"-o "A=b c" '-F/x y'  a\ b "\x\"" ''"#).unwrap();
+    assert_eq!(words, ["-o", "A=b c", "-F/x y", "a b", "\\x\"", ""]);
+    for text in ["'a", "\"a", "\"a\\"] {
+        assert!(
+            matches!(shell_split(text), Err(SshConfigError::UnclosedQuote)),
+            "{text}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn openssh_itself_is_asked_with_the_arguments_of_nix() {
+    let config = "Host desktop\n HostName 192.0.2.6\n Port 2200\n User somebody\n HostKeyAlias key\n\
+        StrictHostKeyChecking yes\n IdentityFile ~/mine\n ConnectTimeout 7\n";
+    let Some(found) = ask_real(config, None, None).await else {
+        return;
+    };
+    assert_eq!((found.hostname.as_str(), found.port), ("192.0.2.6", 2200));
+    assert_eq!(found.user, "nix-builder");
+    assert_eq!(found.known_hosts_name(), ("key", None));
+    assert_eq!(found.strict_host_key_checking, StrictHostKeyChecking::Yes);
+    assert_eq!(found.connect_timeout, Some(Duration::from_secs(7)));
+    assert_eq!(found.identity_files, [Path::new("/var/lib/offloadd/mine")]);
+    assert_eq!(found.unsupported, Vec::<String>::new());
+    assert!(!found.host_key_algorithms.is_empty() && !found.user_known_hosts_files.is_empty());
+
+    let key = tempfile::Builder::new().prefix("a key").tempfile().unwrap();
+    let Some(found) = ask_real(config, Some(2222), Some(key.path())).await else {
+        return;
+    };
+    assert_eq!(found.port, 2222);
+    assert_eq!(
+        found.identity_files,
+        [key.path(), Path::new("/var/lib/offloadd/mine")]
+    );
+}
+
+#[tokio::test]
+async fn proxies_of_a_real_configuration_become_commands() {
+    let Some(found) = ask_real("ProxyCommand nc %h %p\n", None, None).await else {
+        return;
+    };
+    assert_eq!(found.proxy_command.as_deref(), Some("nc desktop 22"));
+    let Some(found) = ask_real("ProxyJump me@gate:2222\n", None, None).await else {
+        return;
+    };
+    assert_eq!(found.proxy_jump.as_deref(), Some("me@gate:2222"));
+    let command = found.proxy_command.unwrap();
+    assert!(command.starts_with("ssh -l me -p 2222 -F '/"), "{command}");
+    assert!(
+        command.ends_with(" -o BatchMode=yes -W '[desktop]:22' gate"),
+        "{command}"
+    );
+}
+
+#[tokio::test]
+async fn the_defaults_without_openssh_are_those_of_openssh() {
+    let query = Query {
+        program: OsStr::new("/nonexistent/ssh"),
+        options: "",
+        account: &account(),
+        timeout: Duration::from_secs(20),
+    };
+    let found = query.ask("Desktop", None, Some(2222), None).await.unwrap();
+    assert!(!found.asked);
+    assert_eq!(
+        (found.hostname.as_str(), found.port, found.user.as_str()),
+        ("desktop", 2222, "offloadd")
+    );
+    let Some(asked) = ask_real("", None, None).await else {
+        return;
+    };
+    let defaults = SshOptions::defaults_of("desktop", Some("nix-builder"), None, None, &account());
+    assert_eq!(
+        defaults.global_known_hosts_files,
+        asked.global_known_hosts_files
+    );
+    assert_eq!(
+        defaults.strict_host_key_checking,
+        asked.strict_host_key_checking
+    );
+    for file in defaults.identity_files {
+        assert!(asked.identity_files.contains(&file), "{file:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_carries_the_last_thing_ssh_said() {
+    let answer = ask_script(
+        "echo first >&2; echo 'line 3: Bad option: x' >&2; exit 255",
+        Duration::from_secs(20),
+    )
+    .await;
+    assert_eq!(
+        answer.unwrap_err().to_string(),
+        "ssh -G: line 3: Bad option: x"
+    );
+}
+
+#[tokio::test]
+async fn an_ssh_that_hangs_or_floods_is_given_up() {
+    let answer = ask_script("exec sleep 600", Duration::from_millis(50)).await;
+    assert!(
+        matches!(answer, Err(SshConfigError::TimedOut(_))),
+        "{answer:?}"
+    );
+    let answer = ask_script("head -c 1000000 /dev/zero", Duration::from_secs(20)).await;
+    assert!(
+        matches!(answer, Err(SshConfigError::Unreadable)),
+        "{answer:?}"
+    );
+}
+
+proptest! {
+    #[test]
+    fn any_answer_is_read_or_refused(text in "(\\PC|[\n %~])*") {
+        let _ = options(&text);
+        let _ = options(&format!("{PLAIN}{text}"));
+    }
+
+    #[test]
+    fn any_value_is_read_or_refused(
+        option in "(identityfile|proxycommand|proxyjump|hostname|user|ciphers|userknownhostsfile)",
+        value in "\\PC{0,40}",
+    ) {
+        if let Ok(found) = options(&format!("{option} {value}\n{PLAIN}")) {
+            prop_assert!(found.identity_files.len() <= MAX_IDENTITIES);
+        }
+    }
+
+    #[test]
+    fn quoted_words_are_split_back(words in proptest::collection::vec("[^\0']{1,12}", 0..6)) {
+        let text = words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" ");
+        prop_assert_eq!(shell_split(&text).unwrap(), words);
+    }
+
+    #[test]
+    fn any_options_are_split_or_refused(text in "\\PC*") {
+        let _ = shell_split(&text);
+    }
+}
