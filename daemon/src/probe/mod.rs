@@ -3,12 +3,35 @@
 //! A [`Session`] is what is kept between two checks of one target. The monitor moves it into a
 //! check and gets it back with the [`Report`]; dropping it closes its connections.
 
+pub mod connect;
+pub mod excerpt;
+pub mod fault;
+pub mod resolve;
+pub mod trace;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use offload_client::{
     Reason, Stage,
     snapshot::{BuilderFacts, CacheFacts, Detail},
 };
+use tokio::sync::mpsc;
+
+pub use trace::Trace;
+
+use crate::config::Connection;
+
+/// What all probes are told.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// The bound of one whole check.
+    pub timeout: Duration,
+    /// Whether connections are kept between checks.
+    pub connection: Connection,
+    /// Told when a peer closes a connection that lay idle. A full queue loses the event and no
+    /// more: the next check finds out by itself.
+    pub closed: mpsc::Sender<Closed>,
+}
 
 /// What one check found.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,0 +1,336 @@
+//! A TCP connection to the first candidate that answers.
+
+use std::{collections::VecDeque, net::SocketAddr, pin::pin, time::Duration};
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use offload_client::{Reason, Stage};
+use tokio::{
+    net::TcpStream,
+    time::{Instant, sleep},
+};
+
+use super::{
+    Failure, Trace,
+    fault::reason_of,
+    resolve::{Unresolved, literal, resolve},
+};
+use crate::target::Address;
+
+/// What a candidate has for itself before the next one is tried as well (RFC 8305, 5).
+const HEAD_START: Duration = Duration::from_millis(250);
+
+/// So many connections are tried in one check.
+const MAX_ATTEMPTS: usize = 8;
+
+/// Connects to the first of `candidates` that answers; they come best first, and
+/// `default_port` holds where one names no port.
+///
+/// The next candidate starts when the one before has failed, or after a head start of 250 ms: a
+/// dead favourite costs no more than that. Who connects first wins, the others are dropped. Where
+/// all fail, the failure is the most telling one: a refusal says more than silence.
+///
+/// It enters the stages resolve and connect in `trace` and leaves there who answered. It has no
+/// bound of its own; the kernel gives a silent address up after two minutes. Nor has the stream:
+/// a probe bounds each exchange and drops the connection that leaves one unanswered, so neither
+/// TCP keepalives (they would wake an idle machine) nor `TCP_USER_TIMEOUT` are set.
+pub async fn connect(
+    candidates: &[Address],
+    default_port: u16,
+    trace: &Trace,
+) -> Result<(TcpStream, SocketAddr), Failure> {
+    trace.enter(Stage::Resolve);
+    let mut waiting: VecDeque<Start> = candidates
+        .iter()
+        .take(MAX_ATTEMPTS)
+        .map(|address| Start::new(address, default_port))
+        .collect();
+    let mut running = FuturesUnordered::new();
+    let mut tried = Vec::new();
+    let mut head_start = pin!(sleep(HEAD_START));
+    let mut next_may_start = true;
+    loop {
+        if next_may_start && let Some(next) = take_next(&mut waiting, &mut tried) {
+            match &next {
+                Start::Connect(address) => {
+                    trace.enter(Stage::Connect);
+                    trace.at(address);
+                }
+                Start::Resolve(name, _) => trace.looking_up(name),
+                Start::Fail(_) => {}
+            }
+            running.push(next.run());
+            head_start.as_mut().reset(Instant::now() + HEAD_START);
+            next_may_start = false;
+        }
+        tokio::select! {
+            biased;
+            step = running.next() => match step {
+                Some(Step::Connected(address, stream)) => {
+                    trace.enter(Stage::Connect);
+                    trace.at(address);
+                    return Ok((stream, address));
+                }
+                Some(Step::Resolved(addresses)) => {
+                    for address in addresses.into_iter().rev() {
+                        waiting.push_front(Start::Connect(address));
+                    }
+                    next_may_start = true;
+                }
+                Some(Step::Failed(failure, address)) => {
+                    trace.note(failure, address.map(|address| address.to_string()));
+                    next_may_start = true;
+                }
+                None => break,
+            },
+            () = head_start.as_mut(), if !next_may_start && !waiting.is_empty() => {
+                next_may_start = true;
+            }
+        }
+    }
+    let failure = trace.told();
+    Err(failure.unwrap_or_else(|| trace.failure(Reason::DnsFailed, "no address to try")))
+}
+
+/// A piece of work that may begin.
+enum Start {
+    Resolve(String, u16),
+    Connect(SocketAddr),
+    /// A literal address that can't be used: fails when its turn comes.
+    Fail(Unresolved),
+}
+
+/// How a piece of work ended.
+enum Step {
+    Resolved(Vec<SocketAddr>),
+    Connected(SocketAddr, TcpStream),
+    Failed(Failure, Option<SocketAddr>),
+}
+
+/// The next that was not tried yet, within the limit.
+fn take_next(waiting: &mut VecDeque<Start>, tried: &mut Vec<SocketAddr>) -> Option<Start> {
+    while let Some(next) = waiting.pop_front() {
+        if let Start::Connect(address) = next {
+            if tried.len() == MAX_ATTEMPTS || tried.contains(&address) {
+                continue;
+            }
+            tried.push(address);
+        }
+        return Some(next);
+    }
+    None
+}
+
+impl Start {
+    fn new(address: &Address, default_port: u16) -> Self {
+        let port = address.port.unwrap_or(default_port);
+        match literal(&address.host, port) {
+            Some(Ok(address)) => Self::Connect(address),
+            Some(Err(error)) => Self::Fail(error),
+            None => Self::Resolve(address.host.clone(), port),
+        }
+    }
+
+    async fn run(self) -> Step {
+        match self {
+            Self::Resolve(host, port) => match resolve(&host, port).await {
+                Ok(addresses) => Step::Resolved(addresses),
+                Err(error) => unresolved(&error),
+            },
+            Self::Fail(error) => unresolved(&error),
+            Self::Connect(address) => match open(address).await {
+                Ok(stream) => Step::Connected(address, stream),
+                Err(error) => Step::Failed(
+                    Failure {
+                        stage: Stage::Connect,
+                        reason: reason_of(&error),
+                        detail: format!("{address}: {error}"),
+                    },
+                    Some(address),
+                ),
+            },
+        }
+    }
+}
+
+async fn open(address: SocketAddr) -> std::io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    // A check is one small question and one small answer: nothing to gather.
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+fn unresolved(error: &Unresolved) -> Step {
+    let failure = Failure {
+        stage: Stage::Resolve,
+        reason: error.reason(),
+        detail: error.to_string(),
+    };
+    Step::Failed(failure, None)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::net::Ipv4Addr;
+
+    use tokio::{
+        net::{TcpListener, TcpSocket},
+        time::timeout,
+    };
+
+    use super::*;
+    use crate::clock::Stopwatch;
+
+    const DESKTOP: Ipv4Addr = Ipv4Addr::new(127, 0, 15, 6);
+
+    fn candidate(address: SocketAddr) -> Address {
+        Address {
+            host: address.ip().to_string(),
+            port: Some(address.port()),
+        }
+    }
+
+    async fn listener() -> (TcpListener, SocketAddr) {
+        let listener = TcpListener::bind((DESKTOP, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        (listener, address)
+    }
+
+    /// An address that refuses: bound, so that nobody else gets the port, but not listening.
+    fn refusing() -> (TcpSocket, SocketAddr) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((DESKTOP, 0).into()).unwrap();
+        let address = socket.local_addr().unwrap();
+        (socket, address)
+    }
+
+    /// An address that swallows what is sent to it: its queue of connections is full.
+    pub(in crate::probe) async fn silent() -> (TcpListener, Vec<TcpStream>, SocketAddr) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((DESKTOP, 0).into()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut fill = Vec::new();
+        while let Ok(stream) = timeout(Duration::from_millis(50), TcpStream::connect(address)).await
+        {
+            fill.push(stream.unwrap());
+            assert!(fill.len() < 16, "the queue never fills");
+        }
+        (listener, fill, address)
+    }
+
+    #[tokio::test]
+    async fn the_best_candidate_that_answers_wins() {
+        let (_first, first) = listener().await;
+        let (_second, second) = listener().await;
+        let trace = Trace::new();
+        let candidates = [candidate(first), candidate(second)];
+        let (stream, address) = connect(&candidates, 1, &trace).await.unwrap();
+        assert_eq!((address, stream.peer_addr().unwrap()), (first, first));
+        assert!(stream.nodelay().unwrap());
+        assert_eq!(trace.stage(), Stage::Connect);
+        assert_eq!(trace.address(), Some(first.to_string()));
+    }
+
+    #[tokio::test]
+    async fn a_refusal_gives_way_to_the_next_at_once() {
+        let (_refusing, refused) = refusing();
+        let (_listener, open) = listener().await;
+        let watch = Stopwatch::start();
+        let candidates = [candidate(refused), candidate(open)];
+        let (_, address) = connect(&candidates, 1, &Trace::new()).await.unwrap();
+        assert_eq!(address, open);
+        assert!(watch.elapsed() < HEAD_START, "{:?}", watch.elapsed());
+    }
+
+    #[tokio::test]
+    async fn silence_gives_way_to_the_next_after_the_head_start() {
+        let (_listener, _fill, silent) = silent().await;
+        let (_open, open) = listener().await;
+        let watch = Stopwatch::start();
+        let candidates = [candidate(silent), candidate(open)];
+        let (_, address) = connect(&candidates, 1, &Trace::new()).await.unwrap();
+        assert_eq!(address, open);
+        assert!(watch.elapsed() >= HEAD_START, "{:?}", watch.elapsed());
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_told_where_another_candidate_is_silent() {
+        let (_listener, _fill, silent) = silent().await;
+        let (_refusing, refused) = refusing();
+        let trace = Trace::new();
+        let candidates = [candidate(silent), candidate(refused)];
+        let attempt = connect(&candidates, 1, &trace);
+        let bound = Duration::from_millis(500);
+        assert!(timeout(bound, attempt).await.is_err(), "one is silent");
+        let failure = trace.expired();
+        assert_eq!(failure.reason, Reason::Refused);
+        assert_eq!(trace.address(), Some(refused.to_string()));
+    }
+
+    #[tokio::test]
+    async fn where_all_fail_the_most_telling_reason_is_given() {
+        let (_refusing, refused) = refusing();
+        let trace = Trace::new();
+        let candidates = [
+            Address {
+                host: "fe80::1%wlan99".to_owned(),
+                port: None,
+            },
+            Address {
+                host: "desktop..invalid".to_owned(),
+                port: None,
+            },
+            candidate(refused),
+        ];
+        let failure = connect(&candidates, 1, &trace).await.unwrap_err();
+        assert_eq!(
+            (failure.stage, failure.reason),
+            (Stage::Connect, Reason::Refused)
+        );
+        assert_eq!(trace.address(), Some(refused.to_string()));
+        assert!(failure.detail.contains("refused"), "{}", failure.detail);
+    }
+
+    #[tokio::test]
+    async fn a_name_without_address_fails_in_its_own_stage() {
+        let candidates = [Address {
+            host: "desktop..invalid".to_owned(),
+            port: None,
+        }];
+        let failure = connect(&candidates, 1, &Trace::new()).await.unwrap_err();
+        assert_eq!(
+            (failure.stage, failure.reason),
+            (Stage::Resolve, Reason::DnsFailed)
+        );
+    }
+
+    #[tokio::test]
+    async fn a_name_is_connected_to_by_any_of_its_addresses() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let candidates = [Address {
+            host: "localhost".to_owned(),
+            port: None,
+        }];
+        let (_, address) = connect(&candidates, port, &Trace::new()).await.unwrap();
+        assert_eq!(address, listener.local_addr().unwrap());
+    }
+
+    #[tokio::test]
+    async fn an_address_is_tried_once_and_eight_at_most() {
+        let mut waiting = VecDeque::new();
+        for port in [1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10] {
+            waiting.push_back(Start::Connect((DESKTOP, port).into()));
+        }
+        let mut tried = Vec::new();
+        while take_next(&mut waiting, &mut tried).is_some() {}
+        let ports: Vec<u16> = tried.iter().map(SocketAddr::port).collect();
+        assert_eq!(ports, [1, 2, 3, 4, 5, 6, 7, 8]);
+    }
+
+    #[tokio::test]
+    async fn nothing_to_try_is_said() {
+        let failure = connect(&[], 1, &Trace::new()).await.unwrap_err();
+        assert_eq!(failure.reason, Reason::DnsFailed);
+    }
+}

@@ -1,0 +1,91 @@
+//! What an operating system's error means: the one place that reads error numbers.
+
+use std::io::{self, ErrorKind};
+
+use offload_client::Reason;
+use rustix::io::Errno;
+
+/// The reason behind a failed attempt to connect.
+///
+/// The numbers are those of `connect(2)`, `ip(7)` and `tcp(7)`; what a router's ICMP message
+/// becomes stands in the kernel's `icmp_err_convert`, what a `blackhole`, `prohibit` or
+/// `unreachable` route gives in `ip-route(8)`.
+pub fn reason_of(error: &io::Error) -> Reason {
+    if let Some(errno) = Errno::from_io_error(error) {
+        return match errno {
+            Errno::CONNREFUSED | Errno::CONNRESET | Errno::NOPROTOOPT => Reason::Refused,
+            Errno::TIMEDOUT => Reason::TimedOut,
+            Errno::HOSTUNREACH | Errno::HOSTDOWN | Errno::NONET => Reason::HostUnreachable,
+            // An address that is not ours any more, an interface that went, a route that
+            // forbids, a local firewall or the unit's own IPAddressDeny=: never left this machine.
+            Errno::NETUNREACH
+            | Errno::NETDOWN
+            | Errno::ADDRNOTAVAIL
+            | Errno::AFNOSUPPORT
+            | Errno::NODEV
+            | Errno::INVAL
+            | Errno::ACCESS
+            | Errno::PERM => Reason::NoRoute,
+            // PIPE, CONNABORTED, NETRESET and whatever this machine lacks (MFILE, NOBUFS, …):
+            // it says nothing about the peer, so it asks for another try.
+            _ => Reason::ConnectionLost,
+        };
+    }
+    match error.kind() {
+        ErrorKind::TimedOut => Reason::TimedOut,
+        ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset => Reason::Refused,
+        _ => Reason::ConnectionLost,
+    }
+}
+
+/// The reason behind an exchange that broke off after the connection stood: a reset is no
+/// refusal then.
+pub fn reason_of_broken(error: &io::Error) -> Reason {
+    match reason_of(error) {
+        Reason::Refused => Reason::ConnectionLost,
+        reason => reason,
+    }
+}
+
+/// Orders what several candidates said; the highest says the most.
+pub(super) const fn rank(reason: Reason) -> u8 {
+    match reason {
+        Reason::Refused => 6,
+        Reason::HostUnreachable => 5,
+        Reason::NoRoute => 4,
+        Reason::ConnectionLost => 3,
+        Reason::TimedOut => 2,
+        Reason::DnsFailed => 1,
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_error_number_has_its_reason() {
+        for (errno, reason) in [
+            (Errno::CONNREFUSED, Reason::Refused),
+            (Errno::CONNRESET, Reason::Refused),
+            (Errno::TIMEDOUT, Reason::TimedOut),
+            (Errno::HOSTUNREACH, Reason::HostUnreachable),
+            (Errno::NETUNREACH, Reason::NoRoute),
+            (Errno::ADDRNOTAVAIL, Reason::NoRoute),
+            (Errno::ACCESS, Reason::NoRoute),
+            (Errno::MFILE, Reason::ConnectionLost),
+        ] {
+            assert_eq!(reason_of(&errno.into()), reason, "{errno:?}");
+        }
+    }
+
+    #[test]
+    fn a_reset_in_an_exchange_is_a_lost_connection() {
+        assert_eq!(
+            reason_of_broken(&Errno::CONNRESET.into()),
+            Reason::ConnectionLost
+        );
+        assert_eq!(reason_of_broken(&Errno::TIMEDOUT.into()), Reason::TimedOut);
+    }
+}

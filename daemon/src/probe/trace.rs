@@ -1,0 +1,194 @@
+//! How far a check has come, for when it is cut short.
+
+use offload_client::{Reason, Stage};
+use tokio::sync::watch;
+
+use super::{Failure, fault};
+
+/// Where a check stands: written by the stages, read by who bounds the whole check.
+///
+/// It lives beside the check's future, so that a time-out, which drops the future, can still say
+/// what was being tried. (A watch channel without receivers is a cell that may be shared.)
+#[derive(Debug)]
+pub struct Trace(watch::Sender<Progress>);
+
+#[derive(Debug)]
+struct Progress {
+    stage: Stage,
+    address: Option<String>,
+    lookup: Option<String>,
+    told: Option<(Failure, Option<String>)>,
+}
+
+impl Default for Trace {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Trace {
+    /// Nothing was tried yet.
+    pub fn new() -> Self {
+        Self(watch::Sender::new(Progress {
+            stage: Stage::None,
+            address: None,
+            lookup: None,
+            told: None,
+        }))
+    }
+
+    /// A stage begins.
+    pub fn enter(&self, stage: Stage) {
+        self.0.send_modify(|progress| progress.stage = stage);
+    }
+
+    /// This `host:port` is being tried, or has answered.
+    pub fn at(&self, address: impl ToString) {
+        let address = Some(address.to_string());
+        self.0.send_modify(|progress| progress.address = address);
+    }
+
+    /// The resolver is being asked for this name.
+    pub(super) fn looking_up(&self, name: &str) {
+        let name = Some(name.to_owned());
+        self.0.send_modify(|progress| progress.lookup = name);
+    }
+
+    /// The stage that was entered last.
+    pub fn stage(&self) -> Stage {
+        self.0.borrow().stage
+    }
+
+    /// `host:port` that answered, or that was tried last.
+    pub fn address(&self) -> Option<String> {
+        self.0.borrow().address.clone()
+    }
+
+    /// A failure in the stage that was entered last.
+    pub fn failure(&self, reason: Reason, detail: impl Into<String>) -> Failure {
+        Failure {
+            stage: self.stage(),
+            reason,
+            detail: detail.into(),
+        }
+    }
+
+    /// One of several candidates failed: the most telling failure is remembered, the first of
+    /// equal ones (candidates come best first).
+    pub(super) fn note(&self, failure: Failure, address: Option<String>) {
+        self.0.send_modify(|progress| {
+            let known = progress.told.as_ref();
+            if known.is_none_or(|(known, _)| outranks(&failure, known.reason)) {
+                progress.told = Some((failure, address));
+            }
+        });
+    }
+
+    /// Why no candidate could be connected to: the most telling failure, whose address becomes
+    /// this check's.
+    pub(super) fn told(&self) -> Option<Failure> {
+        let (failure, address) = self.0.borrow().told.clone()?;
+        if address.is_some() {
+            self.0.send_modify(|progress| progress.address = address);
+        }
+        Some(failure)
+    }
+
+    /// The check ran out of time. Where it was still looking for somebody to talk to and one
+    /// candidate had said something already, that says more than the silence of the others.
+    pub fn expired(&self) -> Failure {
+        if let Some(failure) = self.telling() {
+            return failure;
+        }
+        let lookup = self.0.borrow().lookup.clone();
+        match (self.stage(), lookup) {
+            (Stage::Resolve, Some(name)) => {
+                let detail = format!("{name}: no answer from the resolver in time");
+                self.failure(Reason::DnsFailed, detail)
+            }
+            _ => self.failure(Reason::TimedOut, "no answer in time"),
+        }
+    }
+
+    fn telling(&self) -> Option<Failure> {
+        let looking = matches!(self.stage(), Stage::Resolve | Stage::Connect);
+        let told = |(failure, _): &(Failure, _)| outranks(failure, Reason::TimedOut);
+        let telling = self.0.borrow().told.as_ref().is_some_and(told);
+        (looking && telling).then(|| self.told()).flatten()
+    }
+}
+
+fn outranks(failure: &Failure, other: Reason) -> bool {
+    fault::rank(failure.reason) > fault::rank(other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(reason: Reason) -> Failure {
+        Failure {
+            stage: Stage::Connect,
+            reason,
+            detail: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_time_out_names_its_stage() {
+        let trace = Trace::new();
+        trace.enter(Stage::Tls);
+        let failure = trace.expired();
+        assert_eq!(
+            (failure.stage, failure.reason),
+            (Stage::Tls, Reason::TimedOut)
+        );
+    }
+
+    #[test]
+    fn a_refusal_says_more_than_the_silence_of_another_candidate() {
+        let trace = Trace::new();
+        trace.enter(Stage::Connect);
+        trace.note(failure(Reason::DnsFailed), None);
+        trace.note(failure(Reason::Refused), Some("127.0.15.6:1".to_owned()));
+        trace.note(failure(Reason::NoRoute), Some("127.0.15.7:1".to_owned()));
+        trace.at("127.0.15.8:1");
+        assert_eq!(trace.expired().reason, Reason::Refused);
+        assert_eq!(trace.address().as_deref(), Some("127.0.15.6:1"));
+    }
+
+    #[test]
+    fn what_failed_before_the_connection_stood_is_forgotten_after() {
+        let trace = Trace::new();
+        trace.enter(Stage::Connect);
+        trace.note(failure(Reason::Refused), Some("127.0.15.6:1".to_owned()));
+        trace.at("127.0.15.7:1");
+        trace.enter(Stage::Http);
+        assert_eq!(trace.expired().reason, Reason::TimedOut);
+        assert_eq!(trace.address().as_deref(), Some("127.0.15.7:1"));
+    }
+
+    #[test]
+    fn a_resolver_that_does_not_answer_is_a_dns_failure() {
+        let trace = Trace::new();
+        trace.enter(Stage::Resolve);
+        assert_eq!(trace.expired().reason, Reason::TimedOut, "no name yet");
+        trace.looking_up("desktop.local");
+        let failure = trace.expired();
+        assert_eq!(
+            (failure.stage, failure.reason),
+            (Stage::Resolve, Reason::DnsFailed)
+        );
+        assert!(failure.detail.starts_with("desktop.local: "));
+        trace.enter(Stage::Connect);
+        assert_eq!(trace.expired().reason, Reason::TimedOut);
+    }
+
+    #[test]
+    fn an_unknown_name_says_less_than_silence() {
+        let trace = Trace::new();
+        trace.enter(Stage::Connect);
+        trace.note(failure(Reason::DnsFailed), None);
+        assert_eq!(trace.expired().reason, Reason::TimedOut);
+    }
+}
