@@ -3,6 +3,7 @@
 //! A [`Session`] is what is kept between two checks of one target. The monitor moves it into a
 //! check and gets it back with the [`Report`]; dropping it closes its connections.
 
+pub mod cache;
 pub mod connect;
 pub mod excerpt;
 pub mod fault;
@@ -20,6 +21,23 @@ use tokio::sync::mpsc;
 pub use trace::Trace;
 
 use crate::config::Connection;
+
+/// What is kept between two checks of one target.
+pub enum Session {
+    /// Of a cache.
+    Cache(Box<cache::Session>),
+}
+
+impl Session {
+    /// Checks the target once. It never fails (what went wrong is in the [`Report`]) and never
+    /// takes longer than [`Context::timeout`]. Dropping the future ends the check and closes the
+    /// connection it was using.
+    pub async fn check(&mut self) -> Report {
+        match self {
+            Self::Cache(session) => session.check().await,
+        }
+    }
+}
 
 /// What all probes are told.
 #[derive(Clone, Debug)]

@@ -1,0 +1,64 @@
+//! A kept connection between two checks.
+
+use std::time::Duration;
+
+use tokio::{
+    select,
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+};
+
+use super::link::Link;
+use crate::{clock::Stopwatch, probe::Closed, target::TargetId};
+
+/// A peer that closes so soon after its answer does not keep connections, whatever its headers
+/// say: that is no event.
+const AT_ONCE: Duration = Duration::from_millis(100);
+
+/// A connection at rest, watched by a task of its own that only the peer's bytes wake.
+///
+/// Dropping it closes the connection: without the other end of `recall` the task ends.
+pub(super) struct Idle {
+    recall: oneshot::Sender<()>,
+    watcher: JoinHandle<Option<Link>>,
+}
+
+impl Idle {
+    /// Lays `link` by. Where the peer closes it, `closed` is told, once.
+    pub(super) fn new(link: Link, target: TargetId, closed: mpsc::Sender<Closed>) -> Self {
+        let (recall, recalled) = oneshot::channel();
+        Self {
+            recall,
+            watcher: tokio::spawn(watch(link, recalled, target, closed)),
+        }
+    }
+
+    /// Takes the connection back; `None` where the peer has closed it.
+    pub(super) async fn recall(self) -> Option<Link> {
+        // The watcher may have ended; the join says so as well.
+        let _ = self.recall.send(());
+        self.watcher.await.ok().flatten()
+    }
+}
+
+async fn watch(
+    mut link: Link,
+    recalled: oneshot::Receiver<()>,
+    target: TargetId,
+    closed: mpsc::Sender<Closed>,
+) -> Option<Link> {
+    let resting = Stopwatch::start();
+    select! {
+        // First what we want ourselves: a close that comes with it is the check's to find.
+        biased;
+        wanted = recalled => wanted.is_ok().then_some(link),
+        () = link.ended() => {
+            let idle = resting.elapsed();
+            if idle >= AT_ONCE {
+                // Where the queue is full, the next check will find it out.
+                let _ = closed.try_send(Closed { target, idle });
+            }
+            None
+        }
+    }
+}
