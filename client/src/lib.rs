@@ -1,14 +1,43 @@
 //! What `offloadd` publishes on the system bus, for programs and for people.
 //!
+//! A widget needs three lines:
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use futures_util::StreamExt;
+//!
+//! let connection = offload_client::connect::find_bus(None).await?;
+//! let mut updates = offload_client::watch::watch(&connection);
+//! while let Some(snapshot) = updates.next().await {
+//!     println!("{}", snapshot.map_or("no daemon".into(), |s| s.state.to_string()));
+//! }
+//! # Ok(()) }
+//! ```
+//!
 //! - [`words`]: the closed vocabularies of the bus: states, stages, reasons, warnings.
 //! - [`reasons`] and [`warnings`]: what each code means and how to mend it, in plain words.
 //! - [`snapshot`]: everything the daemon knows at one moment; the JSON of `Describe()`.
 //! - [`names`]: bus name, object paths and how a target's name becomes a path.
+//! - [`connect`] and [`embedded`]: which bus the daemon is on.
+//! - [`read`] and [`watch`](mod@watch): the snapshot once, and whenever it changes.
+//! - [`proxy`], [`wire`] and [`errors`]: the interfaces one by one, as they stand on the bus.
+//! - [`page`]: the status page for people.
 
+#[cfg(feature = "cli")]
+pub mod cli;
+pub mod connect;
+pub mod embedded;
+pub mod errors;
 pub mod names;
+pub mod page;
+pub mod proxy;
+pub mod read;
 pub mod reasons;
 pub mod snapshot;
+mod template;
 pub mod warnings;
+pub mod watch;
+pub mod wire;
 pub mod words;
 
 pub use snapshot::Snapshot;

@@ -1,16 +1,33 @@
 //! What each reason means and how to mend it: people's words, kept off the bus.
+//!
+//! Remedies name the command to run or the option to change. They are templates: `{host}`, or
+//! `{user|nix-builder}` with a fallback; [`remedy_for`] fills them from a target.
 
-use crate::Reason;
+use crate::{Reason, snapshot::Target, template};
 
 /// What people are told of a reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Text {
     /// A few words: the headline.
     pub title: &'static str,
-    /// What was seen, in a sentence.
+    /// What was seen, in a sentence; a template.
     pub explanation: &'static str,
-    /// What to do about it; empty where there is nothing to do.
+    /// What to do about it; empty where there is nothing to do; a template.
     pub remedy: &'static str,
+}
+
+/// The explanation of a target's reason, filled with what is known of the target.
+pub fn explanation_for(target: &Target) -> String {
+    template::fill(text(target.reason).explanation, |key| {
+        template::of_target(target, key)
+    })
+}
+
+/// The remedy for a target's reason, filled with what is known of the target.
+pub fn remedy_for(target: &Target) -> String {
+    template::fill(text(target.reason).remedy, |key| {
+        template::of_target(target, key)
+    })
 }
 
 /// The words for `reason`.
@@ -21,10 +38,231 @@ pub const fn text(reason: Reason) -> Text {
             explanation: "",
             remedy: "",
         },
-        _ => Text {
-            title: "",
-            explanation: "",
-            remedy: "",
+        Reason::NotConfigured => Text {
+            title: "nothing to watch",
+            explanation: "Neither Nix nor offloadd is configured to use a cache or a builder of your own.",
+            remedy: "Give Nix a desktop: on NixOS `nix.settings.substituters` and `nix.buildMachines`, \
+                     elsewhere `substituters` and `builders` in /etc/nix/nix.conf. Or tell offloadd alone: \
+                     `offloadd --cache http://HOST:5000 --builder ssh-ng://nix-builder@HOST`.",
         },
+        Reason::DnsFailed => Text {
+            title: "name not found",
+            explanation: "The name {host} has no address here, or no resolver answered.",
+            remedy: "See what this machine makes of the name with `getent ahosts {host}`. A name that ends \
+                     in .local needs mDNS on both machines (NixOS: `services.avahi.enable` and \
+                     `services.avahi.nssmdns4`); a fixed address in the URI, or in `networking.hosts`, needs nothing.",
+        },
+        Reason::Refused => Text {
+            title: "connection refused",
+            explanation: "The machine at {address} is there, but nothing accepts connections on that port.",
+            remedy: "Start the service on the desktop: for a cache `systemctl status harmonia nix-serve`, for a \
+                     builder `systemctl status sshd`. Where it runs, compare its port with the one in {uri}.",
+        },
+        Reason::TimedOut => Text {
+            title: "no answer",
+            explanation: "Nothing came back from {address} in time.",
+            remedy: "See whether the desktop is on and awake, and still has that address \
+                     (`ip -brief address` on it). If it is and does, a firewall drops the packets: on NixOS \
+                     open the port with `networking.firewall.allowedTCPPorts`.",
+        },
+        Reason::NoRoute => Text {
+            title: "no route",
+            explanation: "This machine has no route to {address}.",
+            remedy: "Connect this machine to the desktop's network or its VPN; `ip route get ADDRESS` says \
+                     which way a packet would go.",
+        },
+        Reason::HostUnreachable => Text {
+            title: "host unreachable",
+            explanation: "The network says that no machine is there at {address}.",
+            remedy: "Switch the desktop on or wake it. If it is on, its address has changed: compare \
+                     `ip -brief address` on it with {uri}.",
+        },
+        Reason::ConnectionLost => Text {
+            title: "connection lost",
+            explanation: "{address} answered, and cut the connection in the middle of the exchange.",
+            remedy: "Read the log on the desktop at that moment (`journalctl -u sshd -u harmonia -u nix-serve -n 50`): \
+                     the service restarted, crashed, or limits its connections (sshd: `MaxStartups`, \
+                     `PerSourcePenalties`).",
+        },
+        Reason::TlsFailed => Text {
+            title: "TLS failed",
+            explanation: "{address} answered, but its certificate or its TLS version was not accepted.",
+            remedy: "See the certificate with `curl -v {uri}/nix-cache-info`. For a CA of your own, give Nix its \
+                     certificate: `ssl-cert-file` in nix.conf (NixOS: `security.pki.certificateFiles`). \
+                     A cache without TLS has an http:// URL.",
+        },
+        Reason::NotHttp => Text {
+            title: "not HTTP",
+            explanation: "What answers at {address} does not speak HTTP.",
+            remedy: "Another service listens on that port, or it expects TLS. See with \
+                     `curl -v {uri}/nix-cache-info`, then correct the port, or http to https, in \
+                     `substituters` (NixOS: `nix.settings.substituters`).",
+        },
+        Reason::HttpStatus => Text {
+            title: "HTTP error",
+            explanation: "The server at {address} answered, but not with status 200.",
+            remedy: "Ask it yourself: `curl -i {uri}/nix-cache-info`. 404 means that the URL's path is wrong, 401 or \
+                     403 that it wants a login (`netrc-file` in nix.conf), 502 or 503 that the cache behind \
+                     the proxy is down.",
+        },
+        Reason::CaptivePortal => Text {
+            title: "not a cache: a web page answers",
+            explanation: "A page came back from {address} instead of nix-cache-info.",
+            remedy: "On a foreign network: log in at its start page in a browser. At home: the URL leads to \
+                     another web server; see `curl -iL {uri}/nix-cache-info` and correct `substituters`.",
+        },
+        Reason::CacheInfoInvalid => Text {
+            title: "nix-cache-info unreadable",
+            explanation: "The cache at {address} answered with a nix-cache-info that Nix could not read.",
+            remedy: "See `curl {uri}/nix-cache-info`: it must be short lines such as `StoreDir: /nix/store`. \
+                     Update or restart the cache's server on the desktop.",
+        },
+        Reason::StoreDirMismatch => Text {
+            title: "another store directory",
+            explanation: "The cache serves the store {actual|of another directory}, and this machine's Nix has {expected|its own}.",
+            remedy: "Nix can use a cache of its own store directory only: take {uri} out of `substituters`, or run \
+                     the cache on a machine whose store is {expected|/nix/store}.",
+        },
+        Reason::NotSsh => Text {
+            title: "not SSH",
+            explanation: "What answers at {address} is not an SSH server.",
+            remedy: "Another service listens on that port. Correct the port in the builder's URI \
+                     (ssh-ng://{user|nix-builder}@{host}:PORT) or in ssh_config; \
+                     `ssh -v {user|nix-builder}@{host}` shows what answers.",
+        },
+        Reason::SshProtocol => Text {
+            title: "SSH exchange failed",
+            explanation: "The SSH server at {address} and this machine share no algorithm, or it broke the protocol.",
+            remedy: "Look at `ssh -vv {user|nix-builder}@{host} true`, and at `KexAlgorithms`, `Ciphers` and \
+                     `HostKeyAlgorithms` in the desktop's sshd_config (NixOS: `services.openssh.settings`). \
+                     An SSH server of before 2015 needs an update.",
+        },
+        Reason::HostKeyUnknown => Text {
+            title: "host key not known",
+            explanation: "The builder {host} proved a host key that this machine has no record of, so Nix would refuse it.",
+            remedy: "Read the key on the desktop itself: `cat /etc/ssh/ssh_host_ed25519_key.pub`; it must be the one that \
+                     `ssh-keyscan -t ed25519 -p {port|22} {host}` shows. Then make it known: on NixOS \
+                     `programs.ssh.knownHosts.\"{host}\".publicKey`, or `publicHostKey` in nix.buildMachines \
+                     (`base64 -w0` of that file); elsewhere add the scan's line to /etc/ssh/ssh_known_hosts.",
+        },
+        Reason::HostKeyMismatch => Text {
+            title: "HOST KEY CHANGED",
+            explanation: "{address} proved another host key than the one known for this builder: another machine \
+                          answers there, or the desktop was reinstalled. Nothing was sent to it.",
+            remedy: "Compare with the key on the desktop itself: `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub`. If \
+                     the desktop really has a new key, replace the old one (NixOS: `programs.ssh.knownHosts`, or \
+                     `publicHostKey` in nix.buildMachines; elsewhere `ssh-keygen -R {host}`). If not, \
+                     another machine has its address: find out which before you build anything.",
+        },
+        Reason::AuthRejected => Text {
+            title: "key not accepted",
+            explanation: "The builder knows nobody called {user|nix-builder} with the key that Nix would use.",
+            remedy: "Put the public half of the key into ~{user|nix-builder}/.ssh/authorized_keys on the desktop (NixOS: \
+                     `users.users.{user|nix-builder}.openssh.authorizedKeys.keys`). Try it as root, as Nix \
+                     does: `sudo ssh -i {identity|/PATH/TO/KEY} {user|nix-builder}@{host} true`.",
+        },
+        Reason::KeyUnreadable => Text {
+            title: "SSH key unreadable",
+            explanation: "The private key {identity|that Nix would use} can't be read: it is missing, not permitted, encrypted, or no key.",
+            remedy: "Correct the path (NixOS: `sshKey` in nix.buildMachines; the third field in \
+                     /etc/nix/machines), or let offloadd read it as systemd does: \
+                     `LoadCredential=` in the unit. A key with a passphrase can't be used by the Nix daemon; \
+                     `ssh-keygen -p -f {identity|KEY}` removes it, `ssh-keygen -t ed25519 -N ''` makes a new one.",
+        },
+        Reason::ProxyFailed => Text {
+            title: "proxy command failed",
+            explanation: "The proxy command that ssh_config names for {host} ended, or could not be started.",
+            remedy: "See what is configured with `ssh -G {host} | grep -i proxy`, and try it: \
+                     `sudo ssh -v {user|nix-builder}@{host} true`. The machine in between must be reachable first.",
+        },
+        Reason::SshConfigUnsupported => Text {
+            title: "ssh_config not supported",
+            explanation: "ssh_config asks for something for {host} that offloadd can't do, so a verdict would not be Nix's.",
+            remedy: "See `ssh -G {host}`. Give the builder an entry of its own in ssh_config (NixOS: \
+                     `programs.ssh.extraConfig`) with `HostName`, `User`, `IdentityFile` and no more, or \
+                     leave it out of the watch.",
+        },
+        Reason::Paused => Text {
+            title: "checks paused",
+            explanation: "Somebody paused the checks; nothing is known of the desktop meanwhile.",
+            remedy: "`offloadctl resume` starts them again.",
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_reason_but_none_has_its_words() {
+        for reason in Reason::ALL {
+            let Text {
+                title,
+                explanation,
+                remedy,
+            } = text(*reason);
+            let wordless = title.is_empty() && explanation.is_empty() && remedy.is_empty();
+            let complete = !title.is_empty() && !explanation.is_empty() && !remedy.is_empty();
+            assert_eq!(wordless, *reason == Reason::None, "{reason:?}");
+            assert_eq!(complete, *reason != Reason::None, "{reason:?}");
+        }
+    }
+
+    #[test]
+    fn no_two_reasons_share_a_title() {
+        let titles: HashSet<_> = Reason::ALL.iter().map(|r| text(*r).title).collect();
+        assert_eq!(titles.len(), Reason::ALL.len());
+    }
+
+    #[test]
+    fn titles_are_headlines_and_explanations_are_sentences() {
+        for reason in Reason::ALL.iter().filter(|r| **r != Reason::None) {
+            let words = text(*reason);
+            assert!(words.title.chars().count() <= 40, "{reason:?}");
+            assert!(!words.title.ends_with('.'), "{reason:?}");
+            assert!(words.explanation.ends_with('.'), "{reason:?}");
+            assert!(words.remedy.ends_with('.'), "{reason:?}");
+        }
+    }
+
+    #[test]
+    fn no_template_is_left_unfilled() {
+        for reason in Reason::ALL {
+            for uri in [
+                "ssh-ng://nix-builder@192.0.2.6",
+                "http://192.0.2.6:5000",
+                "",
+            ] {
+                let target = Target {
+                    reason: *reason,
+                    uri: uri.into(),
+                    ..Target::default()
+                };
+                let words = explanation_for(&target) + &remedy_for(&target);
+                assert!(
+                    !words.contains(['{', '}', '|']) || words.contains("| grep"),
+                    "{words}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_remedy_names_the_target_it_is_for() {
+        let target = Target {
+            reason: Reason::AuthRejected,
+            uri: "ssh-ng://builder@192.0.2.6".into(),
+            ..Target::default()
+        };
+        let remedy = remedy_for(&target);
+        assert!(remedy.contains("~builder/.ssh/authorized_keys"), "{remedy}");
+        assert!(
+            remedy.contains("users.users.builder.openssh.authorizedKeys.keys"),
+            "{remedy}"
+        );
+        assert!(remedy.contains("builder@192.0.2.6"), "{remedy}");
     }
 }

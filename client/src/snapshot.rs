@@ -10,6 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Kind, OverallState, Reason, Stage, TargetState, WarningCode};
 
+/// The key of [`Target::details`] and [`Warning::details`] under which a machine's own words for
+/// what went wrong stand: `Connection refused (os error 111)`.
+pub const DETAIL_ERROR: &str = "error";
+
 /// The version of this JSON. It grows only when a reader of the old one would misread the new.
 pub const DESCRIBE_VERSION: u32 = 1;
 
@@ -184,6 +188,24 @@ impl Target {
     /// Its object path.
     pub fn path(&self) -> String {
         crate::names::target_path(self.kind, &self.name)
+    }
+
+    /// How people name it: `cache/desktop`.
+    pub fn label(&self) -> String {
+        format!("{}/{}", self.kind, self.name)
+    }
+}
+
+impl std::fmt::Display for Detail {
+    /// As a person would read it; a list with commas.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Bool(value) => f.write_str(if *value { "yes" } else { "no" }),
+            Self::Uint(value) => write!(f, "{value}"),
+            Self::Float(value) => write!(f, "{value}"),
+            Self::Text(text) => f.write_str(text),
+            Self::List(items) => f.write_str(&items.join(", ")),
+        }
     }
 }
 

@@ -1,14 +1,95 @@
 //! What each warning means and how to mend it: people's words, kept off the bus.
 
-use crate::{WarningCode, reasons::Text};
+use crate::{WarningCode, reasons::Text, snapshot::Warning, template};
 
-/// The words for `code`.
+/// The explanation of a warning, filled with its particulars.
+pub fn explanation_for(warning: &Warning) -> String {
+    filled(text(warning.code).explanation, warning)
+}
+
+/// The remedy for a warning, filled with its particulars.
+pub fn remedy_for(warning: &Warning) -> String {
+    filled(text(warning.code).remedy, warning)
+}
+
+/// The words for `code`; explanation and remedy are templates over the warning's details.
 pub const fn text(code: WarningCode) -> Text {
     match code {
-        _ => Text {
-            title: "",
-            explanation: "",
-            remedy: "",
+        WarningCode::Unknown => Text {
+            title: "a warning of a newer daemon",
+            explanation: "The daemon warns of something that this program has no words for.",
+            remedy: "Update offloadctl to the daemon's version; `offloadctl status --json` shows the warning as it is.",
         },
+        WarningCode::NixConfBroken => Text {
+            title: "nix.conf is broken",
+            explanation: "Nix itself would refuse {file|its configuration}, or it can't be read.",
+            remedy: "`nix config show` names the fault. On NixOS change `nix.settings` or `nix.extraOptions`; \
+                     /etc/nix/nix.conf is generated from them.",
+        },
+        WarningCode::MachinesFileBroken => Text {
+            title: "the list of builders is broken",
+            explanation: "One bad line in {file|the list of builders} makes Nix drop the whole list: \
+                          every build stays on this machine.",
+            remedy: "Correct line {line|LINE} of {file|/etc/nix/machines}: URI, systems, key, jobs, speed, features, \
+                     mandatory features, host key, with `-` for what is left out. On NixOS it comes from \
+                     `nix.buildMachines`.",
+        },
+        WarningCode::NotWatchable => Text {
+            title: "not watched",
+            explanation: "Nix is configured to use {uri|something} that offloadd can't watch.",
+            remedy: "Nothing is wrong with it for that. `nix.exclude` in /etc/offloadd/config.toml hides it here.",
+        },
+        WarningCode::SshOptionIgnored => Text {
+            title: "an SSH option is not honoured",
+            explanation: "ssh_config asks for {option|an option} that offloadd does not do: Nix may connect in another way.",
+            remedy: "See `ssh -G HOST`. Take the option out of the builder's entry in ssh_config, or trust \
+                     `nix store info --store ssh-ng://HOST` more than this verdict.",
+        },
+        WarningCode::ConfigRejected => Text {
+            title: "new configuration rejected",
+            explanation: "offloadd's configuration was changed but has an error; the old one is still in force.",
+            remedy: "`offloadd --check-config` names the file and the key; after that `systemctl reload offloadd`.",
+        },
+    }
+}
+
+fn filled(words: &str, warning: &Warning) -> String {
+    template::fill(words, |key| template::detail(&warning.details, key))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_warning_has_its_words() {
+        for code in WarningCode::ALL {
+            let words = text(*code);
+            assert!(!words.title.is_empty(), "{code}");
+            assert!(words.explanation.ends_with('.'), "{code}");
+            assert!(words.remedy.ends_with('.'), "{code}");
+        }
+    }
+
+    #[test]
+    fn no_two_warnings_share_a_title() {
+        let titles: HashSet<_> = WarningCode::ALL.iter().map(|c| text(*c).title).collect();
+        assert_eq!(titles.len(), WarningCode::ALL.len());
+    }
+
+    #[test]
+    fn a_remedy_names_file_and_line() {
+        let warning = Warning {
+            code: WarningCode::MachinesFileBroken,
+            details: [
+                ("file".to_owned(), "/etc/nix/machines".into()),
+                ("line".to_owned(), 3.into()),
+            ]
+            .into(),
+            ..Warning::default()
+        };
+        assert!(remedy_for(&warning).contains("line 3 of /etc/nix/machines"));
     }
 }

@@ -1,0 +1,104 @@
+//! What stands under whatever is not ready: the stage, the cause, what was seen, what to do.
+
+use super::{Style, Tone, clean, state_tone, text};
+use crate::{
+    Reason, Stage, TargetState, reasons,
+    snapshot::{DETAIL_ERROR, Target, Warning},
+    template, warnings,
+};
+
+const INDENT: &str = "    ";
+const REMEDY: &str = "    → ";
+const REMEDY_INDENT: &str = "      ";
+
+/// Help for a target; nothing where nothing is wrong. `before` are the targets above it: a cause that
+/// one of them has in common with it is explained there.
+pub(super) fn target(target: &Target, before: &[&Target], style: &Style) -> String {
+    // Whether to pause is one decision for all: the headline has the help.
+    if target.state.is_ready() || matches!(target.reason, Reason::None | Reason::Paused) {
+        return String::new();
+    }
+    let words = reasons::text(target.reason);
+    let mut cause = match target.stage {
+        Stage::None => words.title.to_owned(),
+        stage => format!("{stage}: {}", words.title),
+    };
+    let twin = before.iter().find(|other| same_cause(other, target));
+    if let Some(twin) = twin {
+        cause.push_str(&format!(", as for {}", twin.label()));
+    }
+    if let Some(error) = template::detail(&target.details, DETAIL_ERROR) {
+        cause.push_str(&format!(" · {error}"));
+    }
+    let tone = match target.state {
+        TargetState::Unknown => Tone::Neutral,
+        state => state_tone(state),
+    };
+    let mut help = lines(&clean(&cause), INDENT, INDENT, style, Some(tone));
+    if twin.is_none() {
+        help.push_str(&self::words(
+            &clean_prose(&reasons::explanation_for(target)),
+            &clean_prose(&reasons::remedy_for(target)),
+            style,
+        ));
+    }
+    help
+}
+
+/// A warning, with its help.
+pub(super) fn warning(warning: &Warning, style: &Style) -> String {
+    let detail = |key| template::detail(&warning.details, key);
+    let mut headline = format!("! {}", warnings::text(warning.code).title);
+    if let Some((kind, name)) = &warning.target {
+        headline.push_str(&format!(" · {kind}/{name}"));
+    }
+    if let Some(file) = detail("file") {
+        headline.push_str(&format!(" · {file}"));
+        if let Some(line) = detail("line") {
+            headline.push_str(&format!(":{line}"));
+        }
+    }
+    if let Some(error) = detail(DETAIL_ERROR) {
+        headline.push_str(&format!(" · {error}"));
+    }
+    lines(&clean(&headline), "", INDENT, style, Some(Tone::Uneasy))
+        + &words(
+            &clean_prose(&warnings::explanation_for(warning)),
+            &clean_prose(&warnings::remedy_for(warning)),
+            style,
+        )
+}
+
+/// An explanation and a remedy, wrapped and indented.
+pub(super) fn words(explanation: &str, remedy: &str, style: &Style) -> String {
+    lines(explanation, INDENT, INDENT, style, None)
+        + &lines(remedy, REMEDY, REMEDY_INDENT, style, None)
+}
+
+/// Whether two targets fail alike at the same host, so that one remedy mends both.
+fn same_cause(one: &Target, other: &Target) -> bool {
+    let host = |target: &Target| template::of_target(target, "host");
+    let kind_free = matches!(
+        other.reason,
+        Reason::DnsFailed | Reason::TimedOut | Reason::NoRoute | Reason::HostUnreachable
+    );
+    kind_free && one.reason == other.reason && !one.state.is_ready() && host(one) == host(other)
+}
+
+/// Words of ours with words of the wire in them: longer than one value may be.
+fn clean_prose(prose: &str) -> String {
+    let words: Vec<String> = prose.split(' ').map(clean).collect();
+    words.join(" ")
+}
+
+fn lines(prose: &str, first: &str, indent: &str, style: &Style, tone: Option<Tone>) -> String {
+    let wrapped = text::wrap(prose, first, indent, style.width);
+    let Some(tone) = tone else { return wrapped };
+    wrapped
+        .lines()
+        .map(|line| {
+            let (margin, words) = line.split_at(line.len() - line.trim_start().len());
+            format!("{margin}{}\n", style.paint(tone, words))
+        })
+        .collect()
+}

@@ -1,0 +1,156 @@
+//! The status page: one look says whether Nix can use the desktop, and if not, why and what to do.
+//!
+//! A pure function of the snapshot; `offloadctl` and `offloadd --once` print it.
+
+mod help;
+mod paint;
+mod table;
+mod text;
+mod units;
+mod verbose;
+
+use crate::{Kind, OverallState, Reason, Snapshot, reasons, snapshot::Target};
+
+pub use paint::{Tone, overall_glyph, overall_tone, state_glyph, state_tone};
+pub use text::clean;
+pub use units::{ago, duration, latency};
+
+/// How to write for where it will be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Style {
+    /// Whether to write colours (ANSI SGR sequences).
+    pub colour: bool,
+    /// How many columns there are; prose is wrapped to them.
+    pub width: usize,
+    /// The time now, in microseconds of `CLOCK_REALTIME`: "for 3 h" is counted from it.
+    pub now_realtime_usec: u64,
+    /// Whether to add everything that is known of each target.
+    pub verbose: bool,
+}
+
+/// The whole page, with a newline at its end.
+pub fn render(snapshot: &Snapshot, style: &Style) -> String {
+    let mut page = headline(snapshot, style);
+    if let Some(reason) = common_cause(snapshot) {
+        page.push_str(&help::words(
+            reasons::text(reason).explanation,
+            &reasons::remedy_for(&Target {
+                reason,
+                ..Target::default()
+            }),
+            style,
+        ));
+    }
+    if !snapshot.targets.is_empty() {
+        page.push('\n');
+        page.push_str(&render_targets(&snapshot.targets, style));
+    }
+    for warning in &snapshot.warnings {
+        page.push('\n');
+        page.push_str(&help::warning(warning, style));
+    }
+    if style.verbose && !snapshot.version.is_empty() {
+        let version = format!("\noffloadd {}\n", clean(&snapshot.version));
+        page.push_str(&style.paint(Tone::Faint, &version));
+    }
+    page
+}
+
+/// Some targets' part of the page: a line for each, and help under what is not ready.
+pub fn render_targets<'a>(targets: impl IntoIterator<Item = &'a Target>, style: &Style) -> String {
+    let targets: Vec<&Target> = targets.into_iter().collect();
+    let lines = table::lines(&targets, style);
+    let mut page = String::new();
+    for (i, (target, line)) in targets.iter().zip(lines).enumerate() {
+        page.push_str(&line);
+        let before = targets.get(..i).unwrap_or_default();
+        page.push_str(&help::target(target, before, style));
+        if style.verbose {
+            page.push_str(&verbose::target(target, style));
+        }
+    }
+    page
+}
+
+fn headline(snapshot: &Snapshot, style: &Style) -> String {
+    let state = snapshot.state;
+    let word = format!("{} {state}", overall_glyph(state));
+    let mut line = style.paint(overall_tone(state), &style.paint(Tone::Strong, &word));
+    line.push_str(": ");
+    line.push_str(&sentence(snapshot));
+    if let Some(since) = units::since(snapshot.state_change_timestamp, style.now_realtime_usec) {
+        line.push_str(&style.paint(Tone::Faint, &format!(" ({since})")));
+    }
+    line.push('\n');
+    line
+}
+
+/// The verdict in words.
+fn sentence(snapshot: &Snapshot) -> String {
+    let count = |kind| snapshot.targets.iter().filter(|t| t.kind == kind).count();
+    let (caches, builders) = (count(Kind::Cache), count(Kind::Builder));
+    let both = |and: &str| match (noun(caches, "cache"), noun(builders, "builder")) {
+        (Some(caches), Some(builders)) => format!("{caches} {and} {builders}"),
+        (Some(one), None) | (None, Some(one)) => one,
+        (None, None) => "nothing".to_owned(),
+    };
+    match snapshot.state {
+        OverallState::Ready => format!("Nix can use {}", both("and")),
+        OverallState::Degraded => {
+            let part = |count: usize, word: &str, state| match count {
+                0 => None,
+                1 => Some(format!("{word} {state}")),
+                many => Some(format!("{many} {word}s {state}")),
+            };
+            let parts: Vec<String> = part(caches, "cache", snapshot.cache_state)
+                .into_iter()
+                .chain(part(builders, "builder", snapshot.builder_state))
+                .collect();
+            parts.join(", ")
+        }
+        OverallState::Offline => {
+            format!(
+                "Nix can't use {}: builds run on this machine alone",
+                both("or")
+            )
+        }
+        OverallState::Away => "this machine is on no network that reaches the desktop".to_owned(),
+        OverallState::Paused => reasons::text(Reason::Paused).title.to_owned(),
+        OverallState::Unknown if snapshot.reason == Reason::NotConfigured => {
+            reasons::text(Reason::NotConfigured).title.to_owned()
+        }
+        OverallState::Unknown => "not judged yet".to_owned(),
+    }
+}
+
+fn noun(count: usize, word: &str) -> Option<String> {
+    match count {
+        0 => None,
+        1 => Some(format!("the {word}")),
+        many => Some(format!("{many} {word}s")),
+    }
+}
+
+/// A reason that is the whole machine's and no target's: its help stands once, under the headline.
+fn common_cause(snapshot: &Snapshot) -> Option<Reason> {
+    match (snapshot.state, snapshot.reason) {
+        (OverallState::Paused, _) => Some(Reason::Paused),
+        (OverallState::Unknown, Reason::NotConfigured) => Some(Reason::NotConfigured),
+        _ => None,
+    }
+}
+
+impl Default for Style {
+    /// Plain text, 80 columns.
+    fn default() -> Self {
+        Self {
+            colour: false,
+            width: 80,
+            now_realtime_usec: 0,
+            verbose: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

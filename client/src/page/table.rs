@@ -1,0 +1,97 @@
+//! One line per target, in columns.
+
+use super::{
+    Style, Tone, clean, latency, state_glyph, state_tone,
+    text::{self},
+    units,
+};
+use crate::{TargetState, snapshot::Target};
+
+const GAP: usize = 3;
+
+/// The columns, left to right.
+const STATE: usize = 0;
+const ADDRESS: usize = 2;
+const LATENCY: usize = 3;
+const COLUMNS: usize = 5;
+
+type Cells = [String; COLUMNS];
+
+/// One line for each target, each with its newline. Where they would be too wide the latency goes
+/// first, then the address.
+pub(super) fn lines(targets: &[&Target], style: &Style) -> Vec<String> {
+    let mut rows: Vec<Cells> = targets.iter().map(|target| cells(target, style)).collect();
+    for column in [LATENCY, ADDRESS] {
+        let total = widths(&rows)
+            .iter()
+            .filter(|width| **width > 0)
+            .map(|width| width + GAP)
+            .sum::<usize>();
+        if total.saturating_sub(GAP) > style.width {
+            for row in &mut rows {
+                row[column].clear();
+            }
+        }
+    }
+    let widths = widths(&rows);
+    rows.iter()
+        .zip(targets)
+        .map(|(row, target)| line(row, &widths, target.state, style))
+        .collect()
+}
+
+fn cells(target: &Target, style: &Style) -> Cells {
+    let answers = matches!(target.state, TargetState::Ready) && target.latency_usec > 0;
+    [
+        format!("{} {}", state_glyph(target.state), target.state),
+        clean(&target.label()),
+        clean(&target.address),
+        if answers {
+            latency(target.latency_usec)
+        } else {
+            String::new()
+        },
+        units::since(target.state_change_timestamp, style.now_realtime_usec).unwrap_or_default(),
+    ]
+}
+
+fn widths(rows: &[Cells]) -> [usize; COLUMNS] {
+    let mut widths = [0; COLUMNS];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = text::width(cell).max(*width);
+        }
+    }
+    widths
+}
+
+fn line(row: &Cells, widths: &[usize; COLUMNS], state: TargetState, style: &Style) -> String {
+    let mut line = String::new();
+    // Spaces are written before the next cell, never at the end of a line.
+    let mut owed = 0;
+    for (column, (cell, width)) in row.iter().zip(widths).enumerate() {
+        if *width == 0 {
+            continue;
+        }
+        let missing = width - text::width(cell);
+        if cell.is_empty() {
+            owed += width + GAP;
+            continue;
+        }
+        // Numbers stand right.
+        let (before, after) = if column == LATENCY {
+            (missing, 0)
+        } else {
+            (0, missing)
+        };
+        line.push_str(&" ".repeat(owed + before));
+        line.push_str(&match column {
+            STATE => style.paint(state_tone(state), cell),
+            _ if column > ADDRESS => style.paint(Tone::Faint, cell),
+            _ => cell.clone(),
+        });
+        owed = after + GAP;
+    }
+    line.push('\n');
+    line
+}

@@ -1,0 +1,307 @@
+use super::*;
+use crate::{
+    Stage, TargetState, WarningCode,
+    snapshot::{BuilderFacts, CacheFacts, Facts, Warning},
+};
+
+const NOW: u64 = 1_700_000_000_000_000;
+const HOUR: u64 = 3_600_000_000;
+
+fn style() -> Style {
+    Style {
+        now_realtime_usec: NOW,
+        ..Style::default()
+    }
+}
+
+fn cache() -> Target {
+    Target {
+        name: "desktop".into(),
+        kind: Kind::Cache,
+        uri: "http://192.0.2.6:5000".into(),
+        address: "192.0.2.6:5000".into(),
+        state: TargetState::Ready,
+        stage: Stage::CacheInfo,
+        state_change_timestamp: NOW - 3 * HOUR,
+        last_check_timestamp: NOW - 4_000_000,
+        next_check_timestamp: NOW + 26_000_000,
+        latency_usec: 1_234,
+        facts: Facts::Cache(CacheFacts {
+            store_dir: "/nix/store".into(),
+            priority: 40,
+            want_mass_query: true,
+            signing_key: String::new(),
+        }),
+        ..Target::default()
+    }
+}
+
+fn builder() -> Target {
+    Target {
+        name: "desktop".into(),
+        kind: Kind::Builder,
+        uri: "ssh-ng://nix-builder@192.0.2.6".into(),
+        address: "192.0.2.6:22".into(),
+        stage: Stage::Auth,
+        latency_usec: 18_400,
+        facts: Facts::Builder(BuilderFacts::default()),
+        ..cache()
+    }
+}
+
+fn snapshot(cache: Target, builder: Target) -> Snapshot {
+    let ready = |target: &Target| match target.state {
+        TargetState::Ready => OverallState::Ready,
+        TargetState::Degraded => OverallState::Degraded,
+        TargetState::Paused => OverallState::Paused,
+        _ => OverallState::Offline,
+    };
+    let (cache_state, builder_state) = (ready(&cache), ready(&builder));
+    Snapshot {
+        version: "0.1.0".into(),
+        state: match (cache_state, builder_state) {
+            (one, other) if one == other => one,
+            _ => OverallState::Degraded,
+        },
+        cache_state,
+        builder_state,
+        state_change_timestamp: NOW - 120_000_000,
+        targets: vec![cache, builder],
+        ..Snapshot::default()
+    }
+}
+
+fn failed(target: Target, state: TargetState, stage: Stage, reason: Reason) -> Target {
+    Target {
+        state,
+        stage,
+        reason,
+        state_change_timestamp: NOW - 120_000_000,
+        ..target
+    }
+}
+
+#[test]
+fn all_is_well() {
+    assert_eq!(
+        render(&snapshot(cache(), builder()), &style()),
+        "\
+✔ ready: Nix can use the cache and the builder (for 2 min)
+
+✔ ready   cache/desktop     192.0.2.6:5000   1.2 ms   for 3 h
+✔ ready   builder/desktop   192.0.2.6:22      18 ms   for 3 h
+"
+    );
+}
+
+#[test]
+fn a_key_that_is_not_accepted() {
+    let mut builder = failed(
+        builder(),
+        TargetState::Degraded,
+        Stage::Auth,
+        Reason::AuthRejected,
+    );
+    builder
+        .details
+        .insert("identity".into(), "/etc/nix/builder_ed25519".into());
+    assert_eq!(
+        render(&snapshot(cache(), builder), &style()),
+        "\
+▲ degraded: cache ready, builder degraded (for 2 min)
+
+✔ ready      cache/desktop     192.0.2.6:5000   1.2 ms   for 3 h
+▲ degraded   builder/desktop   192.0.2.6:22              for 2 min
+    auth: key not accepted
+    The builder knows nobody called nix-builder with the key that Nix would use.
+    → Put the public half of the key into ~nix-builder/.ssh/authorized_keys on
+      the desktop (NixOS:
+      `users.users.nix-builder.openssh.authorizedKeys.keys`). Try it as root, as
+      Nix does: `sudo ssh -i /etc/nix/builder_ed25519 nix-builder@192.0.2.6
+      true`.
+"
+    );
+}
+
+#[test]
+fn a_host_that_is_away_is_explained_once() {
+    let down = |target| failed(target, TargetState::Down, Stage::Connect, Reason::TimedOut);
+    assert_eq!(
+        render(&snapshot(down(cache()), down(builder())), &style()),
+        "\
+✗ offline: Nix can't use the cache or the builder: builds run on this machine alone (for 2 min)
+
+✗ down   cache/desktop     192.0.2.6:5000   for 2 min
+    connect: no answer
+    Nothing came back from 192.0.2.6:5000 in time.
+    → See whether the desktop is on and awake, and still has that address (`ip
+      -brief address` on it). If it is and does, a firewall drops the packets:
+      on NixOS open the port with `networking.firewall.allowedTCPPorts`.
+✗ down   builder/desktop   192.0.2.6:22     for 2 min
+    connect: no answer, as for cache/desktop
+"
+    );
+}
+
+#[test]
+fn nothing_is_configured() {
+    let snapshot = Snapshot {
+        reason: Reason::NotConfigured,
+        ..Snapshot::default()
+    };
+    assert_eq!(
+        render(&snapshot, &style()),
+        "\
+? unknown: nothing to watch
+    Neither Nix nor offloadd is configured to use a cache or a builder of your
+    own.
+    → Give Nix a desktop: on NixOS `nix.settings.substituters` and
+      `nix.buildMachines`, elsewhere `substituters` and `builders` in
+      /etc/nix/nix.conf. Or tell offloadd alone: `offloadd --cache
+      http://HOST:5000 --builder ssh-ng://nix-builder@HOST`.
+"
+    );
+}
+
+#[test]
+fn a_pause_is_explained_once() {
+    let paused = |target| failed(target, TargetState::Paused, Stage::None, Reason::Paused);
+    assert_eq!(
+        render(&snapshot(paused(cache()), paused(builder())), &style()),
+        "\
+‖ paused: checks paused (for 2 min)
+    Somebody paused the checks; nothing is known of the desktop meanwhile.
+    → `offloadctl resume` starts them again.
+
+‖ paused   cache/desktop     192.0.2.6:5000   for 2 min
+‖ paused   builder/desktop   192.0.2.6:22     for 2 min
+"
+    );
+}
+
+#[test]
+fn warnings_come_last() {
+    let mut snapshot = snapshot(cache(), builder());
+    snapshot.warnings.push(Warning {
+        code: WarningCode::MachinesFileBroken,
+        target: None,
+        details: [
+            ("file".to_owned(), "/etc/nix/machines".into()),
+            ("line".to_owned(), 3.into()),
+            ("error".to_owned(), "speed is not a number: \"fast\"".into()),
+        ]
+        .into(),
+    });
+    let page = render(&snapshot, &style());
+    assert!(
+        page.ends_with(
+            "\
+for 3 h
+
+! the list of builders is broken · /etc/nix/machines:3 · speed is not a number:
+    \"fast\"
+    One bad line in /etc/nix/machines makes Nix drop the whole list: every build
+    stays on this machine.
+    → Correct line 3 of /etc/nix/machines: URI, systems, key, jobs, speed,
+      features, mandatory features, host key, with `-` for what is left out. On
+      NixOS it comes from `nix.buildMachines`.
+"
+        ),
+        "{page}"
+    );
+}
+
+#[test]
+fn verbose_adds_what_is_known() {
+    let verbose = Style {
+        verbose: true,
+        ..style()
+    };
+    let snapshot = Snapshot {
+        targets: vec![cache()],
+        builder_state: OverallState::Unknown,
+        ..snapshot(cache(), builder())
+    };
+    assert_eq!(
+        render(&snapshot, &verbose),
+        "\
+✔ ready: Nix can use the cache (for 2 min)
+
+✔ ready   cache/desktop   192.0.2.6:5000   1.2 ms   for 3 h
+    uri            http://192.0.2.6:5000
+    stage          cache-info
+    checked        4 s ago, next in 26 s
+    store          /nix/store
+    priority       40
+    mass queries   yes
+
+offloadd 0.1.0
+"
+    );
+}
+
+#[test]
+fn colours_come_only_when_asked_for() {
+    let snapshot = snapshot(
+        cache(),
+        failed(
+            builder(),
+            TargetState::Down,
+            Stage::Connect,
+            Reason::Refused,
+        ),
+    );
+    let coloured = Style {
+        colour: true,
+        ..style()
+    };
+    let plain = render(&snapshot, &style());
+    let painted = render(&snapshot, &coloured);
+    assert!(!plain.contains('\x1b'));
+    assert!(painted.contains("\x1b[31m✗ down\x1b[0m"));
+    let mut stripped = painted;
+    for code in [0, 1, 2, 31, 32, 33, 36] {
+        stripped = stripped.replace(&format!("\x1b[{code}m"), "");
+    }
+    assert_eq!(stripped, plain);
+}
+
+#[test]
+fn nothing_of_the_wire_commands_the_terminal() {
+    let evil = "\x1b]0;owned\x07\n\u{202e}";
+    let mut target = failed(builder(), TargetState::Down, Stage::Banner, Reason::NotSsh);
+    target.name = evil.into();
+    target.address = evil.into();
+    target.uri = format!("ssh://{evil}@{evil}");
+    target.details.insert("error".into(), evil.into());
+    target.details.insert(evil.into(), evil.into());
+    let mut snapshot = snapshot(cache(), target);
+    snapshot.version = evil.into();
+    snapshot.warnings.push(Warning {
+        code: WarningCode::NixConfBroken,
+        target: Some((Kind::Builder, evil.into())),
+        details: [("file".to_owned(), evil.into())].into(),
+    });
+    for verbose in [false, true] {
+        let page = render(&snapshot, &Style { verbose, ..style() });
+        let harmful = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+        assert!(!page.contains(harmful), "{page:?}");
+        assert!(page.lines().all(|line| !line.starts_with("]0;")), "{page}");
+    }
+}
+
+#[test]
+fn a_narrow_terminal_loses_columns_and_not_the_state() {
+    let narrow = Style {
+        width: 40,
+        ..style()
+    };
+    let page = render_targets(&[cache(), builder()], &narrow);
+    assert_eq!(
+        page,
+        "\
+✔ ready   cache/desktop     for 3 h
+✔ ready   builder/desktop   for 3 h
+"
+    );
+}

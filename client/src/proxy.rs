@@ -1,0 +1,214 @@
+//! Proxies of the daemon's interfaces, for programs.
+//!
+//! `dbus/*.xml` is the interface; a test holds these against it. Words are plain strings here, as
+//! on the bus: [`crate::words`] reads them, and [`crate::read::snapshot`] reads everything at once.
+
+use std::collections::HashMap;
+
+use zbus::{OwnedObjectPath, OwnedVariant, proxy};
+
+use crate::errors::BusError;
+
+/// A warning as it stands on the bus: code, the target's object path or nothing, particulars.
+pub type RawWarning = (String, String, HashMap<String, OwnedVariant>);
+
+/// A line of history as it stands on the bus: time, state, reason, latency (both microseconds).
+pub type RawHistoryEntry = (u64, String, String, u64);
+
+/// The overall verdict.
+#[proxy(
+    interface = "org.offloadd.Offload1.Manager",
+    default_service = "org.offloadd.Offload1",
+    default_path = "/org/offloadd/Offload1"
+)]
+pub trait Manager {
+    /// Checks every target now; answers with the state when the round is over.
+    fn check(&self) -> Result<String, BusError>;
+
+    /// Stops all checks for so many microseconds; 0: until [`Self::resume`]. May ask for a password.
+    #[zbus(allow_interactive_auth)]
+    fn pause(&self, usec: u64) -> Result<(), BusError>;
+
+    /// Ends a pause. May ask for a password.
+    #[zbus(allow_interactive_auth)]
+    fn resume(&self) -> Result<(), BusError>;
+
+    /// The whole [`crate::Snapshot`] as JSON.
+    fn describe(&self) -> Result<String, BusError>;
+
+    /// The state went from one word to another. (Under its own name it would collide with the
+    /// stream of the property's changes.)
+    #[zbus(signal, name = "StateChanged")]
+    fn overall_state_changed(&self, old: &str, new: &str, reason: &str) -> zbus::Result<()>;
+
+    /// The daemon's version.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn version(&self) -> zbus::Result<String>;
+
+    /// The verdict over all targets.
+    #[zbus(property)]
+    fn state(&self) -> zbus::Result<String>;
+
+    /// Why it is not ready.
+    #[zbus(property)]
+    fn reason(&self) -> zbus::Result<String>;
+
+    /// The verdict over all builders.
+    #[zbus(property)]
+    fn builder_state(&self) -> zbus::Result<String>;
+
+    /// The verdict over all caches.
+    #[zbus(property)]
+    fn cache_state(&self) -> zbus::Result<String>;
+
+    /// When the state last changed: microseconds of `CLOCK_REALTIME`.
+    #[zbus(property)]
+    fn state_change_timestamp(&self) -> zbus::Result<u64>;
+
+    /// The same, of `CLOCK_MONOTONIC`.
+    #[zbus(property)]
+    fn state_change_timestamp_monotonic(&self) -> zbus::Result<u64>;
+
+    /// The targets' objects, in the order in which Nix would try them.
+    #[zbus(property)]
+    fn targets(&self) -> zbus::Result<Vec<OwnedObjectPath>>;
+
+    /// What is wrong without being a target's state.
+    #[zbus(property)]
+    fn warnings(&self) -> zbus::Result<Vec<RawWarning>>;
+}
+
+/// What a cache and a builder have in common.
+#[proxy(
+    interface = "org.offloadd.Offload1.Target",
+    default_service = "org.offloadd.Offload1"
+)]
+pub trait Target {
+    /// Checks this target now; answers with its state.
+    fn check(&self) -> Result<String, BusError>;
+
+    /// The last changes, newest first, at most `max`.
+    fn get_history(&self, max: u32) -> Result<Vec<RawHistoryEntry>, BusError>;
+
+    /// Its name.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn name(&self) -> zbus::Result<String>;
+
+    /// `cache` or `builder`.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn kind(&self) -> zbus::Result<String>;
+
+    /// What Nix is configured with.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn uri(&self) -> zbus::Result<String>;
+
+    /// `host:port` where it answered last, or was last looked for.
+    #[zbus(property)]
+    fn address(&self) -> zbus::Result<String>;
+
+    /// The verdict.
+    #[zbus(property)]
+    fn state(&self) -> zbus::Result<String>;
+
+    /// Why it is not ready.
+    #[zbus(property)]
+    fn reason(&self) -> zbus::Result<String>;
+
+    /// The stage that failed, or the last one that passed.
+    #[zbus(property)]
+    fn stage(&self) -> zbus::Result<String>;
+
+    /// When the state last changed: microseconds of `CLOCK_REALTIME`.
+    #[zbus(property)]
+    fn state_change_timestamp(&self) -> zbus::Result<u64>;
+
+    /// The same, of `CLOCK_MONOTONIC`.
+    #[zbus(property)]
+    fn state_change_timestamp_monotonic(&self) -> zbus::Result<u64>;
+
+    /// When the last check ended.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn last_check_timestamp(&self) -> zbus::Result<u64>;
+
+    /// When a check last passed.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn last_success_timestamp(&self) -> zbus::Result<u64>;
+
+    /// When the next check is due; 0 when none is.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn next_check_timestamp(&self) -> zbus::Result<u64>;
+
+    /// How long the last passed check took, in microseconds.
+    #[zbus(property(emits_changed_signal = "false"), name = "LatencyUSec")]
+    fn latency_usec(&self) -> zbus::Result<u64>;
+
+    /// Checks that failed in a row.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn consecutive_failures(&self) -> zbus::Result<u32>;
+
+    /// What else is worth knowing; [`crate::wire::details`] reads it.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn details(&self) -> zbus::Result<HashMap<String, OwnedVariant>>;
+}
+
+/// What only a cache has.
+#[proxy(
+    interface = "org.offloadd.Offload1.Cache",
+    default_service = "org.offloadd.Offload1"
+)]
+pub trait Cache {
+    /// The store directory it serves.
+    #[zbus(property)]
+    fn store_dir(&self) -> zbus::Result<String>;
+
+    /// Whether Nix may ask it for many paths at once.
+    #[zbus(property)]
+    fn want_mass_query(&self) -> zbus::Result<bool>;
+
+    /// Lower is asked first.
+    #[zbus(property)]
+    fn priority(&self) -> zbus::Result<u32>;
+
+    /// The key that signs what it serves.
+    #[zbus(property)]
+    fn signing_key(&self) -> zbus::Result<String>;
+}
+
+/// What only a builder has.
+#[proxy(
+    interface = "org.offloadd.Offload1.Builder",
+    default_service = "org.offloadd.Offload1"
+)]
+pub trait Builder {
+    /// `ssh` or `ssh-ng`.
+    #[zbus(property)]
+    fn protocol(&self) -> zbus::Result<String>;
+
+    /// The systems it builds for.
+    #[zbus(property)]
+    fn systems(&self) -> zbus::Result<Vec<String>>;
+
+    /// The features it offers.
+    #[zbus(property)]
+    fn features(&self) -> zbus::Result<Vec<String>>;
+
+    /// How many builds Nix hands it at once.
+    #[zbus(property)]
+    fn max_jobs(&self) -> zbus::Result<u32>;
+
+    /// Nix prefers the faster of two.
+    #[zbus(property)]
+    fn speed_factor(&self) -> zbus::Result<f64>;
+
+    /// The version of its Nix.
+    #[zbus(property)]
+    fn nix_version(&self) -> zbus::Result<String>;
+
+    /// Whether its Nix trusts us: `yes`, `no` or `unknown`.
+    #[zbus(property)]
+    fn trusted(&self) -> zbus::Result<String>;
+
+    /// The host key it proved, as `SHA256:…`.
+    #[zbus(property)]
+    fn host_key_fingerprint(&self) -> zbus::Result<String>;
+}

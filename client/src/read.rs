@@ -1,0 +1,254 @@
+//! Everything the bus carries, read with one `GetManagedObjects`.
+//!
+//! A reader of any age reads a daemon of any age: a word it does not know becomes the neutral one, a
+//! property that is not there, or of another type, keeps its default.
+
+use std::collections::HashMap;
+
+use zbus::{Connection, OwnedVariant, Variant, fdo::ManagedObjects, proxy::MethodFlags};
+
+use crate::{
+    Kind, OverallState, Reason, Snapshot, Stage, TargetState, WarningCode, names,
+    snapshot::{BuilderFacts, CacheFacts, DESCRIBE_VERSION, Facts, Target, Warning},
+    wire,
+};
+
+const OBJECT_MANAGER: &str = "org.freedesktop.DBus.ObjectManager";
+
+/// Reads the snapshot; the bus starts the daemon if it knows how to.
+pub async fn snapshot(connection: &Connection) -> zbus::Result<Snapshot> {
+    read(connection, MethodFlags::empty()).await
+}
+
+/// Reads the snapshot of a daemon that is running: what a widget does, which should start nothing.
+pub async fn snapshot_if_running(connection: &Connection) -> zbus::Result<Snapshot> {
+    read(connection, MethodFlags::NO_AUTO_START).await
+}
+
+/// Makes a snapshot of what `GetManagedObjects` answered.
+pub fn from_objects(objects: &ManagedObjects) -> Snapshot {
+    let manager = Properties::of(objects, names::ROOT_PATH, names::MANAGER);
+    let order = manager.strings("Targets");
+    let mut paths: Vec<&str> = objects
+        .keys()
+        .map(|path| path.as_str())
+        .filter(|path| Properties::of(objects, path, names::TARGET).0.is_some())
+        .collect();
+    // The Manager's order is Nix's; an object that it does not list yet comes last.
+    paths.sort_by_key(|path| {
+        let rank = order.iter().position(|listed| listed == path);
+        (rank.unwrap_or(usize::MAX), *path)
+    });
+    let targets: Vec<Target> = paths.iter().map(|path| target(objects, path)).collect();
+    let warnings = manager.warnings(&targets, &paths);
+    Snapshot {
+        describe_version: DESCRIBE_VERSION,
+        version: manager.string("Version"),
+        state: OverallState::from_word(manager.str("State")),
+        reason: Reason::from_word(manager.str("Reason")),
+        builder_state: OverallState::from_word(manager.str("BuilderState")),
+        cache_state: OverallState::from_word(manager.str("CacheState")),
+        state_change_timestamp: manager.u64("StateChangeTimestamp"),
+        state_change_timestamp_monotonic: manager.u64("StateChangeTimestampMonotonic"),
+        targets,
+        warnings,
+    }
+}
+
+async fn read(connection: &Connection, flags: MethodFlags) -> zbus::Result<Snapshot> {
+    let proxy = zbus::proxy::Builder::<zbus::Proxy<'_>>::new(connection)
+        .destination(names::BUS_NAME)
+        .path(names::ROOT_PATH)
+        .interface(OBJECT_MANAGER)
+        .cache_properties(zbus::proxy::CacheProperties::No)
+        .build()
+        .await?;
+    let objects: Option<ManagedObjects> = proxy
+        .call_with_flags("GetManagedObjects", flags, &())
+        .await?;
+    Ok(from_objects(&objects.unwrap_or_default()))
+}
+
+fn target(objects: &ManagedObjects, path: &str) -> Target {
+    let common = Properties::of(objects, path, names::TARGET);
+    let (path_kind, path_name) = from_path(path).unwrap_or_default();
+    let kind = match common.str("Kind") {
+        "" => path_kind,
+        word => Kind::from_word(word),
+    };
+    Target {
+        name: common.text("Name").map_or(path_name, str::to_owned),
+        kind,
+        uri: common.string("Uri"),
+        address: common.string("Address"),
+        state: TargetState::from_word(common.str("State")),
+        reason: Reason::from_word(common.str("Reason")),
+        stage: Stage::from_word(common.str("Stage")),
+        state_change_timestamp: common.u64("StateChangeTimestamp"),
+        state_change_timestamp_monotonic: common.u64("StateChangeTimestampMonotonic"),
+        last_check_timestamp: common.u64("LastCheckTimestamp"),
+        last_success_timestamp: common.u64("LastSuccessTimestamp"),
+        next_check_timestamp: common.u64("NextCheckTimestamp"),
+        latency_usec: common.u64("LatencyUSec"),
+        consecutive_failures: common.u32("ConsecutiveFailures"),
+        facts: facts(objects, path, kind),
+        details: match common.get("Details") {
+            Some(Variant::Dict(dict)) => particulars(dict),
+            _ => Default::default(),
+        },
+    }
+}
+
+fn facts(objects: &ManagedObjects, path: &str, kind: Kind) -> Facts {
+    match kind {
+        Kind::Cache => {
+            let cache = Properties::of(objects, path, names::CACHE);
+            Facts::Cache(CacheFacts {
+                store_dir: cache.string("StoreDir"),
+                want_mass_query: cache.bool("WantMassQuery"),
+                priority: cache.u32("Priority"),
+                signing_key: cache.string("SigningKey"),
+            })
+        }
+        Kind::Builder => {
+            let builder = Properties::of(objects, path, names::BUILDER);
+            Facts::Builder(BuilderFacts {
+                protocol: builder.string("Protocol"),
+                systems: builder.strings("Systems"),
+                features: builder.strings("Features"),
+                max_jobs: builder.u32("MaxJobs"),
+                speed_factor: builder.f64("SpeedFactor"),
+                nix_version: builder.string("NixVersion"),
+                trusted: builder.string("Trusted"),
+                host_key_fingerprint: builder.string("HostKeyFingerprint"),
+            })
+        }
+    }
+}
+
+/// What a target's object path says of it.
+fn from_path(path: &str) -> Option<(Kind, String)> {
+    let (kind, label) = path
+        .strip_prefix(names::ROOT_PATH)?
+        .strip_prefix('/')?
+        .split_once('/')?;
+    let kind = *Kind::ALL.iter().find(|known| known.as_str() == kind)?;
+    Some((kind, names::unescape(label)?))
+}
+
+fn particulars(
+    dict: &zbus::Dict<'_, '_>,
+) -> std::collections::BTreeMap<String, crate::snapshot::Detail> {
+    dict.iter()
+        .filter_map(|(key, value)| match key {
+            Variant::Str(key) => Some((key.to_string(), wire::detail(value))),
+            _ => None,
+        })
+        .collect()
+}
+
+/// One interface's properties; nothing where the object does not have it.
+struct Properties<'a>(Option<&'a HashMap<String, OwnedVariant>>);
+
+impl<'a> Properties<'a> {
+    fn of(objects: &'a ManagedObjects, path: &str, interface: &str) -> Self {
+        let found = objects
+            .iter()
+            .find(|(candidate, _)| candidate.as_str() == path)
+            .and_then(|(_, interfaces)| {
+                interfaces
+                    .iter()
+                    .find(|(candidate, _)| candidate.as_str() == interface)
+            });
+        Self(found.map(|(_, properties)| properties))
+    }
+
+    fn get(&self, name: &str) -> Option<&'a Variant<'static>> {
+        self.0?.get(name).map(|value| &**value)
+    }
+
+    fn text(&self, name: &str) -> Option<&'a str> {
+        match self.get(name)? {
+            Variant::Str(text) => Some(text.as_str()),
+            _ => None,
+        }
+    }
+
+    fn str(&self, name: &str) -> &'a str {
+        self.text(name).unwrap_or_default()
+    }
+
+    fn string(&self, name: &str) -> String {
+        self.str(name).to_owned()
+    }
+
+    fn bool(&self, name: &str) -> bool {
+        matches!(self.get(name), Some(Variant::Bool(true)))
+    }
+
+    fn u64(&self, name: &str) -> u64 {
+        match self.get(name) {
+            Some(Variant::U64(value)) => *value,
+            _ => 0,
+        }
+    }
+
+    fn u32(&self, name: &str) -> u32 {
+        match self.get(name) {
+            Some(Variant::U32(value)) => *value,
+            _ => 0,
+        }
+    }
+
+    fn f64(&self, name: &str) -> f64 {
+        match self.get(name) {
+            Some(Variant::F64(value)) => *value,
+            _ => 0.0,
+        }
+    }
+
+    fn strings(&self, name: &str) -> Vec<String> {
+        match self.get(name) {
+            Some(Variant::Array(items)) => items
+                .iter()
+                .filter_map(|item| match item {
+                    Variant::Str(text) => Some(text.to_string()),
+                    Variant::ObjectPath(path) => Some(path.to_string()),
+                    _ => None,
+                })
+                .collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn warnings(&self, targets: &[Target], paths: &[&str]) -> Vec<Warning> {
+        let Some(Variant::Array(items)) = self.get("Warnings") else {
+            return Vec::new();
+        };
+        items
+            .iter()
+            .filter_map(|item| {
+                let Variant::Structure(fields) = item else {
+                    return None;
+                };
+                let [
+                    Variant::Str(code),
+                    Variant::Str(path),
+                    Variant::Dict(details),
+                ] = fields.fields()
+                else {
+                    return None;
+                };
+                let known = paths.iter().position(|known| *known == path.as_str());
+                Some(Warning {
+                    code: WarningCode::from_word(code),
+                    target: match known.and_then(|i| targets.get(i)) {
+                        Some(target) => Some((target.kind, target.name.clone())),
+                        None => from_path(path),
+                    },
+                    details: particulars(details),
+                })
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,122 @@
+//! Fills the placeholders of people's words: `{key}`, or `{key|what to say where it is not known}`.
+
+use std::collections::BTreeMap;
+
+use crate::snapshot::{Detail, Target};
+
+/// Fills `template` with what `lookup` knows; a key that is not known gives its fallback, or, where
+/// it has none, the key itself in capitals, so that a command still reads as one.
+pub(crate) fn fill(template: &str, lookup: impl Fn(&str) -> Option<String>) -> String {
+    let mut filled = String::with_capacity(template.len());
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('{') {
+        filled.push_str(before);
+        let Some((inside, tail)) = after.split_once('}') else {
+            rest = after;
+            break;
+        };
+        let (key, fallback) = match inside.split_once('|') {
+            Some((key, fallback)) => (key, Some(fallback)),
+            None => (inside, None),
+        };
+        match (lookup(key).filter(|value| !value.is_empty()), fallback) {
+            (Some(value), _) => filled.push_str(&value),
+            (None, Some(fallback)) => filled.push_str(fallback),
+            (None, None) => filled.push_str(&key.to_uppercase()),
+        }
+        rest = tail;
+    }
+    filled.push_str(rest);
+    filled
+}
+
+/// What is known of `target` under `key`: `name`, `kind`, `uri`, `address`, the URI's `host`,
+/// `port` and `user`, or one of its details.
+pub(crate) fn of_target(target: &Target, key: &str) -> Option<String> {
+    let uri = Authority::of(&target.uri);
+    match key {
+        "name" => Some(target.name.clone()),
+        "kind" => Some(target.kind.to_string()),
+        "uri" => Some(target.uri.clone()),
+        "address" if target.address.is_empty() => Some(uri.host.to_owned()),
+        "address" => Some(target.address.clone()),
+        "host" => Some(uri.host.to_owned()),
+        "port" => uri.port.map(str::to_owned),
+        "user" => detail(&target.details, key).or_else(|| uri.user.map(str::to_owned)),
+        _ => detail(&target.details, key),
+    }
+}
+
+/// A detail as text.
+pub(crate) fn detail(details: &BTreeMap<String, Detail>, key: &str) -> Option<String> {
+    details.get(key).map(Detail::to_string)
+}
+
+/// The part of a URI between `//` and the path.
+struct Authority<'a> {
+    user: Option<&'a str>,
+    host: &'a str,
+    port: Option<&'a str>,
+}
+
+impl<'a> Authority<'a> {
+    fn of(uri: &'a str) -> Self {
+        let rest = uri.split_once("://").map_or(uri, |(_, rest)| rest);
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+        let (user, place) = match authority.rsplit_once('@') {
+            // A password has no place in words for people.
+            Some((user, place)) => (user.split(':').next(), place),
+            None => (None, authority),
+        };
+        let (host, port) = match place.strip_prefix('[').and_then(|v6| v6.split_once(']')) {
+            Some((host, tail)) => (host, tail.strip_prefix(':')),
+            None => match place.split_once(':') {
+                Some((host, port)) if !port.contains(':') => (host, Some(port)),
+                _ => (place, None),
+            },
+        };
+        Self { user, host, port }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn known(key: &str) -> Option<String> {
+        (key == "host").then(|| "desktop".into())
+    }
+
+    #[test]
+    fn what_is_known_is_filled_in() {
+        assert_eq!(fill("ping {host}", known), "ping desktop");
+        assert_eq!(fill("{host}:{port|22}", known), "desktop:22");
+        assert_eq!(fill("ssh -i {key} {host}", known), "ssh -i KEY desktop");
+    }
+
+    #[test]
+    fn a_uri_is_taken_apart() {
+        let target = |uri: &str| Target {
+            uri: uri.into(),
+            ..Target::default()
+        };
+        let of = |uri: &str, key: &str| of_target(&target(uri), key).unwrap_or_default();
+        assert_eq!(of("ssh-ng://nix-builder@192.0.2.6", "user"), "nix-builder");
+        assert_eq!(of("ssh-ng://nix-builder@192.0.2.6", "host"), "192.0.2.6");
+        assert_eq!(of("ssh://u@[2001:db8::1]:2222?x=1", "host"), "2001:db8::1");
+        assert_eq!(of("ssh://u@[2001:db8::1]:2222?x=1", "port"), "2222");
+        assert_eq!(of("http://me:secret@desktop:5000/nix", "user"), "me");
+        assert_eq!(of("http://desktop:5000/nix", "port"), "5000");
+        assert_eq!(of("desktop", "host"), "desktop");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_can_be_filled(template in ".*", uri in ".*") {
+            let target = Target { uri, ..Target::default() };
+            fill(&template, |key| of_target(&target, key));
+        }
+    }
+}
