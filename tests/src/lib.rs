@@ -1,1 +1,31 @@
-//! The test desktop: fixtures that others reuse, and fakes for faults on demand.
+//! The test desktop and what is shown with it.
+//!
+//! The real parts ([`Bus`], [`Sshd`], [`Nginx`], [`Namespace`], [`Daemon`]) prove that offloadd
+//! works with what people run; [`fake`] is for the faults that real parts do not have. Everything
+//! is a value whose `Drop` ends its process and removes its files. Nothing here dials anything but
+//! 127.0.0.0/8 and the addresses of a [`Namespace`].
+
+pub mod bus;
+pub mod daemon;
+pub mod error;
+pub mod fake;
+pub mod ground;
+pub mod keys;
+pub mod namespace;
+pub mod nginx;
+pub mod nix_conf;
+pub mod notify;
+pub mod practice;
+pub mod process;
+pub mod sshd;
+pub mod wait;
+
+pub use bus::Bus;
+pub use daemon::Daemon;
+pub use error::{Error, Result};
+pub use ground::Ground;
+pub use namespace::Namespace;
+pub use nginx::Nginx;
+pub use nix_conf::NixConf;
+pub use sshd::Sshd;
+pub use wait::eventually;

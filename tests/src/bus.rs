@@ -1,0 +1,161 @@
+//! A private system bus: the real `dbus-daemon`, with offloadd's own policy in force.
+
+use std::{
+    fs,
+    os::unix::{fs::PermissionsExt, net::UnixStream},
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use tempfile::TempDir;
+
+use crate::{
+    Error, Result,
+    error::Context,
+    eventually,
+    process::{Process, system_program},
+};
+
+/// The policy as it is installed.
+const POLICY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../dbus/org.offloadd.Offload1.conf");
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A running `dbus-daemon` of `<type>system</type>`.
+#[derive(Debug)]
+pub struct Bus {
+    process: Option<Process>,
+    directory: TempDir,
+}
+
+impl Bus {
+    /// Starts one.
+    ///
+    /// # Errors
+    /// When dbus-daemon is missing or does not come up; its log is in the error.
+    pub async fn start() -> Result<Self> {
+        let directory = tempfile::tempdir().context("a directory for the bus")?;
+        // Other users are let in, for tests of the policy.
+        let everybody = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(directory.path(), everybody).context("the bus's directory")?;
+        let mut bus = Self {
+            process: None,
+            directory,
+        };
+        fs::write(bus.file("bus.conf"), bus.configuration()).context("bus.conf")?;
+        bus.restart().await?;
+        Ok(bus)
+    }
+
+    /// Where clients connect. It stays the same when the bus is restarted.
+    pub fn address(&self) -> String {
+        format!("unix:path={}", self.socket().display())
+    }
+
+    /// Ends it, as a crash would.
+    pub fn stop(&mut self) {
+        self.process = None;
+    }
+
+    /// Starts it (again), and returns when it takes connections.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn restart(&mut self) -> Result<()> {
+        self.stop();
+        let program = system_program("dbus-daemon", "dbus")?;
+        let configuration = self.file("bus.conf");
+        self.process = Some(Process::start(&program, None, &self.file("log"), |command| {
+            command.arg("--nofork").arg("--nopidfile").arg("--config-file").arg(configuration);
+        })?);
+        let socket = self.socket();
+        eventually(PATIENCE, "dbus-daemon takes connections", async || {
+            UnixStream::connect(&socket).ok()
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// Calls `member` (with its interface) of `/org/offloadd/Offload1` as a user who is nobody, with
+    /// arguments as dbus-send(1) writes them, and returns the printed answer. Only root can.
+    ///
+    /// # Errors
+    /// The error that was answered, by its D-Bus name.
+    pub async fn ask_as_stranger(
+        &self,
+        destination: &str,
+        member: &str,
+        arguments: &[&str],
+    ) -> Result<String> {
+        let mut command = tokio::process::Command::new("setpriv");
+        command
+            .args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "--"])
+            .arg(system_program("dbus-send", "dbus")?)
+            .args([format!("--bus={}", self.address()), format!("--dest={destination}")])
+            .args(["--print-reply", "--reply-timeout=5000", "/org/offloadd/Offload1", member])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        // Not blocking: who is called may live on this very thread.
+        let output = command.output().await.context("dbus-send")?;
+        if output.status.success() {
+            Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        } else {
+            Err(Error::Program {
+                program: "dbus-send".into(),
+                output: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+            })
+        }
+    }
+
+    /// What it logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.file("log")).unwrap_or_default()
+    }
+
+    /// As the system's own `system.conf` has it: nothing may be owned or called that a policy file
+    /// does not allow. Whoever runs the tests is allowed to be offloadd.
+    fn configuration(&self) -> String {
+        let policy = Path::new(POLICY).canonicalize().unwrap_or_else(|_| POLICY.into());
+        let user = rustix::process::geteuid().as_raw();
+        format!(
+            r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <type>system</type>
+  <listen>unix:path={socket}</listen>
+  <auth>EXTERNAL</auth>
+  <policy context="default">
+    <allow user="*"/>
+    <deny own="*"/>
+    <deny send_type="method_call"/>
+    <allow send_type="signal"/>
+    <allow send_requested_reply="true" send_type="method_return"/>
+    <allow send_requested_reply="true" send_type="error"/>
+    <allow receive_type="method_call"/>
+    <allow receive_type="method_return"/>
+    <allow receive_type="error"/>
+    <allow receive_type="signal"/>
+    <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus"/>
+    <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Introspectable"/>
+    <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Properties"/>
+  </policy>
+  <include>{policy}</include>
+  <policy user="{user}">
+    <allow own="org.offloadd.Offload1"/>
+  </policy>
+</busconfig>
+"#,
+            socket = self.socket().display(),
+            policy = policy.display(),
+        )
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.file("bus")
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+}

@@ -1,0 +1,307 @@
+//! A listening address that can be closed, moved and broken while it is in use.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    io::DuplexStream,
+    net::{TcpListener, TcpSocket, TcpStream},
+    select,
+    sync::{mpsc, oneshot, watch},
+    task::{JoinHandle, JoinSet},
+};
+
+use super::{
+    fault::{Fault, Open},
+    wire::{self, Flavour},
+};
+use crate::{Error, Result, error::Context};
+
+/// What passes between a connection and the server behind it.
+const WIRE_BUFFER: usize = 64 * 1024;
+/// Waiting orders; whoever gives one waits for its end.
+const ORDERS: usize = 8;
+/// How long a connection to this machine takes at most; what takes longer is not answered.
+const LOOPBACK: Duration = Duration::from_millis(200);
+
+/// A listening address. Dropping it closes the listener and every connection.
+#[derive(Debug)]
+pub struct Port {
+    control: Control,
+    keeper: JoinHandle<()>,
+}
+
+/// The switch of a [`Port`]. Clones switch the same.
+#[derive(Clone, Debug)]
+pub struct Control {
+    orders: mpsc::Sender<Order>,
+    state: watch::Receiver<State>,
+    seen: Arc<Seen>,
+}
+
+/// What reached a fake, counted since it was started.
+#[derive(Debug, Default)]
+pub struct Seen {
+    pub(super) connections: AtomicU64,
+    pub(super) requests: AtomicU64,
+}
+
+/// Where a port is and what is wrong with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct State {
+    pub(super) address: SocketAddr,
+    pub(super) fault: Fault,
+}
+
+/// One connection, as the server behind the port gets it.
+pub(super) struct Incoming {
+    pub(super) stream: DuplexStream,
+    pub(super) state: watch::Receiver<State>,
+    pub(super) seen: Arc<Seen>,
+}
+
+#[derive(Debug)]
+struct Order {
+    state: State,
+    done: oneshot::Sender<io::Result<()>>,
+}
+
+/// What stands at the address.
+enum Standing {
+    /// Somebody who accepts.
+    Open(TcpListener),
+    /// A full queue that nobody empties: the kernel drops every further attempt.
+    Full {
+        _listener: TcpListener,
+        _queue: Vec<TcpStream>,
+    },
+    /// Nobody.
+    Closed,
+}
+
+/// A [`Standing`] that is not there yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    Open,
+    Full,
+    Closed,
+}
+
+impl Port {
+    /// Listens on `address` (port 0: a free one) and hands each connection to `serve`.
+    ///
+    /// # Errors
+    /// When the address can't be bound.
+    pub(super) async fn open<S, F>(address: SocketAddr, flavour: Flavour, serve: S) -> Result<Self>
+    where
+        S: Fn(Incoming) -> F + Send + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let listener = TcpListener::bind(address).await.context(address)?;
+        let state = State {
+            address: listener.local_addr().context(address)?,
+            fault: Fault::Healthy,
+        };
+        let (publish, state) = watch::channel(state);
+        let (orders, receiver) = mpsc::channel(ORDERS);
+        let control = Control {
+            orders,
+            state,
+            seen: Arc::default(),
+        };
+        let keeper = Keeper {
+            standing: Standing::Open(listener),
+            state: publish,
+            live: JoinSet::new(),
+            flavour,
+            seen: control.seen.clone(),
+            serve,
+        };
+        Ok(Self {
+            control,
+            keeper: tokio::spawn(keeper.keep(receiver)),
+        })
+    }
+
+    /// Its switch.
+    pub fn control(&self) -> &Control {
+        &self.control
+    }
+}
+
+impl Drop for Port {
+    fn drop(&mut self) {
+        self.keeper.abort();
+    }
+}
+
+impl Control {
+    /// Where it listens, or would.
+    pub fn address(&self) -> SocketAddr {
+        self.state.borrow().address
+    }
+
+    /// What is wrong with it.
+    pub fn fault(&self) -> Fault {
+        self.state.borrow().fault
+    }
+
+    /// Switches to `fault`; open connections have obeyed when this returns.
+    ///
+    /// # Errors
+    /// When the address can't be bound (again), or the port is gone.
+    pub async fn set(&self, fault: Fault) -> Result<()> {
+        let address = self.address();
+        self.order(State { address, fault }).await
+    }
+
+    /// Moves to `address`; open connections are closed. The fault stays.
+    ///
+    /// # Errors
+    /// As [`Self::set`].
+    pub async fn move_to(&self, address: SocketAddr) -> Result<()> {
+        let fault = self.fault();
+        self.order(State { address, fault }).await
+    }
+
+    /// Connections that were made.
+    pub fn connections(&self) -> u64 {
+        self.seen.connections.load(Ordering::Relaxed)
+    }
+
+    /// Cache: requests that were read. Builder: attempts to authenticate, the method `none`
+    /// included.
+    pub fn requests(&self) -> u64 {
+        self.seen.requests.load(Ordering::Relaxed)
+    }
+
+    async fn order(&self, state: State) -> Result<()> {
+        let gone = || Error::Gone("the fake desktop");
+        let (done, answer) = oneshot::channel();
+        self.orders.send(Order { state, done }).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?.context(state.address)
+    }
+}
+
+/// The task that owns the listener and the connections.
+struct Keeper<S> {
+    standing: Standing,
+    state: watch::Sender<State>,
+    live: JoinSet<()>,
+    flavour: Flavour,
+    seen: Arc<Seen>,
+    serve: S,
+}
+
+impl<S, F> Keeper<S>
+where
+    S: Fn(Incoming) -> F + Send + 'static,
+    F: Future<Output = ()> + Send + 'static,
+{
+    async fn keep(mut self, mut orders: mpsc::Receiver<Order>) {
+        loop {
+            select! {
+                order = orders.recv() => {
+                    let Some(Order { state, done }) = order else { return };
+                    let obeyed = self.obey(state).await;
+                    // Whoever ordered may have given up waiting.
+                    let _ = done.send(obeyed);
+                }
+                Ok((stream, _)) = accept(&self.standing) => self.take(stream),
+                Some(_) = self.live.join_next() => {}
+            }
+        }
+    }
+
+    async fn obey(&mut self, new: State) -> io::Result<()> {
+        let old = *self.state.borrow();
+        let moved = old.address != new.address;
+        // The listener first: nobody slips in between.
+        let kept = !moved && wanted(old.fault) == wanted(new.fault);
+        if !kept {
+            self.standing = Standing::Closed;
+        }
+        self.state.send_replace(new);
+        if moved || new.fault.open_connections() != Open::Stay {
+            // The connections have seen the new state and end themselves: in good order or not.
+            while self.live.join_next().await.is_some() {}
+        }
+        if !kept {
+            self.standing = stand(new).await?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, stream: TcpStream) {
+        self.seen.connections.fetch_add(1, Ordering::Relaxed);
+        let (near, far) = tokio::io::duplex(WIRE_BUFFER);
+        let server = (self.serve)(Incoming {
+            stream: far,
+            state: self.state.subscribe(),
+            seen: self.seen.clone(),
+        });
+        let began = *self.state.borrow();
+        let wire = wire::connect(stream, near, self.flavour, began, self.state.subscribe());
+        self.live.spawn(async move {
+            let server = async {
+                server.await;
+                // What it wrote last is still on the wire, which ends when it has passed.
+                std::future::pending::<()>().await;
+            };
+            select! {
+                () = wire => {}
+                () = server => {}
+            }
+        });
+    }
+}
+
+async fn accept(standing: &Standing) -> io::Result<(TcpStream, SocketAddr)> {
+    match standing {
+        Standing::Open(listener) => listener.accept().await,
+        Standing::Full { .. } | Standing::Closed => std::future::pending().await,
+    }
+}
+
+/// What must stand at the address under `fault`.
+fn wanted(fault: Fault) -> Wanted {
+    match fault {
+        Fault::Refuse => Wanted::Closed,
+        Fault::BlackHole => Wanted::Full,
+        _ => Wanted::Open,
+    }
+}
+
+async fn stand(state: State) -> io::Result<Standing> {
+    match wanted(state.fault) {
+        Wanted::Open => Ok(Standing::Open(TcpListener::bind(state.address).await?)),
+        Wanted::Full => full(state.address).await,
+        Wanted::Closed => Ok(Standing::Closed),
+    }
+}
+
+/// Linux drops connection attempts to a listener whose queue is full, and answers nothing.
+async fn full(address: SocketAddr) -> io::Result<Standing> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    let listener = socket.listen(1)?;
+    let mut queue = Vec::new();
+    while let Ok(connected) = tokio::time::timeout(LOOPBACK, TcpStream::connect(address)).await {
+        queue.push(connected?);
+    }
+    Ok(Standing::Full {
+        _listener: listener,
+        _queue: queue,
+    })
+}
