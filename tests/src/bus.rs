@@ -18,7 +18,10 @@ use crate::{
 };
 
 /// The policy as it is installed.
-const POLICY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../dbus/org.offloadd.Offload1.conf");
+const POLICY: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../dbus/org.offloadd.Offload1.conf"
+);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A running `dbus-daemon` of `<type>system</type>`.
@@ -65,9 +68,18 @@ impl Bus {
         self.stop();
         let program = system_program("dbus-daemon", "dbus")?;
         let configuration = self.file("bus.conf");
-        self.process = Some(Process::start(&program, None, &self.file("log"), |command| {
-            command.arg("--nofork").arg("--nopidfile").arg("--config-file").arg(configuration);
-        })?);
+        self.process = Some(Process::start(
+            &program,
+            None,
+            &self.file("log"),
+            |command| {
+                command
+                    .arg("--nofork")
+                    .arg("--nopidfile")
+                    .arg("--config-file")
+                    .arg(configuration);
+            },
+        )?);
         let socket = self.socket();
         eventually(PATIENCE, "dbus-daemon takes connections", async || {
             UnixStream::connect(&socket).ok()
@@ -89,10 +101,25 @@ impl Bus {
     ) -> Result<String> {
         let mut command = tokio::process::Command::new("setpriv");
         command
-            .args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "--"])
+            .args([
+                "--reuid",
+                "65534",
+                "--regid",
+                "65534",
+                "--clear-groups",
+                "--",
+            ])
             .arg(system_program("dbus-send", "dbus")?)
-            .args([format!("--bus={}", self.address()), format!("--dest={destination}")])
-            .args(["--print-reply", "--reply-timeout=5000", "/org/offloadd/Offload1", member])
+            .args([
+                format!("--bus={}", self.address()),
+                format!("--dest={destination}"),
+            ])
+            .args([
+                "--print-reply",
+                "--reply-timeout=5000",
+                "/org/offloadd/Offload1",
+                member,
+            ])
             .args(arguments)
             .stdin(Stdio::null())
             .kill_on_drop(true);
@@ -116,7 +143,9 @@ impl Bus {
     /// As the system's own `system.conf` has it: nothing may be owned or called that a policy file
     /// does not allow. Whoever runs the tests is allowed to be offloadd.
     fn configuration(&self) -> String {
-        let policy = Path::new(POLICY).canonicalize().unwrap_or_else(|_| POLICY.into());
+        let policy = Path::new(POLICY)
+            .canonicalize()
+            .unwrap_or_else(|_| POLICY.into());
         let user = rustix::process::geteuid().as_raw();
         format!(
             r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN"

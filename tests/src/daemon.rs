@@ -71,7 +71,11 @@ impl Daemon {
                 .env_remove("JOURNAL_STREAM")
                 .env_remove("NIX_CONFIG")
                 .env_remove("NIX_SSHOPTS")
-                .envs(launch.watchdog.map(|every| ("WATCHDOG_USEC", every.as_micros().to_string())))
+                .envs(
+                    launch
+                        .watchdog
+                        .map(|every| ("WATCHDOG_USEC", every.as_micros().to_string())),
+                )
                 .envs(launch.environment)
                 .arg("--config")
                 .arg(&config)
@@ -90,7 +94,8 @@ impl Daemon {
     /// # Errors
     /// [`Error::Late`] with the daemon's log.
     pub async fn wait_ready(&self) -> Result<()> {
-        self.wait_message(0, "READY=1", |message| message.get("READY") == Some("1")).await?;
+        self.wait_message(0, "READY=1", |message| message.get("READY") == Some("1"))
+            .await?;
         Ok(())
     }
 
@@ -105,7 +110,9 @@ impl Daemon {
         }
         let seen = self.notifications.messages().len();
         let fits = |message: &Message| {
-            message.get("STATUS").is_some_and(|status| status.contains(part))
+            message
+                .get("STATUS")
+                .is_some_and(|status| status.contains(part))
         };
         self.wait_message(seen, part, fits).await?;
         Ok(())
@@ -134,10 +141,13 @@ impl Daemon {
         let reloading = |message: &Message| {
             message.get("RELOADING") == Some("1") && message.get("MONOTONIC_USEC").is_some()
         };
-        let at = self.wait_message(seen, "RELOADING=1 with MONOTONIC_USEC", reloading).await?;
+        let at = self
+            .wait_message(seen, "RELOADING=1 with MONOTONIC_USEC", reloading)
+            .await?;
         let ready = |message: &Message| message.get("READY") == Some("1");
         // Both may stand in one message where the reload took no time.
-        self.wait_message(at - 1, "READY=1 after the reload", ready).await?;
+        self.wait_message(at - 1, "READY=1 after the reload", ready)
+            .await?;
         Ok(())
     }
 
@@ -226,6 +236,8 @@ pub fn program(name: &str) -> Result<PathBuf> {
         Ok(program)
     } else {
         let path = program.display();
-        Err(Error::Unsupported(format!("{path} is not there: run `cargo build` first")))
+        Err(Error::Unsupported(format!(
+            "{path} is not there: run `cargo build` first"
+        )))
     }
 }

@@ -86,6 +86,9 @@ mod tests {
         assert!(waited.is_err(), "two hold the ground at once");
 
         drop(first);
-        tokio::time::timeout(Duration::from_secs(5), second).await.unwrap().unwrap();
+        tokio::time::timeout(Duration::from_secs(5), second)
+            .await
+            .unwrap()
+            .unwrap();
     }
 }

@@ -23,7 +23,9 @@ pub fn ed25519() -> Result<PrivateKey> {
     let wanted = seed.len();
     let got = rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::empty());
     if got.context("getrandom")? < wanted {
-        return Err(Error::Unsupported("the system gave too little randomness".into()));
+        return Err(Error::Unsupported(
+            "the system gave too little randomness".into(),
+        ));
     }
     Ok(Ed25519Keypair::from_seed(&seed).into())
 }
@@ -33,7 +35,9 @@ pub fn ed25519() -> Result<PrivateKey> {
 /// # Errors
 /// When the file can't be written.
 pub fn write(key: &PrivateKey, path: &Path) -> Result<()> {
-    let text = key.to_openssh(LineEnding::LF).map_err(std::io::Error::other);
+    let text = key
+        .to_openssh(LineEnding::LF)
+        .map_err(std::io::Error::other);
     let text = text.context("the key in OpenSSH's format")?;
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(0o600);
@@ -70,7 +74,12 @@ impl KeyFile {
         }
         let file = path.to_string_lossy().into_owned();
         // 2048 bits are enough for a test; they say nothing to ed25519.
-        run("ssh-keygen", ["-q", "-t", kind, "-b", "2048", "-N", "", "-C", "test", "-f", &file])?;
+        run(
+            "ssh-keygen",
+            [
+                "-q", "-t", kind, "-b", "2048", "-N", "", "-C", "test", "-f", &file,
+            ],
+        )?;
         Ok(Self { path })
     }
 
@@ -97,7 +106,10 @@ fn public_half(private: &Path) -> PathBuf {
 }
 
 fn strip_comment(line: &str) -> String {
-    line.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
+    line.split_whitespace()
+        .take(2)
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 #[cfg(test)]

@@ -37,9 +37,15 @@ impl Namespace {
     /// ip(8) said.
     pub fn new() -> Result<Self> {
         if !rustix::process::geteuid().is_root() {
-            return Err(Error::Unsupported("network namespaces need root: run as root".into()));
+            return Err(Error::Unsupported(
+                "network namespaces need root: run as root".into(),
+            ));
         }
-        let id = format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let id = format!(
+            "{}-{}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
         let namespace = Self {
             laptop: format!("offload-laptop-{id}"),
             desktop: format!("offload-desktop-{id}"),
@@ -53,7 +59,15 @@ impl Namespace {
         ])?;
         for (side, address) in [(laptop, Self::LAPTOP), (desktop, Self::DESKTOP)] {
             ip(&["-n", side, "link", "set", "lo", "up"])?;
-            ip(&["-n", side, "addr", "add", &format!("{address}/24"), "dev", "lan"])?;
+            ip(&[
+                "-n",
+                side,
+                "addr",
+                "add",
+                &format!("{address}/24"),
+                "dev",
+                "lan",
+            ])?;
             ip(&["-n", side, "link", "set", "lan", "up"])?;
         }
         Ok(namespace)
@@ -92,7 +106,11 @@ impl Namespace {
     pub fn black_hole(&self, address: Ipv4Addr) -> Result<()> {
         let address = address.to_string();
         let entry = ["lladdr", NOBODY, "dev", "lan", "nud", "permanent"];
-        ip(&[&["-n", &self.laptop, "neigh", "replace", &address][..], &entry].concat())
+        ip(&[
+            &["-n", &self.laptop, "neigh", "replace", &address][..],
+            &entry,
+        ]
+        .concat())
     }
 
     /// Lets packets to `address` through again.
@@ -100,7 +118,15 @@ impl Namespace {
     /// # Errors
     /// What ip(8) said.
     pub fn restore(&self, address: Ipv4Addr) -> Result<()> {
-        ip(&["-n", &self.laptop, "neigh", "del", &address.to_string(), "dev", "lan"])
+        ip(&[
+            "-n",
+            &self.laptop,
+            "neigh",
+            "del",
+            &address.to_string(),
+            "dev",
+            "lan",
+        ])
     }
 
     /// Pulls the laptop's cable, or plugs it in.
@@ -108,7 +134,14 @@ impl Namespace {
     /// # Errors
     /// What ip(8) said.
     pub fn set_link(&self, up: bool) -> Result<()> {
-        ip(&["-n", &self.laptop, "link", "set", "lan", if up { "up" } else { "down" }])
+        ip(&[
+            "-n",
+            &self.laptop,
+            "link",
+            "set",
+            "lan",
+            if up { "up" } else { "down" },
+        ])
     }
 }
 

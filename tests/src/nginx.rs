@@ -199,12 +199,16 @@ fn make_cache(directory: &Path) -> Result<(String, String)> {
     fs::write(&hello, "hello from the desktop\n").context(hello.display())?;
     let store = format!("local?root={}", directory.join("root").display());
     let added = run_command(
-        nix(directory, "nix")?.args(["--store", &store, "store", "add-path"]).arg(&hello),
+        nix(directory, "nix")?
+            .args(["--store", &store, "store", "add-path"])
+            .arg(&hello),
     )?;
     let path = added.trim().to_owned();
     let target = format!("file://{}?secret-key={}", cache.display(), secret.display());
     run_command(
-        nix(directory, "nix")?.args(["--store", &store, "copy", "--to", &target]).arg(&path),
+        nix(directory, "nix")?
+            .args(["--store", &store, "copy", "--to", &target])
+            .arg(&path),
     )?;
 
     let public = fs::read_to_string(&public).context(public.display())?;
@@ -223,7 +227,12 @@ fn nix(directory: &Path, name: &str) -> Result<Command> {
             "NIX_CONFIG",
             "experimental-features = nix-command\nbuild-users-group =\nsubstituters =\n",
         );
-    for inherited in ["NIX_REMOTE", "NIX_STORE_DIR", "NIX_STATE_DIR", "NIX_LOCALSTATE_DIR"] {
+    for inherited in [
+        "NIX_REMOTE",
+        "NIX_STORE_DIR",
+        "NIX_STATE_DIR",
+        "NIX_LOCALSTATE_DIR",
+    ] {
         command.env_remove(inherited);
     }
     Ok(command)

@@ -96,7 +96,10 @@ impl NixConf {
     /// When it can't be written.
     pub fn set_caches(&self, caches: &[(&str, &str)]) -> Result<()> {
         let list = |of: fn(&(&str, &str)) -> String| -> String {
-            caches.iter().map(|cache| format!(" {}", of(cache))).collect()
+            caches
+                .iter()
+                .map(|cache| format!(" {}", of(cache)))
+                .collect()
         };
         self.write(
             "extra.conf",
@@ -113,7 +116,10 @@ impl NixConf {
     /// # Errors
     /// When it can't be written.
     pub fn set_machines(&self, machines: &[Machine]) -> Result<()> {
-        let lines: String = machines.iter().map(|machine| machine.line() + "\n").collect();
+        let lines: String = machines
+            .iter()
+            .map(|machine| machine.line() + "\n")
+            .collect();
         self.write("machines", &lines)
     }
 
@@ -149,8 +155,18 @@ impl Machine {
     /// As Nix's manual has it ("Remote Builds"): eight columns, `-` where nothing is said; the last
     /// is the whole public line in base64.
     pub fn line(&self) -> String {
-        let dash = |text: &str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
-        let key = self.ssh_key.as_ref().map(|key| key.display().to_string()).unwrap_or_default();
+        let dash = |text: &str| {
+            if text.is_empty() {
+                "-".to_owned()
+            } else {
+                text.to_owned()
+            }
+        };
+        let key = self
+            .ssh_key
+            .as_ref()
+            .map(|key| key.display().to_string())
+            .unwrap_or_default();
         let host_key = self.host_key.as_deref().unwrap_or_default();
         format!(
             "{} {} {} {} {} {} - {}",

@@ -27,7 +27,11 @@ impl Message {
 
     fn parse(text: &str) -> Self {
         let pairs = text.lines().filter_map(|line| line.split_once('='));
-        Self(pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
+        Self(
+            pairs
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .collect(),
+        )
     }
 }
 
@@ -67,7 +71,10 @@ impl Notifications {
     /// What `STATUS=` said last.
     pub fn status(&self) -> Option<String> {
         let messages = self.messages.borrow();
-        messages.iter().rev().find_map(|message| message.get("STATUS").map(str::to_owned))
+        messages
+            .iter()
+            .rev()
+            .find_map(|message| message.get("STATUS").map(str::to_owned))
     }
 
     /// Waits for a message after the first `after` of them that fits, and returns how many there
@@ -84,12 +91,17 @@ impl Notifications {
     ) -> Result<usize> {
         let position = |messages: &Vec<Message>| {
             let later = messages.iter().skip(after);
-            later.enumerate().find(|(_, message)| fits(message)).map(|(at, _)| after + at + 1)
+            later
+                .enumerate()
+                .find(|(_, message)| fits(message))
+                .map(|(at, _)| after + at + 1)
         };
         let mut messages = self.messages.clone();
         let found = async {
             // The sender lives as long as `self`.
-            let _ = messages.wait_for(|messages| position(messages).is_some()).await;
+            let _ = messages
+                .wait_for(|messages| position(messages).is_some())
+                .await;
         };
         let _ = tokio::time::timeout(deadline, found).await;
         let seen = self.messages.borrow();
@@ -130,16 +142,26 @@ mod tests {
         let path = directory.path().join("notify");
         let notifications = Notifications::listen(&path).unwrap();
         let sender = UnixDatagram::unbound().unwrap();
-        for message in ["STATUS=starting", "READY=1\nSTATUS=watching 2", "STATUS=all ready"] {
+        for message in [
+            "STATUS=starting",
+            "READY=1\nSTATUS=watching 2",
+            "STATUS=all ready",
+        ] {
             sender.send_to(message.as_bytes(), &path).await.unwrap();
         }
 
         let patience = Duration::from_secs(5);
         let ready = |message: &Message| message.get("READY") == Some("1");
-        let at = notifications.wait(0, patience, "ready", ready).await.unwrap();
+        let at = notifications
+            .wait(0, patience, "ready", ready)
+            .await
+            .unwrap();
         assert_eq!(at, 2);
         let any = |_: &Message| true;
-        assert_eq!(notifications.wait(at, patience, "more", any).await.unwrap(), 3);
+        assert_eq!(
+            notifications.wait(at, patience, "more", any).await.unwrap(),
+            3
+        );
         assert_eq!(notifications.status().as_deref(), Some("all ready"));
     }
 

@@ -36,7 +36,11 @@ impl Process {
     ) -> Result<Self> {
         let name = program.file_name().unwrap_or(program.as_os_str());
         let name = name.to_string_lossy().into_owned();
-        let out = File::options().create(true).append(true).open(log).context(log.display())?;
+        let out = File::options()
+            .create(true)
+            .append(true)
+            .open(log)
+            .context(log.display())?;
         let err = out.try_clone().context(log.display())?;
 
         let mut command = match netns {
@@ -130,7 +134,10 @@ impl Drop for Process {
 ///
 /// # Errors
 /// When it can't be started, or its exit status is not 0.
-pub fn run<S: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = S>) -> Result<String> {
+pub fn run<S: AsRef<OsStr>>(
+    program: &str,
+    arguments: impl IntoIterator<Item = S>,
+) -> Result<String> {
     run_command(Command::new(program).args(arguments))
 }
 
@@ -163,7 +170,9 @@ pub fn system_program(name: &str, package: &str) -> Result<PathBuf> {
         .map(|directory| directory.join(name))
         .find(|candidate| candidate.is_file())
         .ok_or_else(|| {
-            Error::Unsupported(format!("{name} is not installed (Debian package {package})"))
+            Error::Unsupported(format!(
+                "{name} is not installed (Debian package {package})"
+            ))
         })
 }
 
@@ -177,7 +186,12 @@ fn descendants(ancestor: u32) -> Vec<Pid> {
     let mut family = vec![ancestor];
     let mut next = 0;
     while let Some(parent) = family.get(next).copied() {
-        family.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(id, _)| *id));
+        family.extend(
+            parents
+                .iter()
+                .filter(|(_, of)| *of == parent)
+                .map(|(id, _)| *id),
+        );
         next += 1;
     }
     let pid = |id: &u32| Pid::from_raw(i32::try_from(*id).ok()?);
@@ -187,7 +201,12 @@ fn descendants(ancestor: u32) -> Vec<Pid> {
 /// The fourth field of `/proc/PID/stat` (proc(5)); the second is in parentheses and may hold any.
 fn parent_of(id: u32) -> Option<u32> {
     let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+    stat.rsplit_once(')')?
+        .1
+        .split_whitespace()
+        .nth(1)?
+        .parse()
+        .ok()
 }
 
 #[cfg(test)]

@@ -53,7 +53,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_fact_that_never_comes_true_is_named() {
-        let late = eventually(Duration::from_millis(30), "the sky falls", async || None::<()>);
+        let late = eventually(
+            Duration::from_millis(30),
+            "the sky falls",
+            async || None::<()>,
+        );
         let said = late.await.unwrap_err().to_string();
         assert!(said.contains("the sky falls"), "{said}");
     }

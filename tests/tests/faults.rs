@@ -1,5 +1,8 @@
 //! The fakes break in exactly the way they were told to, on new connections and on open ones.
 
+// A test program is a test throughout, its helpers too.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use offload_tests::{
@@ -73,7 +76,13 @@ async fn a_stopped_cache_closes_what_is_open_and_refuses_what_is_new() {
     get(&mut open).await.unwrap();
 
     cache.set(Fault::Refuse).await.unwrap();
-    assert_eq!(timeout(PATIENCE, open.read(&mut [0; 1])).await.unwrap().unwrap(), 0);
+    assert_eq!(
+        timeout(PATIENCE, open.read(&mut [0; 1]))
+            .await
+            .unwrap()
+            .unwrap(),
+        0
+    );
     let refused = connect(cache.address()).await.unwrap_err();
     assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
 
@@ -98,7 +107,10 @@ async fn a_silent_cache_holds_open_and_new_connections_until_it_wakes() {
     cache.set(Fault::Healthy).await.unwrap();
     for stream in [&mut open, &mut new] {
         let mut answer = [0; 12];
-        timeout(PATIENCE, stream.read_exact(&mut answer)).await.unwrap().unwrap();
+        timeout(PATIENCE, stream.read_exact(&mut answer))
+            .await
+            .unwrap()
+            .unwrap();
         assert_eq!(&answer, b"HTTP/1.1 200");
     }
 }
@@ -131,7 +143,10 @@ async fn a_reset_is_a_reset_and_no_orderly_end() {
 #[tokio::test]
 async fn a_stalled_answer_ends_where_it_was_told_to() {
     let cache = Cache::start(ANY).await.unwrap();
-    for (point, whole) in [(Point::FirstLine, "HTTP/1.1 200 OK\r\n"), (Point::Headers, "\r\n\r\n")] {
+    for (point, whole) in [
+        (Point::FirstLine, "HTTP/1.1 200 OK\r\n"),
+        (Point::Headers, "\r\n\r\n"),
+    ] {
         cache.set(Fault::StallAfter(point)).await.unwrap();
         let mut stream = connect(cache.address()).await.unwrap();
         stream.write_all(GET).await.unwrap();
@@ -139,7 +154,10 @@ async fn a_stalled_answer_ends_where_it_was_told_to() {
         while let Ok(byte) = timeout(SILENCE, stream.read_u8()).await {
             got.push(char::from(byte.unwrap()));
         }
-        assert!(got.ends_with(whole) && !got.contains("StoreDir"), "{point:?}: {got:?}");
+        assert!(
+            got.ends_with(whole) && !got.contains("StoreDir"),
+            "{point:?}: {got:?}"
+        );
     }
 }
 
@@ -158,7 +176,9 @@ async fn wrong_answers_come_on_open_connections_too() {
         let mut got = String::new();
         while !got.contains(expected) {
             let byte = timeout(PATIENCE, stream.read_u8()).await;
-            got.push(char::from(byte.unwrap_or_else(|_| panic!("{fault:?}: {got}")).unwrap()));
+            got.push(char::from(
+                byte.unwrap_or_else(|_| panic!("{fault:?}: {got}")).unwrap(),
+            ));
         }
         while timeout(SILENCE, stream.read_u8()).await.is_ok() {}
     }
@@ -171,7 +191,10 @@ async fn garbage_is_no_http_and_then_the_end() {
     cache.set(Fault::Garbage).await.unwrap();
     let mut stream = connect(cache.address()).await.unwrap();
     let answer = get(&mut stream).await.unwrap();
-    assert!(!answer.is_empty() && !answer.starts_with("HTTP"), "{answer:?}");
+    assert!(
+        !answer.is_empty() && !answer.starts_with("HTTP"),
+        "{answer:?}"
+    );
 }
 
 #[tokio::test]
@@ -184,7 +207,10 @@ async fn an_endless_answer_goes_on_for_as_long_as_somebody_reads() {
     // The fault's end is the connection's end: what was sent can't be made good.
     cache.set(Fault::Healthy).await.unwrap();
     let mut rest = Vec::new();
-    timeout(PATIENCE, stream.read_to_end(&mut rest)).await.unwrap().unwrap();
+    timeout(PATIENCE, stream.read_to_end(&mut rest))
+        .await
+        .unwrap()
+        .unwrap();
 }
 
 #[tokio::test]
@@ -195,7 +221,10 @@ async fn a_slow_answer_drips() {
     stream.write_all(GET).await.unwrap();
     let mut buffer = [0; 64];
     for _ in 0..3 {
-        let read = timeout(PATIENCE, stream.read(&mut buffer)).await.unwrap().unwrap();
+        let read = timeout(PATIENCE, stream.read(&mut buffer))
+            .await
+            .unwrap()
+            .unwrap();
         assert_eq!(read, 1);
     }
 }
@@ -207,7 +236,13 @@ async fn a_moved_desktop_answers_at_the_new_address_only() {
     let mut open = connect(old).await.unwrap();
     get(&mut open).await.unwrap();
     desktop.move_to(MOVED).await.unwrap();
-    assert_eq!(timeout(PATIENCE, open.read(&mut [0; 1])).await.unwrap().unwrap(), 0);
+    assert_eq!(
+        timeout(PATIENCE, open.read(&mut [0; 1]))
+            .await
+            .unwrap()
+            .unwrap(),
+        0
+    );
     assert!(connect(old).await.is_err());
     assert_eq!(desktop.cache.address(), SocketAddr::new(MOVED, old.port()));
     let mut stream = connect(desktop.cache.address()).await.unwrap();
@@ -221,7 +256,10 @@ struct Client(String);
 impl client::Handler for Client {
     type Error = russh::Error;
 
-    async fn check_server_key(&mut self, key: &PublicKeyOrCertificate) -> Result<bool, russh::Error> {
+    async fn check_server_key(
+        &mut self,
+        key: &PublicKeyOrCertificate,
+    ) -> Result<bool, russh::Error> {
         let PublicKeyOrCertificate::PublicKey { key, .. } = key else {
             return Ok(false);
         };
@@ -242,7 +280,11 @@ async fn log_in(ssh: &SshServer, key: &Path) -> Result<client::Handle<Client>, &
     let key = PrivateKeyWithHashAlg::new(Arc::new(key), None);
     let auth = timeout(STAGE, session.authenticate_publickey("nix", key));
     let auth = auth.await.map_err(|_| "auth silent")?.map_err(|_| "auth")?;
-    if auth.success() { Ok(session) } else { Err("rejected") }
+    if auth.success() {
+        Ok(session)
+    } else {
+        Err("rejected")
+    }
 }
 
 #[tokio::test]
@@ -250,18 +292,27 @@ async fn a_kept_ssh_connection_answers_keepalives_until_the_builder_is_silent() 
     let desktop = Desktop::start(ANY, ANY).await.unwrap();
     let session = log_in(&desktop.ssh, desktop.user_key()).await.unwrap();
     for _ in 0..3 {
-        timeout(PATIENCE, session.send_ping()).await.unwrap().unwrap();
+        timeout(PATIENCE, session.send_ping())
+            .await
+            .unwrap()
+            .unwrap();
     }
     assert_eq!(desktop.ssh.connections(), 1);
 
     desktop.set(Fault::Silent).await.unwrap();
     assert!(timeout(SILENCE, session.send_ping()).await.is_err());
     desktop.set(Fault::Healthy).await.unwrap();
-    timeout(PATIENCE, session.send_ping()).await.unwrap().unwrap();
+    timeout(PATIENCE, session.send_ping())
+        .await
+        .unwrap()
+        .unwrap();
     assert!(!session.is_closed());
 
     desktop.set(Fault::Refuse).await.unwrap();
-    timeout(PATIENCE, session).await.expect("the session must end").ok();
+    timeout(PATIENCE, session)
+        .await
+        .expect("the session must end")
+        .ok();
 }
 
 #[tokio::test]
@@ -290,7 +341,10 @@ async fn each_fault_of_a_builder_shows_at_its_own_stage() {
 async fn a_swapped_host_key_is_seen_before_anybody_authenticates() {
     let desktop = Desktop::start(ANY, ANY).await.unwrap();
     desktop.set(Fault::SwappedHostKey).await.unwrap();
-    assert_eq!(log_in(&desktop.ssh, desktop.user_key()).await.err(), Some("handshake"));
+    assert_eq!(
+        log_in(&desktop.ssh, desktop.user_key()).await.err(),
+        Some("handshake")
+    );
     assert_eq!((desktop.ssh.connections(), desktop.ssh.requests()), (1, 0));
 }
 

@@ -1,5 +1,8 @@
 //! The real parts come up, answer, and obey their switches.
 
+// A test program is a test throughout, its helpers too.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::{
     fs,
     net::{SocketAddr, TcpStream},
@@ -8,8 +11,7 @@ use std::{
 };
 
 use offload_tests::{
-    Bus, Error, Ground, Namespace, Nginx, NixConf, Sshd, eventually,
-    ground::MOVED,
+    Bus, Error, Ground, Namespace, Nginx, NixConf, Sshd, eventually, ground::MOVED,
     process::run_command,
 };
 use zbus::connection::Builder;
@@ -26,7 +28,14 @@ fn ssh(sshd: &Sshd, host_key: &str, command: &str) -> Result<String, Error> {
     fs::write(&known, format!("{host} {host_key}\n")).unwrap();
     run_command(
         Command::new("ssh")
-            .args(["-F", "none", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes"])
+            .args([
+                "-F",
+                "none",
+                "-o",
+                "BatchMode=yes",
+                "-o",
+                "IdentitiesOnly=yes",
+            ])
             .args(["-o", "StrictHostKeyChecking=yes", "-o", "ConnectTimeout=5"])
             .arg("-o")
             .arg(format!("UserKnownHostsFile={}", known.display()))
@@ -44,7 +53,12 @@ async fn a_builder_lets_the_authorised_key_in_and_no_other() {
     let host_key = sshd.host_key().unwrap();
     assert_eq!(ssh(&sshd, &host_key, "echo there").unwrap().trim(), "there");
     assert_eq!((sshd.connections(), sshd.logins()), (1, 1));
-    assert_eq!(ssh(&sshd, &sshd.host_key_rsa().unwrap(), "echo there").unwrap().trim(), "there");
+    assert_eq!(
+        ssh(&sshd, &sshd.host_key_rsa().unwrap(), "echo there")
+            .unwrap()
+            .trim(),
+        "there"
+    );
 
     sshd.deauthorise().unwrap();
     let refused = ssh(&sshd, &host_key, "true").unwrap_err().to_string();
@@ -64,7 +78,10 @@ async fn a_swapped_host_key_stops_ssh_before_it_authenticates() {
     assert_ne!(sshd.host_key().unwrap(), old);
 
     let refused = ssh(&sshd, &old, "true").unwrap_err().to_string();
-    assert!(refused.contains("Host key verification failed"), "{refused}");
+    assert!(
+        refused.contains("Host key verification failed"),
+        "{refused}"
+    );
     eventually(PATIENCE, "sshd logs the connection", async || {
         (sshd.connections() == 1).then_some(())
     })
@@ -87,7 +104,9 @@ async fn stopping_a_builder_ends_its_sessions_and_frees_its_port() {
     assert_eq!(finish(session).await, Some(255));
     assert!(TcpStream::connect(ground.ssh()).is_err());
 
-    sshd.move_to(SocketAddr::new(MOVED, ground.ssh().port())).await.unwrap();
+    sshd.move_to(SocketAddr::new(MOVED, ground.ssh().port()))
+        .await
+        .unwrap();
     ssh(&sshd, &host_key, "true").unwrap();
 }
 
@@ -99,7 +118,9 @@ async fn a_frozen_builder_says_nothing_until_it_is_thawed() {
     sshd.freeze().unwrap();
     // The kernel still takes the connection; nobody says who they are.
     let silent = TcpStream::connect(ground.ssh()).unwrap();
-    silent.set_read_timeout(Some(Duration::from_millis(150))).unwrap();
+    silent
+        .set_read_timeout(Some(Duration::from_millis(150)))
+        .unwrap();
     let mut byte = [0];
     let read = std::io::Read::read(&mut &silent, &mut byte);
     assert!(read.is_err(), "{read:?}");
@@ -130,18 +151,34 @@ async fn ssh_in_background(sshd: &Sshd, host_key: &str) -> tokio::process::Child
     let host = format!("[{}]:{}", address.ip(), address.port());
     fs::write(&known, format!("{host} {host_key}\n")).unwrap();
     let session = tokio::process::Command::new("ssh")
-        .args(["-F", "none", "-N", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes"])
+        .args([
+            "-F",
+            "none",
+            "-N",
+            "-o",
+            "BatchMode=yes",
+            "-o",
+            "StrictHostKeyChecking=yes",
+        ])
         .arg("-o")
         .arg(format!("UserKnownHostsFile={}", known.display()))
         .arg("-i")
         .arg(sshd.user_key())
-        .args(["-p", &address.port().to_string(), "-l", sshd.user(), &address.ip().to_string()])
+        .args([
+            "-p",
+            &address.port().to_string(),
+            "-l",
+            sshd.user(),
+            &address.ip().to_string(),
+        ])
         .kill_on_drop(true)
         .spawn()
         .unwrap();
-    eventually(PATIENCE, "the session is let in", async || (sshd.logins() == 1).then_some(()))
-        .await
-        .unwrap();
+    eventually(PATIENCE, "the session is let in", async || {
+        (sshd.logins() == 1).then_some(())
+    })
+    .await
+    .unwrap();
     session
 }
 
@@ -168,10 +205,21 @@ async fn the_cache_serves_a_signed_path_that_nix_accepts() {
                 nginx.public_key()
             ),
         )
-        .args(["copy", "--from", &nginx.url(), "--to", &root, nginx.store_path()])
+        .args([
+            "copy",
+            "--from",
+            &nginx.url(),
+            "--to",
+            &root,
+            nginx.store_path(),
+        ])
         .output()
         .unwrap();
-    assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
+    assert!(
+        copied.status.success(),
+        "{}",
+        String::from_utf8_lossy(&copied.stderr)
+    );
     let inside = format!("root{}", nginx.store_path());
     let text = fs::read_to_string(directory.path().join(inside)).unwrap();
     assert_eq!(text, "hello from the desktop\n");
@@ -204,10 +252,18 @@ async fn nix_reads_the_configuration_as_it_was_meant() {
             .env("NIX_USER_CONF_FILES", "")
             .env("HOME", conf.directory())
             .env_remove("NIX_CONFIG")
-            .args(["--extra-experimental-features", "nix-command", "show-config"]),
+            .args([
+                "--extra-experimental-features",
+                "nix-command",
+                "show-config",
+            ]),
     )
     .unwrap();
-    for expected in [&nginx.url(), nginx.public_key(), &format!("@{}", conf.machines_path().display())] {
+    for expected in [
+        &nginx.url(),
+        nginx.public_key(),
+        &format!("@{}", conf.machines_path().display()),
+    ] {
         assert!(shown.contains(expected), "{expected} is not in {shown}");
     }
     let machines = fs::read_to_string(conf.machines_path()).unwrap();
@@ -217,7 +273,10 @@ async fn nix_reads_the_configuration_as_it_was_meant() {
 #[tokio::test]
 async fn the_bus_lets_the_daemon_own_its_name_and_nobody_another() {
     let bus = Bus::start().await.unwrap();
-    let connection = Builder::address(bus.address().as_str()).build().await.unwrap();
+    let connection = Builder::address(bus.address().as_str())
+        .build()
+        .await
+        .unwrap();
     connection.request_name(NAME).await.unwrap();
     let other = connection.request_name("org.example.Other").await;
     assert!(other.is_err(), "{other:?}");
@@ -230,13 +289,20 @@ async fn a_stranger_may_read_but_not_set_nor_own() {
         return;
     }
     let bus = Bus::start().await.unwrap();
-    let connection = Builder::address(bus.address().as_str()).build().await.unwrap();
+    let connection = Builder::address(bus.address().as_str())
+        .build()
+        .await
+        .unwrap();
     // With it, calls are answered.
     let _server = connection.object_server();
     connection.request_name(NAME).await.unwrap();
 
     let own = ["string:org.offloadd.Offload1", "uint32:4"];
-    let own = bus.ask_as_stranger("org.freedesktop.DBus", "org.freedesktop.DBus.RequestName", &own);
+    let own = bus.ask_as_stranger(
+        "org.freedesktop.DBus",
+        "org.freedesktop.DBus.RequestName",
+        &own,
+    );
     assert!(own.await.unwrap_err().to_string().contains("AccessDenied"));
 
     let state = ["string:org.offloadd.Offload1.Manager", "string:State"];
@@ -261,7 +327,9 @@ async fn a_restarted_bus_has_the_same_address_and_forgets_its_clients() {
     let address = bus.address();
     let connection = Builder::address(address.as_str()).build().await.unwrap();
     bus.stop();
-    tokio::time::timeout(PATIENCE, connection.closed()).await.expect("the connection must end");
+    tokio::time::timeout(PATIENCE, connection.closed())
+        .await
+        .expect("the connection must end");
     assert!(Builder::address(address.as_str()).build().await.is_err());
 
     bus.restart().await.unwrap();
@@ -281,11 +349,18 @@ async fn a_black_hole_answers_neither_yes_nor_no() {
         Err(error) => panic!("{error}"),
     };
     let address = SocketAddr::new(Namespace::DESKTOP.into(), 5000);
-    let _nginx = Nginx::start_inside(address, Some(namespace.desktop())).await.unwrap();
+    let _nginx = Nginx::start_inside(address, Some(namespace.desktop()))
+        .await
+        .unwrap();
     let connect = format!("echo >/dev/tcp/{}/{}", address.ip(), address.port());
     let attempt = |seconds: &str| {
         let mut command = namespace.command("timeout".as_ref());
-        command.args([seconds, "bash", "-c", &connect]).output().unwrap().status.code()
+        command
+            .args([seconds, "bash", "-c", &connect])
+            .output()
+            .unwrap()
+            .status
+            .code()
     };
     // timeout(1) says 124 when the time was up; a refusal would be bash's 1.
     assert_eq!(attempt("5"), Some(0));

@@ -1,3 +1,60 @@
-//! `cargo practice`: the daemon beside a desktop that misbehaves on request.
+//! `cargo practice`: the real daemon beside a practice desktop that misbehaves when told to.
 
-fn main() {}
+use std::{io::Write, net::SocketAddr, process::ExitCode};
+
+use offload_tests::{
+    Result,
+    error::Context,
+    ground::{CACHE_PORT, HERE, SSH_PORT},
+    practice::{Word, control, daemon::daemon, place, program},
+};
+
+/// sysexits(3): the command was used wrongly.
+const USAGE: u8 = 64;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match arguments.as_slice() {
+        [] => block_on(practise()),
+        ["help" | "--help" | "-h"] => {
+            say(&program::help());
+            Ok(())
+        }
+        [word] if Word::parse(word).is_some() => block_on(send(word)),
+        other => {
+            eprint!("{}", program::unknown(&other.join(" ")));
+            return ExitCode::from(USAGE);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("practice: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn practise() -> Result<()> {
+    let [cache, ssh] = [CACHE_PORT, SSH_PORT].map(|port| SocketAddr::new(HERE, port));
+    program::run(&place::runtime_dir(), cache, ssh, say, daemon).await
+}
+
+async fn send(word: &str) -> Result<()> {
+    let answer = control::send(&place::socket(&place::runtime_dir()), word).await?;
+    say(answer.trim_end());
+    Ok(())
+}
+
+/// A closed pipe is no reason to stop watching.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+fn block_on(future: impl Future<Output = Result<()>>) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.context("the runtime")?.block_on(future)
+}

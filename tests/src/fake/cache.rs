@@ -12,11 +12,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 
-use super::{
-    Control, Fault, Port,
-    port::Incoming,
-    wire::Flavour,
-};
+use super::{Control, Fault, Port, port::Incoming, wire::Flavour};
 use crate::Result;
 
 /// A fake cache. It dereferences to its [`Control`].
@@ -46,14 +42,22 @@ impl Deref for Cache {
     }
 }
 
-async fn serve(Incoming { stream, state, seen }: Incoming) {
+async fn serve(
+    Incoming {
+        stream,
+        state,
+        seen,
+    }: Incoming,
+) {
     let service = service_fn(|request| {
         seen.requests.fetch_add(1, Ordering::Relaxed);
         let answer = answer(&request, state.borrow().fault);
         async move { Ok::<_, Infallible>(answer) }
     });
     // How a connection ends is the wire's business and the client's.
-    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    let _ = http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
 }
 
 fn answer(request: &Request<Body>, fault: Fault) -> Response<Full<Bytes>> {
@@ -71,7 +75,9 @@ fn answer(request: &Request<Body>, fault: Fault) -> Response<Full<Bytes>> {
     };
     let mut response = Response::new(Full::new(Bytes::from_static(body.as_bytes())));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(kind));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(kind));
     response
 }
 

@@ -59,7 +59,9 @@ impl Desktop {
     /// As [`super::Control::move_to`].
     pub async fn move_to(&self, host: IpAddr) -> Result<()> {
         for control in [&*self.cache, &*self.ssh] {
-            control.move_to(SocketAddr::new(host, control.address().port())).await?;
+            control
+                .move_to(SocketAddr::new(host, control.address().port()))
+                .await?;
         }
         Ok(())
     }

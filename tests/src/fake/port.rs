@@ -185,7 +185,10 @@ impl Control {
     async fn order(&self, state: State) -> Result<()> {
         let gone = || Error::Gone("the fake desktop");
         let (done, answer) = oneshot::channel();
-        self.orders.send(Order { state, done }).await.map_err(|_| gone())?;
+        self.orders
+            .send(Order { state, done })
+            .await
+            .map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?.context(state.address)
     }
 }

@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use tokio::{
-    io::{
-        AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf,
-        split,
-    },
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, split},
     net::{TcpStream, tcp},
     select,
     sync::watch,
@@ -116,7 +113,7 @@ async fn inward(
     // The client has said all; what the server still says may pass, as TCP allows. It learns of
     // the end when this half closes.
     let _ = to.shutdown().await;
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Server to client.
@@ -232,12 +229,21 @@ mod tests {
         let answer = b"HTTP/1.1 200 OK\r\nA: b\r\n\r\nbody";
         let first = allowance(Point::FirstLine, b"", answer);
         assert_eq!(&answer[..first], b"HTTP/1.1 200 OK\r\n");
-        assert_eq!(allowance(Point::FirstLine, b"HTTP/1.1 200 OK\r\n", b"A: b\r\n"), 0);
+        assert_eq!(
+            allowance(Point::FirstLine, b"HTTP/1.1 200 OK\r\n", b"A: b\r\n"),
+            0
+        );
     }
 
     #[test]
     fn a_stall_after_the_headers_sees_their_end_across_chunks() {
-        assert_eq!(allowance(Point::Headers, b"HTTP/1.1 200 OK\r\n", b"\r\nbody"), 2);
-        assert_eq!(allowance(Point::Headers, b"HTTP/1.1 200 OK\r\n\r\n", b"body"), 0);
+        assert_eq!(
+            allowance(Point::Headers, b"HTTP/1.1 200 OK\r\n", b"\r\nbody"),
+            2
+        );
+        assert_eq!(
+            allowance(Point::Headers, b"HTTP/1.1 200 OK\r\n\r\n", b"body"),
+            0
+        );
     }
 }

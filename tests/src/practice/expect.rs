@@ -1,0 +1,123 @@
+//! What will be seen after a word, and by when: reckoned from the daemon's own intervals.
+
+use std::time::Duration;
+
+use offloadd::config::Poll;
+
+use super::Word;
+
+/// What will be seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expectation {
+    /// A sentence.
+    pub seen: &'static str,
+    /// The longest that it takes.
+    pub within: Duration,
+}
+
+/// Steady intervals are spread by a tenth.
+const JITTER_PERCENT: u32 = 110;
+/// An event that the daemon is told of by the kernel, and the check that follows.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+/// What `word` leads to under `poll`, from a state in which all was well (or, for a word that
+/// mends, from the state that it mends).
+pub fn after(word: Word, poll: &Poll) -> Expectation {
+    let next_check = poll.interval * JITTER_PERCENT / 100;
+    // Each silent check takes its whole time-out; they follow each other at the fast interval.
+    let silence = next_check + poll.timeout * poll.fall + poll.fast_interval * (poll.fall - 1);
+    let spoilt = next_check + poll.timeout;
+    // At worst the last check of what is down began just before it was mended.
+    let mended = poll.timeout
+        + poll.down_max_interval * JITTER_PERCENT / 100
+        + poll.fast_interval * (poll.rise.saturating_sub(1));
+    let (seen, within) = match word {
+        Word::Stop => (
+            "Both connections end, the ports refuse: cache and builder are down, `refused`.",
+            AT_ONCE,
+        ),
+        Word::Cut => (
+            "Both connections are cut, and so is each new one: both are down.",
+            // The first cut may be a kept connection's; the second counts.
+            AT_ONCE + poll.fast_interval,
+        ),
+        Word::Move | Word::Back => (
+            "The old address refuses, the other candidate answers: both stay of use, at a new `Address`.",
+            AT_ONCE + poll.fast_interval * poll.rise,
+        ),
+        Word::SwapKey => (
+            "The builder is degraded, `host-key-mismatch`: nothing was sent to it. The cache stays ready.",
+            AT_ONCE,
+        ),
+        Word::RefuseKey => (
+            "The builder is degraded, `auth-rejected`: a person has to mend that. The cache stays ready.",
+            AT_ONCE,
+        ),
+        Word::Freeze => (
+            "Nothing, at first: silence counts only several times in a row. Then both are down, `timed-out`.",
+            silence,
+        ),
+        Word::Vanish => (
+            "As with freeze: silence, then both are down, `timed-out`, now at the stage `connect`.",
+            silence,
+        ),
+        Word::Slow => (
+            "Both answer too slowly for the time a check has: down, `timed-out`, after several in a row.",
+            silence,
+        ),
+        Word::Portal => (
+            "The cache is degraded, `captive-portal`. The builder stays ready.",
+            spoilt,
+        ),
+        Word::WrongStore => (
+            "The cache is degraded, `store-dir-mismatch`. The builder stays ready.",
+            spoilt,
+        ),
+        Word::Error => (
+            "The cache is degraded, `http-status`. The builder stays ready.",
+            spoilt,
+        ),
+        Word::Garbage => (
+            "What answers is neither a cache nor a builder: both are degraded, `not-http` and `not-ssh`.",
+            spoilt + AT_ONCE,
+        ),
+        Word::Start | Word::Thaw | Word::Appear | Word::OldKey | Word::AcceptKey | Word::Reset => (
+            "What was down or degraded is checked again, and is ready after two good answers.",
+            mended,
+        ),
+    };
+    Expectation { seen, within }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_takes_as_long_as_its_checks() {
+        let poll = Poll {
+            interval: Duration::from_secs(10),
+            fast_interval: Duration::from_secs(1),
+            timeout: Duration::from_secs(2),
+            fall: 3,
+            ..Poll::default()
+        };
+        // 11 s until the next check is due, three time-outs, two pauses between them.
+        assert_eq!(
+            after(Word::Freeze, &poll).within,
+            Duration::from_secs(11 + 6 + 2)
+        );
+        assert!(after(Word::Stop, &poll).within <= AT_ONCE);
+    }
+
+    #[test]
+    fn with_the_practice_intervals_nobody_waits_long() {
+        for word in Word::ALL {
+            let expected = after(word, &super::super::watched::poll());
+            assert!(
+                expected.within <= Duration::from_secs(10),
+                "{word:?}: {expected:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! The practice program: desktop, daemon and words in one loop.
+
+use std::{net::SocketAddr, path::Path, pin::pin, time::Duration};
+
+use offload_client::Snapshot;
+use offloadd::clock::Stopwatch;
+use tokio::{
+    select,
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+    time::{Instant, sleep_until},
+};
+
+use super::{
+    Word,
+    control::{Question, Words},
+    expect, narrate, place,
+    tour::Tour,
+    watched,
+};
+use crate::{Result, error::Context, fake::Desktop};
+
+/// Verdicts that wait to be printed.
+const NEWS: usize = 16;
+/// After this without a verdict the advice is given anyway.
+const FIRST_VERDICT: Duration = Duration::from_secs(5);
+
+/// Runs until Ctrl-C, SIGTERM or the end of `daemon`. It takes words in `runtime_dir`; what it has
+/// to say goes to `say`, line by line.
+///
+/// `daemon` watches the desktop and sends each snapshot; see [`super::daemon::daemon`].
+///
+/// # Errors
+/// When an address is taken, another practice program runs, or the daemon failed.
+pub async fn run(
+    runtime_dir: &Path,
+    cache: SocketAddr,
+    ssh: SocketAddr,
+    mut say: impl FnMut(&str),
+    daemon: impl AsyncFnOnce(&Desktop, mpsc::Sender<Snapshot>) -> Result<()>,
+) -> Result<()> {
+    place::prepare(runtime_dir)?;
+    let words = Words::listen(&place::socket(runtime_dir)).await?;
+    let desktop = Desktop::start(cache, ssh).await?;
+    say(&introduction(&desktop));
+
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
+    let (sender, mut news) = mpsc::channel(NEWS);
+    let mut daemon = pin!(daemon(&desktop, sender));
+    let mut question = pin!(words.next());
+    let running = Stopwatch::start();
+    let mut session = Session {
+        tour: Tour::default(),
+        last: None,
+        advise_at: Some(Instant::now() + FIRST_VERDICT),
+    };
+    loop {
+        select! {
+            ended = &mut daemon => return ended,
+            Some(snapshot) = news.recv() => {
+                for line in narrate::changes(session.last.as_ref(), &snapshot, running.elapsed()) {
+                    say(&line);
+                }
+                session.last = Some(snapshot);
+            }
+            asked = &mut question => {
+                question.set(words.next());
+                session.hear(asked?, &desktop, &mut say).await;
+            }
+            () = at(session.advise_at) => {
+                session.advise_at = None;
+                say(&session.tour.advice());
+            }
+            _ = interrupt.recv() => break,
+            _ = terminate.recv() => break,
+        }
+    }
+    say("Practice is over.");
+    Ok(())
+}
+
+/// The list of words for `cargo practice help`.
+pub fn help() -> String {
+    let poll = watched::poll();
+    let mut text = String::from(
+        "cargo practice         runs the daemon beside a practice desktop; Ctrl-C ends it\n\
+         cargo practice WORD    from another terminal: changes the desktop\n\n",
+    );
+    for word in Word::ALL {
+        let expected = expect::after(word, &poll);
+        let within = expected.within.as_secs_f64();
+        text += &format!(
+            "  {:<12} {}; seen within {within:.1} s\n",
+            word.as_str(),
+            word.deed()
+        );
+    }
+    text
+}
+
+struct Session {
+    tour: Tour,
+    last: Option<Snapshot>,
+    advise_at: Option<Instant>,
+}
+
+impl Session {
+    /// Does what was asked, says so here, and answers there.
+    async fn hear(&mut self, question: Question, desktop: &Desktop, say: &mut impl FnMut(&str)) {
+        let Some(word) = Word::parse(&question.word) else {
+            let answer = unknown(&question.word);
+            return question.answer(&answer).await;
+        };
+        if let Err(error) = word.apply(desktop).await {
+            let text = format!("{}: {error}", word.as_str());
+            say(&text);
+            return question.answer(&(text + "\n")).await;
+        }
+        let expected = expect::after(word, &watched::poll());
+        self.tour.tried(word);
+        self.advise_at = Some(Instant::now() + expected.within);
+        let (seen, within) = (expected.seen, expected.within.as_secs_f64());
+        say(&format!("> {}: {}", word.as_str(), word.deed()));
+        let answer = format!("Done: {}.\n{seen}\nWithin {within:.1} s.\n", word.deed());
+        question.answer(&answer).await;
+    }
+}
+
+/// What is answered to a word that is none.
+pub fn unknown(word: &str) -> String {
+    let known: Vec<_> = Word::ALL.iter().map(|word| word.as_str()).collect();
+    // Whatever was sent is shown with its control characters escaped.
+    format!(
+        "{word:?} is no word of the practice desktop: {}\n",
+        known.join(", ")
+    )
+}
+
+fn introduction(desktop: &Desktop) -> String {
+    format!(
+        "A practice desktop is up: its cache at {}, its builder at {}.\n\
+         offloadd watches both; its verdicts follow. Ctrl-C ends it all.\n\
+         In a second terminal: cargo run --release --bin offloadctl",
+        desktop.cache.address(),
+        desktop.ssh.address(),
+    )
+}
+
+async fn at(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use offload_client::{Kind, OverallState, TargetState, snapshot::Target};
+
+    use super::*;
+    use crate::{
+        fake::Fault,
+        ground::{HERE, free_address},
+        practice::control::send,
+    };
+
+    fn verdict(fault: Fault) -> Snapshot {
+        let ready = fault == Fault::Healthy;
+        Snapshot {
+            state: if ready {
+                OverallState::Ready
+            } else {
+                OverallState::Offline
+            },
+            targets: vec![Target {
+                name: "desktop".into(),
+                kind: Kind::Builder,
+                state: if ready {
+                    TargetState::Ready
+                } else {
+                    TargetState::Down
+                },
+                ..Target::default()
+            }],
+            ..Snapshot::default()
+        }
+    }
+
+    /// Stands in for the daemon: it judges by the switch itself.
+    async fn watcher(desktop: &Desktop, news: mpsc::Sender<Snapshot>) -> Result<()> {
+        let mut judged = None;
+        loop {
+            let fault = desktop.ssh.fault();
+            if judged.replace(fault) != Some(fault) && news.send(verdict(fault)).await.is_err() {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_word_changes_the_desktop_and_the_verdict_is_said() {
+        let directory = tempfile::tempdir().unwrap();
+        let runtime_dir = directory.path().join("runtime");
+        let (sender, mut said) = mpsc::unbounded_channel();
+        let say = move |line: &str| sender.send(line.to_owned()).unwrap();
+        let any = SocketAddr::new(HERE, 0);
+        let program = run(&runtime_dir, any, free_address().unwrap(), say, watcher);
+        let mut program = pin!(program);
+
+        let socket = place::socket(&runtime_dir);
+        let newcomer = async {
+            let mut until = async |part: &str| {
+                while let Some(line) = said.recv().await {
+                    if line.contains(part) {
+                        return;
+                    }
+                }
+                panic!("{part} was never said");
+            };
+            until("builder/desktop  ready").await;
+            let answer = send(&socket, "stop").await.unwrap();
+            assert!(answer.contains("stops the cache and sshd"), "{answer}");
+            assert!(answer.contains("Within 1.0 s"), "{answer}");
+            until("> stop").await;
+            until("builder/desktop  down").await;
+            until("overall          offline").await;
+            until("cargo practice start").await;
+            let unknown = send(&socket, "explode\u{1b}").await.unwrap();
+            assert!(
+                unknown.contains("swap-key") && !unknown.contains('\u{1b}'),
+                "{unknown}"
+            );
+            send(&socket, "start").await.unwrap();
+            until("builder/desktop  ready").await;
+        };
+        let together = async {
+            select! {
+                () = newcomer => {}
+                ended = &mut program => panic!("the program ended: {ended:?}"),
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), together)
+            .await
+            .unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_daemons_end_is_the_programs_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let any = SocketAddr::new(HERE, 0);
+        let ended = run(
+            directory.path(),
+            any,
+            any,
+            |_| {},
+            async |_, _| Err(crate::Error::Unsupported("no bus".into())),
+        );
+        assert!(ended.await.unwrap_err().to_string().contains("no bus"));
+        assert!(!place::socket(directory.path()).exists());
+    }
+
+    #[test]
+    fn help_lists_every_word() {
+        let help = help();
+        for word in Word::ALL {
+            assert!(help.contains(word.as_str()), "{word:?}");
+        }
+    }
+}
