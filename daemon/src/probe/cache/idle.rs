@@ -49,9 +49,10 @@ async fn watch(
 ) -> Option<Link> {
     let resting = Stopwatch::start();
     select! {
-        // First what we want ourselves: a close that comes with it is the check's to find.
+        // First what we want ourselves: a close that comes with it is the check's to find. Where
+        // nobody is there to take the link, it closes here.
         biased;
-        wanted = recalled => wanted.is_ok().then_some(link),
+        _ = recalled => Some(link),
         () = link.ended() => {
             let idle = resting.elapsed();
             if idle >= AT_ONCE {

@@ -10,8 +10,7 @@ async fn a_healthy_cache_is_ready_and_says_what_it_is() {
         async move {
             let head = question(&mut stream).await.unwrap();
             asked.send(head).await.unwrap();
-            let answer = ok(INFO).replace("\r\n\r\n", "\r\nServer: harmonia\x1b/2\r\n\r\n");
-            let answer = answer.replace('\x1b', "");
+            let answer = ok(INFO).replace("\r\n\r\n", "\r\nServer: harmonia/2\r\n\r\n");
             stream.write_all(answer.as_bytes()).await.unwrap();
             drain(&mut stream).await;
         }

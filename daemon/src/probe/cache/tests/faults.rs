@@ -92,6 +92,19 @@ async fn endless_headers_are_not_read_to_their_end() {
 }
 
 #[tokio::test]
+async fn a_head_has_room_enough_and_no_more() {
+    for (size, expected) in [
+        (link::MAX_HEAD / 2, READY),
+        (2 * link::MAX_HEAD, (Stage::Http, Reason::NotHttp)),
+    ] {
+        let header = format!("\r\nX: {}\r\n\r\n", "x".repeat(size));
+        let fake = Fake::answering(ok(INFO).replace("\r\n\r\n", &header)).await;
+        let report = check(&fake).await;
+        assert_eq!(verdict(&report), expected, "{size}");
+    }
+}
+
+#[tokio::test]
 async fn an_endless_body_is_not_read_to_its_end() {
     for (begin, reason) in [
         (INFO, Reason::CacheInfoInvalid),
