@@ -90,13 +90,22 @@ impl Alarm {
         if self.at == at {
             return Ok(());
         }
-        let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let zero = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
         // All zero would mean off, so a moment at or before boot is the first nanosecond after.
         let value = at.map_or(zero, |at| {
             let at = at.max(Duration::from_nanos(1));
-            Timespec { tv_sec: at.as_secs() as i64, tv_nsec: at.subsec_nanos().into() }
+            Timespec {
+                tv_sec: at.as_secs() as i64,
+                tv_nsec: at.subsec_nanos().into(),
+            }
         });
-        let spec = Itimerspec { it_interval: zero, it_value: value };
+        let spec = Itimerspec {
+            it_interval: zero,
+            it_value: value,
+        };
         timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &spec)?;
         self.at = at;
         Ok(())

@@ -3,6 +3,7 @@
 //! A [`Session`] is what is kept between two checks of one target. The monitor moves it into a
 //! check and gets it back with the [`Report`]; dropping it closes its connections.
 
+pub mod builder;
 pub mod cache;
 pub mod connect;
 pub mod excerpt;
@@ -10,7 +11,7 @@ pub mod fault;
 pub mod resolve;
 pub mod trace;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use offload_client::{
     Reason, Stage,
@@ -20,21 +21,35 @@ use tokio::sync::mpsc;
 
 pub use trace::Trace;
 
-use crate::config::Connection;
+use crate::{
+    config::Connection,
+    target::{SpecKind, TargetSpec},
+};
 
 /// What is kept between two checks of one target.
 pub enum Session {
     /// Of a cache.
     Cache(Box<cache::Session>),
+    /// Of a builder.
+    Builder(Box<builder::Session>),
 }
 
 impl Session {
+    /// A session that has no connection yet.
+    pub fn new(spec: Arc<TargetSpec>, context: Arc<Context>) -> Self {
+        match spec.kind {
+            SpecKind::Cache(_) => Self::Cache(Box::new(cache::Session::new(spec, context))),
+            SpecKind::Builder(_) => Self::Builder(Box::new(builder::Session::new(spec, context))),
+        }
+    }
+
     /// Checks the target once. It never fails (what went wrong is in the [`Report`]) and never
     /// takes longer than [`Context::timeout`]. Dropping the future ends the check and closes the
     /// connection it was using.
     pub async fn check(&mut self) -> Report {
         match self {
             Self::Cache(session) => session.check().await,
+            Self::Builder(session) => session.check().await,
         }
     }
 }

@@ -1,0 +1,231 @@
+//! The private keys that `ssh` would offer, read as it reads them.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Read},
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use russh::keys::{Algorithm, PrivateKey, PublicKey};
+use rustix::{fs::OFlags, process::geteuid};
+
+/// No private key is as large: a bound for whatever the path may name.
+const SIZE_MAX: u64 = 64 * 1024;
+
+/// Why a key can't be used. Names the cause and never what the file holds.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum KeyError {
+    /// It is missing, or this process may not read it.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// A directory, a pipe or a device.
+    #[error("not a regular file")]
+    NotAFile,
+    /// Larger than any key.
+    #[error("larger than {SIZE_MAX} bytes")]
+    TooLarge,
+    /// Others may read it, so `ssh` does not (`sshkey_perm_ok` in OpenSSH's authfile.c).
+    #[error("its mode {0:04o} lets others read it: ssh ignores such a key")]
+    TooOpen(u32),
+    /// It needs a passphrase, which nobody is there to type.
+    #[error("encrypted with a passphrase")]
+    Encrypted,
+    /// The public half was named instead of the private one.
+    #[error("a public key, not a private one")]
+    PublicKey,
+    /// A key of a kind that signs only with hardware, or no longer.
+    #[error("keys of the type {0} are not supported")]
+    Unsupported(String),
+    /// Anything else.
+    #[error("not a private key: {0}")]
+    NotAKey(String),
+}
+
+impl KeyError {
+    /// Whether there is simply no such file.
+    pub(super) fn is_missing(&self) -> bool {
+        matches!(self, Self::Io(error) if error.kind() == io::ErrorKind::NotFound)
+    }
+}
+
+/// The files whose keys are offered, in order: the machine entry's, then ssh_config's.
+pub(super) fn files(entry: Option<&Path>, configured: &[PathBuf]) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = Vec::new();
+    for file in entry
+        .into_iter()
+        .chain(configured.iter().map(PathBuf::as_path))
+    {
+        if !files.iter().any(|known| known == file) {
+            files.push(file.to_owned());
+        }
+    }
+    files
+}
+
+/// Reads the private key in `path`, in any of the formats that OpenSSH writes or reads.
+pub(super) fn load(path: &Path) -> Result<PrivateKey, KeyError> {
+    let text = read(path)?;
+    let key = russh::keys::decode_secret_key(&text, None).map_err(|error| match error {
+        russh::keys::Error::KeyIsEncrypted => KeyError::Encrypted,
+        _ if PublicKey::from_openssh(text.trim()).is_ok() => KeyError::PublicKey,
+        // PEM's own words for it, where the cipher is one that is not known.
+        _ if text.contains("ENCRYPTED") => KeyError::Encrypted,
+        error => KeyError::NotAKey(error.to_string()),
+    })?;
+    match key.algorithm() {
+        Algorithm::Ed25519 | Algorithm::Ecdsa { .. } | Algorithm::Rsa { .. } => Ok(key),
+        other => Err(KeyError::Unsupported(other.to_string())),
+    }
+}
+
+fn read(path: &Path) -> Result<String, KeyError> {
+    // Without waiting: the path may name a pipe that nobody writes to.
+    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits() as i32;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags)
+        .open(path)?;
+    permitted(&file)?;
+    let mut text = String::new();
+    file.take(SIZE_MAX + 1)
+        .read_to_string(&mut text)
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidData => KeyError::NotAKey("not text".into()),
+            _ => KeyError::Io(error),
+        })?;
+    match text.len() as u64 > SIZE_MAX {
+        true => Err(KeyError::TooLarge),
+        false => Ok(text),
+    }
+}
+
+/// Holds the file against OpenSSH's rule, for this process and for the nix-daemon, which is root.
+fn permitted(file: &File) -> Result<(), KeyError> {
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(KeyError::NotAFile);
+    }
+    if metadata.len() > SIZE_MAX {
+        return Err(KeyError::TooLarge);
+    }
+    let judged = metadata.uid() == 0 || metadata.uid() == geteuid().as_raw();
+    match metadata.mode() & 0o777 {
+        mode if judged && mode & 0o077 != 0 => Err(KeyError::TooOpen(mode)),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt, process::Command};
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn keygen(dir: &TempDir, name: &str, args: &[&str]) -> PathBuf {
+        let path = dir.path().join(name);
+        let made = Command::new("ssh-keygen")
+            .args(["-q", "-f"])
+            .arg(&path)
+            .args(args)
+            .status()
+            .unwrap();
+        assert!(made.success());
+        path
+    }
+
+    fn file(dir: &TempDir, name: &str, mode: u32, text: impl AsRef<[u8]>) -> PathBuf {
+        let path = dir.path().join(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        path
+    }
+
+    #[test]
+    fn the_keys_that_ssh_keygen_makes_are_read() {
+        let dir = TempDir::new().unwrap();
+        for (name, args) in [
+            ("ed25519", &["-t", "ed25519", "-N", ""][..]),
+            ("ecdsa", &["-t", "ecdsa", "-b", "384", "-N", ""]),
+            ("rsa", &["-t", "rsa", "-b", "2048", "-N", ""]),
+            ("pem", &["-t", "rsa", "-b", "2048", "-N", "", "-m", "PEM"]),
+            (
+                "pkcs8",
+                &["-t", "rsa", "-b", "2048", "-N", "", "-m", "PKCS8"],
+            ),
+            ("ecpem", &["-t", "ecdsa", "-N", "", "-m", "PEM"]),
+        ] {
+            let path = keygen(&dir, name, args);
+            let public = fs::read_to_string(path.with_extension("pub")).unwrap();
+            let public = PublicKey::from_openssh(&public).unwrap();
+            let key = load(&path).unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert_eq!(key.public_key().key_data(), public.key_data(), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_ssh_could_not_use_without_a_person_is_named() {
+        let dir = TempDir::new().unwrap();
+        let plain = keygen(&dir, "plain", &["-t", "ed25519", "-N", ""]);
+        let sealed = keygen(&dir, "sealed", &["-t", "ed25519", "-N", "secret"]);
+        let pem = &["-t", "rsa", "-b", "2048", "-N", "secret", "-m", "PEM"];
+        let sealed_pem = keygen(&dir, "sealed-pem", pem);
+        let text = fs::read(&plain).unwrap();
+        let broken = file(&dir, "broken", 0o600, &text[..text.len() / 2]);
+
+        assert!(matches!(load(&sealed), Err(KeyError::Encrypted)));
+        assert!(matches!(load(&sealed_pem), Err(KeyError::Encrypted)));
+        assert!(load(&dir.path().join("missing")).is_err_and(|error| error.is_missing()));
+        assert!(matches!(load(&broken), Err(KeyError::NotAKey(_))));
+        let open = file(&dir, "open", 0o644, &text);
+        assert!(matches!(load(&open), Err(KeyError::TooOpen(0o644))));
+        let public = fs::read(plain.with_extension("pub")).unwrap();
+        let public = file(&dir, "public", 0o600, public);
+        assert!(matches!(load(&public), Err(KeyError::PublicKey)));
+        assert!(matches!(load(dir.path()), Err(KeyError::NotAFile)));
+        let binary = file(&dir, "binary", 0o600, [0xff; 64]);
+        assert!(matches!(load(&binary), Err(KeyError::NotAKey(_))));
+    }
+
+    #[test]
+    fn a_path_that_never_ends_is_not_read() {
+        let dir = TempDir::new().unwrap();
+        let large = file(&dir, "large", 0o600, vec![b'x'; SIZE_MAX as usize + 1]);
+        assert!(matches!(load(&large), Err(KeyError::TooLarge)));
+        assert!(matches!(
+            load(Path::new("/dev/zero")),
+            Err(KeyError::NotAFile)
+        ));
+        let pipe = dir.path().join("pipe");
+        assert!(
+            Command::new("mkfifo")
+                .arg(&pipe)
+                .status()
+                .unwrap()
+                .success()
+        );
+        assert!(matches!(load(&pipe), Err(KeyError::NotAFile)));
+    }
+
+    #[test]
+    fn no_error_shows_what_the_file_holds() {
+        let dir = TempDir::new().unwrap();
+        let secret = "-----BEGIN OPENSSH PRIVATE KEY-----\nc2VjcmV0\n";
+        let path = file(&dir, "torn", 0o600, secret);
+        let error = load(&path).unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("c2VjcmV0"));
+        assert!(!format!("{error} {error:?}").contains("secret"));
+    }
+
+    #[test]
+    fn the_machine_entrys_key_comes_first_and_once() {
+        let configured = [PathBuf::from("/a"), PathBuf::from("/b")];
+        assert_eq!(
+            files(Some(Path::new("/b")), &configured),
+            [PathBuf::from("/b"), PathBuf::from("/a")]
+        );
+        assert_eq!(files(None, &configured), configured);
+    }
+}

@@ -1,0 +1,359 @@
+//! One SSH connection: russh's client, what it heard of the server, and its end.
+
+use std::{borrow::Cow, sync::Arc, time::Duration};
+
+use offload_client::Reason;
+use russh::{
+    Disconnect, Limits, Preferred, SshId,
+    client::{self, AuthResult, ChannelOpenHandle, DisconnectReason, Msg, RemoteDisconnectInfo},
+    keys::{HashAlg, PrivateKeyWithHashAlg, PublicKey, PublicKeyOrCertificate},
+};
+use tokio::sync::{mpsc, watch};
+
+use super::{
+    banner::{self, Banner},
+    host_key::{HostKeys, Refusal},
+    stream::{Cut, Duplex, Stream},
+    text::printable,
+};
+use crate::{
+    clock::Stopwatch,
+    probe::{Closed, fault::reason_of_broken},
+    target::TargetId,
+};
+
+/// How much of the server's own words is kept.
+const WORDS_MAX: usize = 256;
+/// How long a polite good-bye may take.
+const GOODBYE: Duration = Duration::from_millis(250);
+/// russh exchanges new keys after that time, or after 1 GiB. A kept connection carries some hundred
+/// bytes a check, so the hour that RFC 4253 recommends would only wake a sleeping machine; OpenSSH
+/// has no time limit either.
+const NEW_KEYS_AFTER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// An SSH connection whose server proved an accepted host key. Dropping it closes it.
+pub(super) struct Link {
+    // Fields are dropped in this order: without `phase`, the end that follows is known as ours.
+    phase: watch::Sender<Phase>,
+    heard: watch::Receiver<Heard>,
+    handle: client::Handle<Handler>,
+    _cut: Cut,
+}
+
+/// Whose the silence on a connection is.
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    /// A check is using it, and will see for itself how it ends.
+    Busy,
+    /// Nobody is using it.
+    Idle(Stopwatch),
+}
+
+/// What a server told of itself.
+#[derive(Debug, Default)]
+struct Heard {
+    host_key: Option<PublicKey>,
+    auth_banner: String,
+    end: Option<End>,
+}
+
+/// Why a connection ended or never came to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct End {
+    /// The code for it.
+    pub reason: Reason,
+    /// The particulars.
+    pub detail: String,
+}
+
+/// Why the key exchange did not come to its end.
+#[derive(Debug)]
+pub(super) enum OpenError {
+    /// The host key is not acceptable; nothing more was sent.
+    HostKey(Box<Refusal>),
+    /// Anything else.
+    End(End),
+}
+
+/// Where to tell that an idle connection was closed by the peer.
+#[derive(Clone, Debug)]
+pub(super) struct Listener {
+    /// Whose connection it is.
+    pub target: TargetId,
+    /// Where to tell it.
+    pub closed: mpsc::Sender<Closed>,
+}
+
+impl Link {
+    /// Exchanges keys over `stream`, whose identification lines are exchanged.
+    pub(super) async fn open(
+        stream: Box<dyn Duplex>,
+        banner: Banner,
+        host_keys: HostKeys,
+        listener: Listener,
+    ) -> Result<Self, OpenError> {
+        let written = banner::OURS.len() + "\r\n".len();
+        let (stream, cut) = Stream::new(stream, banner.replay, written);
+        let (phase, watched) = watch::channel(Phase::Busy);
+        let (heard_sender, heard) = watch::channel(Heard::default());
+        let config = Arc::new(config(&host_keys));
+        let handler = Handler {
+            host_keys,
+            heard: heard_sender,
+            phase: watched,
+            listener,
+        };
+        match client::connect_stream(config, stream, handler).await {
+            Ok(handle) => Ok(Self {
+                phase,
+                heard,
+                handle,
+                _cut: cut,
+            }),
+            Err(Fault::HostKey(refusal)) => Err(OpenError::HostKey(refusal)),
+            // The server's own words, where it had any, say more than that it hung up.
+            Err(Fault::Ssh(error)) => Err(OpenError::End(
+                heard
+                    .borrow()
+                    .end
+                    .clone()
+                    .unwrap_or_else(|| End::of(&error)),
+            )),
+        }
+    }
+
+    /// The host key that the server proved.
+    pub(super) fn host_key(&self) -> Option<PublicKey> {
+        self.heard.borrow().host_key.clone()
+    }
+
+    /// What the server shows before authentication, escaped; often nothing.
+    pub(super) fn auth_banner(&self) -> String {
+        self.heard.borrow().auth_banner.clone()
+    }
+
+    /// Asks to be let in without any proof, as `ssh` does first to learn the methods.
+    pub(super) async fn try_none(&mut self, user: &str) -> Result<AuthResult, End> {
+        let answer = self.handle.authenticate_none(user).await;
+        self.answered(answer).await
+    }
+
+    /// Offers a key, and signs with it where the server would accept it.
+    pub(super) async fn try_key(
+        &mut self,
+        user: &str,
+        key: PrivateKeyWithHashAlg,
+    ) -> Result<AuthResult, End> {
+        let answer = self.handle.authenticate_publickey(user, key).await;
+        self.answered(answer).await
+    }
+
+    /// The hash for signatures with an RSA key; `None` where the server takes only SHA-1, which
+    /// OpenSSH has not given since 8.8. A server that does not say is thought to be of today.
+    pub(super) async fn rsa_hash(&self) -> Result<Option<HashAlg>, End> {
+        match self.handle.best_supported_rsa_hash().await {
+            Ok(said) => Ok(said.unwrap_or(Some(HashAlg::Sha512))),
+            Err(_) => Err(self.ended().await),
+        }
+    }
+
+    /// One keepalive round trip: whether the server answered, whatever it answered (a server that
+    /// does not know the request says so, and is as alive). Waits for ever for one that is silent.
+    pub(super) async fn is_alive(&mut self) -> bool {
+        self.phase.send_replace(Phase::Busy);
+        // russh answers `Ok` also where the connection ends before the answer.
+        self.handle.send_ping().await.is_ok() && !self.handle.is_closed()
+    }
+
+    /// Leaves the connection alone: from now on its end is news.
+    pub(super) fn rest(&mut self) {
+        self.phase.send_replace(Phase::Idle(Stopwatch::start()));
+    }
+
+    /// Says good-bye, so that the server's log has no lost connection. What the server has sent by
+    /// then must have been read, or the kernel answers it with a reset that outruns the good-bye.
+    pub(super) async fn close(self) {
+        let by_application = Disconnect::ByApplication;
+        if self.handle.disconnect(by_application, "", "").await.is_ok() {
+            let _ = tokio::time::timeout(GOODBYE, self.ended()).await;
+        }
+    }
+
+    /// Tells an answer from the end of the connection: russh reports both as a rejection that
+    /// leaves no method, and ends the connection on either.
+    async fn answered(&self, answer: Result<AuthResult, russh::Error>) -> Result<AuthResult, End> {
+        match answer {
+            Ok(AuthResult::Failure {
+                remaining_methods, ..
+            }) if remaining_methods.is_empty() => Err(self.ended().await),
+            Ok(answer) => Ok(answer),
+            Err(_) => Err(self.ended().await),
+        }
+    }
+
+    /// Waits for the connection to end.
+    pub(super) async fn ended(&self) -> End {
+        let mut heard = self.heard.clone();
+        let end = match heard.wait_for(|heard| heard.end.is_some()).await {
+            Ok(heard) => heard.end.clone(),
+            Err(_) => None,
+        };
+        end.unwrap_or_else(|| End::of(&russh::Error::Disconnect))
+    }
+}
+
+impl End {
+    fn of(error: &russh::Error) -> Self {
+        use russh::Error;
+        let reason = match error {
+            Error::IO(error) => reason_of_broken(error),
+            Error::Disconnect
+            | Error::HUP
+            | Error::SendError
+            | Error::RecvError
+            | Error::Join(_) => Reason::ConnectionLost,
+            Error::NoAuthMethod => Reason::AuthRejected,
+            // It shows a host key that it can't sign with: as good as another host's.
+            Error::WrongServerSig => Reason::HostKeyMismatch,
+            _ => Reason::SshProtocol,
+        };
+        Self {
+            reason,
+            detail: printable(error.to_string().as_bytes(), 2 * WORDS_MAX),
+        }
+    }
+
+    fn said(info: &RemoteDisconnectInfo) -> Self {
+        let reason = match info.reason_code {
+            // OpenSSH says this under the code of a protocol error.
+            _ if info.message.contains("authentication failures") => Reason::AuthRejected,
+            Disconnect::AuthCancelledByUser
+            | Disconnect::NoMoreAuthMethodsAvailable
+            | Disconnect::IllegalUserName => Reason::AuthRejected,
+            Disconnect::HostNotAllowedToConnect | Disconnect::TooManyConnections => Reason::Refused,
+            Disconnect::ProtocolError
+            | Disconnect::KeyExchangeFailed
+            | Disconnect::Reserved
+            | Disconnect::MACError
+            | Disconnect::CompressionError
+            | Disconnect::ProtocolVersionNotSupported
+            | Disconnect::HostKeyNotVerifiable => Reason::SshProtocol,
+            Disconnect::ServiceNotAvailable
+            | Disconnect::ConnectionLost
+            | Disconnect::ByApplication => Reason::ConnectionLost,
+        };
+        let words = printable(info.message.as_bytes(), WORDS_MAX);
+        Self {
+            reason,
+            detail: format!("the server closed the connection: \"{words}\""),
+        }
+    }
+}
+
+/// What russh calls back: it answers nothing but the host key, and lets nothing in.
+struct Handler {
+    host_keys: HostKeys,
+    heard: watch::Sender<Heard>,
+    phase: watch::Receiver<Phase>,
+    listener: Listener,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    #[error("{0}")]
+    HostKey(Box<Refusal>),
+    #[error(transparent)]
+    Ssh(#[from] russh::Error),
+}
+
+impl Handler {
+    /// How long the connection has lain idle; `None` while it is used or when its end is ours.
+    fn idle(&self) -> Option<Duration> {
+        match self.phase.has_changed() {
+            Ok(_) => match *self.phase.borrow() {
+                Phase::Idle(since) => Some(since.elapsed()),
+                Phase::Busy => None,
+            },
+            Err(_) => None,
+        }
+    }
+}
+
+/// Dropping the handle of a channel that the server wants to open refuses it.
+macro_rules! refuse {
+    ($($name:ident($($type:ty),*);)*) => {
+        $(async fn $name(
+            &mut self,
+            _: russh::Channel<Msg>,
+            $(_: $type,)*
+            _refused: ChannelOpenHandle,
+            _: &mut client::Session,
+        ) -> Result<(), Fault> {
+            Ok(())
+        })*
+    };
+}
+
+impl client::Handler for Handler {
+    type Error = Fault;
+
+    async fn check_server_key(&mut self, key: &PublicKeyOrCertificate) -> Result<bool, Fault> {
+        let key = key.public_key();
+        self.host_keys
+            .judge(&key)
+            .map_err(|refusal| Fault::HostKey(Box::new(refusal)))?;
+        self.heard.send_modify(|heard| heard.host_key = Some(key));
+        Ok(true)
+    }
+
+    async fn auth_banner(&mut self, text: &str, _: &mut client::Session) -> Result<(), Fault> {
+        let text = printable(text.as_bytes(), WORDS_MAX);
+        self.heard.send_modify(|heard| heard.auth_banner = text);
+        Ok(())
+    }
+
+    async fn disconnected(&mut self, why: DisconnectReason<Fault>) -> Result<(), Fault> {
+        let end = match &why {
+            DisconnectReason::ReceivedDisconnect(info) => End::said(info),
+            DisconnectReason::Error(Fault::Ssh(error)) => End::of(error),
+            DisconnectReason::Error(Fault::HostKey(_)) => End::of(&russh::Error::Disconnect),
+        };
+        self.heard.send_modify(|heard| heard.end = Some(end));
+        if let Some(idle) = self.idle() {
+            // Where the monitor is that far behind, its next check finds the connection closed.
+            let _ = self.listener.closed.try_send(Closed {
+                target: self.listener.target.clone(),
+                idle,
+            });
+        }
+        Ok(())
+    }
+
+    refuse! {
+        server_channel_open_session();
+        server_channel_open_agent_forward();
+        server_channel_open_forwarded_streamlocal(&str);
+        server_channel_open_direct_streamlocal(&str);
+        server_channel_open_x11(&str, u32);
+        server_channel_open_forwarded_tcpip(&str, u32, &str, u32);
+        server_channel_open_direct_tcpip(&str, u32, &str, u32);
+    }
+}
+
+fn config(host_keys: &HostKeys) -> client::Config {
+    client::Config {
+        client_id: SshId::Standard(Cow::Borrowed(banner::OURS)),
+        limits: Limits::new(1 << 30, 1 << 30, NEW_KEYS_AFTER),
+        window_size: 64 * 1024,
+        maximum_packet_size: 32 * 1024,
+        channel_buffer_size: 8,
+        preferred: Preferred {
+            key: Cow::Owned(host_keys.algorithms()),
+            ..Preferred::DEFAULT
+        },
+        // A kept connection sleeps: checks are what looks after it.
+        inactivity_timeout: None,
+        keepalive_interval: None,
+        ..client::Config::default()
+    }
+}

@@ -1,0 +1,202 @@
+//! The builder probe: resolve, connect, banner, host key, authentication, over russh.
+//!
+//! It goes as far as `ssh`, started by Nix, would go before it runs a command, with the address,
+//! the identity and the host keys that `ssh` would use; and where `ssh` would refuse, it refuses.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use offload_client::{Reason, Stage, snapshot::Detail};
+
+use self::{
+    dial::Dial,
+    link::{Link, Listener},
+    proxy::Proxy,
+    text::printable,
+};
+use super::{Context, Failure, Learned, Report, Trace};
+use crate::{
+    clock::Stopwatch,
+    config::Connection,
+    nix::ssh_config::{self, SshOptions},
+    target::{BuilderSpec, SpecKind, TargetSpec},
+};
+
+mod auth;
+mod banner;
+mod dial;
+mod host_key;
+mod identity;
+mod link;
+mod proxy;
+mod stream;
+mod text;
+
+/// How long ssh_config's answer holds while all is well.
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(600);
+/// How much of another program's words is kept.
+const DETAIL_MAX: usize = 256;
+
+/// What is kept between two checks of one builder. Dropping it closes its connection.
+pub struct Session {
+    spec: Arc<TargetSpec>,
+    context: Arc<Context>,
+    asked: Option<Asked>,
+    kept: Option<Kept>,
+}
+
+/// What ssh_config said, and when.
+struct Asked {
+    options: Arc<SshOptions>,
+    at: Stopwatch,
+}
+
+/// An authenticated connection, and what it was made with.
+struct Kept {
+    link: Link,
+    /// Held for its end: the connection's bytes run through it.
+    _proxy: Option<Proxy>,
+    address: Option<String>,
+    details: BTreeMap<String, Detail>,
+}
+
+/// What a check found on its way, whether it came to its end or not.
+#[derive(Default)]
+struct Notes {
+    details: BTreeMap<String, Detail>,
+    learned: Option<Learned>,
+}
+
+impl Session {
+    /// A session that has not connected yet.
+    pub fn new(spec: Arc<TargetSpec>, context: Arc<Context>) -> Self {
+        Self {
+            spec,
+            context,
+            asked: None,
+            kept: None,
+        }
+    }
+
+    /// Checks the builder: a round trip on the kept connection, or a new one. Takes no longer than
+    /// the context's time-out; a check that is dropped leaves nothing behind.
+    pub async fn check(&mut self) -> Report {
+        let stopwatch = Stopwatch::start();
+        let trace = Trace::new();
+        let mut notes = Notes::default();
+        let timeout = self.context.timeout;
+        let attempt = self.attempt(&trace, &mut notes);
+        let outcome = match tokio::time::timeout(timeout, attempt).await {
+            Ok(Ok(())) => Ok(Stage::Auth),
+            Ok(Err(failure)) => Err(failure),
+            Err(_) => Err(trace.expired()),
+        };
+        if outcome.is_err() {
+            // It may be ssh_config that has changed.
+            self.asked = None;
+        }
+        Report {
+            outcome,
+            latency: stopwatch.elapsed(),
+            address: trace.address(),
+            facts: notes.learned,
+            details: notes.details,
+        }
+    }
+
+    async fn attempt(&mut self, trace: &Trace, notes: &mut Notes) -> Result<(), Failure> {
+        // Taken out: where this check is given up half-way, the connection goes with it.
+        if let Some(mut kept) = self.kept.take() {
+            trace.enter(Stage::Auth);
+            if let Some(address) = &kept.address {
+                trace.at(address.clone());
+            }
+            notes.details.clone_from(&kept.details);
+            if kept.link.is_alive().await {
+                kept.link.rest();
+                self.kept = Some(kept);
+                return Ok(());
+            }
+            notes.details.clear();
+        }
+        let mut kept = self.establish(trace, notes).await?;
+        match self.context.connection {
+            Connection::Keep => {
+                kept.link.rest();
+                self.kept = Some(kept);
+            }
+            Connection::PerCheck => {
+                // An OpenSSH server has more to say once it has let us in: the answer comes after.
+                if !kept.link.is_alive().await {
+                    let end = kept.link.ended().await;
+                    return Err(Failure {
+                        stage: Stage::Auth,
+                        reason: end.reason,
+                        detail: end.detail,
+                    });
+                }
+                kept.link.close().await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Connects, and authenticates.
+    async fn establish(&mut self, trace: &Trace, notes: &mut Notes) -> Result<Kept, Failure> {
+        trace.enter(Stage::Resolve);
+        let SpecKind::Builder(spec) = &self.spec.kind else {
+            return Err(Failure {
+                stage: Stage::None,
+                reason: Reason::NotConfigured,
+                detail: format!("{} is no builder", self.spec.id),
+            });
+        };
+        let options = ask(&mut self.asked, spec).await?;
+        let dial = Dial {
+            addresses: &self.spec.addresses,
+            spec,
+            options: &options,
+            trace,
+        };
+        let listener = Listener {
+            target: self.spec.id.clone(),
+            closed: self.context.closed.clone(),
+        };
+        let (link, proxy) = dial.run(listener, notes).await?;
+        Ok(Kept {
+            link,
+            _proxy: proxy,
+            address: trace.address(),
+            details: notes.details.clone(),
+        })
+    }
+}
+
+impl Notes {
+    fn note(&mut self, key: &str, value: impl Into<Detail>) {
+        self.details.insert(key.to_owned(), value.into());
+    }
+}
+
+/// What ssh_config says of the builder, as far as possible from memory.
+async fn ask(asked: &mut Option<Asked>, spec: &BuilderSpec) -> Result<Arc<SshOptions>, Failure> {
+    if let Some(asked) = asked
+        .as_ref()
+        .filter(|asked| asked.at.elapsed() < ASK_AGAIN_AFTER)
+    {
+        return Ok(asked.options.clone());
+    }
+    let (user, key) = (spec.user.as_deref(), spec.ssh_key.as_deref());
+    let options = ssh_config::ask(&spec.host, user, spec.port, key)
+        .await
+        .map_err(|error| Failure {
+            stage: Stage::Resolve,
+            reason: Reason::SshConfigUnsupported,
+            detail: printable(error.to_string().as_bytes(), DETAIL_MAX),
+        })?;
+    let options = Arc::new(options);
+    *asked = Some(Asked {
+        options: options.clone(),
+        at: Stopwatch::start(),
+    });
+    Ok(options)
+}
