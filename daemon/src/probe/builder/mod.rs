@@ -29,6 +29,8 @@ mod identity;
 mod link;
 mod proxy;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod text;
 
 /// How long ssh_config's answer holds while all is well.

@@ -1,0 +1,115 @@
+//! The connection between two checks.
+
+use rustix::process::Signal;
+
+use super::{sshd::Sshd, *};
+
+fn probe(sshd: &Sshd, how: Connection, timeout: Duration) -> Probe {
+    let builder = BuilderSpec {
+        ssh_key: Some(sshd.key()),
+        host_keys: vec![public_key(&sshd.path("ed25519"))],
+        ..spec(sshd.port)
+    };
+    Probe::new(builder, options(sshd.port), how, timeout)
+}
+
+#[tokio::test]
+async fn many_checks_are_one_connection() {
+    let sshd = Sshd::start().await;
+    let mut probe = probe(&sshd, Connection::Keep, PATIENCE);
+    let first = probe.check().await;
+    assert_ready(&first);
+    for _ in 0..20 {
+        let next = probe.check().await;
+        assert_ready(&next);
+        assert_eq!(next.facts, None);
+        assert_eq!(next.details, first.details);
+        assert_eq!(next.address, first.address);
+    }
+    assert_eq!(sshd.logged("Accepted publickey"), 1);
+    assert!(probe.closed.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn where_asked_for_each_check_is_a_connection_that_ends_politely() {
+    let sshd = Sshd::start().await;
+    let mut probe = probe(&sshd, Connection::PerCheck, PATIENCE);
+    for _ in 0..3 {
+        let report = probe.check().await;
+        assert_ready(&report);
+        assert!(report.facts.is_some());
+    }
+    assert_eq!(sshd.logged("Accepted publickey"), 3);
+    eventually("all end", async || sshd.logged("Received disconnect") == 3).await;
+    assert!(probe.closed.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn the_end_of_an_idle_connection_is_news_at_once() {
+    let sshd = Sshd::start().await;
+    let mut probe = probe(&sshd, Connection::Keep, PATIENCE);
+    assert_ready(&probe.check().await);
+    sshd.signal(Signal::KILL);
+    let closed = tokio::time::timeout(PATIENCE, probe.closed.recv()).await;
+    let closed = closed.unwrap().unwrap();
+    assert_eq!(closed.target, TargetId::builder("desktop"));
+    assert!(closed.idle < PATIENCE);
+
+    let report = probe.check().await;
+    assert_ready(&report);
+    assert!(report.facts.is_some(), "it is a new connection");
+    assert_eq!(sshd.logged("Accepted publickey"), 2);
+    assert!(probe.closed.try_recv().is_err(), "it is told once");
+}
+
+#[tokio::test]
+async fn a_server_that_is_gone_is_found_so_within_the_same_check() {
+    let mut sshd = Sshd::start().await;
+    let mut probe = probe(&sshd, Connection::Keep, PATIENCE);
+    assert_ready(&probe.check().await);
+    sshd.swap_host_key().await;
+    failed(
+        &probe.check().await,
+        Stage::HostKey,
+        Reason::HostKeyMismatch,
+    );
+}
+
+#[tokio::test]
+async fn our_own_closing_is_no_news_and_leaves_nothing_behind() {
+    let sshd = Sshd::start().await;
+    let Probe {
+        mut session,
+        mut closed,
+    } = probe(&sshd, Connection::Keep, PATIENCE);
+    assert_ready(&session.check().await);
+    drop(session);
+    // Without news until the last sender is gone: the connection's task has ended, too.
+    let heard = tokio::time::timeout(PATIENCE, closed.recv()).await;
+    assert_eq!(heard, Ok(None));
+    eventually("the server sees it", async || sshd.sessions().is_empty()).await;
+}
+
+#[tokio::test]
+async fn a_silent_server_times_out_and_is_asked_anew() {
+    let sshd = Sshd::start().await;
+    let mut probe = probe(&sshd, Connection::Keep, Duration::from_secs(3));
+    assert_ready(&probe.check().await);
+    sshd.signal(Signal::STOP);
+    failed(&probe.check().await, Stage::Auth, Reason::TimedOut);
+    // The frozen session stays: it is another connection that answers.
+    assert_ready(&probe.check().await);
+    assert_eq!(sshd.logged("Accepted publickey"), 2);
+    sshd.signal(Signal::CONT);
+}
+
+#[tokio::test]
+async fn new_keys_in_between_go_unnoticed() {
+    let sshd = Sshd::with(&["ed25519"], "LogLevel DEBUG1\nRekeyLimit 1K").await;
+    let mut probe = probe(&sshd, Connection::Keep, PATIENCE);
+    for _ in 0..60 {
+        assert_ready(&probe.check().await);
+    }
+    assert_eq!(sshd.logged("Accepted publickey"), 1);
+    assert!(sshd.logged("rekeying") > 0, "no new keys were exchanged");
+}

@@ -1,0 +1,157 @@
+//! Which keys are offered, and what is said where none is good.
+
+use std::path::PathBuf;
+
+use super::{sshd::Sshd, *};
+
+fn probe(sshd: &Sshd, entry: Option<PathBuf>, configured: &[PathBuf]) -> Probe {
+    let builder = BuilderSpec {
+        ssh_key: entry,
+        host_keys: vec![public_key(&sshd.path("ed25519"))],
+        ..spec(sshd.port)
+    };
+    let options = SshOptions {
+        identity_files: configured.to_vec(),
+        ..options(sshd.port)
+    };
+    Probe::keeping(builder, options)
+}
+
+#[tokio::test]
+async fn a_removed_key_is_rejected_and_named() {
+    let sshd = Sshd::start().await;
+    sshd.deauthorise();
+    let report = probe(&sshd, Some(sshd.key()), &[]).check().await;
+    let failure = failed(&report, Stage::Auth, Reason::AuthRejected);
+    let offered = fingerprint(&sshd.key());
+    assert!(failure.detail.contains(&offered), "{}", failure.detail);
+    assert_eq!(list(&report, "tried_keys"), [offered]);
+    assert_eq!(text(&report, "user"), "root");
+    assert!(report.facts.is_some(), "the host key was proved");
+    assert!(sshd.auth_attempts() > 0);
+}
+
+#[tokio::test]
+async fn an_rsa_key_signs_with_sha2() {
+    let sshd = Sshd::start().await;
+    let rsa = sshd.stranger("rsa-user", "rsa");
+    sshd.authorise(&rsa);
+    assert_ready(&probe(&sshd, Some(rsa), &[]).check().await);
+}
+
+#[tokio::test]
+async fn without_a_key_of_its_own_the_configured_ones_are_tried_in_order() {
+    let sshd = Sshd::start().await;
+    let first = sshd.stranger("first", "ecdsa");
+    let configured = [sshd.path("missing"), first.clone(), sshd.key()];
+    let report = probe(&sshd, None, &configured).check().await;
+    assert_ready(&report);
+    assert_eq!(
+        list(&report, "tried_keys"),
+        [fingerprint(&first), fingerprint(&sshd.key())]
+    );
+    assert!(!report.details.contains_key("unreadable_keys"));
+}
+
+#[tokio::test]
+async fn an_unreadable_key_counts_only_where_no_other_is_good() {
+    let sshd = Sshd::start().await;
+    let missing = sshd.path("missing");
+    let report = probe(&sshd, Some(missing.clone()), &[sshd.key()])
+        .check()
+        .await;
+    assert_ready(&report);
+    let unreadable = &list(&report, "unreadable_keys")[0];
+    assert!(unreadable.starts_with(&missing.display().to_string()));
+
+    sshd.deauthorise();
+    let report = probe(&sshd, Some(missing.clone()), &[sshd.key()])
+        .check()
+        .await;
+    let failure = failed(&report, Stage::Auth, Reason::KeyUnreadable);
+    assert!(
+        failure.detail.contains("No such file"),
+        "{}",
+        failure.detail
+    );
+    assert!(failure.detail.contains(&missing.display().to_string()));
+}
+
+#[tokio::test]
+async fn no_key_at_all_is_told_from_a_rejected_one() {
+    let sshd = Sshd::start().await;
+    let missing = [sshd.path("id_a"), sshd.path("id_b")];
+    let report = probe(&sshd, None, &missing).check().await;
+    let failure = failed(&report, Stage::Auth, Reason::KeyUnreadable);
+    assert!(failure.detail.contains("id_a") && failure.detail.contains("id_b"));
+}
+
+#[tokio::test]
+async fn a_second_factor_is_named() {
+    let methods = "PasswordAuthentication yes\nAuthenticationMethods publickey,password";
+    let sshd = Sshd::with(&["ed25519"], methods).await;
+    let report = probe(&sshd, Some(sshd.key()), &[]).check().await;
+    let failure = failed(&report, Stage::Auth, Reason::AuthRejected);
+    assert!(
+        failure.detail.contains("demands password"),
+        "{}",
+        failure.detail
+    );
+}
+
+#[tokio::test]
+async fn a_server_that_takes_no_keys_is_told_from_one_that_does_not_take_ours() {
+    let sshd = Sshd::with(
+        &["ed25519"],
+        "PubkeyAuthentication no\nPasswordAuthentication yes",
+    )
+    .await;
+    let report = probe(&sshd, Some(sshd.key()), &[]).check().await;
+    let failure = failed(&report, Stage::Auth, Reason::AuthRejected);
+    assert!(
+        failure.detail.contains("only password"),
+        "{}",
+        failure.detail
+    );
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_up_after_too_many_keys_rejects() {
+    let sshd = Sshd::with(&["ed25519"], "MaxAuthTries 1").await;
+    let strangers = ["a", "b", "c"].map(|name| sshd.stranger(name, "ed25519"));
+    let report = probe(&sshd, None, &strangers).check().await;
+    let failure = failed(&report, Stage::Auth, Reason::AuthRejected);
+    assert!(failure.detail.contains("Too many"), "{}", failure.detail);
+}
+
+#[tokio::test]
+async fn no_more_keys_are_offered_than_a_server_lets_pass() {
+    let sshd = Sshd::with(&["ed25519"], "MaxAuthTries 20").await;
+    let strangers: Vec<_> = (0..8)
+        .map(|n| sshd.stranger(&format!("stranger{n}"), "ed25519"))
+        .collect();
+    let report = probe(&sshd, None, &strangers).check().await;
+    failed(&report, Stage::Auth, Reason::AuthRejected);
+    assert_eq!(list(&report, "tried_keys").len(), 6);
+}
+
+#[tokio::test]
+async fn what_the_server_shows_before_authentication_is_kept_where_it_rejects() {
+    let banner = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(
+        banner.path(),
+        format!("\x1b[31mKeep out!{}", "!".repeat(2000)),
+    )
+    .unwrap();
+    let extra = format!("Banner {}", banner.path().display());
+    let sshd = Sshd::with(&["ed25519"], &extra).await;
+    let report = probe(&sshd, Some(sshd.key()), &[]).check().await;
+    assert_ready(&report);
+    assert!(!report.details.contains_key("auth_banner"));
+    sshd.deauthorise();
+    let report = probe(&sshd, Some(sshd.key()), &[]).check().await;
+    failed(&report, Stage::Auth, Reason::AuthRejected);
+    let shown = text(&report, "auth_banner");
+    assert!(shown.starts_with("\\x1b[31mKeep out!"), "{shown}");
+    assert!(shown.chars().count() <= 257, "{}", shown.len());
+}
