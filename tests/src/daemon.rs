@@ -13,11 +13,14 @@ use tempfile::TempDir;
 use crate::{
     Error, Result,
     error::Context,
+    eventually,
     notify::{Message, Notifications},
     process::Process,
 };
 
 const PATIENCE: Duration = Duration::from_secs(15);
+/// To read what a dead daemon had sent.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// How to start it.
 #[derive(Clone, Debug, Default)]
@@ -207,7 +210,14 @@ impl Daemon {
         what: &str,
         fits: impl Fn(&Message) -> bool,
     ) -> Result<usize> {
-        let found = self.notifications.wait(after, PATIENCE, what, fits).await;
+        let gone = async || (!self.process.is_running()).then_some(());
+        let found = tokio::select! {
+            found = self.notifications.wait(after, PATIENCE, what, &fits) => found,
+            // Who is dead says no more than what is in the socket already.
+            Ok(()) = eventually(PATIENCE, "offloadd ends", gone) => {
+                self.notifications.wait(after, LAST_WORDS, what, &fits).await
+            }
+        };
         found.map_err(|late| Error::Program {
             program: "offloadd".into(),
             output: format!("{late}\nits log:\n{}", self.log()),

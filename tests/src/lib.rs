@@ -5,6 +5,7 @@
 //! is a value whose `Drop` ends its process and removes its files. Nothing here dials anything but
 //! 127.0.0.0/8 and the addresses of a [`Namespace`].
 
+pub mod bench;
 pub mod bus;
 pub mod daemon;
 pub mod error;

@@ -106,7 +106,7 @@ impl Notifications {
         let _ = tokio::time::timeout(deadline, found).await;
         let seen = self.messages.borrow();
         position(&seen).ok_or_else(|| Error::Late {
-            what: format!("{what}; what came was {seen:?}"),
+            what: format!("{what}; what came was {:?}", *seen),
             within: deadline,
         })
     }

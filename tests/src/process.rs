@@ -73,6 +73,16 @@ impl Process {
         self.child.try_wait().context(&self.name)
     }
 
+    /// Whether it still runs, seen from outside: for those who may not reap it.
+    pub fn is_running(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id()));
+        // The state follows the name in parentheses; Z is dead and not reaped (proc(5)).
+        stat.is_ok_and(|stat| {
+            stat.rsplit_once(") ")
+                .is_some_and(|(_, rest)| !rest.starts_with('Z'))
+        })
+    }
+
     /// Sends it a signal.
     ///
     /// # Errors
@@ -246,6 +256,18 @@ mod tests {
         let mut process = start("exit 78", directory.path());
         let status = process.wait_exit(Duration::from_secs(5)).await.unwrap();
         assert_eq!(status.code(), Some(78));
+    }
+
+    #[tokio::test]
+    async fn a_dead_process_does_not_run_even_before_it_is_reaped() {
+        let directory = tempfile::tempdir().unwrap();
+        let process = start("read -r line < /dev/null; sleep 1000", directory.path());
+        assert!(process.is_running());
+        process.signal_tree(Signal::KILL).unwrap();
+        let dead = eventually(Duration::from_secs(5), "it is dead", async || {
+            (!process.is_running()).then_some(())
+        });
+        dead.await.unwrap();
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A desktop inside of this process, for the faults that real parts do not have.
 //!
 //! A [`Port`] owns the listener and every connection. Between a connection and the server behind
-//! it stands [`wire`], which holds, spoils or cuts what passes, as the [`Fault`] in force says: so
+//! it stands a wire, which holds, spoils or cuts what passes, as the [`Fault`] in force says: so
 //! the cache and the SSH server themselves know only the faults that are theirs alone, and
 //! connections that are already open obey the switch too.
 

@@ -1,0 +1,8 @@
+//! What offloadd costs beside others that do the same checks, measured in one run.
+
+pub mod contestant;
+pub mod figures;
+pub mod offloadd;
+pub mod peers;
+pub mod proc;
+pub mod table;

@@ -1,0 +1,124 @@
+//! What offloadd costs beside others; `tests/bench/run` builds what it measures and starts it.
+//!
+//! `bench [--peers] [ROUNDS]`: with `--peers` only the others, which need no build of ours.
+//! `OFFLOAD_TESTS_BIN_DIR` holds the release binaries, `OFFLOAD_BENCH_WITHOUT_BUS` names the
+//! offloadd that was built without its embedded bus.
+
+use std::{path::Path, process::ExitCode};
+
+use offload_tests::{
+    Result,
+    bench::{
+        contestant::Cost,
+        figures::{Sample, megabytes, milliseconds},
+        offloadd, peers,
+        table::table,
+    },
+    daemon::program,
+    error::Context,
+    process::system_program,
+};
+
+/// As many as the comparison speaks of.
+const ROUNDS: usize = 200;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let peers_only = arguments.iter().any(|argument| argument == "--peers");
+    let rounds = arguments
+        .iter()
+        .find_map(|argument| argument.parse().ok())
+        .unwrap_or(ROUNDS);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let measured = runtime
+        .context("the runtime")
+        .and_then(|runtime| runtime.block_on(measure(peers_only, rounds)));
+    match measured {
+        Ok(text) => {
+            println!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn measure(peers_only: bool, rounds: usize) -> Result<String> {
+    eprintln!("{rounds} rounds of each, one a second, then 25 s of quiet: some minutes.");
+    let mut text =
+        format!("{rounds} rounds, each one check of the cache and one of the builder:\n\n");
+    if peers_only {
+        let (monit, blackbox) = tokio::try_join!(peers::monit(rounds), peers::blackbox(rounds))?;
+        text += &costs(&["", "monit", "blackbox-exporter"], &[monit, blackbox]);
+        return Ok(text);
+    }
+    // At the same time: what each used is counted by the kernel, whatever the others do.
+    let (keep, per_check, monit, blackbox) = tokio::try_join!(
+        offloadd::cost("keep", rounds),
+        offloadd::cost("per-check", rounds),
+        peers::monit(rounds),
+        peers::blackbox(rounds),
+    )?;
+    let head = [
+        "",
+        "offloadd (keep)",
+        "offloadd (per-check)",
+        "monit",
+        "blackbox-exporter",
+    ];
+    text += &costs(&head, &[keep, per_check, monit, blackbox]);
+    // One after the other: these are times on the wall.
+    text += "\nBoth peers read the SSH banner only; offloadd authenticates and proves the host key.\n\n";
+    text += &answers().await?;
+    text += "\n";
+    text += &sizes()?;
+    Ok(text)
+}
+
+fn costs(head: &[&str], costs: &[Cost]) -> String {
+    let cells: Vec<[String; 4]> = costs.iter().map(Cost::cells).collect();
+    let rows = Cost::ROWS.iter().enumerate().map(|(row, name)| {
+        let of_each = cells.iter().filter_map(|cells| cells.get(row).cloned());
+        std::iter::once((*name).to_owned()).chain(of_each).collect()
+    });
+    table(head, &rows.collect::<Vec<Vec<String>>>())
+}
+
+async fn answers() -> Result<String> {
+    let answers = offloadd::answers().await?;
+    let row = |name: &str, sample: &Sample| {
+        vec![
+            name.to_owned(),
+            milliseconds(sample.median()),
+            milliseconds(sample.percentile(99)),
+        ]
+    };
+    let rows = [
+        row("start of the process to READY=1", &answers.ready),
+        row("offloadctl status", &answers.status),
+        row("GetManagedObjects", &answers.objects),
+        row("Properties.Get", &answers.property),
+    ];
+    Ok(table(&["", "median", "99 %"], &rows))
+}
+
+fn sizes() -> Result<String> {
+    let mut rows = Vec::new();
+    let mut row = |name: &str, path: &Path| -> Result<()> {
+        rows.push(vec![name.to_owned(), megabytes(offloadd::size(path)?)]);
+        Ok(())
+    };
+    row("offloadd", &program("offloadd")?)?;
+    if let Some(path) = std::env::var_os("OFFLOAD_BENCH_WITHOUT_BUS") {
+        row("offloadd without the embedded bus", Path::new(&path))?;
+    }
+    row("offloadctl", &program("offloadctl")?)?;
+    row("monit", &system_program("monit", "monit")?)?;
+    let exporter = "prometheus-blackbox-exporter";
+    row(exporter, &system_program(exporter, exporter)?)?;
+    Ok(table(&["binary", "size"], &rows))
+}
