@@ -5,5 +5,6 @@ pub mod clock;
 pub mod config;
 pub mod health;
 pub mod nix;
+pub mod plan;
 pub mod probe;
 pub mod target;

@@ -108,7 +108,7 @@ pub fn parse_nix_public_key(text: &str) -> Result<NixPublicKey, KeyError> {
 
 /// Decodes as Nix's `base64::decode` (src/libutil/base-n.cc): `=` ends it wherever it stands,
 /// padding may be missing, bits left over are dropped, line ends are skipped.
-pub(super) fn decode_base64(text: &str) -> Result<Vec<u8>, KeyError> {
+pub(crate) fn decode_base64(text: &str) -> Result<Vec<u8>, KeyError> {
     let mut digits: Vec<u8> = text
         .bytes()
         .take_while(|byte| *byte != b'=')

@@ -15,7 +15,7 @@ use super::{keys::parse_type_and_key, text};
 
 /// How many keys of one host count.
 const MAX_KEYS: usize = 64;
-/// The most pattern comparisons of one line, in characters squared.
+/// The longest list of hosts of one line that is looked at.
 const MAX_HOSTS: usize = 16 << 10;
 const DEFAULT_PORT: u16 = 22;
 

@@ -28,7 +28,10 @@ use std::{
 
 use crate::config::NixImport;
 
-pub use self::{conf::NixConf, machines::Machine};
+pub use self::{
+    conf::{MaxJobs, NixConf},
+    machines::Machine,
+};
 
 /// Where nix.conf is unless the configuration says otherwise.
 pub const DEFAULT_CONF: &str = "/etc/nix/nix.conf";

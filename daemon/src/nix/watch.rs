@@ -3,7 +3,7 @@
 //!
 //! On NixOS `/etc/nix/nix.conf` is a symlink to `/etc/static/nix/nix.conf`, `/etc/static` one into
 //! the store that is swapped at every switch. A watch on the file itself would see none of that, so
-//! each directory on the way is watched for the one name in it that matters ([`chain`]).
+//! each directory on the way is watched for the one name in it that matters (`chain`).
 
 mod chain;
 

@@ -50,7 +50,7 @@ struct Expansion<R> {
 }
 
 impl<R: FnMut(&Path) -> io::Result<String>> Expansion<R> {
-    /// `loadConfFile` (src/libstore/globals.cc) ignores an nix.conf it can't read. That it is not
+    /// `loadConfFile` (src/libstore/globals.cc) ignores a nix.conf that it can't read. That it is not
     /// there is so common that it is told apart; anything else would leave a person in the dark.
     fn top(&mut self, path: &Path) {
         match self.open(path) {

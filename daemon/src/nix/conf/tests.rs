@@ -46,7 +46,7 @@ fn an_empty_file_leaves_the_defaults() {
 }
 
 #[test]
-fn the_line_of_a_real_nix_conf_are_read() {
+fn the_lines_of_a_real_nix_conf_are_read() {
     let conf = clean(
         "# written by NixOS\nsubstituters =  http://192.0.2.6:5000\thttps://cache.nixos.org # lan first\r\n\
          extra-substituters = http://other:5000\ntrusted-substituters = http://x\n\

@@ -58,8 +58,8 @@ pub(super) fn parse(line: &str, system: &str) -> Result<Machine, BadField> {
     })
 }
 
-/// A `float` of C++. Infinity and not-a-number, which Nix would take, are refused: no machine has
-/// that speed, and the sum of both is a typing error.
+/// A `float` of C++. Infinity and not-a-number, which C++ would take, are refused: no machine has
+/// that speed.
 fn speed(word: &str) -> Result<f64, String> {
     match word.parse::<f32>() {
         Ok(speed) if speed < 0.0 => Err(format!("speed factor '{word}' is below 0")),

@@ -4,7 +4,7 @@ use russh::Preferred;
 
 use super::Answer;
 
-/// Each as `option value`, in OpenSSH's order of importance to us. A plain machine's answer, and
+/// Each as `option value`, a list of algorithms by its name alone. A plain machine's answer, and
 /// Debian's (which turns on GSSAPI that nobody without a ticket uses), yields none.
 pub(super) fn options(answer: &Answer<'_>) -> Vec<String> {
     let mut found = Vec::new();

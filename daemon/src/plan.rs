@@ -1,0 +1,152 @@
+//! What is watched: what Nix is configured with, enriched by offloadd's own configuration.
+//!
+//! An entry of the configuration belongs to what Nix names when both have the same URL, or when the
+//! entry names its host or address; it then adds what it knows. An entry that belongs to nothing is
+//! watched beside them.
+
+mod builders;
+mod caches;
+mod naming;
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use offload_client::{
+    Kind, WarningCode,
+    snapshot::{Detail, Warning},
+};
+
+use crate::{
+    config::Settings,
+    nix::{Imported, Problem, Source, known_hosts::glob},
+    target::{Address, SpecKind, TargetSpec},
+};
+
+/// What to watch.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// Caches, then builders, each in Nix's order, those of the configuration alone last.
+    pub targets: Vec<TargetSpec>,
+    /// What is broken or can't be watched.
+    pub warnings: Vec<Warning>,
+    /// The files this came from, those that do not exist included: a change of one needs a new plan.
+    pub files: Vec<PathBuf>,
+}
+
+/// Makes the plan.
+pub fn plan(settings: &Settings, imported: &Imported) -> Plan {
+    let mut warnings: Vec<Warning> = imported.problems.iter().map(problem).collect();
+    let builders = builders::plan(settings, imported, &mut warnings);
+    let mut targets = caches::plan(settings, imported, &mut warnings);
+    for cache in &mut targets {
+        name_host(cache, &builders);
+    }
+    targets.extend(builders);
+    Plan {
+        targets,
+        warnings,
+        files: imported.files.clone(),
+    }
+}
+
+/// Whether one of `patterns` matches `url`. `*` stands for any run of characters; the URL's
+/// parameters, slashes at its end and the case of scheme and host play no part.
+pub fn excluded(patterns: &[String], url: &str) -> bool {
+    let url = comparable(url);
+    patterns
+        .iter()
+        .any(|pattern| glob(&comparable(pattern), &url))
+}
+
+fn comparable(url: &str) -> String {
+    let url = url.split(['?', '#']).next().unwrap_or_default();
+    let url = url.trim_end_matches('/');
+    let host = url.find("://").map_or(0, |at| at + 3);
+    let path = url[host..].find('/').map_or(url.len(), |at| host + at);
+    format!("{}{}", url[..path].to_lowercase(), &url[path..])
+}
+
+/// Finds the builder that is the same machine as `cache`, unless the configuration names it: one
+/// with the same name, else one with a common address.
+fn name_host(cache: &mut TargetSpec, builders: &[TargetSpec]) {
+    let SpecKind::Cache(spec) = &mut cache.kind else {
+        return;
+    };
+    if spec.host_builder.is_some() {
+        return;
+    }
+    let same_name = |builder: &&TargetSpec| builder.id.name == cache.id.name;
+    let same_host = |builder: &&TargetSpec| {
+        let hosts = builder.addresses.iter();
+        hosts.clone().any(|host| {
+            let mut own = cache.addresses.iter();
+            own.any(|address| address.host.eq_ignore_ascii_case(&host.host))
+        })
+    };
+    let found = builders.iter().find(same_name);
+    let found = found.or_else(|| builders.iter().find(same_host));
+    spec.host_builder = found.map(|builder| builder.id.name.to_string());
+}
+
+/// The candidates of a target, best first: the configuration's order, and before it, unless it has
+/// a place there, the host that Nix is told to use. `other` is the host of the entry's own URL.
+fn candidates(own: Address, other: Option<Address>, listed: &[Address], port: u16) -> Vec<Address> {
+    let is_same = |a: &Address, b: &Address| {
+        a.host.eq_ignore_ascii_case(&b.host) && a.port.unwrap_or(port) == b.port.unwrap_or(port)
+    };
+    let mut found: Vec<Address> = Vec::new();
+    let unlisted = [Some(own), other].into_iter().flatten();
+    let unlisted = unlisted.filter(|address| !listed.iter().any(|listed| is_same(listed, address)));
+    for address in unlisted.chain(listed.iter().cloned()) {
+        if !found.iter().any(|known| is_same(known, &address)) {
+            found.push(address);
+        }
+    }
+    found
+}
+
+/// Whether one of `addresses` is `host` on `port`.
+fn names(addresses: &[Address], host: &str, port: u16) -> bool {
+    addresses.iter().any(|address| {
+        address.host.eq_ignore_ascii_case(host) && address.port.is_none_or(|named| named == port)
+    })
+}
+
+fn problem(problem: &Problem) -> Warning {
+    let mut details = BTreeMap::new();
+    details.insert("file".into(), problem.file.display().to_string().into());
+    if let Some(line) = problem.line {
+        details.insert("line".into(), u64::from(line).into());
+    }
+    if let Some(field) = problem.field {
+        details.insert("field".into(), u64::from(field).into());
+    }
+    details.insert("error".into(), problem.text.as_str().into());
+    Warning {
+        code: match problem.source {
+            Source::Conf => WarningCode::NixConfBroken,
+            Source::Machines => WarningCode::MachinesFileBroken,
+        },
+        target: None,
+        details,
+    }
+}
+
+fn not_watchable<const N: usize>(kind: Kind, why: &str, more: [(&str, Detail); N]) -> Warning {
+    let mut details = BTreeMap::from(more.map(|(key, value)| (key.to_owned(), value)));
+    details.insert("kind".into(), kind.as_str().into());
+    details.insert("error".into(), why.into());
+    Warning {
+        code: WarningCode::NotWatchable,
+        target: None,
+        details,
+    }
+}
+
+/// An entry that only enriches, and nothing to enrich.
+fn nothing_to_enrich(kind: Kind, name: &str) -> Warning {
+    let why = "it has no URL, and nothing that Nix is configured with has its name or address";
+    not_watchable(kind, why, [("name", name.into())])
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,273 @@
+//! Machines and `[[builder]]` entries.
+
+use std::path::PathBuf;
+
+use offload_client::{Kind, snapshot::Warning};
+use russh::keys::PublicKey;
+
+use super::{candidates, names, naming, naming::Wanted, not_watchable, nothing_to_enrich};
+use crate::{
+    config::{BuilderEntry, Settings},
+    nix::{
+        Imported, Machine, keys, known_hosts,
+        uri::{self, SshUri, StoreUri},
+    },
+    target::{Address, BuilderSpec, SpecKind, TargetId, TargetSpec},
+};
+
+const DEFAULT_PORT: u16 = 22;
+
+/// A builder on its way to becoming a target.
+struct Found<'a> {
+    text: String,
+    uri: SshUri,
+    ssh_key: Option<PathBuf>,
+    host_keys: Vec<PublicKey>,
+    systems: Vec<String>,
+    features: Vec<String>,
+    mandatory_features: Vec<String>,
+    max_jobs: u32,
+    speed_factor: f64,
+    entry: Option<&'a BuilderEntry>,
+}
+
+pub(super) fn plan(
+    settings: &Settings,
+    imported: &Imported,
+    warnings: &mut Vec<Warning>,
+) -> Vec<TargetSpec> {
+    let mut found: Vec<Found<'_>> = Vec::new();
+    let machines = imported.machines.iter().filter(|_| settings.nix.import);
+    for machine in machines {
+        let Some(builder) = of_machine(machine, warnings) else {
+            continue;
+        };
+        match found
+            .iter_mut()
+            .find(|known| is_same(&known.uri, &builder.uri))
+        {
+            Some(known) => known.join(builder),
+            None => found.push(builder),
+        }
+    }
+    for builder in &mut found {
+        builder.entry = entry_of(&settings.builders, &builder.uri);
+    }
+    for entry in &settings.builders {
+        let is_used = |known: &Found<'_>| known.entry.is_some_and(|used| std::ptr::eq(used, entry));
+        if found.iter().any(is_used) {
+            continue;
+        }
+        let Some(text) = &entry.uri else {
+            warnings.push(nothing_to_enrich(Kind::Builder, &entry.name));
+            continue;
+        };
+        let text = uri::complete_machine(text);
+        let read = parse(&text).and_then(|uri| Ok((host_keys(None, &uri)?, uri)));
+        match read {
+            Ok((host_keys, uri)) => {
+                let system = &imported.conf.system;
+                found.push(of_entry(entry, text, uri, host_keys, system));
+            }
+            Err(why) => {
+                let shown = ("uri", uri::redacted(&text).into());
+                let name = ("name", entry.name.as_str().into());
+                warnings.push(not_watchable(Kind::Builder, &why, [shown, name]));
+            }
+        }
+    }
+    let wanted: Vec<Wanted<'_>> = found
+        .iter()
+        .map(|builder| Wanted {
+            entry: builder.entry.map(|entry| entry.name.as_str()),
+            host: &builder.uri.host,
+        })
+        .collect();
+    let names = naming::names(&wanted);
+    let targets = names.iter().zip(found);
+    targets
+        .map(|(name, builder)| target(name, builder))
+        .collect()
+}
+
+fn parse(text: &str) -> Result<SshUri, String> {
+    match uri::parse(text) {
+        Ok(StoreUri::Ssh(ssh)) => Ok(ssh),
+        Ok(StoreUri::Cache(_)) => Err("a binary cache does not build".into()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn of_machine(machine: &Machine, warnings: &mut Vec<Warning>) -> Option<Found<'static>> {
+    let read = parse(&machine.uri)
+        .and_then(|uri| Ok((host_keys(machine.host_key.as_deref(), &uri)?, uri)));
+    match read {
+        Ok((host_keys, uri)) => Some(Found {
+            text: uri::redacted(&machine.uri),
+            ssh_key: machine
+                .ssh_key
+                .clone()
+                .or_else(|| uri.params.get("ssh-key").map(PathBuf::from)),
+            host_keys,
+            uri,
+            systems: machine.systems.clone(),
+            features: union(&machine.supported_features, &machine.mandatory_features),
+            mandatory_features: machine.mandatory_features.clone(),
+            max_jobs: machine.max_jobs,
+            speed_factor: machine.speed_factor,
+            entry: None,
+        }),
+        Err(why) => {
+            let line = machine.line.map_or(0, u64::from);
+            let details = [
+                ("uri", uri::redacted(&machine.uri).into()),
+                ("file", machine.file.display().to_string().into()),
+                ("line", line.into()),
+            ];
+            warnings.push(not_watchable(Kind::Builder, &why, details));
+            None
+        }
+    }
+}
+
+/// The keys that ssh finds in the known_hosts line that Nix writes for field 8, or for the URL's
+/// own parameter. A line in which it finds none makes Nix's ssh refuse the host.
+fn host_keys(field: Option<&str>, uri: &SshUri) -> Result<Vec<PublicKey>, String> {
+    let unreadable = || "the public host key is not the base64 of a 'type key' line".to_owned();
+    let text = match (field, uri.params.get("base64-ssh-public-host-key")) {
+        (Some(text), _) => text.to_owned(),
+        (None, Some(encoded)) => {
+            let bytes = keys::decode_base64(encoded).map_err(|_| unreadable())?;
+            String::from_utf8_lossy(&bytes).into_owned()
+        }
+        (None, None) => return Ok(Vec::new()),
+    };
+    let line = format!("{} {text}\n", uri.host);
+    let port = Some(uri.port.unwrap_or(DEFAULT_PORT));
+    let known = known_hosts::lookup_in([line.as_str()].into_iter(), &uri.host, port);
+    if known.keys.is_empty() {
+        return Err(unreadable());
+    }
+    Ok(known.keys)
+}
+
+fn of_entry<'a>(
+    entry: &'a BuilderEntry,
+    text: String,
+    uri: SshUri,
+    host_keys: Vec<PublicKey>,
+    system: &str,
+) -> Found<'a> {
+    Found {
+        text: uri::redacted(&text),
+        ssh_key: uri.params.get("ssh-key").map(PathBuf::from),
+        uri,
+        host_keys,
+        systems: vec![system.to_owned()],
+        features: Vec::new(),
+        mandatory_features: Vec::new(),
+        max_jobs: 1,
+        speed_factor: 1.0,
+        entry: Some(entry),
+    }
+}
+
+impl Found<'_> {
+    /// Takes in another line of the same builder: Nix may use either.
+    fn join(&mut self, other: Self) {
+        self.systems = union(&self.systems, &other.systems);
+        self.features = union(&self.features, &other.features);
+        self.mandatory_features
+            .retain(|feature| other.mandatory_features.contains(feature));
+        self.max_jobs = self.max_jobs.saturating_add(other.max_jobs);
+        self.ssh_key = self.ssh_key.take().or(other.ssh_key);
+        if self.host_keys.is_empty() {
+            self.host_keys = other.host_keys;
+        }
+    }
+}
+
+fn is_same(a: &SshUri, b: &SshUri) -> bool {
+    a.host.eq_ignore_ascii_case(&b.host) && a.user == b.user && is_same_but_for_login(a, b)
+}
+
+fn is_same_but_for_login(a: &SshUri, b: &SshUri) -> bool {
+    let port = |uri: &SshUri| uri.port.unwrap_or(DEFAULT_PORT);
+    a.protocol == b.protocol && port(a) == port(b)
+}
+
+/// The entry with the same URI, else the one that names the host, if its own URI, where it has one,
+/// differs in nothing but the host or in naming no user.
+fn entry_of<'a>(entries: &'a [BuilderEntry], builder: &SshUri) -> Option<&'a BuilderEntry> {
+    let by_uri = entries
+        .iter()
+        .find(|entry| own_uri(entry).is_some_and(|own| is_same(&own, builder)));
+    by_uri.or_else(|| {
+        entries.iter().find(|entry| {
+            let own = own_uri(entry);
+            let fits = match &own {
+                Some(own) => {
+                    let same_user = own.user.is_none() || own.user == builder.user;
+                    same_user && is_same_but_for_login(own, builder)
+                }
+                None => entry.uri.is_none(),
+            };
+            let port = builder.port.unwrap_or(DEFAULT_PORT);
+            let is_named = entry.name.eq_ignore_ascii_case(&builder.host)
+                || own.is_some_and(|own| own.host.eq_ignore_ascii_case(&builder.host))
+                || names(&entry.addresses, &builder.host, port);
+            fits && is_named
+        })
+    })
+}
+
+fn own_uri(entry: &BuilderEntry) -> Option<SshUri> {
+    parse(&uri::complete_machine(entry.uri.as_deref()?)).ok()
+}
+
+fn target(name: &str, builder: Found<'_>) -> TargetSpec {
+    let Found { uri, entry, .. } = builder;
+    let address = |host: &str| Address {
+        host: host.to_owned(),
+        port: None,
+    };
+    let port = uri.port.unwrap_or(DEFAULT_PORT);
+    let listed = entry.map(|entry| entry.addresses.as_slice());
+    let other = entry.and_then(own_uri).map(|own| address(&own.host));
+    let chosen = |own: Option<&Vec<String>>, found: Vec<String>| match own {
+        Some(own) if !own.is_empty() => own.clone(),
+        _ => found,
+    };
+    TargetSpec {
+        id: TargetId::builder(name),
+        uri: builder.text,
+        addresses: candidates(address(&uri.host), other, listed.unwrap_or_default(), port),
+        kind: SpecKind::Builder(BuilderSpec {
+            protocol: uri.protocol,
+            host: uri.host,
+            user: uri.user,
+            port: uri.port,
+            params: uri.params,
+            ssh_key: entry
+                .and_then(|entry| entry.ssh_key.clone())
+                .or(builder.ssh_key),
+            host_keys: match entry {
+                Some(entry) if !entry.host_keys.is_empty() => entry.host_keys.clone(),
+                _ => builder.host_keys,
+            },
+            systems: chosen(entry.map(|entry| &entry.systems), builder.systems),
+            features: chosen(entry.map(|entry| &entry.features), builder.features),
+            mandatory_features: builder.mandatory_features,
+            max_jobs: builder.max_jobs,
+            speed_factor: builder.speed_factor,
+        }),
+    }
+}
+
+/// Both, in order, none twice.
+fn union(a: &[String], b: &[String]) -> Vec<String> {
+    let mut all = [a, b].concat();
+    all.sort_unstable();
+    all.dedup();
+    all
+}

@@ -1,0 +1,63 @@
+//! Names: short, and unique among the targets of one kind.
+
+use std::collections::BTreeSet;
+
+/// What a target may be called.
+pub(super) struct Wanted<'a> {
+    /// The name of its entry in the configuration.
+    pub(super) entry: Option<&'a str>,
+    /// The host of its URL.
+    pub(super) host: &'a str,
+}
+
+/// Names each in turn: by its entry, else by its host, and where that is taken by the same with a
+/// number behind it. Entries have the first choice, wherever they stand.
+pub(super) fn names(wanted: &[Wanted<'_>]) -> Vec<String> {
+    let reserved: BTreeSet<&str> = wanted.iter().filter_map(|wanted| wanted.entry).collect();
+    let mut taken = BTreeSet::new();
+    let mut names = Vec::with_capacity(wanted.len());
+    for wanted in wanted {
+        let name = match wanted.entry {
+            Some(entry) if !taken.contains(entry) => entry.to_owned(),
+            entry => numbered(entry.unwrap_or(wanted.host), |name| {
+                taken.contains(name) || reserved.contains(name)
+            }),
+        };
+        taken.insert(name.clone());
+        names.push(name);
+    }
+    names
+}
+
+fn numbered(base: &str, is_taken: impl Fn(&str) -> bool) -> String {
+    if !is_taken(base) {
+        return base.to_owned();
+    }
+    let mut name = format!("{base}-2");
+    let mut number = 3u32;
+    while is_taken(&name) {
+        name = format!("{base}-{number}");
+        number += 1;
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_choose_first_and_the_rest_is_numbered() {
+        let wanted = |entry, host| Wanted { entry, host };
+        assert_eq!(
+            names(&[
+                wanted(None, "desktop"),
+                wanted(None, "desktop"),
+                wanted(Some("desktop"), "192.0.2.6"),
+                wanted(Some("desktop"), "192.0.2.7"),
+                wanted(None, "laptop"),
+            ]),
+            ["desktop-2", "desktop-3", "desktop", "desktop-4", "laptop"]
+        );
+    }
+}

@@ -1,0 +1,454 @@
+use super::*;
+use crate::{
+    config::{BuilderEntry, CacheEntry, Connection, NixImport, Poll},
+    nix::{self, MaxJobs, NixConf, fixtures::ED25519, keys::parse_host_key},
+    target::{BuilderSpec, CacheSpec, Protocol},
+};
+use data_encoding::BASE64;
+use proptest::prelude::*;
+use std::fs;
+
+fn settings() -> Settings {
+    Settings {
+        poll: Poll {
+            connection: Connection::Keep,
+            ..Poll::default()
+        },
+        nix: NixImport {
+            import: true,
+            conf: "/etc/nix/nix.conf".into(),
+            exclude: vec![
+                "https://cache.nixos.org".into(),
+                "https://*.cachix.org".into(),
+            ],
+        },
+        caches: Vec::new(),
+        builders: Vec::new(),
+    }
+}
+
+/// Reads real files, as the daemon would.
+fn imported(conf: &str, machines: &str) -> Imported {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("nix.conf"), conf).unwrap();
+    fs::write(dir.path().join("machines"), machines).unwrap();
+    nix::read(&NixImport {
+        import: true,
+        conf: dir.path().join("nix.conf"),
+        exclude: Vec::new(),
+    })
+}
+
+fn address(host: &str) -> Address {
+    Address {
+        host: host.into(),
+        port: None,
+    }
+}
+
+fn cache_entry(name: &str) -> CacheEntry {
+    CacheEntry {
+        name: name.into(),
+        url: None,
+        addresses: Vec::new(),
+        public_keys: Vec::new(),
+        host: None,
+    }
+}
+
+fn builder_entry(name: &str) -> BuilderEntry {
+    BuilderEntry {
+        name: name.into(),
+        uri: None,
+        addresses: Vec::new(),
+        ssh_key: None,
+        host_keys: Vec::new(),
+        systems: Vec::new(),
+        features: Vec::new(),
+    }
+}
+
+fn cache(target: &TargetSpec) -> &CacheSpec {
+    match &target.kind {
+        SpecKind::Cache(cache) => cache,
+        SpecKind::Builder(_) => panic!("{} is a builder", target.id),
+    }
+}
+
+fn builder(target: &TargetSpec) -> &BuilderSpec {
+    match &target.kind {
+        SpecKind::Builder(builder) => builder,
+        SpecKind::Cache(_) => panic!("{} is a cache", target.id),
+    }
+}
+
+fn ids(plan: &Plan) -> Vec<String> {
+    plan.targets
+        .iter()
+        .map(|target| target.id.to_string())
+        .collect()
+}
+
+fn hosts(target: &TargetSpec) -> Vec<&str> {
+    target
+        .addresses
+        .iter()
+        .map(|address| address.host.as_str())
+        .collect()
+}
+
+fn errors(plan: &Plan) -> Vec<(WarningCode, String)> {
+    let text = |warning: &Warning| match &warning.details["error"] {
+        Detail::Text(text) => text.clone(),
+        other => panic!("{other:?}"),
+    };
+    plan.warnings
+        .iter()
+        .map(|warning| (warning.code, text(warning)))
+        .collect()
+}
+
+#[test]
+fn what_nix_is_configured_with_is_watched_in_its_order() {
+    let imported = imported(
+        "substituters = https://cache.nixos.org http://desktop:5000/nix?priority=10 https://x.cachix.org\n\
+         extra-substituters = https://desktop/ http://desktop:5000/nix/\n",
+        "ssh-ng://nix@desktop x86_64-linux,i686-linux /key 8 2 kvm big\nssh://laptop\n",
+    );
+    let plan = plan(&settings(), &imported);
+    assert_eq!(plan.warnings, []);
+    assert_eq!(
+        ids(&plan),
+        [
+            "cache/desktop",
+            "cache/desktop-2",
+            "builder/desktop",
+            "builder/laptop"
+        ]
+    );
+
+    let first = cache(&plan.targets[0]);
+    assert_eq!(plan.targets[0].uri, "http://desktop:5000/nix?priority=10");
+    assert_eq!(
+        (first.tls, first.port, first.path.as_str()),
+        (false, 5000, "/nix")
+    );
+    assert_eq!(first.store_dir, "/nix/store");
+    assert_eq!(first.public_keys, NixConf::default().trusted_public_keys);
+    assert_eq!(first.host_builder.as_deref(), Some("desktop"));
+    assert_eq!(cache(&plan.targets[1]).port, 443);
+
+    let desktop = builder(&plan.targets[2]);
+    assert_eq!(
+        (desktop.protocol, desktop.user.as_deref()),
+        (Protocol::SshNg, Some("nix"))
+    );
+    assert_eq!(desktop.features, ["big", "kvm"]);
+    assert_eq!(desktop.mandatory_features, ["big"]);
+    assert_eq!((desktop.max_jobs, desktop.speed_factor), (8, 2.0));
+    assert_eq!(plan.files, imported.files);
+}
+
+#[test]
+fn an_entry_with_the_same_host_enriches_what_nix_names() {
+    let imported = imported(
+        "substituters = http://192.0.2.7:5000\n",
+        "ssh://nix@192.0.2.7 - /old\n",
+    );
+    let mut settings = settings();
+    settings.caches = vec![CacheEntry {
+        addresses: vec![address("192.0.2.6"), address("192.0.2.7")],
+        public_keys: vec!["desktop-1:x".into()],
+        ..cache_entry("desktop")
+    }];
+    settings.builders = vec![BuilderEntry {
+        addresses: vec![address("desktop.local"), address("192.0.2.7")],
+        ssh_key: Some("/new".into()),
+        host_keys: parse_host_key(&format!("ssh-ed25519 {ED25519}")).unwrap(),
+        systems: vec!["aarch64-linux".into()],
+        ..builder_entry("desktop")
+    }];
+    let plan = plan(&settings, &imported);
+    assert_eq!(plan.warnings, []);
+    assert_eq!(ids(&plan), ["cache/desktop", "builder/desktop"]);
+    assert_eq!(plan.targets[0].uri, "http://192.0.2.7:5000");
+    assert_eq!(hosts(&plan.targets[0]), ["192.0.2.6", "192.0.2.7"]);
+    assert_eq!(cache(&plan.targets[0]).public_keys, ["desktop-1:x"]);
+    assert_eq!(
+        cache(&plan.targets[0]).host_builder.as_deref(),
+        Some("desktop")
+    );
+    let builder = builder(&plan.targets[1]);
+    assert_eq!(builder.host, "192.0.2.7");
+    assert_eq!(builder.ssh_key, Some("/new".into()));
+    assert_eq!(
+        (builder.host_keys.len(), builder.systems.as_slice()),
+        (1, ["aarch64-linux".into()].as_slice())
+    );
+}
+
+#[test]
+fn an_entry_with_the_same_name_adds_its_own_host_as_a_candidate() {
+    let imported = imported("substituters = http://desktop:5000\n", "");
+    let mut settings = settings();
+    settings.caches = vec![CacheEntry {
+        url: Some("http://192.0.2.6:5000/".into()),
+        ..cache_entry("desktop")
+    }];
+    let plan = plan(&settings, &imported);
+    assert_eq!(ids(&plan), ["cache/desktop"]);
+    assert_eq!(plan.targets[0].uri, "http://desktop:5000");
+    assert_eq!(hosts(&plan.targets[0]), ["desktop", "192.0.2.6"]);
+}
+
+#[test]
+fn an_entry_that_differs_in_more_than_the_host_is_a_target_of_its_own() {
+    let imported = imported("substituters = http://desktop:5000\n", "nix@desktop\n");
+    let mut settings = settings();
+    settings.caches = vec![CacheEntry {
+        url: Some("http://desktop:8080".into()),
+        ..cache_entry("desktop")
+    }];
+    settings.builders = vec![BuilderEntry {
+        uri: Some("ssh-ng://nix@desktop".into()),
+        ..builder_entry("new")
+    }];
+    let plan = plan(&settings, &imported);
+    assert_eq!(
+        ids(&plan),
+        [
+            "cache/desktop-2",
+            "cache/desktop",
+            "builder/desktop",
+            "builder/new"
+        ]
+    );
+    let own = builder(&plan.targets[3]);
+    assert_eq!((own.max_jobs, own.systems.len()), (1, 1));
+}
+
+#[test]
+fn an_address_with_another_port_is_not_what_nix_names() {
+    let imported = imported("substituters = http://192.0.2.6:5000\n", "");
+    for (port, enriched) in [(5000, true), (5001, false)] {
+        let mut settings = settings();
+        settings.caches = vec![CacheEntry {
+            addresses: vec![Address {
+                port: Some(port),
+                ..address("192.0.2.6")
+            }],
+            ..cache_entry("desktop")
+        }];
+        let plan = plan(&settings, &imported);
+        let name = if enriched { "desktop" } else { "192.0.2.6" };
+        assert_eq!(ids(&plan), [format!("cache/{name}")]);
+        assert_eq!(plan.warnings.is_empty(), enriched);
+    }
+}
+
+#[test]
+fn an_entry_that_only_enriches_needs_something_to_enrich() {
+    let mut settings = settings();
+    settings.caches = vec![CacheEntry {
+        addresses: vec![address("192.0.2.6")],
+        ..cache_entry("desktop")
+    }];
+    settings.builders = vec![builder_entry("desktop")];
+    let plan = plan(&settings, &imported("", ""));
+    assert!(plan.targets.is_empty());
+    let names: Vec<_> = plan
+        .warnings
+        .iter()
+        .map(|warning| warning.details["name"].clone())
+        .collect();
+    assert_eq!(names, ["desktop".into(), "desktop".into()]);
+    assert!(
+        plan.warnings
+            .iter()
+            .all(|warning| warning.code == WarningCode::NotWatchable)
+    );
+}
+
+#[test]
+fn what_can_not_be_watched_is_said_with_the_reason_and_without_secrets() {
+    let imported = imported(
+        "substituters = file:///srv http://me:secret@desktop ssh://desktop s3://bucket http://ok http://\n",
+        "localhost\nhttp://desktop\nssh://desktop - - - - - - YWJj\n",
+    );
+    let plan = plan(&settings(), &imported);
+    assert_eq!(ids(&plan), ["cache/ok"]);
+    let errors = errors(&plan);
+    assert_eq!(errors.len(), 8, "{errors:?}");
+    assert!(
+        errors
+            .iter()
+            .all(|(code, _)| *code == WarningCode::NotWatchable)
+    );
+    assert!(errors[2].1.contains("public host key"), "{errors:?}");
+    assert_eq!(plan.warnings[2].details["line"], Detail::Uint(3));
+    assert!(!format!("{plan:?}").contains("secret"));
+}
+
+#[test]
+fn problems_of_the_files_become_warnings_with_their_place() {
+    let plan = plan(
+        &settings(),
+        &imported("fallback\n", "ssh://a\nssh://b - - many\n"),
+    );
+    assert!(plan.targets.is_empty());
+    let codes: Vec<_> = plan.warnings.iter().map(|warning| warning.code).collect();
+    assert_eq!(
+        codes,
+        [WarningCode::NixConfBroken, WarningCode::MachinesFileBroken]
+    );
+    let details = &plan.warnings[1].details;
+    assert_eq!(
+        (&details["line"], &details["field"]),
+        (&Detail::Uint(2), &Detail::Uint(4))
+    );
+    assert!(matches!(&details["file"], Detail::Text(file) if file.ends_with("/machines")));
+}
+
+#[test]
+fn the_host_key_of_a_machine_is_what_ssh_would_read() {
+    let key = format!("ssh-ed25519 {ED25519}");
+    let field = BASE64.encode(format!("{key} root@desktop\n").as_bytes());
+    let machines = format!(
+        "ssh://desktop:2222 - - - - - - {field}\nssh://other?base64-ssh-public-host-key={field}&ssh-key=/k\n",
+    );
+    let plan = plan(&settings(), &imported("", &machines.replace("==", "")));
+    assert_eq!(plan.warnings, []);
+    let expected = parse_host_key(&key).unwrap();
+    assert_eq!(builder(&plan.targets[0]).host_keys, expected);
+    assert_eq!(builder(&plan.targets[1]).host_keys, expected);
+    assert_eq!(builder(&plan.targets[1]).ssh_key, Some("/k".into()));
+}
+
+#[test]
+fn two_lines_of_one_builder_are_one_target() {
+    let machines =
+        "ssh://desktop x86_64-linux - 4 1 kvm big\ndesktop:22 i686-linux /key 2 1 - big,x\n";
+    let plan = plan(&settings(), &imported("", machines));
+    assert_eq!(ids(&plan), ["builder/desktop"]);
+    let builder = builder(&plan.targets[0]);
+    assert_eq!(builder.systems, ["i686-linux", "x86_64-linux"]);
+    assert_eq!(builder.features, ["big", "kvm", "x"]);
+    assert_eq!(
+        (builder.mandatory_features.as_slice(), builder.max_jobs),
+        (["big".into()].as_slice(), 6)
+    );
+    assert_eq!(builder.ssh_key, Some("/key".into()));
+}
+
+#[test]
+fn nothing_configured_is_nothing_to_watch() {
+    let plan_of_nothing = plan(&settings(), &imported("builders =\n", "ssh://desktop\n"));
+    assert_eq!(
+        (ids(&plan_of_nothing), plan_of_nothing.warnings.len()),
+        (vec![], 0)
+    );
+    let mut unimported = settings();
+    unimported.nix.import = false;
+    unimported.nix.exclude.clear();
+    let plan_without = plan(&unimported, &Imported::default());
+    assert_eq!(plan_without, Plan::default());
+}
+
+#[test]
+fn substituters_that_nix_does_not_use_are_not_watched() {
+    let plan = plan(
+        &settings(),
+        &imported("substitute = false\nsubstituters = http://desktop\n", ""),
+    );
+    assert!(plan.targets.is_empty());
+    assert_eq!(
+        errors(&plan),
+        [(WarningCode::NotWatchable, "Nix uses no substituters".into())]
+    );
+}
+
+#[test]
+fn settings_of_nix_reach_the_target() {
+    let conf =
+        "substituters = http://desktop?store=/other\nssl-cert-file = /ca.pem\nmax-jobs = 0\n";
+    let imported = imported(conf, "");
+    assert_eq!(imported.conf.max_jobs, MaxJobs::Count(0));
+    let plan = plan(&settings(), &imported);
+    assert_eq!(cache(&plan.targets[0]).store_dir, "/other");
+    assert_eq!(
+        cache(&plan.targets[0]).ssl_cert_file,
+        Some("/ca.pem".into())
+    );
+}
+
+#[test]
+fn a_cache_names_its_builder_by_entry_name_or_address() {
+    let imported = imported(
+        "substituters = http://192.0.2.6\n",
+        "ssh://192.0.2.6\nssh://other\n",
+    );
+    let mut settings = settings();
+    assert_eq!(
+        cache(&plan(&settings, &imported).targets[0])
+            .host_builder
+            .as_deref(),
+        Some("192.0.2.6")
+    );
+    settings.caches = vec![CacheEntry {
+        addresses: vec![address("192.0.2.6")],
+        host: Some("other".into()),
+        ..cache_entry("desktop")
+    }];
+    assert_eq!(
+        cache(&plan(&settings, &imported).targets[0])
+            .host_builder
+            .as_deref(),
+        Some("other")
+    );
+}
+
+#[test]
+fn exclusions_match_runs_of_characters_and_not_the_case_of_hosts() {
+    let excluded = |pattern: &str, url| excluded(&[pattern.to_owned()], url);
+    assert!(excluded(
+        "https://cache.nixos.org",
+        "https://Cache.NixOS.org/?priority=40"
+    ));
+    assert!(excluded(
+        "https://*.cachix.org/",
+        "HTTPS://nix-community.cachix.org"
+    ));
+    assert!(!excluded("https://*.cachix.org", "https://cachix.org"));
+    assert!(!excluded(
+        "https://cache.nixos.org",
+        "http://cache.nixos.org"
+    ));
+    assert!(!excluded("https://host/Path", "https://host/path"));
+    assert!(excluded("http://*", "http://192.0.2.6:5000/x"));
+}
+
+proptest! {
+    #[test]
+    fn names_are_unique_and_every_target_has_an_address(
+        substituters in proptest::collection::vec("(http|https|ssh)://[ab](:[1-3])?(/x)?", 0..8),
+        machines in proptest::collection::vec("(ssh|ssh-ng)://(u@)?[ab](:[1-3])?", 0..8),
+        entries in proptest::collection::btree_map("[abc]", proptest::option::of("http://[ab](:[1-3])?"), 0..3),
+    ) {
+        let imported = imported(
+            &format!("substituters = {}\n", substituters.join(" ")),
+            &machines.join("\n"),
+        );
+        let mut settings = settings();
+        for (name, url) in entries {
+            settings.builders.push(builder_entry(&name));
+            settings.caches.push(CacheEntry { url, ..cache_entry(&name) });
+        }
+        let plan = plan(&settings, &imported);
+        let mut names = ids(&plan);
+        let count = names.len();
+        names.sort();
+        names.dedup();
+        prop_assert_eq!(names.len(), count);
+        prop_assert!(plan.targets.iter().all(|target| !target.addresses.is_empty()));
+    }
+}
