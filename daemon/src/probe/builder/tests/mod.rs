@@ -6,13 +6,11 @@ use offload_client::{Reason, Stage, snapshot::Detail};
 use russh::keys::PublicKey;
 use tokio::sync::mpsc;
 
-use super::{
-    Asked, Session,
-    seam::{SshOptions, StrictHostKeyChecking},
-};
+use super::{Asked, Session};
 use crate::{
     clock::Stopwatch,
     config::Connection,
+    nix::ssh_config::{SshOptions, StrictHostKeyChecking},
     probe::{Closed, Context, Failure, Report},
     target::{Address, BuilderSpec, Protocol, SpecKind, TargetId, TargetSpec},
 };
