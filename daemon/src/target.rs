@@ -3,10 +3,14 @@
 //! [`crate::config`] and [`crate::nix`] make these, [`crate::probe`] checks them,
 //! [`crate::health`] judges them by their [`TargetId`] alone.
 
+mod address;
+
 use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
 
 use offload_client::Kind;
 use russh::keys::PublicKey;
+
+pub use address::{Address, AddressError};
 
 /// Names a target: unique among those of its kind.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,15 +67,6 @@ pub enum SpecKind {
     Cache(CacheSpec),
     /// Of a builder.
     Builder(BuilderSpec),
-}
-
-/// A host (a name or a literal address, a zone included, without brackets) and perhaps a port.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Address {
-    /// `desktop.local`, `192.0.2.6`, `fe80::1%wlan0`.
-    pub host: String,
-    /// Where it differs from the URI's.
-    pub port: Option<u16>,
 }
 
 /// A binary cache over HTTP.
