@@ -1,5 +1,131 @@
 //! offloadd's own configuration.
+//!
+//! Defaults, then `config.toml`, then `config.d/*.toml`, then `OFFLOADD_…`, then flags; entries of
+//! `[[cache]]` and `[[builder]]` with the same name are one entry, field by field. On the way there
+//! are three types: a raw `raw::Fragment` of each source, the merged `inputs::Inputs`, and the
+//! validated [`Settings`] that the rest of the daemon reads.
 
+mod env;
+mod error;
+mod files;
+mod flags;
+mod inputs;
+mod raw;
+mod report;
+mod schema;
 mod settings;
+mod shape;
+#[cfg(test)]
+mod tests;
+mod toml;
+mod validate;
+mod values;
 
+use std::path::{Path, PathBuf};
+
+pub use error::{ConfigErrors, Place, Problem};
+pub use files::{DEFAULT_FILE, Files};
+pub use flags::Flags;
 pub use settings::{BuilderEntry, CacheEntry, Connection, NixImport, Poll, Settings};
+pub use values::exclude::exclude_matches;
+
+use error::Problems;
+
+/// What the configuration is read from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sources {
+    /// `--config FILE`; [`DEFAULT_FILE`] where it is not given, and that may be missing.
+    pub file: Option<PathBuf>,
+    /// The environment: what does not begin with `OFFLOADD_` is ignored, but for
+    /// `CREDENTIALS_DIRECTORY`.
+    pub env: Vec<(String, String)>,
+    /// The command line.
+    pub overrides: Flags,
+}
+
+impl Sources {
+    /// The environment of this process, as far as it concerns the configuration. What is not UTF-8
+    /// keeps replacement characters, and [`load`] refuses it.
+    pub fn process_env() -> Vec<(String, String)> {
+        std::env::vars_os()
+            .map(|(variable, value)| {
+                let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+                (text(variable), text(value))
+            })
+            .filter(|(variable, _)| variable.starts_with(env::PREFIX) || variable == CREDENTIALS)
+            .collect()
+    }
+
+    /// The folders in which a change may concern the configuration, as [`Files::watch`]; known also
+    /// where [`load`] fails.
+    pub fn to_watch(&self) -> Vec<PathBuf> {
+        Files::to_watch(self.main_file())
+    }
+
+    fn main_file(&self) -> &Path {
+        self.file.as_deref().unwrap_or(Path::new(DEFAULT_FILE))
+    }
+}
+
+/// Reads and validates the configuration.
+///
+/// # Errors
+/// All that is wrong with it. Nothing is clamped or ignored.
+pub fn load(sources: &Sources) -> Result<Settings, ConfigErrors> {
+    read(sources).map(|(settings, _)| settings)
+}
+
+/// The text of `--check-config`: a configuration file with the values that hold, and in comments
+/// where each came from.
+///
+/// # Errors
+/// As [`load`].
+pub fn describe(sources: &Sources) -> Result<String, ConfigErrors> {
+    read(sources).map(|(settings, origins)| report::render(&settings, &origins))
+}
+
+/// Where systemd puts the credentials of a service.
+const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
+
+fn read(sources: &Sources) -> Result<(Settings, inputs::Origins), ConfigErrors> {
+    let mut problems = Problems::default();
+    let file = sources.main_file();
+    let (fragments, read) = files::read(file, sources.file.is_some(), &mut problems);
+    let names = |section: &str| {
+        let orders = fragments
+            .iter()
+            .filter_map(|fragment| fragment.order.get(section));
+        orders.flatten().map(String::as_str).collect()
+    };
+    let env = env::read(&sources.env, names, &mut problems);
+    let flags = flags::read(&sources.overrides, &mut problems);
+    let merged = inputs::defaults().and_then(|defaults| {
+        let mut all = vec![defaults];
+        all.extend(fragments);
+        all.extend([env, flags]);
+        inputs::merge(&all)
+    });
+    let merged = match merged {
+        Ok(merged) => merged,
+        // `shape` lets nothing through that has no place in `Inputs`; a test holds the two together.
+        Err(error) => {
+            let place = Place::File(file.to_owned(), None);
+            problems.source(place, error.kind.to_string());
+            return Err(problems.into_errors(file, sources.file.is_some()));
+        }
+    };
+    let files = Files {
+        read,
+        watch: Files::to_watch(file),
+    };
+    let credentials = sources
+        .env
+        .iter()
+        .find(|(variable, _)| variable == CREDENTIALS);
+    let credentials = credentials.map(|(_, folder)| folder.as_str());
+    let settings = validate::validate(&merged, files, credentials, &mut problems);
+    match problems.is_empty() {
+        true => Ok((settings, merged.origins)),
+        false => Err(problems.into_errors(file, sources.file.is_some())),
+    }
+}

@@ -4,10 +4,11 @@ use std::{path::PathBuf, time::Duration};
 
 use russh::keys::PublicKey;
 
+use super::Files;
 use crate::target::Address;
 
 /// The whole configuration, valid.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Settings {
     /// When and how checks are made.
     pub poll: Poll,
@@ -17,6 +18,8 @@ pub struct Settings {
     pub caches: Vec<CacheEntry>,
     /// Builders of the configuration file and of `--builder`.
     pub builders: Vec<BuilderEntry>,
+    /// What it was read from.
+    pub files: Files,
 }
 
 /// `[poll]`: when and how checks are made.
@@ -34,6 +37,10 @@ pub struct Poll {
     pub rise: u32,
     /// The bound of one check.
     pub timeout: Duration,
+    /// The bound of one deep check (handshake, trust, system); at least `timeout`.
+    pub deep_timeout: Duration,
+    /// Between deep checks.
+    pub deep_interval: Duration,
     /// Whether connections are kept between checks.
     pub connection: Connection,
 }
@@ -102,7 +109,22 @@ impl Default for Poll {
             fall: 3,
             rise: 2,
             timeout: Duration::from_secs(2),
+            deep_timeout: Duration::from_secs(10),
+            deep_interval: Duration::from_secs(600),
             connection: Connection::Keep,
+        }
+    }
+}
+
+impl Default for NixImport {
+    fn default() -> Self {
+        Self {
+            import: true,
+            conf: "/etc/nix/nix.conf".into(),
+            exclude: vec![
+                "https://cache.nixos.org".into(),
+                "https://*.cachix.org".into(),
+            ],
         }
     }
 }

@@ -1,0 +1,76 @@
+//! `--cache URL` and `--builder URI`: entries named after their host.
+
+use figment::value::{Dict, Value};
+
+use super::{
+    error::{Place, Problems},
+    raw::{Fragment, KeyPath, Origin},
+    values::url,
+};
+use crate::target::Address;
+
+/// What the command line adds to the configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Flags {
+    /// URLs of caches.
+    pub caches: Vec<String>,
+    /// Store URIs of builders.
+    pub builders: Vec<String>,
+}
+
+pub(super) fn read(flags: &Flags, problems: &mut Problems) -> Fragment {
+    let mut fragment = Fragment::new(Origin::Flags);
+    let caches = (Place::Flag("--cache"), "cache", "url");
+    add(&mut fragment, &flags.caches, caches, url::cache, problems);
+    let builders = (Place::Flag("--builder"), "builder", "uri");
+    add(
+        &mut fragment,
+        &flags.builders,
+        builders,
+        url::builder,
+        problems,
+    );
+    fragment
+}
+
+fn add(
+    fragment: &mut Fragment,
+    texts: &[String],
+    (place, section, key): (Place, &'static str, &str),
+    parse: fn(&str) -> Result<Address, String>,
+    problems: &mut Problems,
+) {
+    let mut entries = Dict::new();
+    for text in texts {
+        let address = match parse(text) {
+            Ok(address) => address,
+            Err(message) => {
+                let part = KeyPath::of(&[section]);
+                problems.lost(place.clone(), &part, String::new(), message);
+                continue;
+            }
+        };
+        let value = Value::from(Dict::from([(key.to_owned(), text.as_str().into())]));
+        // Given twice is given once.
+        if entries.values().any(|known| *known == value) {
+            continue;
+        }
+        if let Some(name) = names(&address).find(|name| !entries.contains_key(name)) {
+            fragment
+                .places
+                .set(KeyPath::of(&[section, &name]), place.clone());
+            fragment.note_entry(section, &name);
+            entries.insert(name, value);
+        }
+    }
+    fragment.values.insert(section.into(), entries.into());
+}
+
+/// The host; for a second entry on the same host with its port, and so on.
+fn names(address: &Address) -> impl Iterator<Item = String> {
+    let full = address.to_string();
+    let numbered = full.clone();
+    [address.host.clone(), full]
+        .into_iter()
+        .chain((2_u32..).map(move |number| format!("{numbered}-{number}")))
+}

@@ -1,0 +1,9 @@
+//! What single values mean. Every reader says in its error what is wrong and what to write
+//! instead, and repeats nothing that may be a secret.
+
+pub(super) mod duration;
+pub(super) mod exclude;
+pub(super) mod host_key;
+pub(super) mod public_key;
+pub(super) mod ssh_key;
+pub(super) mod url;
