@@ -1,0 +1,101 @@
+//! How much one failed check proves.
+
+use offload_client::Reason;
+
+use crate::config::Poll;
+
+/// How much a failure proves of its target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Weight {
+    /// Somebody answered that nothing is there: decides at once.
+    Refusal,
+    /// A connection was cut in mid-exchange. A kept one may merely have been stale, so the first
+    /// cut is a reason to look again at once; the next one is a [`Weight::Refusal`].
+    Cut,
+    /// Nothing came back, which a busy network explains as well: only several in a row decide.
+    Silence,
+    /// The target answers, and only a person can make Nix able to use it: decides at once.
+    Misconfigured,
+}
+
+impl Weight {
+    /// The weight of a failure for `reason`. A new reason has to be placed here to compile.
+    pub(super) const fn of(reason: Reason) -> Self {
+        match reason {
+            Reason::Refused
+            | Reason::NoRoute
+            | Reason::HostUnreachable
+            // The proxy command ended: it is to its target what a refusing socket is to ours.
+            | Reason::ProxyFailed => Self::Refusal,
+
+            Reason::ConnectionLost => Self::Cut,
+
+            Reason::TimedOut
+            // A resolver that stumbles once (mDNS is UDP) says little of the desktop.
+            | Reason::DnsFailed
+            // No check fails for these; if one did, it would prove the least.
+            | Reason::None
+            | Reason::NotConfigured
+            | Reason::Paused => Self::Silence,
+
+            Reason::TlsFailed
+            | Reason::NotHttp
+            | Reason::HttpStatus
+            | Reason::CaptivePortal
+            | Reason::CacheInfoInvalid
+            | Reason::StoreDirMismatch
+            | Reason::NotSsh
+            | Reason::SshProtocol
+            | Reason::HostKeyUnknown
+            | Reason::HostKeyMismatch
+            | Reason::AuthRejected
+            | Reason::KeyUnreadable
+            | Reason::SshConfigUnsupported => Self::Misconfigured,
+        }
+    }
+}
+
+/// How many answers in a row make a verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Thresholds {
+    /// Silences before what answered is down; at least 1.
+    pub(super) fall: u32,
+    /// Successes before what failed is ready; at least 1.
+    pub(super) rise: u32,
+}
+
+impl Thresholds {
+    /// Those of `poll`; a 0, which no valid configuration has, counts as 1.
+    pub(super) fn new(poll: &Poll) -> Self {
+        Self {
+            fall: poll.fall.max(1),
+            rise: poll.rise.max(1),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_that_only_a_person_can_mend_are_no_silence() {
+        for reason in [
+            Reason::HostKeyMismatch,
+            Reason::AuthRejected,
+            Reason::StoreDirMismatch,
+        ] {
+            assert_eq!(Weight::of(reason), Weight::Misconfigured, "{reason}");
+        }
+    }
+
+    #[test]
+    fn a_threshold_of_zero_counts_as_one() {
+        let poll = Poll {
+            fall: 0,
+            rise: 0,
+            ..Poll::default()
+        };
+        assert_eq!(Thresholds::new(&poll), Thresholds { fall: 1, rise: 1 });
+    }
+}

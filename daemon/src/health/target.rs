@@ -1,0 +1,326 @@
+//! One target: its published health, its check in flight, and when the next one is due.
+
+use std::time::Duration;
+
+use offload_client::{Reason, Stage, TargetState, snapshot::HistoryEntry};
+
+use super::{
+    CheckId, Outcome,
+    evidence::Thresholds,
+    history::History,
+    idle::Patience,
+    rate::Bucket,
+    schedule::Pace,
+    verdict::{Judge, Verdict},
+};
+use crate::clock::Now;
+
+/// Closes lead to no more than one check in this time, however a server behaves; a desktop that
+/// shuts down right after a check is still noticed within a second.
+const CLOSE_PAUSE: Duration = Duration::from_secs(1);
+
+/// The health of one target, as it is published. Timestamps are microseconds of
+/// `CLOCK_REALTIME`, 0 for never.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetHealth {
+    /// The verdict.
+    pub state: TargetState,
+    /// Why it is not ready.
+    pub reason: Reason,
+    /// The stage that failed in the last check, or the last one that passed.
+    pub stage: Stage,
+    /// When `state` last changed.
+    pub since: Now,
+    /// When the last check ended.
+    pub last_check: u64,
+    /// When a check last passed.
+    pub last_success: u64,
+    /// When the next check is due, or was begun if it is under way.
+    pub next_check: u64,
+    /// How long the last passed check took.
+    pub latency: Duration,
+    /// Checks that failed in a row.
+    pub consecutive_failures: u32,
+}
+
+/// State and reason: what is told when it changes.
+pub(super) type Standing = (TargetState, Reason);
+
+/// Old and new, where they differ.
+pub(super) type Change = Option<(Standing, Standing)>;
+
+/// One target's state machine.
+#[derive(Debug)]
+pub(super) struct Target {
+    health: TargetHealth,
+    judge: Judge,
+    patience: Patience,
+    bucket: Bucket,
+    history: History,
+    in_flight: Option<InFlight>,
+    /// Boot clock; `None` while a check is in flight, and while paused.
+    due: Option<Duration>,
+    /// When the last check ended, on the boot clock.
+    checked: Option<Duration>,
+    /// Since the last verdict one failure was already put down to a change of the network.
+    excused: bool,
+}
+
+#[derive(Debug)]
+struct InFlight {
+    id: CheckId,
+    /// Boot clock.
+    began: Duration,
+    /// The network changed since then.
+    overtaken: bool,
+}
+
+impl Target {
+    /// A target nobody has looked at yet: to be checked at once, unless checks are paused.
+    pub(super) fn new(now: Now, paused: bool) -> Self {
+        let mut target = Self {
+            health: TargetHealth {
+                state: TargetState::Unknown,
+                reason: Reason::None,
+                stage: Stage::None,
+                since: now,
+                last_check: 0,
+                last_success: 0,
+                next_check: 0,
+                latency: Duration::ZERO,
+                consecutive_failures: 0,
+            },
+            judge: Judge::default(),
+            patience: Patience::default(),
+            bucket: Bucket::default(),
+            history: History::default(),
+            in_flight: None,
+            due: None,
+            checked: None,
+            excused: false,
+        };
+        if paused {
+            (target.health.state, target.health.reason) = (TargetState::Paused, Reason::Paused);
+        } else {
+            target.schedule(now, Duration::ZERO);
+        }
+        target
+    }
+
+    pub(super) fn health(&self) -> &TargetHealth {
+        &self.health
+    }
+
+    pub(super) fn history(&self) -> &History {
+        &self.history
+    }
+
+    pub(super) fn due(&self) -> Option<Duration> {
+        self.due
+    }
+
+    pub(super) fn in_flight(&self) -> Option<CheckId> {
+        self.in_flight.as_ref().map(|check| check.id)
+    }
+
+    /// Somebody asks for a check: `false` where it was asked too often. The caller has seen to it
+    /// that none is in flight.
+    pub(super) fn ask(&mut self, now: Now) -> bool {
+        let allowed = self.bucket.take(now.boot);
+        if allowed {
+            self.judge.hasten();
+            self.schedule(now, Duration::ZERO);
+        }
+        allowed
+    }
+
+    /// The check that was due begins.
+    pub(super) fn start(&mut self, now: Now, id: CheckId) {
+        self.due = None;
+        self.health.next_check = now.realtime_usec;
+        self.in_flight = Some(InFlight {
+            id,
+            began: now.boot,
+            overtaken: false,
+        });
+    }
+
+    /// A check ended. The outcome of any other than the one in flight is stale, and ignored.
+    pub(super) fn report(
+        &mut self,
+        now: Now,
+        id: CheckId,
+        outcome: Outcome,
+        latency: Duration,
+        thresholds: Thresholds,
+        pace: &mut Pace,
+    ) -> Change {
+        let check = self.in_flight.take_if(|check| check.id == id)?;
+        self.checked = Some(now.boot);
+        self.health.last_check = now.realtime_usec;
+        if check.overtaken && outcome.is_err() && !self.excused {
+            // The network changed under this check, which may be all that was wrong. Once: on a
+            // network that never comes to rest there would be no verdict otherwise.
+            self.excused = true;
+            self.schedule(now, Duration::ZERO);
+            return None;
+        }
+
+        self.record(now, outcome, latency);
+        let cause = outcome.map(drop).map_err(|(_, reason)| reason);
+        let verdict = self.judge.weigh(self.standing(), cause, thresholds);
+        let change = match verdict {
+            Verdict::Becomes(state, reason) => {
+                self.excused = false;
+                self.set(now, (state, reason), latency)
+            }
+            Verdict::Stands | Verdict::Again => None,
+        };
+        if check.overtaken && outcome.is_err() {
+            self.judge.forget();
+            self.schedule(now, Duration::ZERO);
+        } else if verdict == Verdict::Again {
+            self.schedule(now, Duration::ZERO);
+        } else {
+            let wait = self.judge.wait(self.health.state, thresholds);
+            self.schedule(now, pace.wait(wait));
+        }
+        change
+    }
+
+    /// The peer closed the kept connection. That says something only of a target that is thought
+    /// to be ready, and nothing while a check is finding out anyway.
+    pub(super) fn closed(&mut self, now: Now, idle: Duration) {
+        let Some(due) = self.due else { return };
+        if self.health.state != TargetState::Ready || !self.patience.closed(idle) {
+            return;
+        }
+        let earliest = self.checked.map_or(now.boot, |checked| {
+            checked.saturating_add(CLOSE_PAUSE).max(now.boot)
+        });
+        if earliest < due {
+            self.schedule(now, earliest - now.boot);
+        }
+    }
+
+    /// The network changed: the state stays published, lest every resume show twice on every
+    /// widget, but the next answer decides alone. Returns the check to abort.
+    pub(super) fn refresh(&mut self, now: Now, timeout: Duration) -> Option<CheckId> {
+        if let Some(check) = &mut self.in_flight {
+            let age = now.boot.saturating_sub(check.began);
+            if !self.judge.has_judged() && age < timeout {
+                // It is such a next answer itself. Link events come in bursts: starting over at
+                // each of them would never come to an end.
+                check.overtaken = true;
+                return None;
+            }
+        }
+        let aborted = self.in_flight();
+        self.forget();
+        self.schedule(now, Duration::ZERO);
+        aborted
+    }
+
+    /// Its specification changed: it is a new target with an old history. Returns the check to
+    /// abort.
+    pub(super) fn replace(&mut self, now: Now) -> (Option<CheckId>, Change) {
+        let aborted = self.in_flight();
+        self.forget();
+        self.checked = None;
+        self.health.stage = Stage::None;
+        self.health.last_check = 0;
+        self.health.last_success = 0;
+        self.health.latency = Duration::ZERO;
+        self.health.consecutive_failures = 0;
+        if self.health.state == TargetState::Paused {
+            return (aborted, None);
+        }
+        self.schedule(now, Duration::ZERO);
+        let unknown = (TargetState::Unknown, Reason::None);
+        (aborted, self.set(now, unknown, Duration::ZERO))
+    }
+
+    /// Nobody looks from now on. Returns the check to abort.
+    pub(super) fn pause(&mut self, now: Now) -> (Option<CheckId>, Change) {
+        let aborted = self.in_flight();
+        self.forget();
+        self.due = None;
+        self.health.next_check = 0;
+        let paused = (TargetState::Paused, Reason::Paused);
+        (aborted, self.set(now, paused, Duration::ZERO))
+    }
+
+    /// Somebody looks again: at once.
+    pub(super) fn resume(&mut self, now: Now) -> Change {
+        self.health.consecutive_failures = 0;
+        self.schedule(now, Duration::ZERO);
+        let unknown = (TargetState::Unknown, Reason::None);
+        self.set(now, unknown, Duration::ZERO)
+    }
+
+    /// The intervals changed: a check that would be due sooner by the new ones is moved there.
+    pub(super) fn repace(&mut self, now: Now, thresholds: Thresholds, pace: &mut Pace) {
+        let Some(due) = self.due else { return };
+        let wait = pace.wait(self.judge.wait(self.health.state, thresholds));
+        if now.boot.saturating_add(wait) < due {
+            self.schedule(now, wait);
+        }
+    }
+
+    fn standing(&self) -> Standing {
+        (self.health.state, self.health.reason)
+    }
+
+    fn record(&mut self, now: Now, outcome: Outcome, latency: Duration) {
+        let health = &mut self.health;
+        match outcome {
+            Ok(stage) => {
+                health.stage = stage;
+                health.last_success = now.realtime_usec;
+                health.latency = latency;
+                health.consecutive_failures = 0;
+                self.patience.passed();
+            }
+            Err((stage, _)) => {
+                health.stage = stage;
+                health.consecutive_failures = health.consecutive_failures.saturating_add(1);
+                self.patience.forget();
+            }
+        }
+    }
+
+    fn set(&mut self, now: Now, new: Standing, latency: Duration) -> Change {
+        let old = self.standing();
+        if old == new {
+            return None;
+        }
+        let (state, reason) = new;
+        if old.0 != state {
+            self.health.since = now;
+        }
+        (self.health.state, self.health.reason) = new;
+        self.history.push(HistoryEntry {
+            timestamp: now.realtime_usec,
+            state,
+            reason,
+            latency_usec: usec(latency),
+        });
+        Some((old, new))
+    }
+
+    fn forget(&mut self) {
+        self.in_flight = None;
+        self.excused = false;
+        self.judge.forget();
+        self.patience.forget();
+    }
+
+    fn schedule(&mut self, now: Now, wait: Duration) {
+        self.due = Some(now.boot.saturating_add(wait));
+        self.health.next_check = now.realtime_usec.saturating_add(usec(wait));
+    }
+}
+
+fn usec(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

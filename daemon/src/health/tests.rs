@@ -1,0 +1,8 @@
+//! The health core from outside: scenarios a reader can check by eye, and properties that hold
+//! whatever happens.
+
+mod play;
+mod properties;
+mod published;
+mod scenarios;
+mod world;

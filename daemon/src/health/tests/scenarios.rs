@@ -1,0 +1,332 @@
+//! Scenarios: what one target answers, when it is asked, and what that makes of it.
+//!
+//! The first column is the time since the last check ended, the second what happened: a check began
+//! and got that answer, or another event. After the arrow stands what came of it. `~30s` is jittered:
+//! 27 to 33 s. `-` is half a second later, with the check still in flight, or the answer to that.
+
+use super::play::play;
+
+#[test]
+fn nginx_is_stopped_and_started_much_later() {
+    play(
+        "0s     ok       -> ready
+         3s     ok
+         ~30s   ok
+         ~30s   refused  -> down refused
+         3s     refused
+         3s     refused
+         ~30s   refused
+         ~60s   refused
+         ~120s  refused
+         ~300s  refused
+         ~300s  ok
+         3s     ok       -> ready
+         ~30s   ok",
+    );
+}
+
+#[test]
+fn sshd_is_killed_and_comes_back() {
+    play(
+        "0s     ok       -> ready
+         3s     ok
+         12s    closed
+         12s    refused  -> down refused
+         3s     ok
+         3s     ok       -> ready
+         ~30s   ok",
+    );
+}
+
+#[test]
+fn the_desktop_becomes_a_black_hole() {
+    play(
+        "0s     ok         -> ready
+         3s     ok
+         ~30s   timed-out
+         3s     timed-out
+         3s     timed-out  -> down timed-out
+         ~30s   timed-out
+         ~60s   timed-out
+         ~120s  ok
+         3s     ok         -> ready
+         ~30s   ok",
+    );
+}
+
+#[test]
+fn the_first_answer_decides_alone() {
+    play("0s ok                  -> ready");
+    play("0s timed-out           -> down timed-out");
+    play("0s host-key-mismatch   -> degraded host-key-mismatch");
+}
+
+#[test]
+fn a_desktop_that_is_off_at_start_is_looked_at_fast_before_the_back_off() {
+    play(
+        "0s     timed-out  -> down timed-out
+         3s     timed-out
+         3s     timed-out
+         ~30s   timed-out
+         ~60s   timed-out",
+    );
+}
+
+#[test]
+fn the_key_is_removed_and_put_back() {
+    play(
+        "0s     ok             -> ready
+         3s     ok
+         ~30s   auth-rejected  -> degraded auth-rejected
+         ~30s   auth-rejected
+         ~60s   auth-rejected
+         ~120s  auth-rejected
+         ~300s  ok
+         3s     ok             -> ready
+         ~30s   ok",
+    );
+}
+
+#[test]
+fn a_fault_to_mend_shows_again_when_the_desktop_does() {
+    play(
+        "0s     auth-rejected  -> degraded auth-rejected
+         ~30s   timed-out
+         3s     timed-out
+         3s     timed-out      -> down timed-out
+         ~30s   timed-out
+         ~60s   auth-rejected  -> degraded auth-rejected
+         ~30s   auth-rejected
+         ~60s   refused        -> down refused",
+    );
+}
+
+#[test]
+fn another_host_key_is_told_at_once_from_any_state() {
+    play(
+        "0s     ok                 -> ready
+         3s     host-key-mismatch  -> degraded host-key-mismatch
+         ~30s   auth-rejected      -> degraded auth-rejected
+         ~60s   host-key-mismatch  -> degraded host-key-mismatch",
+    );
+    play(
+        "0s     refused            -> down refused
+         3s     host-key-mismatch  -> degraded host-key-mismatch
+         ~30s   host-key-mismatch",
+    );
+}
+
+#[test]
+fn a_server_that_drops_some_checks_stays_ready() {
+    play(
+        "0s     ok         -> ready
+         3s     ok
+         ~30s   timed-out
+         3s     timed-out
+         3s     ok
+         3s     timed-out
+         3s     ok
+         3s     ok
+         ~30s   ok",
+    );
+}
+
+#[test]
+fn a_server_that_flaps_stays_down_and_does_not_restart_the_back_off() {
+    play(
+        "0s     refused  -> down refused
+         3s     refused
+         3s     refused
+         ~30s   ok
+         3s     refused
+         ~60s   ok
+         3s     refused
+         ~120s  refused
+         ~300s  ok
+         3s     ok       -> ready
+         ~30s   refused  -> down refused
+         3s     refused",
+    );
+}
+
+#[test]
+fn a_server_that_closes_idle_connections_after_5_s_is_not_polled_every_5_s() {
+    play(
+        "0s     ok       -> ready
+         3s     ok
+         5s     closed
+         5s     ok
+         5s     closed
+         ~30s   ok
+         5s     closed
+         ~30s   ok
+         2s     closed
+         2s     refused  -> down refused",
+    );
+}
+
+#[test]
+fn a_restart_of_the_server_does_not_hide_its_shutdown() {
+    play(
+        "0s     ok       -> ready
+         3s     ok
+         2s     closed
+         2s     ok
+         20s    closed
+         20s    refused  -> down refused",
+    );
+}
+
+#[test]
+fn a_close_right_after_a_check_waits_for_a_second() {
+    play(
+        "0s     ok       -> ready
+         10ms   closed
+         1s     refused  -> down refused",
+    );
+}
+
+#[test]
+fn a_close_says_nothing_of_what_is_not_ready() {
+    play(
+        "0s     auth-rejected  -> degraded auth-rejected
+         5s     closed
+         ~30s   timed-out
+         1s     closed
+         3s     auth-rejected",
+    );
+}
+
+#[test]
+fn a_cut_connection_is_looked_at_again_at_once() {
+    play(
+        "0s     ok               -> ready
+         3s     ok
+         ~30s   connection-lost
+         0s     ok
+         3s     ok
+         ~30s   connection-lost
+         0s     connection-lost  -> down connection-lost
+         3s     connection-lost
+         ~30s   connection-lost",
+    );
+    play(
+        "0s     connection-lost
+         0s     auth-rejected    -> degraded auth-rejected
+         ~30s   connection-lost
+         0s     timed-out
+         3s     timed-out        -> down timed-out",
+    );
+}
+
+#[test]
+fn resume_keeps_what_is_shown_and_lets_the_first_answer_decide() {
+    play(
+        "0s     ok         -> ready
+         3s     ok
+         10s    refresh
+         10s    ok
+         3s     ok
+         ~30s   ok
+         10s    refresh
+         10s    timed-out  -> down timed-out
+         3s     timed-out
+         1s     refresh
+         1s     ok         -> ready
+         3s     ok
+         ~30s   ok",
+    );
+}
+
+#[test]
+fn a_check_from_before_the_link_changed_is_dropped() {
+    play(
+        "0s     ok       -> ready
+         3s     begin
+         -      refresh  -> aborted
+         3.5s   ok
+         3s     ok
+         ~30s   ok",
+    );
+}
+
+#[test]
+fn a_burst_of_link_changes_neither_lies_nor_starves() {
+    // The failure that the second change overtook is excused, once; the next one counts, and is
+    // looked at again because it was overtaken too.
+    play(
+        "0s     ok         -> ready
+         1s     refresh
+         -      refresh
+         -      timed-out
+         0s     begin
+         -      refresh
+         -      timed-out  -> down timed-out
+         0s     ok         -> ready",
+    );
+}
+
+#[test]
+fn another_reason_for_being_down_counts_when_it_comes_twice() {
+    play(
+        "0s     timed-out         -> down timed-out
+         3s     host-unreachable
+         3s     timed-out
+         ~30s   host-unreachable
+         3s     timed-out
+         ~120s  refused
+         3s     refused           -> down refused
+         ~300s  refused",
+    );
+}
+
+#[test]
+fn a_changed_specification_starts_anew() {
+    play(
+        "0s     ok             -> ready
+         3s     ok
+         10s    changed        -> unknown
+         10s    auth-rejected  -> degraded auth-rejected
+         ~30s   begin
+         -      changed        -> aborted, unknown
+         ~30s   ok             -> ready",
+    );
+}
+
+#[test]
+fn a_pause_drops_everything_and_its_end_starts_anew() {
+    play(
+        "0s     ok         -> ready
+         3s     begin
+         -      pause      -> aborted, paused paused
+         600s   refresh
+         600s   closed
+         990s   resume     -> unknown
+         990s   timed-out  -> down timed-out",
+    );
+    play(
+        "0s     ok         -> ready
+         1s     pause-60s  -> paused paused
+         30s    pause-60s
+         90s    tick       -> unknown
+         90s    ok         -> ready",
+    );
+}
+
+#[test]
+fn asking_restarts_the_back_off_and_shares_a_check() {
+    play(
+        "0s     refused  -> down refused
+         3s     refused
+         3s     refused
+         ~30s   refused
+         ~60s   refused
+         10s    ask
+         10s    refused
+         3s     begin
+         -      ask
+         -      refused
+         3s     refused
+         ~30s   refused",
+    );
+}

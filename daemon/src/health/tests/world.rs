@@ -1,0 +1,318 @@
+//! A world around the core, which plays the monitor and believes nothing: it keeps its own account
+//! of what the effects say, and holds the core's answers against it after every step.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use offload_client::{OverallState, Reason, Stage, TargetState};
+
+use crate::{
+    clock::Now,
+    config::Poll,
+    health::{CheckId, Denied, Effect, Event, Health, Outcome},
+    target::TargetId,
+};
+
+/// The moment `boot` after boot; the laptop was never suspended.
+pub(super) fn at(boot: Duration) -> Now {
+    Now::default().after(boot)
+}
+
+pub(super) struct World {
+    pub(super) health: Health,
+    pub(super) now: Now,
+    targets: BTreeMap<TargetId, Seen>,
+    overall: OverallState,
+    /// The end of the pause, where there is one.
+    pause: Option<Option<Duration>>,
+    /// Effects of each kind so far.
+    pub(super) starts: usize,
+    pub(super) changes: usize,
+}
+
+/// What the effects said of one target.
+struct Seen {
+    standing: (TargetState, Reason),
+    in_flight: Option<CheckId>,
+}
+
+impl World {
+    pub(super) fn new(poll: Poll, seed: u64) -> Self {
+        let now = at(Duration::from_secs(5));
+        Self {
+            health: Health::new(poll, seed, now),
+            now,
+            targets: BTreeMap::new(),
+            overall: OverallState::Unknown,
+            pause: None,
+            starts: 0,
+            changes: 0,
+        }
+    }
+
+    pub(super) fn pass(&mut self, time: Duration) {
+        self.now = self.now.after(time);
+    }
+
+    pub(super) fn state(&self, id: &TargetId) -> TargetState {
+        self.health.target(id).expect("it is watched").state
+    }
+
+    pub(super) fn in_flight(&self, id: &TargetId) -> Option<CheckId> {
+        self.targets.get(id)?.in_flight
+    }
+
+    pub(super) fn happen(&mut self, event: Event) {
+        let mut gone = None;
+        self.pause.take_if(|until| is_over(*until, self.now));
+        match &event {
+            Event::Added(id) if !self.targets.contains_key(id) => {
+                let standing = if self.pause.is_some() {
+                    (TargetState::Paused, Reason::Paused)
+                } else {
+                    (TargetState::Unknown, Reason::None)
+                };
+                let in_flight = None;
+                let seen = Seen {
+                    standing,
+                    in_flight,
+                };
+                self.targets.insert(id.clone(), seen);
+            }
+            Event::Removed(id) => gone = Some(id.clone()),
+            Event::Reported { target, check, .. } => {
+                if let Some(seen) = self.targets.get_mut(target) {
+                    seen.in_flight.take_if(|id| id == check);
+                }
+            }
+            Event::Pause { until } => {
+                self.pause = (!is_over(*until, self.now)).then_some(*until);
+            }
+            Event::Resume => self.pause = None,
+            _ => {}
+        }
+        let effects = self.health.handle(self.now, event);
+        self.take(&effects);
+        if let Some(id) = gone {
+            let seen = self.targets.remove(&id);
+            assert_eq!(seen.and_then(|seen| seen.in_flight), None, "left running");
+        }
+        self.check();
+    }
+
+    pub(super) fn request(&mut self, id: &TargetId) {
+        self.pause.take_if(|until| is_over(*until, self.now));
+        let in_flight = self.in_flight(id);
+        match self.health.request(self.now, id) {
+            Ok(effects) => {
+                self.take(&effects);
+                let after = self.in_flight(id);
+                assert!(after.is_some(), "a check that was granted is made");
+                assert!(in_flight.is_none() || after == in_flight, "it is shared");
+                self.check();
+            }
+            Err(Denied::NoSuchTarget) => assert!(!self.targets.contains_key(id)),
+            Err(Denied::Paused) => assert!(self.pause.is_some()),
+            Err(Denied::RateLimited) => assert_eq!(in_flight, None),
+        }
+    }
+
+    /// Lets the check in flight end, if there is one.
+    pub(super) fn answer(&mut self, id: &TargetId, outcome: Outcome, latency: Duration) {
+        if let Some(check) = self.in_flight(id) {
+            self.pass(latency);
+            self.happen(Event::Reported {
+                target: id.clone(),
+                check,
+                outcome,
+                latency,
+            });
+        }
+    }
+
+    /// Waits for the next wake, if there is one, and ticks.
+    pub(super) fn wake(&mut self) {
+        if let Some(wake) = self.health.next_wake() {
+            self.pass(wake.saturating_sub(self.now.boot));
+        }
+        self.happen(Event::Tick);
+    }
+
+    /// Ticks and answers for `time`, every check with what `answer` says; the number of ticks.
+    pub(super) fn run(&mut self, time: Duration, answer: impl Fn(&TargetId) -> Outcome) -> usize {
+        let end = self.now.boot + time;
+        let mut ticks = 0;
+        loop {
+            let busy: Vec<_> = self.targets.keys().cloned().collect();
+            let latency = Duration::from_millis(1);
+            for id in busy {
+                let mut checks = 0;
+                while self.in_flight(&id).is_some() {
+                    self.answer(&id, answer(&id), latency);
+                    checks += 1;
+                    assert!(checks <= 3, "checks without a pause between them");
+                }
+            }
+            if self.health.next_wake().is_none_or(|wake| wake >= end) {
+                break;
+            }
+            let (starts, changes) = (self.starts, self.changes);
+            self.wake();
+            let done = (self.starts, self.changes) != (starts, changes) || self.targets.is_empty();
+            assert!(done, "a tick that was asked for does something");
+            ticks += 1;
+        }
+        self.pass(end.saturating_sub(self.now.boot));
+        ticks
+    }
+
+    fn take(&mut self, effects: &[Effect]) {
+        let mut overall_changes = 0;
+        for effect in effects {
+            match effect {
+                Effect::Start { target, check } => {
+                    let seen = self.targets.get_mut(target).expect("it is watched");
+                    assert_eq!(seen.in_flight, None, "two checks at once");
+                    assert_ne!(seen.standing.0, TargetState::Paused, "paused");
+                    seen.in_flight = Some(*check);
+                    self.starts += 1;
+                }
+                Effect::Abort { target, check } => {
+                    let seen = self.targets.get_mut(target).expect("it is watched");
+                    assert_eq!(seen.in_flight.take(), Some(*check), "nothing to abort");
+                }
+                Effect::Changed { target, old, new } => {
+                    let seen = self.targets.get_mut(target).expect("it is watched");
+                    assert_eq!(seen.standing, *old);
+                    assert_ne!(old, new);
+                    seen.standing = *new;
+                    self.changes += 1;
+                }
+                Effect::OverallChanged { old, new, reason } => {
+                    assert_eq!(self.overall, *old);
+                    assert_ne!(old, new);
+                    assert_eq!(self.health.overall().reason, *reason);
+                    self.overall = *new;
+                    overall_changes += 1;
+                }
+            }
+        }
+        assert!(overall_changes <= 1);
+    }
+
+    fn check(&self) {
+        let wake = self.health.next_wake();
+        assert!(wake.is_none_or(|wake| wake > self.now.boot), "{wake:?}");
+        for (id, seen) in &self.targets {
+            let health = self.health.target(id).expect("it is watched");
+            assert_eq!((health.state, health.reason), seen.standing, "untold");
+            let quiet = health.state == TargetState::Ready || health.state == TargetState::Unknown;
+            assert_eq!(quiet, health.reason == Reason::None, "{health:?}");
+            if health.state == TargetState::Paused {
+                assert_eq!((seen.in_flight, health.next_check), (None, 0));
+                assert_eq!(self.pause, Some(wake));
+            } else {
+                assert_eq!(self.pause, None);
+                assert!(seen.in_flight.is_some() || wake.is_some(), "forgotten");
+            }
+            let history = self.health.history(id, 1);
+            assert!(
+                history
+                    .first()
+                    .is_none_or(|entry| { (entry.state, entry.reason) == seen.standing })
+            );
+        }
+        let overall = self.health.overall();
+        assert_eq!(overall.state, self.overall, "untold");
+        assert_eq!((overall.state, overall.reason), self.naive_overall());
+    }
+
+    /// The same verdict, spelled out: an unknown target is tried as everything it might be.
+    fn naive_overall(&self) -> (OverallState, Reason) {
+        let standings: Vec<_> = self.targets.values().map(|seen| seen.standing).collect();
+        let states: Vec<_> = standings.iter().map(|(state, _)| *state).collect();
+        let reason = worst(&standings);
+        let known: Vec<_> = states
+            .iter()
+            .copied()
+            .filter(|state| *state != TargetState::Unknown)
+            .collect();
+        let verdict = |tried: TargetState| {
+            let mut states = known.clone();
+            states.resize(standings.len(), tried);
+            all_some_or_none(&states)
+        };
+        let first = verdict(TargetState::Ready);
+        let settled = [TargetState::Degraded, TargetState::Down, TargetState::Away]
+            .into_iter()
+            .all(|tried| verdict(tried) == first);
+        let state = if settled {
+            first
+        } else {
+            OverallState::Unknown
+        };
+        (state, reason)
+    }
+}
+
+fn is_over(until: Option<Duration>, now: Now) -> bool {
+    until.is_some_and(|until| until <= now.boot)
+}
+
+fn all_some_or_none(states: &[TargetState]) -> OverallState {
+    let all = |wanted| !states.is_empty() && states.iter().all(|state| *state == wanted);
+    let any = |wanted| states.contains(&wanted);
+    if states.is_empty() {
+        OverallState::Unknown
+    } else if all(TargetState::Paused) {
+        OverallState::Paused
+    } else if all(TargetState::Ready) {
+        OverallState::Ready
+    } else if any(TargetState::Ready) || any(TargetState::Degraded) {
+        OverallState::Degraded
+    } else if all(TargetState::Away) {
+        OverallState::Away
+    } else {
+        OverallState::Offline
+    }
+}
+
+fn worst(standings: &[(TargetState, Reason)]) -> Reason {
+    if standings.is_empty() {
+        return Reason::NotConfigured;
+    }
+    let alarm = (TargetState::Degraded, Reason::HostKeyMismatch);
+    let of = |wanted| standings.iter().find(move |(state, _)| *state == wanted);
+    standings
+        .iter()
+        .find(|standing| **standing == alarm)
+        .or_else(|| of(TargetState::Degraded))
+        .or_else(|| of(TargetState::Down))
+        .or_else(|| of(TargetState::Away))
+        .or_else(|| of(TargetState::Paused))
+        .map_or(Reason::None, |(_, reason)| *reason)
+}
+
+/// A success, as far as checks go.
+pub(super) const PASSED: Outcome = Ok(Stage::Auth);
+
+/// A failure.
+pub(super) const fn failed(reason: Reason) -> Outcome {
+    Err((Stage::Connect, reason))
+}
+
+/// A world with one target, whose first check is in flight.
+pub(super) fn single(poll: Poll, seed: u64) -> (World, TargetId) {
+    let mut world = World::new(poll, seed);
+    let id = TargetId::builder("desktop");
+    world.happen(Event::Added(id.clone()));
+    (world, id)
+}
+
+/// Waits for the next check, and lets it end with `outcome`.
+pub(super) fn answer_next(world: &mut World, id: &TargetId, outcome: Outcome) {
+    if world.in_flight(id).is_none() {
+        world.wake();
+    }
+    assert!(world.in_flight(id).is_some());
+    world.answer(id, outcome, Duration::from_millis(3));
+}

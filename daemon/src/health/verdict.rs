@@ -1,0 +1,154 @@
+//! What the answers so far amount to: the table at the heart of the health core.
+//!
+//! | answer        | first answer¹ | ready            | degraded         | down            |
+//! |---------------|---------------|------------------|------------------|-----------------|
+//! | passed        | ready         | –                | ready after rise | ready after rise|
+//! | refusal       | down          | down             | down             | –               |
+//! | cut           | again, at once| again, at once²  | again, at once²  | –               |
+//! | silence       | down          | down after fall  | down after fall  | –               |
+//! | misconfigured | degraded      | degraded         | –                | degraded        |
+//!
+//! ¹ since start, resume, a change of the network or of the target's specification.
+//! ² if it is the first failure in a row. The next one has its own weight, and a cut is a refusal
+//! then.
+//!
+//! Where the state stays (–), the reason may become another one.
+//!
+//! The next check follows fast while anything is pending: the rise, the fall, the confirmation of
+//! a first answer, another reason than the known one. What is down is looked at fast until `fall`
+//! failures are together, so that a service that merely restarts is back in seconds; then the
+//! back-off begins. What is degraded waits for a person, and begins with the back-off.
+
+use offload_client::{Reason, TargetState};
+
+use super::{
+    evidence::{Thresholds, Weight},
+    schedule::Wait,
+};
+
+/// What one answer leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// State and reason stay as they are.
+    Stands,
+    /// They stay for the moment: look again at once.
+    Again,
+    /// They become these (which they may have been before).
+    Becomes(TargetState, Reason),
+}
+
+/// Weighs the answers of one target.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Judge {
+    /// Whether there was a first answer.
+    judged: bool,
+    /// Successes in a row.
+    passed: u32,
+    /// Failures in a row without any answer of use: refusals, cuts and silences.
+    unanswered: u32,
+    /// Failures since it was ready, or since it is degraded rather than down: a lone success
+    /// between them must not restart the back-off of a server that flaps.
+    misses: u32,
+    /// While down: another reason than the known one, seen once.
+    other: Option<Reason>,
+}
+
+impl Judge {
+    /// Whether there was a first answer, so that the next one does not decide alone.
+    pub(super) fn has_judged(&self) -> bool {
+        self.judged
+    }
+
+    /// Weighs one answer against the `state` and `reason` published so far.
+    pub(super) fn weigh(
+        &mut self,
+        (state, reason): (TargetState, Reason),
+        outcome: Result<(), Reason>,
+        thresholds: Thresholds,
+    ) -> Verdict {
+        match outcome {
+            Ok(()) => self.weigh_success(state, thresholds),
+            Err(cause) => self.weigh_failure(state, reason, cause, thresholds),
+        }
+    }
+
+    /// How long to wait after the last answer, which left the target in `state`.
+    pub(super) fn wait(&self, state: TargetState, thresholds: Thresholds) -> Wait {
+        match state {
+            TargetState::Ready if self.passed >= thresholds.rise => Wait::Steady,
+            TargetState::Degraded if self.passed == 0 && self.unanswered == 0 => {
+                Wait::BackOff(self.misses.saturating_sub(1))
+            }
+            TargetState::Down
+                if self.passed == 0 && self.other.is_none() && self.misses >= thresholds.fall =>
+            {
+                Wait::BackOff(self.misses - thresholds.fall)
+            }
+            _ => Wait::Fast,
+        }
+    }
+
+    /// The back-off starts over, because somebody is waiting for this target.
+    pub(super) fn hasten(&mut self) {
+        self.misses = 0;
+    }
+
+    /// What was known no longer counts: the next answer decides alone.
+    pub(super) fn forget(&mut self) {
+        *self = Self::default();
+    }
+
+    fn weigh_success(&mut self, state: TargetState, thresholds: Thresholds) -> Verdict {
+        self.passed = self.passed.saturating_add(1);
+        self.unanswered = 0;
+        self.other = None;
+        let risen = self.passed >= thresholds.rise;
+        if self.judged && state != TargetState::Ready && !risen {
+            return Verdict::Stands;
+        }
+        self.judged = true;
+        self.misses = 0;
+        Verdict::Becomes(TargetState::Ready, Reason::None)
+    }
+
+    fn weigh_failure(
+        &mut self,
+        state: TargetState,
+        reason: Reason,
+        cause: Reason,
+        thresholds: Thresholds,
+    ) -> Verdict {
+        let weight = Weight::of(cause);
+        self.passed = 0;
+        self.unanswered = match weight {
+            Weight::Misconfigured => 0,
+            Weight::Refusal | Weight::Cut | Weight::Silence => self.unanswered.saturating_add(1),
+        };
+        let is_down = self.judged && state == TargetState::Down;
+        let failed = match weight {
+            Weight::Misconfigured => TargetState::Degraded,
+            Weight::Cut if self.unanswered == 1 && !is_down => return Verdict::Again,
+            Weight::Cut | Weight::Refusal => TargetState::Down,
+            Weight::Silence if self.judged && !is_down && self.unanswered < thresholds.fall => {
+                return Verdict::Stands;
+            }
+            Weight::Silence => TargetState::Down,
+        };
+
+        if !self.judged || failed != state {
+            self.judged = true;
+            self.other = None;
+            self.misses = self.unanswered.max(1);
+            return Verdict::Becomes(failed, cause);
+        }
+        self.misses = self.misses.saturating_add(1);
+        // A host that is off is `timed-out` or `host-unreachable` as the kernel's neighbour table
+        // happens to stand: another reason counts once it came twice in a row.
+        let known = cause == reason || failed != TargetState::Down;
+        if known || self.other.replace(cause) == Some(cause) {
+            self.other = None;
+            return Verdict::Becomes(failed, cause);
+        }
+        Verdict::Stands
+    }
+}
