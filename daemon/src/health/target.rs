@@ -62,7 +62,7 @@ pub(super) struct Target {
     due: Option<Duration>,
     /// When the last check ended, on the boot clock.
     checked: Option<Duration>,
-    /// Since the last verdict one failure was already put down to a change of the network.
+    /// One failure was already put down to the changes of the network that are going on.
     excused: bool,
 }
 
@@ -170,10 +170,7 @@ impl Target {
         let cause = outcome.map(drop).map_err(|(_, reason)| reason);
         let verdict = self.judge.weigh(self.standing(), cause, thresholds);
         let change = match verdict {
-            Verdict::Becomes(state, reason) => {
-                self.excused = false;
-                self.set(now, (state, reason), latency)
-            }
+            Verdict::Becomes(state, reason) => self.set(now, (state, reason), latency),
             Verdict::Stands | Verdict::Again => None,
         };
         if check.overtaken && outcome.is_err() {

@@ -107,7 +107,6 @@ impl Judge {
             return Verdict::Stands;
         }
         self.judged = true;
-        self.misses = 0;
         Verdict::Becomes(TargetState::Ready, Reason::None)
     }
 

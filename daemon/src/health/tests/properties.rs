@@ -22,6 +22,7 @@ enum Step {
     Wake,
     Happen(Event),
     Answer(TargetId, Outcome, Duration),
+    AnswerLate(TargetId, Outcome),
     Request(TargetId),
     PauseFor(Duration),
 }
@@ -33,6 +34,7 @@ impl World {
             Step::Wake => self.wake(),
             Step::Happen(event) => self.happen(event),
             Step::Answer(id, outcome, latency) => self.answer(&id, outcome, latency),
+            Step::AnswerLate(id, outcome) => self.answer_late(&id, outcome),
             Step::Request(id) => self.request(&id),
             Step::PauseFor(time) => {
                 let until = Some(self.now.boot + time);
@@ -106,6 +108,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         2 => Just(Step::Happen(Event::Resume)),
         1 => any_poll().prop_map(|poll| Step::Happen(Event::PollChanged(poll))),
         4 => any_id().prop_map(Step::Request),
+        2 => (any_id(), any_outcome()).prop_map(|(id, outcome)| Step::AnswerLate(id, outcome)),
     ]
 }
 

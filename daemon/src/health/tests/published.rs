@@ -183,3 +183,44 @@ fn asking_is_limited_for_each_target() {
     world.health.handle(world.now, Event::Pause { until: None });
     assert_eq!(world.health.request(world.now, &id), Err(Denied::Paused));
 }
+
+#[test]
+fn a_link_change_of_one_target_checks_that_one() {
+    let (mut world, id) = single(Poll::default(), 3);
+    let other = TargetId::cache("other");
+    world.happen(Event::Added(other.clone()));
+    world.answer(&id, PASSED, Duration::ZERO);
+    world.answer(&other, PASSED, Duration::ZERO);
+    world.happen(Event::Refresh(Some(id.clone())));
+    assert!(world.in_flight(&id).is_some());
+    assert_eq!(world.in_flight(&other), None);
+    world.happen(Event::Refresh(None));
+    assert!(world.in_flight(&other).is_some());
+}
+
+#[test]
+fn a_close_never_puts_a_check_off() {
+    let poll = Poll {
+        interval: Duration::from_millis(500),
+        ..Poll::default()
+    };
+    let (mut world, id) = single(poll, 3);
+    answer_next(&mut world, &id, PASSED);
+    let wake = world.health.next_wake();
+    let idle = Duration::from_millis(100);
+    world.pass(idle);
+    world.happen(Event::Closed { target: id, idle });
+    assert_eq!(world.health.next_wake(), wake);
+}
+
+#[test]
+fn failures_are_counted_anew_after_a_pause() {
+    let (mut world, id) = single(Poll::default(), 3);
+    answer_next(&mut world, &id, failed(Reason::TimedOut));
+    answer_next(&mut world, &id, failed(Reason::TimedOut));
+    let failures = |world: &World| world.health.target(&id).unwrap().consecutive_failures;
+    assert_eq!(failures(&world), 2);
+    world.happen(Event::Pause { until: None });
+    world.happen(Event::Resume);
+    assert_eq!(failures(&world), 0);
+}

@@ -166,6 +166,26 @@ fn a_server_that_closes_idle_connections_after_5_s_is_not_polled_every_5_s() {
 }
 
 #[test]
+fn what_is_known_of_idle_connections_ends_with_a_failure_or_a_link_change() {
+    play(
+        "0s     ok       -> ready
+         5ms    closed
+         1s     ok
+         5ms    closed
+         ~30s   timed-out
+         3s     ok
+         5ms    closed
+         1s     ok
+         5ms    closed
+         ~30s   ok
+         10s    refresh
+         10s    ok
+         5ms    closed
+         1s     ok",
+    );
+}
+
+#[test]
 fn a_restart_of_the_server_does_not_hide_its_shutdown() {
     play(
         "0s     ok       -> ready
@@ -263,6 +283,29 @@ fn a_burst_of_link_changes_neither_lies_nor_starves() {
          -      refresh
          -      timed-out  -> down timed-out
          0s     ok         -> ready",
+    );
+}
+
+#[test]
+fn a_check_that_slept_with_the_laptop_is_dropped() {
+    // Within its time-out it may still end; after 2 s only a suspended one is still there.
+    play(
+        "0s     begin
+         -      refresh
+         -      refresh
+         -      refresh
+         -      refresh  -> aborted
+         2s     ok       -> ready",
+    );
+}
+
+#[test]
+fn a_kept_connection_that_the_link_change_cut_is_no_verdict() {
+    play(
+        "0s     refused          -> down refused
+         1s     refresh
+         1s     connection-lost
+         0s     ok               -> ready",
     );
 }
 

@@ -24,6 +24,8 @@ pub(super) struct World {
     overall: OverallState,
     /// The end of the pause, where there is one.
     pause: Option<Option<Duration>>,
+    /// A check that ended or was aborted.
+    stale: Option<CheckId>,
     /// Effects of each kind so far.
     pub(super) starts: usize,
     pub(super) changes: usize,
@@ -44,6 +46,7 @@ impl World {
             targets: BTreeMap::new(),
             overall: OverallState::Unknown,
             pause: None,
+            stale: None,
             starts: 0,
             changes: 0,
         }
@@ -82,6 +85,7 @@ impl World {
             Event::Reported { target, check, .. } => {
                 if let Some(seen) = self.targets.get_mut(target) {
                     seen.in_flight.take_if(|id| id == check);
+                    self.stale = Some(*check);
                 }
             }
             Event::Pause { until } => {
@@ -126,6 +130,21 @@ impl World {
                 outcome,
                 latency,
             });
+        }
+    }
+
+    /// Reports a check that is long over.
+    pub(super) fn answer_late(&mut self, id: &TargetId, outcome: Outcome) {
+        if let Some(check) = self.stale {
+            self.happen(Event::Tick);
+            let changes = self.changes;
+            self.happen(Event::Reported {
+                target: id.clone(),
+                check,
+                outcome,
+                latency: Duration::ZERO,
+            });
+            assert_eq!(self.changes, changes, "it counted");
         }
     }
 
@@ -179,6 +198,7 @@ impl World {
                 Effect::Abort { target, check } => {
                     let seen = self.targets.get_mut(target).expect("it is watched");
                     assert_eq!(seen.in_flight.take(), Some(*check), "nothing to abort");
+                    self.stale = Some(*check);
                 }
                 Effect::Changed { target, old, new } => {
                     let seen = self.targets.get_mut(target).expect("it is watched");
