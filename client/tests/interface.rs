@@ -4,6 +4,8 @@
 //! annotations that the XML declares and refuses all else. Every member of every proxy is used, and
 //! every member of the XML must have been.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use futures_util::StreamExt;

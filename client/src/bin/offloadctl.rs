@@ -1,3 +1,5 @@
 //! `offloadctl`: the status of the desktop, for people.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    offload_client::cli::main()
+}

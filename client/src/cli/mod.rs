@@ -1,1 +1,68 @@
-//! x
+//! `offloadctl`: the status of the desktop, for people and scripts.
+
+mod args;
+mod check;
+mod failure;
+mod history;
+mod output;
+mod pause;
+mod session;
+mod spinner;
+mod status;
+mod wait;
+mod watch;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+use failure::{Failure, Outcome};
+use output::Output;
+
+/// Runs the program with the process's arguments. Exit codes: 0 ready or done, 3 not ready, 4 no
+/// daemon, 64 usage; what else can go wrong has the code that sysexits.h has for it.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse().and_then(Cli::checked) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come this way too; a closed pipe is no reason to complain.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() {
+                failure::USAGE
+            } else {
+                0
+            });
+        }
+    };
+    let outcome = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::Runtime)
+        .and_then(|runtime| runtime.block_on(run(&cli)));
+    match outcome {
+        Ok(outcome) => ExitCode::from(outcome.code()),
+        Err(failure) => {
+            failure.report(&cli);
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+async fn run(cli: &Cli) -> Result<Outcome, Failure> {
+    let output = Output::new(cli);
+    match cli.command.as_ref().unwrap_or(&Command::Status) {
+        Command::Status => status::status(cli, output).await,
+        Command::Check { target } => check::check(cli, output, target.as_deref()).await,
+        Command::Watch => watch::watch(cli, output).await,
+        Command::Wait { target, timeout } => {
+            wait::wait(cli, output, target.as_deref(), *timeout).await
+        }
+        Command::IsReady { target } => status::is_ready(cli, target.as_deref()).await,
+        Command::History { target, max } => {
+            history::history(cli, output, target.as_deref(), *max).await
+        }
+        Command::Pause { duration } => pause::pause(cli, output, *duration).await,
+        Command::Resume => pause::resume(cli, output).await,
+    }
+}

@@ -92,7 +92,8 @@ fn clean_prose(prose: &str) -> String {
 }
 
 fn lines(prose: &str, first: &str, indent: &str, style: &Style, tone: Option<Tone>) -> String {
-    let wrapped = text::wrap(prose, first, indent, style.width);
+    // Longer lines are hard to read, however wide the terminal is.
+    let wrapped = text::wrap(prose, first, indent, style.width.min(100));
     let Some(tone) = tone else { return wrapped };
     wrapped
         .lines()

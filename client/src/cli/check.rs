@@ -1,0 +1,37 @@
+//! `check`: looks now, and shows what came of it.
+
+use super::{
+    args::Cli,
+    failure::{Failure, Outcome},
+    output::Output,
+    session::{self, Session, call},
+    spinner, status,
+};
+
+pub(super) async fn check(
+    cli: &Cli,
+    output: Output,
+    target: Option<&str>,
+) -> Result<Outcome, Failure> {
+    let session = Session::open(cli).await?;
+    let before = session.snapshot().await?;
+    let chosen = session::select(&before, target)?;
+    spinner::beside("checking", async {
+        if target.is_none() {
+            return call(session.manager().await?.check()).await.map(|_| ());
+        }
+        for one in &chosen {
+            call(session.target(one).await?.check()).await?;
+        }
+        Ok(())
+    })
+    .await?;
+    let snapshot = session.snapshot().await?;
+    if cli.json {
+        let chosen = target.map(|_| chosen.as_slice());
+        let document = session.document(chosen).await?;
+        output.print(&format!("{document}\n"))?;
+        return session::outcome(&snapshot, target);
+    }
+    status::show(&snapshot, target, &output)
+}

@@ -1,0 +1,207 @@
+//! How a command can end, in a sentence and an exit code.
+
+use std::io::{self, Write};
+
+use super::args::Cli;
+use crate::{Reason, connect::NoDaemon, errors::BusError, page, reasons};
+
+/// The command line makes no sense (sysexits.h: EX_USAGE).
+pub(super) const USAGE: u8 = 64;
+const NOT_READY: u8 = 3;
+const NO_DAEMON: u8 = 4;
+const UNAVAILABLE: u8 = 69;
+const SOFTWARE: u8 = 70;
+const OS_ERROR: u8 = 71;
+const IO_ERROR: u8 = 74;
+const TRY_AGAIN: u8 = 75;
+const NO_PERMISSION: u8 = 77;
+
+/// The end of a command that did what it should.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// Ready, or done.
+    Ready,
+    /// What was asked about is not ready.
+    NotReady,
+}
+
+impl Outcome {
+    pub(super) const fn ready(ready: bool) -> Self {
+        if ready { Self::Ready } else { Self::NotReady }
+    }
+
+    pub(super) const fn code(self) -> u8 {
+        match self {
+            Self::Ready => 0,
+            Self::NotReady => NOT_READY,
+        }
+    }
+}
+
+/// The end of one that could not.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// No daemon was found.
+    NoDaemon(NoDaemon),
+    /// It went away, and did not come back.
+    DaemonGone,
+    /// It is there and does not answer.
+    Silent,
+    /// The bus answered with an error.
+    Bus(BusError),
+    /// The connection to the bus ended.
+    BusGone,
+    /// No target has this name; these exist.
+    UnknownTarget { name: String, known: Vec<String> },
+    /// It did not become ready in time; this is how it is instead.
+    NotReadyInTime(String),
+    /// What the daemon said makes no sense.
+    Nonsense(String),
+    /// Standard output could not be written.
+    Output(io::Error),
+    /// The runtime could not be started.
+    Runtime(io::Error),
+}
+
+impl Failure {
+    pub(super) fn code(&self) -> u8 {
+        match self {
+            Self::NoDaemon(_) | Self::DaemonGone | Self::Silent => NO_DAEMON,
+            Self::UnknownTarget { .. } => USAGE,
+            Self::NotReadyInTime(_) => NOT_READY,
+            Self::BusGone => UNAVAILABLE,
+            Self::Nonsense(_) => SOFTWARE,
+            Self::Runtime(_) => OS_ERROR,
+            // Whoever read us has read enough.
+            Self::Output(error) if is_closed(error) => 0,
+            Self::Output(_) => IO_ERROR,
+            Self::Bus(error) => match error {
+                BusError::NotConfigured(_) => NOT_READY,
+                BusError::NoSuchTarget(_) => USAGE,
+                BusError::RateLimited(_) | BusError::Busy(_) | BusError::TimedOut(_) => TRY_AGAIN,
+                BusError::NotAuthorized(_) => NO_PERMISSION,
+                BusError::Failed(_) => SOFTWARE,
+                BusError::ZBus(_) if error.is_no_daemon() => NO_DAEMON,
+                BusError::ZBus(error) if is_denied(error) => NO_PERMISSION,
+                BusError::ZBus(_) => UNAVAILABLE,
+            },
+        }
+    }
+
+    /// Says on standard error what went wrong.
+    pub(super) fn report(&self, cli: &Cli) {
+        if let Some(sentence) = self.sentence(cli) {
+            // Where not even standard error can be written the exit code has to do.
+            let _ = writeln!(io::stderr(), "offloadctl: {sentence}");
+        }
+    }
+
+    fn sentence(&self, cli: &Cli) -> Option<String> {
+        Some(match self {
+            Self::Output(error) if is_closed(error) => return None,
+            Self::Output(error) => format!("standard output: {error}"),
+            Self::Runtime(error) => format!("could not start: {error}"),
+            Self::NoDaemon(error) => no_daemon(error),
+            Self::DaemonGone => format!("offloadd went away and did not come back; {START}"),
+            Self::Silent => "offloadd is running but does not answer; \
+                             see `systemctl status offloadd`"
+                .to_owned(),
+            Self::BusGone => "the connection to the bus ended".to_owned(),
+            Self::UnknownTarget { name, known } => unknown_target(name, known),
+            Self::NotReadyInTime(state) => format!("not ready in time: {state}"),
+            Self::Nonsense(what) => format!("offloadd's answer makes no sense: {what}"),
+            Self::Bus(error) => bus(error, cli),
+        })
+    }
+}
+
+const START: &str = "start it with `systemctl start offloadd`, or from its source with \
+                     `cargo run --release --bin offloadd -- --bus embedded`";
+
+fn no_daemon(error: &NoDaemon) -> String {
+    let mut sentence = format!("offloadd is not running; {START}.");
+    for tried in &error.tried {
+        let (bus, why) = (page::clean(&tried.bus), page::clean(&tried.why));
+        sentence.push_str(&format!("\n  looked at {bus}: {why}"));
+    }
+    sentence
+}
+
+fn unknown_target(name: &str, known: &[String]) -> String {
+    let name = page::clean(name);
+    match known {
+        [] => format!("there is no target called {name}: nothing is watched"),
+        known => {
+            let known: Vec<String> = known.iter().map(|label| page::clean(label)).collect();
+            format!(
+                "there is no target called {name}; there is {}",
+                known.join(", ")
+            )
+        }
+    }
+}
+
+fn bus(error: &BusError, cli: &Cli) -> String {
+    match error {
+        BusError::NotConfigured(_) => {
+            let words = reasons::text(Reason::NotConfigured);
+            format!("{}: {} {}", words.title, words.explanation, words.remedy)
+        }
+        BusError::NoSuchTarget(_) => "that target is no longer watched".to_owned(),
+        BusError::RateLimited(_) => {
+            "it was checked only just now; try again in a few seconds".to_owned()
+        }
+        BusError::Busy(_) => "offloadd is busy with another task; try again in a moment".to_owned(),
+        BusError::TimedOut(_) => "offloadd could not finish in time; try again".to_owned(),
+        BusError::NotAuthorized(_) => {
+            "you are not allowed to do that; an administrator is (`sudo`)".to_owned()
+        }
+        BusError::Failed(why) => format!("offloadd could not do that: {}", page::clean(why)),
+        BusError::ZBus(_) if error.is_no_daemon() => {
+            format!("offloadd is not running any more; {START}")
+        }
+        BusError::ZBus(error) if is_denied(error) => {
+            format!(
+                "the bus does not let you talk to offloadd: {}",
+                page::clean(&error.to_string())
+            )
+        }
+        BusError::ZBus(error) => {
+            let bus = cli
+                .bus
+                .as_ref()
+                .map_or("bus".to_owned(), |bus| format!("bus {bus}"));
+            format!(
+                "the {}: {}",
+                page::clean(&bus),
+                page::clean(&error.to_string())
+            )
+        }
+    }
+}
+
+fn is_denied(error: &zbus::Error) -> bool {
+    matches!(error, zbus::Error::FDO(error) if matches!(**error, zbus::fdo::Error::AccessDenied(_)))
+}
+
+fn is_closed(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::BrokenPipe
+}
+
+impl From<BusError> for Failure {
+    fn from(error: BusError) -> Self {
+        Self::Bus(error)
+    }
+}
+
+impl From<zbus::Error> for Failure {
+    fn from(error: zbus::Error) -> Self {
+        Self::Bus(error.into())
+    }
+}
+
+impl From<NoDaemon> for Failure {
+    fn from(error: NoDaemon) -> Self {
+        Self::NoDaemon(error)
+    }
+}

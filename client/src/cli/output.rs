@@ -1,0 +1,118 @@
+//! Standard output: where it goes decides how it looks.
+
+use std::io::{self, IsTerminal, Write};
+
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    io::Errno,
+    termios::tcgetwinsize,
+};
+use tokio::sync::oneshot;
+
+use super::{
+    args::{Cli, Color},
+    failure::Failure,
+};
+use crate::page::Style;
+
+/// Standard output.
+pub(super) struct Output {
+    /// How to write for it; the time in it is the time of the command's start.
+    pub(super) style: Style,
+    /// Whether a person reads it as it comes.
+    pub(super) terminal: bool,
+}
+
+impl Output {
+    pub(super) fn new(cli: &Cli) -> Self {
+        let stdout = io::stdout();
+        let terminal = stdout.is_terminal();
+        let width = terminal
+            .then(|| tcgetwinsize(&stdout).ok())
+            .flatten()
+            .map(|size| usize::from(size.ws_col))
+            .filter(|columns| *columns > 0);
+        let style = Style {
+            colour: match cli.color {
+                Color::Always => true,
+                Color::Never => false,
+                Color::Auto => terminal && terminal_has_colours(),
+            },
+            now_realtime_usec: now_realtime_usec(),
+            verbose: cli.verbose,
+            ..Style::default()
+        };
+        Self {
+            style: Style {
+                width: width.unwrap_or(style.width),
+                ..style
+            },
+            terminal,
+        }
+    }
+
+    /// Writes at once, so that a pipe's reader sees it now.
+    pub(super) fn print(&self, text: &str) -> Result<(), Failure> {
+        let mut stdout = io::stdout().lock();
+        stdout
+            .write_all(text.as_bytes())
+            .and_then(|()| stdout.flush())
+            .map_err(Failure::Output)
+    }
+
+    /// The style with the time as it is now.
+    pub(super) fn style_now(&self) -> Style {
+        Style {
+            now_realtime_usec: now_realtime_usec(),
+            ..self.style
+        }
+    }
+
+    /// Ends when nobody reads any more: a bar that went away would otherwise leave its `watch` behind
+    /// until the next change, which on a good day does not come. Never ends for a file.
+    pub(super) fn closed() -> impl Future<Output = ()> {
+        let (sender, receiver) = oneshot::channel();
+        // A thread of its own: a standard stream can't be given to the reactor without making it
+        // non-blocking for everybody who shares it.
+        let watcher = std::thread::Builder::new().name("reader".to_owned());
+        let watched = watcher.spawn(move || {
+            if wait_for_hangup() {
+                let _ = sender.send(());
+            }
+        });
+        async move {
+            // Without a thread, or where there is nothing to wait for, the next write will tell.
+            if watched.is_err() || receiver.await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}
+
+/// Blocks until standard output's other end is closed; whether it was.
+fn wait_for_hangup() -> bool {
+    let stdout = io::stdout();
+    loop {
+        // Errors and hang-ups are always reported, whatever is asked for.
+        let mut polled = [PollFd::new(&stdout, PollFlags::empty())];
+        match poll(&mut polled, None) {
+            Ok(_) => return true,
+            Err(Errno::INTR) => {}
+            Err(_) => return false,
+        }
+    }
+}
+
+/// <https://no-color.org>: set to anything but nothing.
+fn terminal_has_colours() -> bool {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    set("NO_COLOR").is_none() && set("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// The one place where the program reads the clock: "for 3 h" is counted from here.
+#[allow(clippy::disallowed_methods)]
+pub(super) fn now_realtime_usec() -> u64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| since.as_micros() as u64)
+}

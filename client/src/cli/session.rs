@@ -1,0 +1,124 @@
+//! A connection to the daemon, and what commands ask of it.
+
+use std::{future::Future, time::Duration};
+
+use serde_json::Value;
+use tokio::time::timeout;
+use zbus::{Connection, proxy::CacheProperties};
+
+use super::{
+    args::Cli,
+    failure::{Failure, Outcome},
+};
+use crate::{
+    Snapshot, connect,
+    proxy::{ManagerProxy, TargetProxy},
+    read,
+    snapshot::Target,
+};
+
+/// What the daemon has in memory comes at once, or something is wrong.
+const READ: Duration = Duration::from_secs(5);
+/// A round of checks has time-outs of its own, and polkit may ask for a password.
+const CALL: Duration = Duration::from_secs(180);
+
+/// A connection to the daemon.
+pub(super) struct Session {
+    pub(super) connection: Connection,
+}
+
+impl Session {
+    pub(super) async fn open(cli: &Cli) -> Result<Self, Failure> {
+        let connection = connect::find(cli.bus.as_ref()).await?;
+        Ok(Self { connection })
+    }
+
+    /// As [`Self::open`], but a daemon may be yet to come.
+    pub(super) async fn open_bus(cli: &Cli) -> Result<Self, Failure> {
+        let connection = connect::find_bus(cli.bus.as_ref()).await?;
+        Ok(Self { connection })
+    }
+
+    pub(super) async fn snapshot(&self) -> Result<Snapshot, Failure> {
+        within(READ, read::snapshot(&self.connection)).await
+    }
+
+    /// The daemon's own JSON, words of newer daemons included; with only `targets` in it where
+    /// some were asked for.
+    pub(super) async fn document(&self, targets: Option<&[&Target]>) -> Result<Value, Failure> {
+        let json = within(READ, self.manager().await?.describe()).await?;
+        let mut document: Value =
+            serde_json::from_str(&json).map_err(|error| Failure::Nonsense(error.to_string()))?;
+        let listed = document.get_mut("targets").and_then(Value::as_array_mut);
+        if let (Some(wanted), Some(listed)) = (targets, listed) {
+            listed.retain(|entry| {
+                let is = |key: &str, value: &str| entry.get(key).is_some_and(|e| e == value);
+                wanted
+                    .iter()
+                    .any(|target| is("kind", target.kind.as_str()) && is("name", &target.name))
+            });
+        }
+        Ok(document)
+    }
+
+    pub(super) async fn manager(&self) -> Result<ManagerProxy<'static>, Failure> {
+        let proxy = ManagerProxy::builder(&self.connection)
+            .cache_properties(CacheProperties::No)
+            .build();
+        Ok(proxy.await?)
+    }
+
+    pub(super) async fn target(&self, target: &Target) -> Result<TargetProxy<'static>, Failure> {
+        let proxy = TargetProxy::builder(&self.connection)
+            .path(target.path())
+            .cache_properties(CacheProperties::No)
+            .build();
+        Ok(proxy.await?)
+    }
+}
+
+/// A call that may take its time.
+pub(super) async fn call<T, E: Into<Failure>>(
+    future: impl Future<Output = Result<T, E>>,
+) -> Result<T, Failure> {
+    within(CALL, future).await
+}
+
+async fn within<T, E: Into<Failure>>(
+    patience: Duration,
+    future: impl Future<Output = Result<T, E>>,
+) -> Result<T, Failure> {
+    match timeout(patience, future).await {
+        Ok(answer) => answer.map_err(Into::into),
+        Err(_) => Err(Failure::Silent),
+    }
+}
+
+/// The targets that a person means; all of them without a name.
+pub(super) fn select<'a>(
+    snapshot: &'a Snapshot,
+    name: Option<&'a str>,
+) -> Result<Vec<&'a Target>, Failure> {
+    let Some(name) = name else {
+        return Ok(snapshot.targets.iter().collect());
+    };
+    let found: Vec<&Target> = snapshot.find(name).collect();
+    if found.is_empty() {
+        return Err(Failure::UnknownTarget {
+            name: name.to_owned(),
+            known: snapshot.targets.iter().map(Target::label).collect(),
+        });
+    }
+    Ok(found)
+}
+
+/// Whether what was asked about is ready: everything, or the targets of that name.
+pub(super) fn outcome(snapshot: &Snapshot, name: Option<&str>) -> Result<Outcome, Failure> {
+    let ready = match name {
+        None => snapshot.state.is_ready(),
+        Some(_) => select(snapshot, name)?
+            .iter()
+            .all(|target| target.state.is_ready()),
+    };
+    Ok(Outcome::ready(ready))
+}

@@ -1,0 +1,172 @@
+//! `watch`: each change as it happens. The page first, then a line for every change; with
+//! `--json` a document for each, on one line, and `null` while there is no daemon.
+
+use std::{
+    pin::pin,
+    time::{Duration, UNIX_EPOCH},
+};
+
+use futures_util::StreamExt;
+
+use super::{
+    args::Cli,
+    failure::{Failure, Outcome},
+    output::Output,
+    session::Session,
+};
+use crate::{
+    Snapshot,
+    page::{self, Style, Tone, clean, overall_glyph, overall_tone, state_glyph, state_tone},
+    reasons, warnings,
+};
+
+pub(super) async fn watch(cli: &Cli, output: Output) -> Result<Outcome, Failure> {
+    let session = Session::open_bus(cli).await?;
+    let mut updates = crate::watch::watch(&session.connection);
+    let mut last: Option<Option<Snapshot>> = None;
+    let mut closed = pin!(Output::closed());
+    loop {
+        let item = tokio::select! {
+            item = updates.next() => item.ok_or(Failure::BusGone)?,
+            () = &mut closed => return Ok(Outcome::Ready),
+        };
+        let text = if cli.json {
+            let json = serde_json::to_string(&item)
+                .map_err(|error| Failure::Nonsense(error.to_string()))?;
+            json + "\n"
+        } else {
+            let style = output.style_now();
+            match (&last, &item) {
+                (None, Some(now)) => page::render(now, &style) + "\n",
+                (Some(before), now) => changes(before.as_ref(), now.as_ref(), &style),
+                (None, None) => changes(Some(&Snapshot::default()), None, &style),
+            }
+        };
+        output.print(&text)?;
+        last = Some(item);
+    }
+}
+
+/// A line for everything that is not as it was.
+fn changes(before: Option<&Snapshot>, now: Option<&Snapshot>, style: &Style) -> String {
+    let at = style.paint(Tone::Faint, &utc(style.now_realtime_usec));
+    let line = |text: String| format!("{at}  {text}\n");
+    let Some(now) = now else {
+        return line("? offloadd is not running".to_owned());
+    };
+    let Some(before) = before else {
+        return line("offloadd is running".to_owned()) + &page::render(now, style);
+    };
+    let mut lines = String::new();
+    for target in &now.targets {
+        let old = before
+            .targets
+            .iter()
+            .find(|old| old.path() == target.path());
+        let was = old.map(|old| (old.state, old.reason));
+        if was == Some((target.state, target.reason)) {
+            continue;
+        }
+        let sign = format!("{} {}", state_glyph(target.state), clean(&target.label()));
+        let mut text = style.paint(state_tone(target.state), &sign);
+        match was {
+            Some((old, _)) if old != target.state => {
+                text.push_str(&format!(": {old} → {}", target.state));
+            }
+            _ => text.push_str(&format!(": {}", target.state)),
+        }
+        let title = reasons::text(target.reason).title;
+        if !title.is_empty() {
+            text.push_str(&format!(", {title} ({})", target.stage));
+        }
+        lines.push_str(&line(text));
+    }
+    for gone in &before.targets {
+        if !now
+            .targets
+            .iter()
+            .any(|target| target.path() == gone.path())
+        {
+            lines.push_str(&line(format!(
+                "- {}: no longer watched",
+                clean(&gone.label())
+            )));
+        }
+    }
+    for warning in now.warnings.iter().filter(|w| !before.warnings.contains(w)) {
+        let text = format!("! {}", warnings::text(warning.code).title);
+        lines.push_str(&line(style.paint(Tone::Uneasy, &text)));
+    }
+    for warning in before.warnings.iter().filter(|w| !now.warnings.contains(w)) {
+        let title = warnings::text(warning.code).title;
+        lines.push_str(&line(format!("no longer: {title}")));
+    }
+    if before.state != now.state {
+        let sign = format!("{} overall", overall_glyph(now.state));
+        let sign = style.paint(overall_tone(now.state), &sign);
+        lines.push_str(&line(format!("{sign}: {} → {}", before.state, now.state)));
+    }
+    lines
+}
+
+/// A moment, in UTC to the second: the standard library knows no time zones.
+pub(super) fn utc(usec: u64) -> String {
+    // Beyond the year 9999 there is nothing to write; no clock is there.
+    let moment = UNIX_EPOCH + Duration::from_micros(usec.min(253_402_300_799_000_000));
+    humantime::format_rfc3339_seconds(moment).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{OverallState, Reason, Stage, TargetState, snapshot::Target};
+
+    fn snapshot(state: TargetState, reason: Reason, overall: OverallState) -> Snapshot {
+        Snapshot {
+            state: overall,
+            targets: vec![Target {
+                name: "desktop".into(),
+                state,
+                reason,
+                stage: Stage::Connect,
+                ..Target::default()
+            }],
+            ..Snapshot::default()
+        }
+    }
+
+    #[test]
+    fn a_change_is_a_line_and_what_stayed_is_none() {
+        let style = Style::default();
+        let ready = snapshot(TargetState::Ready, Reason::None, OverallState::Ready);
+        let down = snapshot(TargetState::Down, Reason::Refused, OverallState::Offline);
+        assert_eq!(
+            changes(Some(&ready), Some(&down), &style),
+            "\
+1970-01-01T00:00:00Z  ✗ cache/desktop: ready → down, connection refused (connect)
+1970-01-01T00:00:00Z  ✗ overall: ready → offline
+"
+        );
+        assert_eq!(changes(Some(&ready), Some(&ready), &style), "");
+        assert_eq!(
+            changes(
+                Some(&ready),
+                Some(&Snapshot {
+                    targets: vec![],
+                    ..ready.clone()
+                }),
+                &style
+            ),
+            "1970-01-01T00:00:00Z  - cache/desktop: no longer watched\n"
+        );
+        assert_eq!(
+            changes(Some(&ready), None, &style),
+            "1970-01-01T00:00:00Z  ? offloadd is not running\n"
+        );
+    }
+
+    #[test]
+    fn no_time_is_too_late_to_write() {
+        assert_eq!(utc(u64::MAX), "9999-12-31T23:59:59Z");
+    }
+}

@@ -1,0 +1,74 @@
+//! A message bus of the test's own, and a daemon on it that says what the test tells it to.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code)]
+
+pub(crate) mod fake;
+
+use std::{path::PathBuf, process::Stdio};
+
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, Command},
+};
+
+/// A private `dbus-daemon`; it ends when this is dropped.
+pub(crate) struct Bus {
+    /// Its D-Bus address.
+    pub(crate) address: String,
+    /// Its socket is `bus` in here, as an embedded daemon's would be.
+    pub(crate) dir: TempDir,
+    _daemon: Child,
+}
+
+impl Bus {
+    pub(crate) async fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("bus");
+        let config = dir.path().join("bus.conf");
+        std::fs::write(&config, configuration(&socket)).unwrap();
+        let mut daemon = Command::new("dbus-daemon")
+            .arg("--nofork")
+            .arg("--print-address")
+            .arg(format!("--config-file={}", config.display()))
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("these tests need dbus-daemon (Debian: dbus-daemon, nixpkgs: dbus)");
+        // It prints its address once it listens.
+        let mut lines = BufReader::new(daemon.stdout.take().unwrap()).lines();
+        let address = lines.next_line().await.unwrap().unwrap();
+        Self {
+            address,
+            dir,
+            _daemon: daemon,
+        }
+    }
+
+    pub(crate) async fn connect(&self) -> zbus::Connection {
+        zbus::connection::Builder::address(self.address.as_str())
+            .build()
+            .await
+            .unwrap()
+    }
+
+    /// Where an embedded daemon's directory would be.
+    pub(crate) fn runtime_dir(&self) -> PathBuf {
+        self.dir.path().to_owned()
+    }
+}
+
+fn configuration(socket: &std::path::Path) -> String {
+    format!(
+        r#"<busconfig>
+  <type>session</type>
+  <listen>unix:path={}</listen>
+  <auth>EXTERNAL</auth>
+  <policy context="default">
+    <allow send_destination="*"/>
+    <allow receive_sender="*"/>
+    <allow own="*"/>
+  </policy>
+</busconfig>"#,
+        socket.display()
+    )
+}

@@ -1,0 +1,476 @@
+//! The program `offloadctl` itself, against a daemon that says what the test wants.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod common;
+
+use std::{process::Stdio, time::Duration};
+
+use common::{
+    Bus,
+    fake::{Fake, builder_down, ready},
+};
+use offload_client::{OverallState, Reason, Snapshot, TargetState, snapshot::HistoryEntry};
+use serde_json::Value;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, Command},
+    time::timeout,
+};
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+#[tokio::test]
+async fn ready_is_a_page_and_exit_code_0() {
+    let bus = Bus::start().await;
+    let _fake = Fake::start(&bus, ready()).await;
+    let run = offloadctl(&bus, &[]).await;
+    assert_eq!((run.code, run.stderr.as_str()), (0, ""));
+    assert!(
+        run.stdout
+            .starts_with("✔ ready: Nix can use the cache and the builder (for ")
+    );
+    assert!(
+        run.stdout
+            .contains("\n✔ ready   cache/desktop     192.0.2.6:5000   1.2 ms   for ")
+    );
+    assert!(!run.stdout.contains('\x1b'), "colours on a pipe");
+    assert_eq!(offloadctl(&bus, &["status"]).await, run);
+}
+
+#[tokio::test]
+async fn not_ready_is_exit_code_3_and_a_remedy() {
+    let bus = Bus::start().await;
+    let _fake = Fake::start(&bus, builder_down()).await;
+    let run = offloadctl(&bus, &["status"]).await;
+    assert_eq!(run.code, 3);
+    assert!(
+        run.stdout.contains("connect: connection refused"),
+        "{}",
+        run.stdout
+    );
+    assert!(run.stdout.contains("→ Start the service on the desktop"));
+}
+
+#[tokio::test]
+async fn colours_can_be_asked_for_and_refused() {
+    let bus = Bus::start().await;
+    let _fake = Fake::start(&bus, ready()).await;
+    let always = offloadctl(&bus, &["--color", "always"]).await;
+    assert!(always.stdout.contains("\x1b[32m"));
+    let never = offloadctl(&bus, &["--color=never"]).await;
+    assert!(!never.stdout.contains('\x1b'));
+}
+
+#[tokio::test]
+async fn without_a_daemon_it_says_where_it_looked_and_what_to_do() {
+    let bus = Bus::start().await;
+    let empty = tempfile::tempdir().unwrap();
+    let mut command = command(&["status"]);
+    command
+        .env("DBUS_SYSTEM_BUS_ADDRESS", &bus.address)
+        .env("OFFLOADD_RUNTIME_DIR", empty.path());
+    let run = finish(command).await;
+    assert_eq!((run.code, run.stdout.as_str()), (4, ""));
+    assert!(
+        run.stderr.contains("offloadd is not running"),
+        "{}",
+        run.stderr
+    );
+    assert!(run.stderr.contains("systemctl start offloadd"));
+    assert!(run.stderr.contains("system bus: nobody owns"));
+    assert!(run.stderr.contains("/bus: No such file or directory"));
+}
+
+#[tokio::test]
+async fn the_embedded_bus_is_found_where_the_system_bus_has_no_daemon() {
+    let (system, embedded) = (Bus::start().await, Bus::start().await);
+    let _fake = Fake::start(&embedded, builder_down()).await;
+    let mut look = command(&["status"]);
+    look.env("DBUS_SYSTEM_BUS_ADDRESS", &system.address)
+        .env("OFFLOADD_RUNTIME_DIR", embedded.runtime_dir());
+    assert_eq!(finish(look).await.code, 3);
+
+    // The system bus comes first where it has one.
+    let _fake = Fake::start(&system, ready()).await;
+    let mut look = command(&["status"]);
+    look.env("DBUS_SYSTEM_BUS_ADDRESS", &system.address)
+        .env("OFFLOADD_RUNTIME_DIR", embedded.runtime_dir());
+    assert_eq!(finish(look).await.code, 0);
+
+    // And a bus that was named is the only one.
+    let mut look = command(&["status", "--bus", "embedded"]);
+    look.env("DBUS_SYSTEM_BUS_ADDRESS", &system.address)
+        .env("OFFLOADD_RUNTIME_DIR", embedded.runtime_dir());
+    assert_eq!(finish(look).await.code, 3);
+}
+
+#[tokio::test]
+async fn a_wrong_command_line_is_exit_code_64() {
+    for args in [
+        &["frobnicate"][..],
+        &["--bus", "sytem"],
+        &["pause", "0s"],
+        &["pause", "soon"],
+        &["wait", "--timeout", "5"],
+        &["history", "--max", "0"],
+        &["is-ready", "--json"],
+    ] {
+        let run = finish(command(args)).await;
+        assert_eq!((run.code, run.stdout.as_str()), (64, ""), "{args:?}");
+        assert!(!run.stderr.is_empty(), "{args:?}");
+    }
+    assert_eq!(finish(command(&["--help"])).await.code, 0);
+    assert_eq!(finish(command(&["--version"])).await.code, 0);
+}
+
+#[tokio::test]
+async fn an_unknown_target_is_exit_code_64_and_the_known_ones() {
+    let bus = Bus::start().await;
+    let _fake = Fake::start(&bus, ready()).await;
+    for command in ["check", "is-ready", "wait", "history"] {
+        let run = offloadctl(&bus, &[command, "laptop"]).await;
+        assert_eq!(run.code, 64, "{command}");
+        assert_eq!(
+            run.stderr,
+            "offloadctl: there is no target called laptop; there is cache/desktop, builder/desktop\n"
+        );
+    }
+}
+
+#[tokio::test]
+async fn is_ready_answers_by_exit_code_alone() {
+    let bus = Bus::start().await;
+    let _fake = Fake::start(&bus, builder_down()).await;
+    for (args, code) in [
+        (&["is-ready"][..], 3),
+        (&["is-ready", "desktop"], 3),
+        (&["is-ready", "cache/desktop"], 0),
+        (&["is-ready", "builder/desktop"], 3),
+    ] {
+        let run = offloadctl(&bus, args).await;
+        assert_eq!((run.code, run.stdout + &run.stderr), (code, String::new()));
+    }
+}
+
+#[tokio::test]
+async fn json_is_the_daemons_own_document() {
+    let bus = Bus::start().await;
+    let fake = Fake::start(&bus, ready()).await;
+    let mut document: Value = serde_json::to_value(builder_down()).unwrap();
+    document["from_the_future"] = 1.into();
+    fake.script
+        .send_modify(|script| script.describe = Some(document.to_string()));
+    let run = offloadctl(&bus, &["--json"]).await;
+    assert_eq!(run.code, 3);
+    assert_eq!(
+        serde_json::from_str::<Value>(&run.stdout).unwrap(),
+        document
+    );
+}
+
+#[tokio::test]
+async fn check_shows_what_came_of_it() {
+    let bus = Bus::start().await;
+    let fake = Fake::start(&bus, ready()).await;
+    fake.script
+        .send_modify(|script| script.after_check = Some(builder_down()));
+    let run = offloadctl(&bus, &["check"]).await;
+    assert_eq!(run.code, 3);
+    assert!(run.stdout.contains("connection refused"));
+    fake.asked("/org/offloadd/Offload1 Check()").await;
+
+    // Only what was asked for is checked, shown and judged.
+    let run = offloadctl(&bus, &["check", "cache/desktop"]).await;
+    assert_eq!(run.code, 0);
+    assert!(
+        run.stdout.starts_with("✔ ready   cache/desktop"),
+        "{}",
+        run.stdout
+    );
+    assert_eq!(run.stdout.lines().count(), 1);
+    fake.asked("/org/offloadd/Offload1/cache/desktop Check()")
+        .await;
+    let calls = fake.script.borrow().calls.clone();
+    assert!(
+        !calls
+            .iter()
+            .any(|call| call.contains("builder/desktop Check"))
+    );
+
+    let run = offloadctl(&bus, &["check", "builder/desktop", "--json"]).await;
+    assert_eq!(run.code, 3);
+    let document: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(document["targets"].as_array().unwrap().len(), 1);
+    assert_eq!(document["targets"][0]["kind"], "builder");
+}
+
+#[tokio::test]
+async fn errors_of_the_daemon_are_sentences_with_exit_codes() {
+    let bus = Bus::start().await;
+    let fake = Fake::start(&bus, ready()).await;
+    for (error, code, words) in [
+        ("RateLimited", 75, "try again in a few seconds"),
+        ("Busy", 75, "try again in a moment"),
+        ("TimedOut", 75, "could not finish in time"),
+        ("NotAuthorized", 77, "not allowed"),
+        ("NoSuchTarget", 64, "no longer watched"),
+        ("NotConfigured", 3, "nothing to watch"),
+        ("Failed", 70, "particulars"),
+        ("FromTheFuture", 69, "FromTheFuture"),
+    ] {
+        fake.script.send_modify(|script| script.error = Some(error));
+        let run = offloadctl(&bus, &["check"]).await;
+        assert_eq!((run.code, run.stdout.as_str()), (code, ""), "{error}");
+        assert!(run.stderr.contains(words), "{error}: {}", run.stderr);
+        assert_eq!(run.stderr.lines().count(), 1, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_pause_is_in_microseconds_and_0_is_until_resumed() {
+    let bus = Bus::start().await;
+    let fake = Fake::start(&bus, ready()).await;
+    let run = offloadctl(&bus, &["pause", "30m"]).await;
+    assert_eq!(run.code, 0);
+    assert_eq!(
+        run.stdout,
+        "The checks are paused for 30m; `offloadctl resume` ends that sooner.\n"
+    );
+    fake.asked("Pause(1800000000)").await;
+    assert_eq!(offloadctl(&bus, &["pause"]).await.code, 0);
+    fake.asked("Pause(0)").await;
+    assert_eq!(offloadctl(&bus, &["resume"]).await.code, 0);
+    fake.asked("Resume()").await;
+}
+
+#[tokio::test]
+async fn history_is_a_table_or_a_list() {
+    let bus = Bus::start().await;
+    let fake = Fake::start(&bus, ready()).await;
+    let entry = HistoryEntry {
+        timestamp: 1_700_000_000_000_000,
+        state: TargetState::Down,
+        reason: Reason::Refused,
+        latency_usec: 0,
+    };
+    fake.script
+        .send_modify(|script| script.history = vec![entry]);
+    let run = offloadctl(&bus, &["history", "builder/desktop", "-n", "7"]).await;
+    assert_eq!(run.code, 0);
+    assert!(
+        run.stdout.starts_with("builder/desktop\n"),
+        "{}",
+        run.stdout
+    );
+    assert!(run.stdout.ends_with("✗ down      connection refused\n"));
+    fake.asked("/builder/desktop GetHistory(7)").await;
+
+    let run = offloadctl(&bus, &["history", "--json"]).await;
+    let entries: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(entries.as_array().unwrap().len(), 2);
+    assert_eq!(entries[1]["kind"], "builder");
+    assert_eq!(entries[1]["reason"], "refused");
+    assert_eq!(entries[1]["timestamp"], 1_700_000_000_000_000_u64);
+}
+
+#[tokio::test]
+async fn wait_ends_when_it_is_ready() {
+    let bus = Bus::start().await;
+    let fake = Fake::start(&bus, builder_down()).await;
+    // This one is ready already.
+    assert_eq!(offloadctl(&bus, &["wait", "cache/desktop"]).await.code, 0);
+
+    let waiting = spawn(on(&bus, &["wait", "builder/desktop"]));
+    // Its second read of the snapshot is the one after which it listens.
+    reads(&fake, 2).await;
+    fake.change(ready(), 1).await;
+    let run = collect(waiting).await;
+    assert_eq!((run.code, run.stdout + &run.stderr), (0, String::new()));
+}
+
+#[tokio::test]
+async fn wait_outlives_a_restart_of_the_daemon() {
+    let bus = Bus::start().await;
+    let fake = Fake::start(&bus, builder_down()).await;
+    let waiting = spawn(on(&bus, &["wait"]));
+    reads(&fake, 1).await;
+    fake.stop().await;
+    let _fake = Fake::start(&bus, ready()).await;
+    assert_eq!(collect(waiting).await.code, 0);
+}
+
+#[tokio::test]
+async fn wait_gives_up_when_the_time_is_over() {
+    let bus = Bus::start().await;
+    let fake = Fake::start(&bus, builder_down()).await;
+    let run = offloadctl(&bus, &["wait", "--timeout", "100ms"]).await;
+    assert_eq!(run.code, 3);
+    assert_eq!(
+        run.stderr,
+        "offloadctl: not ready in time: builder/desktop is down, connection refused\n"
+    );
+    // Without a daemon there is nobody to become ready.
+    fake.stop().await;
+    assert_eq!(
+        offloadctl(&bus, &["wait", "--timeout", "100ms"]).await.code,
+        4
+    );
+    assert_eq!(offloadctl(&bus, &["wait"]).await.code, 4);
+}
+
+#[tokio::test]
+async fn watch_writes_a_line_for_each_change() {
+    let bus = Bus::start().await;
+    let fake = Fake::start(&bus, ready()).await;
+    let mut watching = spawn(on(&bus, &["watch"]));
+    let mut lines = BufReader::new(watching.stdout.take().unwrap()).lines();
+    let mut line = async || {
+        timeout(LIMIT, lines.next_line())
+            .await
+            .unwrap()
+            .unwrap()
+            .unwrap()
+    };
+    assert!(line().await.starts_with("✔ ready: "));
+    while !line().await.is_empty() {}
+    assert!(line().await.contains("cache/desktop"));
+    assert!(line().await.contains("builder/desktop"));
+    assert_eq!(line().await, "");
+    fake.change(builder_down(), 1).await;
+    let change = line().await;
+    assert!(
+        change.ends_with("Z  ✗ builder/desktop: ready → down, connection refused (connect)"),
+        "{change}"
+    );
+    assert!(line().await.ends_with("Z  ▲ overall: ready → degraded"));
+    fake.stop().await;
+    assert!(line().await.ends_with("? offloadd is not running"));
+}
+
+#[tokio::test]
+async fn watch_writes_json_lines_and_null_without_a_daemon() {
+    let bus = Bus::start().await;
+    let mut watching = spawn(on(&bus, &["watch", "--json"]));
+    let mut lines = BufReader::new(watching.stdout.take().unwrap()).lines();
+    let mut line = async || {
+        timeout(LIMIT, lines.next_line())
+            .await
+            .unwrap()
+            .unwrap()
+            .unwrap()
+    };
+    assert_eq!(line().await, "null");
+    let _fake = Fake::start(&bus, ready()).await;
+    let snapshot: Snapshot = serde_json::from_str(&line().await).unwrap();
+    assert_eq!(snapshot, ready());
+}
+
+#[tokio::test]
+async fn watch_ends_when_its_reader_does() {
+    let bus = Bus::start().await;
+    let _fake = Fake::start(&bus, ready()).await;
+    let mut watching = spawn(on(&bus, &["watch", "--json"]));
+    let mut lines = BufReader::new(watching.stdout.take().unwrap()).lines();
+    timeout(LIMIT, lines.next_line()).await.unwrap().unwrap();
+    // Nothing changes any more, and nobody reads.
+    drop(lines);
+    let run = collect(watching).await;
+    assert_eq!((run.code, run.stderr.as_str()), (0, ""));
+}
+
+#[tokio::test]
+async fn a_closed_pipe_is_no_reason_to_complain() {
+    let bus = Bus::start().await;
+    let _fake = Fake::start(&bus, ready()).await;
+    for args in [
+        &["status"][..],
+        &["--json"],
+        &["history"],
+        &["check"],
+        &["--help"],
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = on(&bus, args);
+        command.stdout(writer);
+        let run = finish(command).await;
+        assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{args:?}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_configured_is_said_with_what_to_do() {
+    let bus = Bus::start().await;
+    let nothing = Snapshot {
+        state: OverallState::Unknown,
+        reason: Reason::NotConfigured,
+        ..Snapshot::default()
+    };
+    let _fake = Fake::start(&bus, nothing).await;
+    let run = offloadctl(&bus, &[]).await;
+    assert_eq!(run.code, 3);
+    assert!(run.stdout.starts_with("? unknown: nothing to watch\n"));
+    assert!(run.stdout.contains("offloadd --cache"));
+    let run = offloadctl(&bus, &["check", "desktop"]).await;
+    assert_eq!(
+        run.stderr,
+        "offloadctl: there is no target called desktop: nothing is watched\n"
+    );
+}
+
+/// How a run of the program ended.
+#[derive(Debug, PartialEq, Eq)]
+struct Run {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_offloadctl"));
+    command
+        .args(args)
+        .env_remove("NO_COLOR")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    command
+}
+
+fn on(bus: &Bus, args: &[&str]) -> Command {
+    let mut command = command(args);
+    command.arg("--bus").arg(&bus.address);
+    command
+}
+
+fn spawn(mut command: Command) -> Child {
+    command.spawn().unwrap()
+}
+
+async fn offloadctl(bus: &Bus, args: &[&str]) -> Run {
+    finish(on(bus, args)).await
+}
+
+async fn finish(command: Command) -> Run {
+    collect(spawn(command)).await
+}
+
+async fn collect(child: Child) -> Run {
+    let output = timeout(LIMIT, child.wait_with_output()).await;
+    let output = output
+        .unwrap_or_else(|_| panic!("it does not end"))
+        .unwrap();
+    Run {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// Waits until the daemon was read so often.
+async fn reads(fake: &Fake, count: usize) {
+    let mut script = fake.script.subscribe();
+    let enough = script.wait_for(|_| fake.reads() >= count);
+    assert!(timeout(LIMIT, enough).await.is_ok(), "it was not read");
+}

@@ -1,0 +1,178 @@
+//! What the bus carries arrives whole, and is followed without polling.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod common;
+
+use std::{collections::HashMap, time::Duration};
+
+use common::{
+    Bus,
+    fake::{Fake, builder_down, ready},
+};
+use futures_util::{FutureExt, Stream, StreamExt};
+use offload_client::{
+    Kind, OverallState, Snapshot, WarningCode, names, read,
+    snapshot::{Detail, Facts, Target, Warning},
+    watch::watch,
+};
+use tokio::time::timeout;
+use zbus::{OwnedVariant, Variant, fdo::ManagedObjects};
+
+#[tokio::test]
+async fn one_call_carries_the_whole_snapshot() {
+    let mut snapshot = builder_down();
+    snapshot.targets[0].details = [
+        ("yes".to_owned(), Detail::Bool(true)),
+        ("count".to_owned(), Detail::Uint(u64::MAX)),
+        ("part".to_owned(), Detail::Float(0.5)),
+        ("text".to_owned(), Detail::Text("é".into())),
+        (
+            "list".to_owned(),
+            Detail::List(vec!["a".into(), "b".into()]),
+        ),
+    ]
+    .into();
+    snapshot.warnings = vec![
+        Warning {
+            code: WarningCode::MachinesFileBroken,
+            target: None,
+            details: [("line".to_owned(), Detail::Uint(3))].into(),
+        },
+        Warning {
+            code: WarningCode::SshOptionIgnored,
+            target: Some((Kind::Builder, "desktop".into())),
+            details: HashMap::new().into_iter().collect(),
+        },
+    ];
+    let bus = Bus::start().await;
+    let fake = Fake::start(&bus, snapshot.clone()).await;
+    let read = read::snapshot(&bus.connect().await).await.unwrap();
+    assert_eq!(read, snapshot);
+    assert_eq!(fake.reads(), 1);
+}
+
+#[test]
+fn what_a_newer_or_older_daemon_says_is_read_as_far_as_it_goes() {
+    let text = |value: &'static str| OwnedVariant::try_from(Variant::from(value)).unwrap();
+    let properties = |list: &[(&str, &'static str)]| {
+        list.iter()
+            .map(|(name, value)| ((*name).to_owned(), text(value)))
+            .collect::<HashMap<_, _>>()
+    };
+    let mut objects = ManagedObjects::new();
+    let mut add = |path: &str, interface: &str, list: &[(&str, &'static str)]| {
+        let interfaces = objects
+            .entry(zbus::OwnedObjectPath::try_from(path.to_owned()).unwrap())
+            .or_default();
+        let name = zbus::names::OwnedInterfaceName::try_from(interface.to_owned()).unwrap();
+        interfaces.insert(name, properties(list));
+    };
+    add(
+        names::ROOT_PATH,
+        names::MANAGER,
+        // A word and a property of the future, and a property of the wrong type.
+        &[("State", "sideways"), ("Mood", "fine"), ("Targets", "none")],
+    );
+    let cache = names::target_path(Kind::Cache, "a-b");
+    add(&cache, names::TARGET, &[("State", "ready")]);
+    add(
+        &names::target_path(Kind::Builder, "x"),
+        names::TARGET,
+        &[("Kind", "builder")],
+    );
+    add(
+        "/org/offloadd/Offload1/job/1",
+        "org.offloadd.Offload1.Job",
+        &[],
+    );
+
+    let snapshot = read::from_objects(&objects);
+    assert_eq!(snapshot.state, OverallState::Unknown);
+    let labels: Vec<String> = snapshot.targets.iter().map(Target::label).collect();
+    assert_eq!(labels, ["builder/x", "cache/a-b"]);
+    assert!(snapshot.targets[1].state.is_ready());
+    assert!(matches!(snapshot.targets[0].facts, Facts::Builder(_)));
+    assert!(matches!(snapshot.targets[1].facts, Facts::Cache(_)));
+}
+
+#[tokio::test]
+async fn every_change_arrives_and_nothing_else_does() {
+    let bus = Bus::start().await;
+    let fake = Fake::start(&bus, ready()).await;
+    let mut updates = watch(&bus.connect().await);
+    assert_eq!(next(&mut updates).await, Some(ready()));
+
+    // A signal without a change that matters: it is looked at, and nobody is told.
+    let mut checked = ready();
+    checked.targets[0].latency_usec = 9_999;
+    checked.targets[0].last_check_timestamp += 1;
+    let reads = fake.reads();
+    fake.change(checked, 1).await;
+    let mut script = fake.script.subscribe();
+    script
+        .wait_for(|script| script.calls.len() > reads)
+        .await
+        .unwrap();
+
+    fake.change(builder_down(), 1).await;
+    assert_eq!(next(&mut updates).await, Some(builder_down()));
+    assert_eq!(updates.next().now_or_never(), None);
+}
+
+#[tokio::test]
+async fn signals_that_come_together_are_read_together() {
+    let bus = Bus::start().await;
+    let fake = Fake::start(&bus, ready()).await;
+    let mut updates = watch(&bus.connect().await);
+    assert_eq!(next(&mut updates).await, Some(ready()));
+    // Many more than the queue of a match rule holds: nobody polls the stream meanwhile.
+    fake.change(builder_down(), 300).await;
+    assert_eq!(next(&mut updates).await, Some(builder_down()));
+    fake.change(ready(), 1).await;
+    assert_eq!(next(&mut updates).await, Some(ready()));
+    assert!(fake.reads() < 100, "{} reads", fake.reads());
+}
+
+#[tokio::test]
+async fn the_daemon_is_followed_across_a_restart() {
+    let bus = Bus::start().await;
+    let mut updates = watch(&bus.connect().await);
+    assert_eq!(next(&mut updates).await, None);
+    let fake = Fake::start(&bus, ready()).await;
+    assert_eq!(next(&mut updates).await, Some(ready()));
+    fake.stop().await;
+    assert_eq!(next(&mut updates).await, None);
+    let _fake = Fake::start(&bus, builder_down()).await;
+    assert_eq!(next(&mut updates).await, Some(builder_down()));
+}
+
+#[tokio::test]
+async fn the_stream_ends_with_the_connection() {
+    let bus = Bus::start().await;
+    let connection = bus.connect().await;
+    let mut updates = watch(&connection);
+    assert_eq!(next(&mut updates).await, None);
+    drop(bus);
+    let end = timeout(Duration::from_secs(10), updates.next()).await;
+    assert_eq!(end.unwrap(), None);
+}
+
+async fn next(updates: &mut (impl Stream<Item = Option<Snapshot>> + Unpin)) -> Option<Snapshot> {
+    timeout(Duration::from_secs(10), updates.next())
+        .await
+        .expect_news()
+}
+
+trait ExpectNews<T> {
+    fn expect_news(self) -> T;
+}
+
+impl<T> ExpectNews<T> for Result<Option<T>, tokio::time::error::Elapsed> {
+    fn expect_news(self) -> T {
+        match self {
+            Ok(Some(news)) => news,
+            Ok(None) => panic!("the stream ended"),
+            Err(_) => panic!("no news came"),
+        }
+    }
+}
