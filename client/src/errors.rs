@@ -1,5 +1,7 @@
 //! The errors of the bus: `org.offloadd.Offload1.Error.*`.
 
+use zbus::{DBusError, fdo};
+
 /// What the daemon answers to a call that it can't or won't do.
 ///
 /// The text of a variant is a machine's particulars, never needed to tell the cases apart.
@@ -32,22 +34,26 @@ impl BusError {
     }
 }
 
-/// Whether `error` means that no daemon owns the name, or that it left while it was asked.
+/// Whether `error` means that no daemon owns the name, that the bus could not start one, or that it
+/// left while it was asked.
 pub(crate) fn is_no_daemon(error: &zbus::Error) -> bool {
-    use zbus::fdo;
-    matches!(
-        error,
-        zbus::Error::FDO(error) if matches!(
-            &**error,
-            fdo::Error::ServiceUnknown(_) | fdo::Error::NameHasNoOwner(_) | fdo::Error::NoReply(_)
-        )
-    )
+    const SPAWN: &str = "org.freedesktop.DBus.Error.Spawn.";
+    match error {
+        zbus::Error::FDO(error) => {
+            matches!(
+                **error,
+                fdo::Error::ServiceUnknown(_)
+                    | fdo::Error::NameHasNoOwner(_)
+                    | fdo::Error::NoReply(_)
+            ) || error.name().starts_with(SPAWN)
+        }
+        zbus::Error::MethodError(name, ..) => name.starts_with(SPAWN),
+        _ => false,
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use zbus::DBusError;
-
     use super::*;
 
     #[test]

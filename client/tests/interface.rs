@@ -323,6 +323,12 @@ struct Property {
     emits: String,
 }
 
+impl Interface {
+    fn method(&mut self, name: &str) -> &mut Method {
+        self.methods.get_mut(name).unwrap()
+    }
+}
+
 /// Reads the interfaces out of the XML.
 fn interfaces() -> BTreeMap<String, Interface> {
     let mut interfaces = BTreeMap::new();
@@ -366,12 +372,8 @@ fn interfaces() -> BTreeMap<String, Interface> {
                 "arg" => {
                     let signature = attribute(element, "type").unwrap();
                     match attribute(element, "direction").as_deref() {
-                        Some("in") => {
-                            interface.methods.get_mut(&member).unwrap().input += &signature
-                        }
-                        Some("out") => {
-                            interface.methods.get_mut(&member).unwrap().output += &signature
-                        }
+                        Some("in") => interface.method(&member).input.push_str(&signature),
+                        Some("out") => interface.method(&member).output.push_str(&signature),
                         _ => *interface.signals.get_mut(&member).unwrap() += &signature,
                     }
                 }

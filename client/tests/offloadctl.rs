@@ -3,21 +3,13 @@
 
 mod common;
 
-use std::{process::Stdio, time::Duration};
-
 use common::{
     Bus,
     fake::{Fake, builder_down, ready},
+    program::{command, finish, offloadctl, on},
 };
 use offload_client::{OverallState, Reason, Snapshot, TargetState, snapshot::HistoryEntry};
 use serde_json::Value;
-use tokio::{
-    io::{AsyncBufReadExt, BufReader},
-    process::{Child, Command},
-    time::timeout,
-};
-
-const LIMIT: Duration = Duration::from_secs(20);
 
 #[tokio::test]
 async fn ready_is_a_page_and_exit_code_0() {
@@ -79,6 +71,20 @@ async fn without_a_daemon_it_says_where_it_looked_and_what_to_do() {
     assert!(run.stderr.contains("systemctl start offloadd"));
     assert!(run.stderr.contains("system bus: nobody owns"));
     assert!(run.stderr.contains("/bus: No such file or directory"));
+}
+
+#[tokio::test]
+async fn a_daemon_that_the_bus_can_not_start_is_no_daemon() {
+    let bus = Bus::with_activation("/nonexistent/offloadd").await;
+    for args in [&["status"][..], &["check"], &["wait", "--timeout", "50ms"]] {
+        let run = offloadctl(&bus, args).await;
+        assert_eq!((run.code, run.stdout.as_str()), (4, ""), "{args:?}");
+        assert!(
+            run.stderr.contains("systemctl start offloadd"),
+            "{}",
+            run.stderr
+        );
+    }
 }
 
 #[tokio::test]
@@ -274,111 +280,6 @@ async fn history_is_a_table_or_a_list() {
 }
 
 #[tokio::test]
-async fn wait_ends_when_it_is_ready() {
-    let bus = Bus::start().await;
-    let fake = Fake::start(&bus, builder_down()).await;
-    // This one is ready already.
-    assert_eq!(offloadctl(&bus, &["wait", "cache/desktop"]).await.code, 0);
-
-    let waiting = spawn(on(&bus, &["wait", "builder/desktop"]));
-    // Its second read of the snapshot is the one after which it listens.
-    reads(&fake, 2).await;
-    fake.change(ready(), 1).await;
-    let run = collect(waiting).await;
-    assert_eq!((run.code, run.stdout + &run.stderr), (0, String::new()));
-}
-
-#[tokio::test]
-async fn wait_outlives_a_restart_of_the_daemon() {
-    let bus = Bus::start().await;
-    let fake = Fake::start(&bus, builder_down()).await;
-    let waiting = spawn(on(&bus, &["wait"]));
-    reads(&fake, 1).await;
-    fake.stop().await;
-    let _fake = Fake::start(&bus, ready()).await;
-    assert_eq!(collect(waiting).await.code, 0);
-}
-
-#[tokio::test]
-async fn wait_gives_up_when_the_time_is_over() {
-    let bus = Bus::start().await;
-    let fake = Fake::start(&bus, builder_down()).await;
-    let run = offloadctl(&bus, &["wait", "--timeout", "100ms"]).await;
-    assert_eq!(run.code, 3);
-    assert_eq!(
-        run.stderr,
-        "offloadctl: not ready in time: builder/desktop is down, connection refused\n"
-    );
-    // Without a daemon there is nobody to become ready.
-    fake.stop().await;
-    assert_eq!(
-        offloadctl(&bus, &["wait", "--timeout", "100ms"]).await.code,
-        4
-    );
-    assert_eq!(offloadctl(&bus, &["wait"]).await.code, 4);
-}
-
-#[tokio::test]
-async fn watch_writes_a_line_for_each_change() {
-    let bus = Bus::start().await;
-    let fake = Fake::start(&bus, ready()).await;
-    let mut watching = spawn(on(&bus, &["watch"]));
-    let mut lines = BufReader::new(watching.stdout.take().unwrap()).lines();
-    let mut line = async || {
-        timeout(LIMIT, lines.next_line())
-            .await
-            .unwrap()
-            .unwrap()
-            .unwrap()
-    };
-    assert!(line().await.starts_with("✔ ready: "));
-    while !line().await.is_empty() {}
-    assert!(line().await.contains("cache/desktop"));
-    assert!(line().await.contains("builder/desktop"));
-    assert_eq!(line().await, "");
-    fake.change(builder_down(), 1).await;
-    let change = line().await;
-    assert!(
-        change.ends_with("Z  ✗ builder/desktop: ready → down, connection refused (connect)"),
-        "{change}"
-    );
-    assert!(line().await.ends_with("Z  ▲ overall: ready → degraded"));
-    fake.stop().await;
-    assert!(line().await.ends_with("? offloadd is not running"));
-}
-
-#[tokio::test]
-async fn watch_writes_json_lines_and_null_without_a_daemon() {
-    let bus = Bus::start().await;
-    let mut watching = spawn(on(&bus, &["watch", "--json"]));
-    let mut lines = BufReader::new(watching.stdout.take().unwrap()).lines();
-    let mut line = async || {
-        timeout(LIMIT, lines.next_line())
-            .await
-            .unwrap()
-            .unwrap()
-            .unwrap()
-    };
-    assert_eq!(line().await, "null");
-    let _fake = Fake::start(&bus, ready()).await;
-    let snapshot: Snapshot = serde_json::from_str(&line().await).unwrap();
-    assert_eq!(snapshot, ready());
-}
-
-#[tokio::test]
-async fn watch_ends_when_its_reader_does() {
-    let bus = Bus::start().await;
-    let _fake = Fake::start(&bus, ready()).await;
-    let mut watching = spawn(on(&bus, &["watch", "--json"]));
-    let mut lines = BufReader::new(watching.stdout.take().unwrap()).lines();
-    timeout(LIMIT, lines.next_line()).await.unwrap().unwrap();
-    // Nothing changes any more, and nobody reads.
-    drop(lines);
-    let run = collect(watching).await;
-    assert_eq!((run.code, run.stderr.as_str()), (0, ""));
-}
-
-#[tokio::test]
 async fn a_closed_pipe_is_no_reason_to_complain() {
     let bus = Bus::start().await;
     let _fake = Fake::start(&bus, ready()).await;
@@ -416,61 +317,4 @@ async fn nothing_configured_is_said_with_what_to_do() {
         run.stderr,
         "offloadctl: there is no target called desktop: nothing is watched\n"
     );
-}
-
-/// How a run of the program ended.
-#[derive(Debug, PartialEq, Eq)]
-struct Run {
-    code: i32,
-    stdout: String,
-    stderr: String,
-}
-
-fn command(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_offloadctl"));
-    command
-        .args(args)
-        .env_remove("NO_COLOR")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true);
-    command
-}
-
-fn on(bus: &Bus, args: &[&str]) -> Command {
-    let mut command = command(args);
-    command.arg("--bus").arg(&bus.address);
-    command
-}
-
-fn spawn(mut command: Command) -> Child {
-    command.spawn().unwrap()
-}
-
-async fn offloadctl(bus: &Bus, args: &[&str]) -> Run {
-    finish(on(bus, args)).await
-}
-
-async fn finish(command: Command) -> Run {
-    collect(spawn(command)).await
-}
-
-async fn collect(child: Child) -> Run {
-    let output = timeout(LIMIT, child.wait_with_output()).await;
-    let output = output
-        .unwrap_or_else(|_| panic!("it does not end"))
-        .unwrap();
-    Run {
-        code: output.status.code().unwrap_or(-1),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
-}
-
-/// Waits until the daemon was read so often.
-async fn reads(fake: &Fake, count: usize) {
-    let mut script = fake.script.subscribe();
-    let enough = script.wait_for(|_| fake.reads() >= count);
-    assert!(timeout(LIMIT, enough).await.is_ok(), "it was not read");
 }

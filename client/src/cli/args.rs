@@ -19,7 +19,7 @@ pub(super) struct Cli {
     #[arg(long, global = true, value_name = "BUS")]
     pub(super) bus: Option<Bus>,
 
-    /// Whether to use colours
+    /// Whether to use colours; auto: on a terminal, unless NO_COLOR is set
     #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = Color::Auto)]
     pub(super) color: Color,
 
@@ -38,11 +38,9 @@ pub(super) struct Cli {
 /// When to use colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Color {
-    /// On a terminal, unless NO_COLOR is set
+    // Not doc comments: clap would spread them over the help of every command.
     Auto,
-    /// Always
     Always,
-    /// Never
     Never,
 }
 

@@ -1,6 +1,9 @@
 //! Standard output: where it goes decides how it looks.
 
-use std::io::{self, IsTerminal, Write};
+use std::{
+    ffi::OsString,
+    io::{self, IsTerminal, Write},
+};
 
 use rustix::{
     event::{PollFd, PollFlags, poll},
@@ -33,11 +36,7 @@ impl Output {
             .map(|size| usize::from(size.ws_col))
             .filter(|columns| *columns > 0);
         let style = Style {
-            colour: match cli.color {
-                Color::Always => true,
-                Color::Never => false,
-                Color::Auto => terminal && terminal_has_colours(),
-            },
+            colour: colour(cli.color, terminal, &|name| std::env::var_os(name)),
             now_realtime_usec: now_realtime_usec(),
             verbose: cli.verbose,
             ..Style::default()
@@ -103,10 +102,17 @@ fn wait_for_hangup() -> bool {
     }
 }
 
-/// <https://no-color.org>: set to anything but nothing.
-fn terminal_has_colours() -> bool {
-    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-    set("NO_COLOR").is_none() && set("TERM").is_none_or(|term| term != "dumb")
+/// Whether to use colours. NO_COLOR counts where it is set to anything but nothing:
+/// <https://no-color.org>.
+fn colour(asked: Color, terminal: bool, env: &dyn Fn(&str) -> Option<OsString>) -> bool {
+    let set = |name| env(name).filter(|value| !value.is_empty());
+    match asked {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => {
+            terminal && set("NO_COLOR").is_none() && set("TERM").is_none_or(|term| term != "dumb")
+        }
+    }
 }
 
 /// The one place where the program reads the clock: "for 3 h" is counted from here.
@@ -115,4 +121,25 @@ pub(super) fn now_realtime_usec() -> u64 {
     std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .map_or(0, |since| since.as_micros() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_are_for_terminals_whose_user_wants_them() {
+        let with = |asked, terminal, name: &str, value: &str| {
+            colour(asked, terminal, &|wanted| {
+                (wanted == name).then(|| OsString::from(value))
+            })
+        };
+        assert!(with(Color::Auto, true, "TERM", "xterm"));
+        assert!(with(Color::Auto, true, "NO_COLOR", ""));
+        assert!(!with(Color::Auto, true, "NO_COLOR", "1"));
+        assert!(!with(Color::Auto, true, "TERM", "dumb"));
+        assert!(!with(Color::Auto, false, "TERM", "xterm"));
+        assert!(with(Color::Always, false, "NO_COLOR", "1"));
+        assert!(!with(Color::Never, true, "TERM", "xterm"));
+    }
 }

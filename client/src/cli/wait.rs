@@ -31,6 +31,12 @@ pub(super) async fn wait(
         Some(_) => Session::open_bus(cli).await?,
         None => Session::open(cli).await?,
     };
+    // Where the bus starts the daemon on demand this starts it; a watcher starts nothing. Whether
+    // there is a daemon at all shows below.
+    tokio::select! {
+        _ = session.snapshot() => {}
+        () = until(deadline) => {}
+    }
     let mut updates = crate::watch::watch(&session.connection);
     let mut spinner = Spinner::new("waiting");
     let mut last: Option<Snapshot> = None;

@@ -50,8 +50,8 @@ pub fn render(snapshot: &Snapshot, style: &Style) -> String {
         page.push_str(&help::warning(warning, style));
     }
     if style.verbose && !snapshot.version.is_empty() {
-        let version = format!("\noffloadd {}\n", clean(&snapshot.version));
-        page.push_str(&style.paint(Tone::Faint, &version));
+        let version = format!("offloadd {}", clean(&snapshot.version));
+        page.push_str(&format!("\n{}\n", style.paint(Tone::Faint, &version)));
     }
     page
 }

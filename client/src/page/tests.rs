@@ -117,8 +117,8 @@ fn a_key_that_is_not_accepted() {
     → Put the public half of the key into ~nix-builder/.ssh/authorized_keys on
       the desktop (NixOS:
       `users.users.nix-builder.openssh.authorizedKeys.keys`). Try it as root, as
-      Nix does: `sudo ssh -i /etc/nix/builder_ed25519 nix-builder@192.0.2.6
-      true`.
+      Nix does:
+      `sudo ssh -i /etc/nix/builder_ed25519 nix-builder@192.0.2.6 true`.
 "
     );
 }
@@ -134,9 +134,10 @@ fn a_host_that_is_away_is_explained_once() {
 ✗ down   cache/desktop     192.0.2.6:5000   for 2 min
     connect: no answer
     Nothing came back from 192.0.2.6:5000 in time.
-    → See whether the desktop is on and awake, and still has that address (`ip
-      -brief address` on it). If it is and does, a firewall drops the packets:
-      on NixOS open the port with `networking.firewall.allowedTCPPorts`.
+    → See whether the desktop is on and awake, and still has that address
+      (`ip -brief address` on it). If it is and does, a firewall drops the
+      packets: on NixOS open the port with
+      `networking.firewall.allowedTCPPorts`.
 ✗ down   builder/desktop   192.0.2.6:22     for 2 min
     connect: no answer, as for cache/desktop
 "
@@ -157,8 +158,8 @@ fn nothing_is_configured() {
     own.
     → Give Nix a desktop: on NixOS `nix.settings.substituters` and
       `nix.buildMachines`, elsewhere `substituters` and `builders` in
-      /etc/nix/nix.conf. Or tell offloadd alone: `offloadd --cache
-      http://HOST:5000 --builder ssh-ng://nix-builder@HOST`.
+      /etc/nix/nix.conf. Or tell offloadd alone:
+      `offloadd --cache http://HOST:5000 --builder ssh-ng://nix-builder@HOST`.
 "
     );
 }

@@ -28,14 +28,14 @@ pub(super) fn width(text: &str) -> usize {
     text.width()
 }
 
-/// Prose, indented, each line `columns` wide at the most; a longer word stays whole, so that a path
-/// or a command can be copied. Ends with a newline.
+/// Prose, indented, each line `columns` wide at the most. A longer word stays whole, and a command
+/// in backticks does where a line can hold it: both are there to be copied. Ends with a newline.
 pub(super) fn wrap(prose: &str, first_indent: &str, indent: &str, columns: usize) -> String {
     let mut wrapped = String::new();
     let mut line = first_indent.to_owned();
     let mut empty = true;
-    for word in prose.split_whitespace() {
-        if !empty && width(&line) + 1 + width(word) > columns {
+    for word in words(prose, columns.saturating_sub(width(indent))) {
+        if !empty && width(&line) + 1 + width(&word) > columns {
             wrapped.push_str(&line);
             wrapped.push('\n');
             indent.clone_into(&mut line);
@@ -44,7 +44,7 @@ pub(super) fn wrap(prose: &str, first_indent: &str, indent: &str, columns: usize
         if !empty {
             line.push(' ');
         }
-        line.push_str(word);
+        line.push_str(&word);
         empty = false;
     }
     if !empty {
@@ -52,6 +52,39 @@ pub(super) fn wrap(prose: &str, first_indent: &str, indent: &str, columns: usize
         wrapped.push('\n');
     }
     wrapped
+}
+
+/// The words of `prose`; what stands in one pair of backticks is one word, unless it is wider than
+/// `widest`.
+fn words(prose: &str, widest: usize) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut rest = prose.split_whitespace();
+    while let Some(word) = rest.next() {
+        let mut span = vec![word];
+        if opens(word) {
+            for next in rest.clone() {
+                span.push(next);
+                if opens(next) {
+                    break;
+                }
+            }
+        }
+        let joined = span.join(" ");
+        if span.len() > 1 && span.last().is_some_and(|last| opens(last)) && width(&joined) <= widest
+        {
+            // What the span took from the iterator's copy.
+            rest.nth(span.len() - 2);
+            words.push(joined);
+        } else {
+            words.push(word.to_owned());
+        }
+    }
+    words
+}
+
+/// Whether a word opens a pair of backticks, or closes one, and does not do both.
+fn opens(word: &str) -> bool {
+    word.matches('`').count() % 2 == 1
 }
 
 /// Controls (C0, DEL, C1), line and paragraph separators, and the invisible characters that
@@ -89,6 +122,20 @@ mod tests {
             "- one two\n  /a/very/long/path\n  机机机 x\n"
         );
         assert_eq!(wrap("", "- ", "  ", 10), "");
+    }
+
+    #[test]
+    fn a_command_stays_on_one_line_where_a_line_can_hold_it() {
+        assert_eq!(
+            wrap(
+                "see with `ip address` (or `a b c d e f g h i j k`).",
+                "",
+                "",
+                20
+            ),
+            "see with\n`ip address` (or `a\nb c d e f g h i j\nk`).\n"
+        );
+        assert_eq!(wrap("a ` b", "", "", 3), "a `\nb\n");
     }
 
     proptest! {

@@ -2,8 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code)]
 
 pub(crate) mod fake;
+#[cfg(feature = "cli")]
+pub(crate) mod program;
 
-use std::{path::PathBuf, process::Stdio};
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+};
 
 use tempfile::TempDir;
 use tokio::{
@@ -22,10 +27,25 @@ pub(crate) struct Bus {
 
 impl Bus {
     pub(crate) async fn start() -> Self {
+        Self::started(tempfile::tempdir().unwrap()).await
+    }
+
+    /// A bus that would start `program` for the daemon's name.
+    pub(crate) async fn with_activation(program: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
+        let name = offload_client::names::BUS_NAME;
+        std::fs::write(
+            dir.path().join(format!("{name}.service")),
+            format!("[D-BUS Service]\nName={name}\nExec={program}\n"),
+        )
+        .unwrap();
+        Self::started(dir).await
+    }
+
+    async fn started(dir: TempDir) -> Self {
         let socket = dir.path().join("bus");
         let config = dir.path().join("bus.conf");
-        std::fs::write(&config, configuration(&socket)).unwrap();
+        std::fs::write(&config, configuration(dir.path(), &socket)).unwrap();
         let mut daemon = Command::new("dbus-daemon")
             .arg("--nofork")
             .arg("--print-address")
@@ -57,18 +77,20 @@ impl Bus {
     }
 }
 
-fn configuration(socket: &std::path::Path) -> String {
+fn configuration(services: &Path, socket: &Path) -> String {
     format!(
         r#"<busconfig>
   <type>session</type>
   <listen>unix:path={}</listen>
   <auth>EXTERNAL</auth>
+  <servicedir>{}</servicedir>
   <policy context="default">
     <allow send_destination="*"/>
     <allow receive_sender="*"/>
     <allow own="*"/>
   </policy>
 </busconfig>"#,
-        socket.display()
+        socket.display(),
+        services.display()
     )
 }

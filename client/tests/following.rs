@@ -1,0 +1,128 @@
+//! `offloadctl wait` and `offloadctl watch`, against a daemon that changes its mind.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod common;
+
+use common::{
+    Bus,
+    fake::{Fake, builder_down, ready},
+    program::{LIMIT, collect, offloadctl, on, spawn},
+};
+use offload_client::Snapshot;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    time::timeout,
+};
+
+#[tokio::test]
+async fn wait_ends_when_it_is_ready() {
+    let bus = Bus::start().await;
+    let fake = Fake::start(&bus, builder_down()).await;
+    // This one is ready already.
+    assert_eq!(offloadctl(&bus, &["wait", "cache/desktop"]).await.code, 0);
+
+    let before = fake.reads();
+    let waiting = spawn(on(&bus, &["wait", "builder/desktop"]));
+    // When it reads for the second time it listens already.
+    reads(&fake, before + 2).await;
+    fake.change(ready(), 1).await;
+    let run = collect(waiting).await;
+    assert_eq!((run.code, run.stdout + &run.stderr), (0, String::new()));
+}
+
+#[tokio::test]
+async fn wait_outlives_a_restart_of_the_daemon() {
+    let bus = Bus::start().await;
+    let fake = Fake::start(&bus, builder_down()).await;
+    let waiting = spawn(on(&bus, &["wait"]));
+    reads(&fake, 2).await;
+    fake.stop().await;
+    let _fake = Fake::start(&bus, ready()).await;
+    assert_eq!(collect(waiting).await.code, 0);
+}
+
+#[tokio::test]
+async fn wait_gives_up_when_the_time_is_over() {
+    let bus = Bus::start().await;
+    let fake = Fake::start(&bus, builder_down()).await;
+    let run = offloadctl(&bus, &["wait", "--timeout", "100ms"]).await;
+    assert_eq!(run.code, 3);
+    assert_eq!(
+        run.stderr,
+        "offloadctl: not ready in time: builder/desktop is down, connection refused\n"
+    );
+    // Without a daemon there is nobody to become ready.
+    fake.stop().await;
+    assert_eq!(
+        offloadctl(&bus, &["wait", "--timeout", "100ms"]).await.code,
+        4
+    );
+    assert_eq!(offloadctl(&bus, &["wait"]).await.code, 4);
+}
+
+#[tokio::test]
+async fn watch_writes_a_line_for_each_change() {
+    let bus = Bus::start().await;
+    let fake = Fake::start(&bus, ready()).await;
+    let mut watching = spawn(on(&bus, &["watch"]));
+    let mut lines = BufReader::new(watching.stdout.take().unwrap()).lines();
+    let mut line = async || {
+        timeout(LIMIT, lines.next_line())
+            .await
+            .unwrap()
+            .unwrap()
+            .unwrap()
+    };
+    assert!(line().await.starts_with("✔ ready: "));
+    while !line().await.is_empty() {}
+    assert!(line().await.contains("cache/desktop"));
+    assert!(line().await.contains("builder/desktop"));
+    assert_eq!(line().await, "");
+    fake.change(builder_down(), 1).await;
+    let change = line().await;
+    assert!(
+        change.ends_with("Z  ✗ builder/desktop: ready → down, connection refused (connect)"),
+        "{change}"
+    );
+    assert!(line().await.ends_with("Z  ▲ overall: ready → degraded"));
+    fake.stop().await;
+    assert!(line().await.ends_with("? offloadd is not running"));
+}
+
+#[tokio::test]
+async fn watch_writes_json_lines_and_null_without_a_daemon() {
+    let bus = Bus::start().await;
+    let mut watching = spawn(on(&bus, &["watch", "--json"]));
+    let mut lines = BufReader::new(watching.stdout.take().unwrap()).lines();
+    let mut line = async || {
+        timeout(LIMIT, lines.next_line())
+            .await
+            .unwrap()
+            .unwrap()
+            .unwrap()
+    };
+    assert_eq!(line().await, "null");
+    let _fake = Fake::start(&bus, ready()).await;
+    let snapshot: Snapshot = serde_json::from_str(&line().await).unwrap();
+    assert_eq!(snapshot, ready());
+}
+
+#[tokio::test]
+async fn watch_ends_when_its_reader_does() {
+    let bus = Bus::start().await;
+    let _fake = Fake::start(&bus, ready()).await;
+    let mut watching = spawn(on(&bus, &["watch", "--json"]));
+    let mut lines = BufReader::new(watching.stdout.take().unwrap()).lines();
+    timeout(LIMIT, lines.next_line()).await.unwrap().unwrap();
+    // Nothing changes any more, and nobody reads.
+    drop(lines);
+    let run = collect(watching).await;
+    assert_eq!((run.code, run.stderr.as_str()), (0, ""));
+}
+
+/// Waits until the daemon was read so often.
+async fn reads(fake: &Fake, count: usize) {
+    let mut script = fake.script.subscribe();
+    let enough = script.wait_for(|_| fake.reads() >= count);
+    assert!(timeout(LIMIT, enough).await.is_ok(), "it was not read");
+}
