@@ -16,6 +16,8 @@ pub mod exit {
     pub const USAGE: u8 = 64;
     /// The bus is gone (`EX_UNAVAILABLE`).
     pub const BUS_GONE: u8 = 69;
+    /// The kernel refused something (`EX_OSERR`).
+    pub const OS_ERROR: u8 = 71;
     /// The configuration is wrong (`EX_CONFIG`).
     pub const CONFIG: u8 = 78;
 }

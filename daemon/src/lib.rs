@@ -1,11 +1,17 @@
 //! `offloadd` watches the caches and builders this machine's Nix is configured to use, and
 //! publishes their health on the bus. ARCHITECTURE.md shows the rooms and the way of the data.
 
+pub mod bus;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod health;
+pub mod monitor;
 pub mod nix;
 pub mod plan;
 pub mod probe;
+mod run;
+pub mod service;
 pub mod target;
+
+pub use run::{Options, RunError, run, run_once};

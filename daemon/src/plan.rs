@@ -17,7 +17,7 @@ use offload_client::{
 
 use crate::{
     config::Settings,
-    nix::{Imported, Problem, Source, known_hosts::glob},
+    nix::{Imported, Problem, Source},
     target::{Address, SpecKind, TargetSpec},
 };
 
@@ -46,23 +46,6 @@ pub fn plan(settings: &Settings, imported: &Imported) -> Plan {
         warnings,
         files: imported.files.clone(),
     }
-}
-
-/// Whether one of `patterns` matches `url`. `*` stands for any run of characters; the URL's
-/// parameters, slashes at its end and the case of scheme and host play no part.
-pub fn excluded(patterns: &[String], url: &str) -> bool {
-    let url = comparable(url);
-    patterns
-        .iter()
-        .any(|pattern| glob(&comparable(pattern), &url))
-}
-
-fn comparable(url: &str) -> String {
-    let url = url.split(['?', '#']).next().unwrap_or_default();
-    let url = url.trim_end_matches('/');
-    let host = url.find("://").map_or(0, |at| at + 3);
-    let path = url[host..].find('/').map_or(url.len(), |at| host + at);
-    format!("{}{}", url[..path].to_lowercase(), &url[path..])
 }
 
 /// Finds the builder that is the same machine as `cache`, unless the configuration names it: one

@@ -2,11 +2,9 @@
 
 use offload_client::{Kind, snapshot::Warning};
 
-use super::{
-    candidates, excluded, names, naming, naming::Wanted, not_watchable, nothing_to_enrich,
-};
+use super::{candidates, names, naming, naming::Wanted, not_watchable, nothing_to_enrich};
 use crate::{
-    config::{CacheEntry, Settings},
+    config::{CacheEntry, Settings, exclude_matches},
     nix::{
         Imported, NixConf,
         uri::{self, CacheUri, StoreUri},
@@ -69,7 +67,7 @@ fn substituters<'a>(
     found: &mut Vec<Found<'a>>,
     warnings: &mut Vec<Warning>,
 ) {
-    let ours = |url: &&String| !excluded(&settings.nix.exclude, url);
+    let ours = |url: &&String| !exclude_matches(&settings.nix.exclude, url);
     let mut urls = conf.substituters.iter().filter(ours).peekable();
     if !conf.substitute {
         if urls.peek().is_some() {

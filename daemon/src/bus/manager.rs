@@ -1,0 +1,115 @@
+//! `org.offloadd.Offload1.Manager`.
+
+use std::{sync::Arc, time::Duration};
+
+use offload_client::{Snapshot, errors::BusError};
+use zbus::{Connection, OwnedObjectPath, interface, message::Header, object_server::SignalEmitter};
+
+use super::{
+    authority,
+    values::{self, Dict},
+};
+use crate::monitor::Handle;
+
+/// The verdict over everything, and what may be asked of the daemon as a whole.
+pub(super) struct Manager {
+    pub(super) monitor: Handle,
+}
+
+impl Manager {
+    fn now(&self) -> Arc<Snapshot> {
+        self.monitor.snapshot()
+    }
+}
+
+#[interface(name = "org.offloadd.Offload1.Manager", introspection_docs = false)]
+impl Manager {
+    /// Checks every target and answers with the verdict.
+    async fn check(&self) -> Result<String, BusError> {
+        self.monitor.check(None).await?;
+        Ok(self.now().state.to_string())
+    }
+
+    /// Makes no check for that long, or until `Resume()` where it is 0.
+    async fn pause(
+        &self,
+        usec: u64,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<(), BusError> {
+        authority::require_owner(connection, &header).await?;
+        let duration = (usec > 0).then(|| Duration::from_micros(usec));
+        self.monitor.pause(duration).await;
+        Ok(())
+    }
+
+    /// Ends a pause.
+    async fn resume(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<(), BusError> {
+        authority::require_owner(connection, &header).await?;
+        self.monitor.resume().await;
+        Ok(())
+    }
+
+    /// The whole snapshot as JSON.
+    async fn describe(&self) -> Result<String, BusError> {
+        serde_json::to_string(&*self.now()).map_err(|error| BusError::Failed(error.to_string()))
+    }
+
+    /// The verdict over everything changed. (Its name is taken by the property's own signal.)
+    #[zbus(signal, name = "StateChanged")]
+    pub(super) async fn verdict_changed(
+        emitter: &SignalEmitter<'_>,
+        old: &str,
+        new: &str,
+        reason: &str,
+    ) -> zbus::Result<()>;
+
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn version(&self) -> String {
+        self.now().version.clone()
+    }
+
+    #[zbus(property)]
+    fn state(&self) -> String {
+        self.now().state.to_string()
+    }
+
+    #[zbus(property)]
+    fn reason(&self) -> String {
+        self.now().reason.to_string()
+    }
+
+    #[zbus(property)]
+    fn builder_state(&self) -> String {
+        self.now().builder_state.to_string()
+    }
+
+    #[zbus(property)]
+    fn cache_state(&self) -> String {
+        self.now().cache_state.to_string()
+    }
+
+    #[zbus(property)]
+    fn state_change_timestamp(&self) -> u64 {
+        self.now().state_change_timestamp
+    }
+
+    #[zbus(property)]
+    fn state_change_timestamp_monotonic(&self) -> u64 {
+        self.now().state_change_timestamp_monotonic
+    }
+
+    #[zbus(property)]
+    fn targets(&self) -> Vec<OwnedObjectPath> {
+        values::targets(&self.now())
+    }
+
+    #[zbus(property)]
+    fn warnings(&self) -> Vec<(String, String, Dict)> {
+        values::warnings(&self.now())
+    }
+}

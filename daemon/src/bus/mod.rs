@@ -1,0 +1,162 @@
+//! The daemon on the bus: objects that read the monitor's snapshot, and signals when it changes.
+
+mod authority;
+#[cfg(feature = "embedded-bus")]
+pub mod embedded;
+mod manager;
+mod publish;
+mod target;
+mod values;
+
+use std::{sync::Arc, time::Duration};
+
+use offload_client::{
+    Kind, Snapshot,
+    names::{BUS_NAME, ROOT_PATH},
+};
+use tokio::sync::watch;
+use zbus::{Connection, connection, fdo::ObjectManager};
+
+use self::{
+    manager::Manager,
+    target::{BuilderObject, CacheObject, TargetObject},
+};
+use crate::{monitor::Handle, target::TargetId};
+
+/// How long the last replies may take when the daemon ends.
+const GOODBYE: Duration = Duration::from_millis(50);
+
+/// The daemon's objects on a connection, kept in step with the snapshot.
+#[derive(Debug)]
+pub struct Service {
+    connection: Connection,
+    monitor: Handle,
+    snapshots: watch::Receiver<Arc<Snapshot>>,
+    published: Arc<Snapshot>,
+}
+
+impl Service {
+    /// Serves the objects on the connection that `builder` makes; the name is asked for after
+    /// that, so whoever sees it sees them. Fails where there is no bus, or where another owns the
+    /// name and keeps it.
+    pub async fn start(builder: connection::Builder<'_>, monitor: Handle) -> zbus::Result<Self> {
+        let mut snapshots = monitor.subscribe();
+        let published = snapshots.borrow_and_update().clone();
+        let manager = Manager {
+            monitor: monitor.clone(),
+        };
+        let connection = builder
+            .serve_at(ROOT_PATH, ObjectManager)
+            .serve_at(ROOT_PATH, manager)
+            .name(BUS_NAME)
+            .allow_name_replacements(false)
+            .replace_existing_names(false);
+        let connection = with_targets(connection, &published, &monitor)
+            .build()
+            .await?;
+        Ok(Self {
+            connection,
+            monitor,
+            snapshots,
+            published,
+        })
+    }
+
+    /// Publishes every change, until the connection or the monitor is gone.
+    pub async fn run(&mut self) -> zbus::Result<()> {
+        let connection = self.connection.clone();
+        let closed = connection.closed();
+        let mut closed = std::pin::pin!(closed);
+        loop {
+            tokio::select! {
+                () = &mut closed => return Ok(()),
+                changed = self.snapshots.changed() => if changed.is_err() {
+                    return Ok(());
+                },
+            }
+            self.publish().await?;
+        }
+    }
+
+    /// Ends the connection once the replies under way are sent.
+    pub async fn stop(self) {
+        let Self { connection, .. } = self;
+        let _ = tokio::time::timeout(GOODBYE, connection.graceful_shutdown()).await;
+    }
+
+    async fn publish(&mut self) -> zbus::Result<()> {
+        let new = self.snapshots.borrow_and_update().clone();
+        let old = std::mem::replace(&mut self.published, new.clone());
+        let server = self.connection.object_server();
+        for target in &old.targets {
+            if !has(&new, target.kind, &target.name) {
+                withdraw(server, target.kind, &target.path()).await?;
+            }
+        }
+        for target in &new.targets {
+            if has(&old, target.kind, &target.name) {
+                continue;
+            }
+            let object = self.object(target.kind, &target.name);
+            let path = target.path();
+            match target.kind {
+                Kind::Cache => server
+                    .at(&*path, CacheObject(object.clone()))
+                    .await?
+                    .is_none(),
+                Kind::Builder => server
+                    .at(&*path, BuilderObject(object.clone()))
+                    .await?
+                    .is_none(),
+            };
+            server.at(&*path, object).await?;
+        }
+        publish::publish(&self.connection, &old, &new).await
+    }
+
+    fn object(&self, kind: Kind, name: &str) -> TargetObject {
+        object(&self.monitor, kind, name)
+    }
+}
+
+fn with_targets<'a>(
+    mut builder: connection::Builder<'a>,
+    snapshot: &Snapshot,
+    monitor: &Handle,
+) -> connection::Builder<'a> {
+    for target in &snapshot.targets {
+        let object = object(monitor, target.kind, &target.name);
+        let path = target.path();
+        builder = match target.kind {
+            Kind::Cache => builder.serve_at(path.clone(), CacheObject(object.clone())),
+            Kind::Builder => builder.serve_at(path.clone(), BuilderObject(object.clone())),
+        };
+        builder = builder.serve_at(path, object);
+    }
+    builder
+}
+
+async fn withdraw(server: &zbus::ObjectServer, kind: Kind, path: &str) -> zbus::Result<()> {
+    match kind {
+        Kind::Cache => server.remove::<CacheObject, _>(path).await?,
+        Kind::Builder => server.remove::<BuilderObject, _>(path).await?,
+    };
+    server.remove::<TargetObject, _>(path).await?;
+    Ok(())
+}
+
+fn object(monitor: &Handle, kind: Kind, name: &str) -> TargetObject {
+    let id = TargetId {
+        kind,
+        name: name.into(),
+    };
+    TargetObject {
+        id,
+        monitor: monitor.clone(),
+    }
+}
+
+fn has(snapshot: &Snapshot, kind: Kind, name: &str) -> bool {
+    let mut targets = snapshot.targets.iter();
+    targets.any(|target| target.kind == kind && target.name == name)
+}

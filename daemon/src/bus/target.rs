@@ -1,0 +1,218 @@
+//! `org.offloadd.Offload1.Target`, `.Cache` and `.Builder`.
+
+use offload_client::{
+    errors::BusError,
+    snapshot::{BuilderFacts, CacheFacts, Facts, Target},
+};
+use zbus::interface;
+
+use super::values::{self, Dict};
+use crate::{monitor::Handle, target::TargetId};
+
+/// How much of the history one call gives at most.
+const HISTORY_MAX: u32 = 1024;
+
+/// One target on the bus. The same value serves the interface that caches and builders share and
+/// the one that only its kind has.
+#[derive(Clone)]
+pub(super) struct TargetObject {
+    pub(super) id: TargetId,
+    pub(super) monitor: Handle,
+}
+
+/// What only a cache has.
+pub(super) struct CacheObject(pub(super) TargetObject);
+
+/// What only a builder has.
+pub(super) struct BuilderObject(pub(super) TargetObject);
+
+impl TargetObject {
+    /// Reads the target; what is not set where it is gone, which its object is about to be too.
+    fn read<T: Default>(&self, read: impl FnOnce(&Target) -> T) -> T {
+        let snapshot = self.monitor.snapshot();
+        let mut targets = snapshot.targets.iter();
+        targets
+            .find(|target| target.kind == self.id.kind && *target.name == *self.id.name)
+            .map_or_else(T::default, read)
+    }
+}
+
+impl CacheObject {
+    fn read<T: Default>(&self, read: impl FnOnce(&CacheFacts) -> T) -> T {
+        self.0.read(|target| match &target.facts {
+            Facts::Cache(facts) => read(facts),
+            Facts::Builder(_) => T::default(),
+        })
+    }
+}
+
+impl BuilderObject {
+    fn read<T: Default>(&self, read: impl FnOnce(&BuilderFacts) -> T) -> T {
+        self.0.read(|target| match &target.facts {
+            Facts::Builder(facts) => read(facts),
+            Facts::Cache(_) => T::default(),
+        })
+    }
+}
+
+#[interface(name = "org.offloadd.Offload1.Target", introspection_docs = false)]
+impl TargetObject {
+    /// Checks this target and answers with its state.
+    async fn check(&self) -> Result<String, BusError> {
+        self.monitor.check(Some(self.id.clone())).await?;
+        Ok(self.read(|target| target.state.to_string()))
+    }
+
+    /// The last `max` changes, newest first: time, state, reason, latency.
+    async fn get_history(&self, max: u32) -> Vec<(u64, String, String, u64)> {
+        let max = max.min(HISTORY_MAX) as usize;
+        let history = self.monitor.history(self.id.clone(), max).await;
+        let entries = history.into_iter();
+        let entry = |entry: offload_client::snapshot::HistoryEntry| {
+            let (state, reason) = (entry.state.to_string(), entry.reason.to_string());
+            (entry.timestamp, state, reason, entry.latency_usec)
+        };
+        entries.map(entry).collect()
+    }
+
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn name(&self) -> String {
+        self.id.name.to_string()
+    }
+
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn kind(&self) -> String {
+        self.id.kind.to_string()
+    }
+
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn uri(&self) -> String {
+        self.read(|target| target.uri.clone())
+    }
+
+    #[zbus(property)]
+    fn address(&self) -> String {
+        self.read(|target| target.address.clone())
+    }
+
+    #[zbus(property)]
+    fn state(&self) -> String {
+        self.read(|target| target.state.to_string())
+    }
+
+    #[zbus(property)]
+    fn reason(&self) -> String {
+        self.read(|target| target.reason.to_string())
+    }
+
+    #[zbus(property)]
+    fn stage(&self) -> String {
+        self.read(|target| target.stage.to_string())
+    }
+
+    #[zbus(property)]
+    fn state_change_timestamp(&self) -> u64 {
+        self.read(|target| target.state_change_timestamp)
+    }
+
+    #[zbus(property)]
+    fn state_change_timestamp_monotonic(&self) -> u64 {
+        self.read(|target| target.state_change_timestamp_monotonic)
+    }
+
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn last_check_timestamp(&self) -> u64 {
+        self.read(|target| target.last_check_timestamp)
+    }
+
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn last_success_timestamp(&self) -> u64 {
+        self.read(|target| target.last_success_timestamp)
+    }
+
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn next_check_timestamp(&self) -> u64 {
+        self.read(|target| target.next_check_timestamp)
+    }
+
+    #[zbus(property(emits_changed_signal = "false"), name = "LatencyUSec")]
+    fn latency_usec(&self) -> u64 {
+        self.read(|target| target.latency_usec)
+    }
+
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn consecutive_failures(&self) -> u32 {
+        self.read(|target| target.consecutive_failures)
+    }
+
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn details(&self) -> Dict {
+        self.read(|target| values::dict(&target.details))
+    }
+}
+
+#[interface(name = "org.offloadd.Offload1.Cache", introspection_docs = false)]
+impl CacheObject {
+    #[zbus(property)]
+    fn store_dir(&self) -> String {
+        self.read(|facts| facts.store_dir.clone())
+    }
+
+    #[zbus(property)]
+    fn want_mass_query(&self) -> bool {
+        self.read(|facts| facts.want_mass_query)
+    }
+
+    #[zbus(property)]
+    fn priority(&self) -> u32 {
+        self.read(|facts| facts.priority)
+    }
+
+    #[zbus(property)]
+    fn signing_key(&self) -> String {
+        self.read(|facts| facts.signing_key.clone())
+    }
+}
+
+#[interface(name = "org.offloadd.Offload1.Builder", introspection_docs = false)]
+impl BuilderObject {
+    #[zbus(property)]
+    fn protocol(&self) -> String {
+        self.read(|facts| facts.protocol.clone())
+    }
+
+    #[zbus(property)]
+    fn systems(&self) -> Vec<String> {
+        self.read(|facts| facts.systems.clone())
+    }
+
+    #[zbus(property)]
+    fn features(&self) -> Vec<String> {
+        self.read(|facts| facts.features.clone())
+    }
+
+    #[zbus(property)]
+    fn max_jobs(&self) -> u32 {
+        self.read(|facts| facts.max_jobs)
+    }
+
+    #[zbus(property)]
+    fn speed_factor(&self) -> f64 {
+        self.read(|facts| facts.speed_factor)
+    }
+
+    #[zbus(property)]
+    fn nix_version(&self) -> String {
+        self.read(|facts| facts.nix_version.clone())
+    }
+
+    #[zbus(property)]
+    fn trusted(&self) -> String {
+        self.read(|facts| facts.trusted.clone())
+    }
+
+    #[zbus(property)]
+    fn host_key_fingerprint(&self) -> String {
+        self.read(|facts| facts.host_key_fingerprint.clone())
+    }
+}

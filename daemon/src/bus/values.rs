@@ -1,0 +1,39 @@
+//! The snapshot's types as D-Bus values.
+
+use std::collections::{BTreeMap, HashMap};
+
+use offload_client::{
+    Snapshot, names,
+    snapshot::{Detail, Warning},
+    wire,
+};
+use zbus::{OwnedObjectPath, OwnedVariant};
+
+/// `a{sv}`.
+pub(super) type Dict = HashMap<String, OwnedVariant>;
+
+/// Details as `a{sv}`.
+pub(super) fn dict(details: &BTreeMap<String, Detail>) -> Dict {
+    details
+        .iter()
+        .filter_map(|(key, detail)| Some((key.clone(), wire::variant(detail).try_to_owned().ok()?)))
+        .collect()
+}
+
+/// The Manager's `Warnings a(ssa{sv})`: code, object path or `""`, details.
+pub(super) fn warnings(snapshot: &Snapshot) -> Vec<(String, String, Dict)> {
+    let one = |warning: &Warning| {
+        let path = warning.target.as_ref();
+        let path = path.map_or_else(String::new, |(kind, name)| names::target_path(*kind, name));
+        (warning.code.to_string(), path, dict(&warning.details))
+    };
+    snapshot.warnings.iter().map(one).collect()
+}
+
+/// The Manager's `Targets ao`.
+pub(super) fn targets(snapshot: &Snapshot) -> Vec<OwnedObjectPath> {
+    let paths = snapshot.targets.iter().map(|target| target.path());
+    paths
+        .filter_map(|path| OwnedObjectPath::try_from(path).ok())
+        .collect()
+}

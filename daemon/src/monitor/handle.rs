@@ -1,0 +1,126 @@
+//! What the rest of the daemon sees of the monitor: its snapshot, and a way to ask.
+
+use std::{sync::Arc, time::Duration};
+
+use offload_client::{Snapshot, errors::BusError, snapshot::HistoryEntry};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::{config::Poll, plan::Plan, target::TargetId};
+
+/// How many requests may wait for the monitor's next turn.
+pub(super) const INBOX: usize = 32;
+
+/// The monitor's snapshot, and a way to ask it for something.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    pub(super) snapshot: watch::Receiver<Arc<Snapshot>>,
+    pub(super) commands: mpsc::Sender<Command>,
+}
+
+/// Why a check was not made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CheckError {
+    /// Nothing is watched.
+    #[error("nothing is configured to be watched")]
+    NotConfigured,
+    /// No target has that name, or it went while the check was under way.
+    #[error("no such target")]
+    NoSuchTarget,
+    /// Checks were asked for too often.
+    #[error("checks were asked for too often")]
+    RateLimited,
+    /// Too many callers wait already.
+    #[error("too many callers wait for checks")]
+    Busy,
+    /// The daemon is about to end.
+    #[error("the daemon is about to end")]
+    Stopping,
+}
+
+/// What the monitor is asked.
+#[derive(Debug)]
+pub(super) enum Command {
+    Check {
+        target: Option<TargetId>,
+        reply: oneshot::Sender<Result<(), CheckError>>,
+    },
+    History {
+        target: TargetId,
+        max: usize,
+        reply: oneshot::Sender<Vec<HistoryEntry>>,
+    },
+    Pause {
+        duration: Option<Duration>,
+        done: oneshot::Sender<()>,
+    },
+    Resume {
+        done: oneshot::Sender<()>,
+    },
+    Watch {
+        plan: Plan,
+        poll: Poll,
+    },
+}
+
+impl From<CheckError> for BusError {
+    fn from(error: CheckError) -> Self {
+        let text = error.to_string();
+        match error {
+            CheckError::NotConfigured => Self::NotConfigured(text),
+            CheckError::NoSuchTarget => Self::NoSuchTarget(text),
+            CheckError::RateLimited => Self::RateLimited(text),
+            CheckError::Busy => Self::Busy(text),
+            CheckError::Stopping => Self::Failed(text),
+        }
+    }
+}
+
+impl Handle {
+    /// What is known now.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.borrow().clone()
+    }
+
+    /// Every change of what is known, for one subscriber.
+    pub fn subscribe(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.snapshot.clone()
+    }
+
+    /// Checks one target, or all, now. Returns when that is done and in the snapshot; callers
+    /// who ask while a check is under way share it.
+    pub async fn check(&self, target: Option<TargetId>) -> Result<(), CheckError> {
+        self.ask(|reply| Command::Check { target, reply })
+            .await
+            .unwrap_or(Err(CheckError::Stopping))
+    }
+
+    /// The last `max` changes of a target, newest first.
+    pub async fn history(&self, target: TargetId, max: usize) -> Vec<HistoryEntry> {
+        self.ask(|reply| Command::History { target, max, reply })
+            .await
+            .unwrap_or_default()
+    }
+
+    /// Stops all checks for a while, or until [`Handle::resume`].
+    pub async fn pause(&self, duration: Option<Duration>) {
+        self.ask(|done| Command::Pause { duration, done }).await;
+    }
+
+    /// Ends a pause.
+    pub async fn resume(&self) {
+        self.ask(|done| Command::Resume { done }).await;
+    }
+
+    /// Watches what `plan` says from now on; what did not change goes on undisturbed.
+    pub async fn watch(&self, plan: Plan, poll: Poll) {
+        // A monitor that is gone watches nothing, which is what the caller is about to learn.
+        let _ = self.commands.send(Command::Watch { plan, poll }).await;
+    }
+
+    /// Sends a command and waits for its answer; `None` when the monitor is gone.
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(command(reply)).await.ok()?;
+        answer.await.ok()
+    }
+}

@@ -1,0 +1,385 @@
+//! The one place with timers and tasks: it turns what happens into events for
+//! [`crate::health`], carries out the effects, and publishes a [`Snapshot`].
+//!
+//! Every subscriber reads the same snapshot; nobody else holds state.
+
+mod handle;
+mod transition;
+mod waiters;
+mod watched;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    sync::Arc,
+    time::Duration,
+};
+
+use offload_client::{
+    Snapshot,
+    snapshot::{DESCRIBE_VERSION, Warning},
+};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::JoinSet,
+};
+
+pub use self::handle::{CheckError, Handle};
+pub use self::transition::{MESSAGE_NOT_READY, MESSAGE_OVERALL, MESSAGE_READY, MESSAGE_UNKNOWN};
+use self::{
+    handle::{Command, INBOX},
+    waiters::Waiters,
+    watched::{Running, Watched},
+};
+use crate::{
+    clock::{Alarm, Now},
+    config::Poll,
+    health::{CheckId, Denied, Effect, Event, Health},
+    plan::Plan,
+    probe::{self, Closed, Report, Session},
+    service::Watchdog,
+    target::TargetId,
+};
+
+/// Watches the targets of a [`Plan`] until it is dropped.
+pub struct Monitor {
+    health: Health,
+    poll: Poll,
+    watched: BTreeMap<TargetId, Watched>,
+    /// The order in which Nix would try them.
+    order: Vec<TargetId>,
+    warnings: Vec<Warning>,
+    checks: JoinSet<Finished>,
+    waiters: Waiters,
+    context: Arc<probe::Context>,
+    closed: mpsc::Receiver<Closed>,
+    inbox: mpsc::Receiver<Command>,
+    snapshot: watch::Sender<Arc<Snapshot>>,
+    alarm: Alarm,
+    watchdog: Option<Watchdog>,
+}
+
+/// A check that came to its end, with the session it borrowed.
+struct Finished {
+    target: TargetId,
+    check: CheckId,
+    report: Report,
+    session: Session,
+}
+
+/// What one turn is about.
+enum Turn {
+    Finished(Box<Finished>),
+    Closed(Closed),
+    Command(Command),
+    Alarm,
+}
+
+impl Monitor {
+    /// A monitor of `plan`, and the handle to it. Nothing is checked before [`Monitor::run`].
+    ///
+    /// Fails where the kernel grants no timer.
+    pub fn new(plan: Plan, poll: Poll, watchdog: Option<Watchdog>) -> io::Result<(Self, Handle)> {
+        let now = Now::read();
+        let seed = now.boot.as_nanos() as u64 ^ u64::from(std::process::id());
+        let (commands, inbox) = mpsc::channel(INBOX);
+        let (closed_sender, closed) = mpsc::channel(INBOX);
+        let (snapshot, receiver) = watch::channel(Arc::default());
+        let mut monitor = Self {
+            health: Health::new(poll.clone(), seed, now),
+            context: Arc::new(context(&poll, closed_sender)),
+            poll,
+            watched: BTreeMap::new(),
+            order: Vec::new(),
+            warnings: Vec::new(),
+            checks: JoinSet::new(),
+            waiters: Waiters::default(),
+            closed,
+            inbox,
+            snapshot,
+            alarm: Alarm::new()?,
+            watchdog,
+        };
+        monitor.watch(now, plan);
+        monitor.publish();
+        let handle = Handle {
+            snapshot: receiver,
+            commands,
+        };
+        Ok((monitor, handle))
+    }
+
+    /// Watches until the last [`Handle`] is gone. Fails only where the kernel's timer does.
+    pub async fn run(mut self) -> io::Result<()> {
+        self.alarm.set(self.health.next_wake())?;
+        loop {
+            let turn = tokio::select! {
+                biased;
+                command = self.inbox.recv() => match command {
+                    Some(command) => Turn::Command(command),
+                    None => return Ok(()),
+                },
+                Some(finished) = self.checks.join_next() => match finished {
+                    Ok(finished) => Turn::Finished(Box::new(finished)),
+                    Err(error) if error.is_panic() => {
+                        std::panic::resume_unwind(error.into_panic())
+                    }
+                    // An aborted check has left its target already.
+                    Err(_) => continue,
+                },
+                Some(closed) = self.closed.recv() => Turn::Closed(closed),
+                rung = self.alarm.rings() => {
+                    rung?;
+                    Turn::Alarm
+                }
+            };
+            let now = Now::read();
+            self.turn(now, turn);
+            self.publish();
+            let watchdog = self.watchdog.as_mut().map(|watchdog| watchdog.turn(now));
+            let wake = [self.health.next_wake(), watchdog]
+                .into_iter()
+                .flatten()
+                .min();
+            self.alarm.set(wake)?;
+        }
+    }
+
+    fn turn(&mut self, now: Now, turn: Turn) {
+        match turn {
+            Turn::Finished(finished) => self.finished(now, *finished),
+            Turn::Closed(Closed { target, idle }) => {
+                self.handle(now, Event::Closed { target, idle });
+            }
+            Turn::Alarm => self.handle(now, Event::Tick),
+            Turn::Command(Command::Check { target, reply }) => self.check(now, target, reply),
+            Turn::Command(Command::History { target, max, reply }) => {
+                let _ = reply.send(self.health.history(&target, max));
+            }
+            Turn::Command(Command::Pause { duration, done }) => {
+                let until = duration.map(|duration| now.boot.saturating_add(duration));
+                self.handle(now, Event::Pause { until });
+                self.publish();
+                let _ = done.send(());
+            }
+            Turn::Command(Command::Resume { done }) => {
+                self.handle(now, Event::Resume);
+                self.publish();
+                let _ = done.send(());
+            }
+            Turn::Command(Command::Watch { plan, poll }) => {
+                self.set_poll(now, poll);
+                self.watch(now, plan);
+            }
+        }
+    }
+
+    /// Hands one event to the health core and carries out what it answers.
+    fn handle(&mut self, now: Now, event: Event) {
+        let effects = self.health.handle(now, event);
+        self.carry_out(effects);
+    }
+
+    fn carry_out(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Start { target, check } => self.start(target, check),
+                Effect::Abort { target, .. } => self.abort(&target),
+                Effect::Changed {
+                    target,
+                    new: (state, reason),
+                    ..
+                } => {
+                    let failure = self.watched.get(&target).map(Watched::failure);
+                    transition::target(&target, state, reason, failure.unwrap_or_default());
+                }
+                Effect::OverallChanged { new, reason, .. } => transition::overall(new, reason),
+            }
+        }
+    }
+
+    fn start(&mut self, target: TargetId, check: CheckId) {
+        let Some(watched) = self.watched.get_mut(&target) else {
+            return;
+        };
+        let mut session = watched
+            .session
+            .take()
+            .unwrap_or_else(|| Session::new(watched.spec.clone(), self.context.clone()));
+        let abort = self.checks.spawn(async move {
+            let report = session.check().await;
+            Finished {
+                target,
+                check,
+                report,
+                session,
+            }
+        });
+        watched.running = Some(Running {
+            check,
+            abort,
+            keep_session: true,
+        });
+    }
+
+    /// Ends a check under way. Its session, and so its connection, goes with it.
+    fn abort(&mut self, target: &TargetId) {
+        if let Some(running) = self.watched.get_mut(target).and_then(|w| w.running.take()) {
+            running.abort.abort();
+        }
+        self.waiters.done(target);
+    }
+
+    fn finished(&mut self, now: Now, finished: Finished) {
+        let Finished {
+            target,
+            check,
+            report,
+            session,
+        } = finished;
+        let Some(watched) = self.watched.get_mut(&target) else {
+            return;
+        };
+        // A check that ended in the same turn in which it was aborted no longer counts.
+        let Some(running) = watched.running.take_if(|running| running.check == check) else {
+            return;
+        };
+        watched.session = running.keep_session.then_some(session);
+        let (outcome, latency) = watched.learn(report);
+        tracing::debug!(?outcome, ?latency, "checked {target}");
+        let event = Event::Reported {
+            target: target.clone(),
+            check,
+            outcome,
+            latency,
+        };
+        self.handle(now, event);
+        self.publish();
+        self.waiters.done(&target);
+    }
+
+    fn check(
+        &mut self,
+        now: Now,
+        target: Option<TargetId>,
+        reply: oneshot::Sender<Result<(), CheckError>>,
+    ) {
+        let all = target.is_none();
+        let wanted = target.map_or_else(|| self.order.clone(), |target| vec![target]);
+        if wanted.is_empty() {
+            let _ = reply.send(Err(CheckError::NotConfigured));
+            return;
+        }
+        let mut pending = BTreeSet::new();
+        let mut refused = None;
+        for target in wanted {
+            match self.health.request(now, &target) {
+                Ok(effects) => {
+                    self.carry_out(effects);
+                    pending.insert(target);
+                }
+                // What is paused has its answer: nobody looks.
+                Err(Denied::Paused) => {}
+                Err(Denied::RateLimited) => refused = Some(CheckError::RateLimited),
+                Err(Denied::NoSuchTarget) => refused = Some(CheckError::NoSuchTarget),
+            }
+        }
+        match refused {
+            // Of several, those that may be checked are: the round is what could be done of it.
+            Some(error) if !all || pending.is_empty() => {
+                let _ = reply.send(Err(error));
+            }
+            _ => self.waiters.add(pending, reply),
+        }
+    }
+
+    fn set_poll(&mut self, now: Now, poll: Poll) {
+        if self.poll == poll {
+            return;
+        }
+        self.poll = poll.clone();
+        self.context = Arc::new(context(&poll, self.context.closed.clone()));
+        // Sessions carry the old bounds; one that is in a check goes when that ends.
+        for watched in self.watched.values_mut() {
+            watched.session = None;
+            if let Some(running) = &mut watched.running {
+                running.keep_session = false;
+            }
+        }
+        self.handle(now, Event::PollChanged(poll));
+    }
+
+    /// Takes up a new plan. What it has in common with the old one goes on undisturbed.
+    fn watch(&mut self, now: Now, plan: Plan) {
+        self.order = plan.targets.iter().map(|spec| spec.id.clone()).collect();
+        self.warnings = plan.warnings;
+        let gone: Vec<_> = self
+            .watched
+            .keys()
+            .filter(|id| !self.order.contains(id))
+            .cloned()
+            .collect();
+        for id in gone {
+            self.handle(now, Event::Removed(id.clone()));
+            self.abort(&id);
+            self.watched.remove(&id);
+        }
+        for spec in plan.targets {
+            let id = spec.id.clone();
+            match self.watched.get_mut(&id) {
+                Some(watched) if *watched.spec == spec => {}
+                Some(watched) => {
+                    if let Some(running) = watched.running.take() {
+                        running.abort.abort();
+                    }
+                    *watched = Watched::new(spec);
+                    self.handle(now, Event::Changed(id));
+                }
+                None => {
+                    self.watched.insert(id.clone(), Watched::new(spec));
+                    self.handle(now, Event::Added(id));
+                }
+            }
+        }
+    }
+
+    /// Publishes what is known, if that changed.
+    fn publish(&self) {
+        let snapshot = self.describe();
+        self.snapshot.send_if_modified(|published| {
+            let changed = **published != snapshot;
+            if changed {
+                *published = Arc::new(snapshot);
+            }
+            changed
+        });
+    }
+
+    fn describe(&self) -> Snapshot {
+        let overall = self.health.overall();
+        let described = self.order.iter().filter_map(|id| {
+            let watched = self.watched.get(id)?;
+            Some(watched.describe(self.health.target(id)?))
+        });
+        Snapshot {
+            describe_version: DESCRIBE_VERSION,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            state: overall.state,
+            reason: overall.reason,
+            builder_state: overall.builder_state,
+            cache_state: overall.cache_state,
+            state_change_timestamp: overall.since.realtime_usec,
+            state_change_timestamp_monotonic: overall.since.monotonic_usec,
+            targets: described.collect(),
+            warnings: self.warnings.clone(),
+        }
+    }
+}
+
+fn context(poll: &Poll, closed: mpsc::Sender<Closed>) -> probe::Context {
+    probe::Context {
+        timeout: poll.timeout.max(Duration::from_millis(1)),
+        connection: poll.connection,
+        closed,
+    }
+}

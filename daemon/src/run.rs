@@ -1,0 +1,169 @@
+//! The daemon's life: from a valid configuration to its last reply.
+
+use std::io;
+
+use offload_client::Snapshot;
+use tokio::signal::unix::{SignalKind, signal};
+use zbus::connection;
+
+use crate::{
+    bus,
+    cli::{BusChoice, exit},
+    config::{Settings, Sources},
+    monitor::{CheckError, Monitor},
+    service::{Notifier, Reloader, Watchdog, report_status, status_line},
+};
+
+/// What the daemon needs to know to start.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The configuration to start with.
+    pub settings: Settings,
+    /// Where to read it again on SIGHUP; without, SIGHUP reads only Nix's again.
+    pub sources: Option<Sources>,
+    /// The bus to publish on.
+    pub bus: BusChoice,
+}
+
+/// Why the daemon ended.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// There is no bus, or its name belongs to another.
+    #[error("{0}")]
+    NoBus(String),
+    /// The bus went away.
+    #[error("the bus is gone{0}")]
+    BusGone(String),
+    /// The kernel refused something a daemon can't do without.
+    #[error("the kernel refused a timer or a signal: {0}")]
+    Kernel(#[from] io::Error),
+}
+
+impl RunError {
+    /// The exit status, by sysexits(3).
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::NoBus(_) | Self::BusGone(_) => exit::BUS_GONE,
+            Self::Kernel(_) => exit::OS_ERROR,
+        }
+    }
+}
+
+/// Runs the daemon until SIGTERM or SIGINT, or until its bus is gone.
+pub async fn run(options: Options) -> Result<(), RunError> {
+    let mut stop = std::pin::pin!(stop_signal()?);
+    let poll = options.settings.poll.clone();
+    let mut reloader = Reloader::new(options.sources, options.settings)?;
+    let (monitor, handle) = Monitor::new(reloader.plan(), poll, Watchdog::from_environment())?;
+    // The first checks are on their way while the bus is greeted.
+    let mut monitor = tokio::spawn(monitor.run());
+
+    let bus = Bus::open(options.bus)?;
+    let mut service = tokio::select! {
+        service = bus::Service::start(bus.builder, handle.clone()) => service.map_err(no_bus)?,
+        () = &mut stop => return Ok(()),
+    };
+    Notifier.ready(&status_line(&handle.snapshot()));
+    tracing::info!("ready on {}", bus.name);
+
+    let result = tokio::select! {
+        ended = service.run() => {
+            Err(RunError::BusGone(ended.err().map_or_else(String::new, |e| format!(": {e}"))))
+        }
+        ended = &mut monitor => match ended {
+            Ok(ended) => ended.map_err(RunError::from),
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        },
+        () = reloader.run(handle.clone()) => Ok(()),
+        () = report_status(handle.subscribe()) => Ok(()),
+        () = &mut stop => Ok(()),
+    };
+    Notifier.stopping();
+    monitor.abort();
+    drop(handle);
+    if result.is_ok() {
+        service.stop().await;
+        tracing::info!("stopped");
+    }
+    result
+}
+
+/// Checks everything once, without any bus.
+pub async fn run_once(settings: Settings) -> Result<Snapshot, RunError> {
+    let poll = settings.poll.clone();
+    let mut reloader = Reloader::new(None, settings)?;
+    let (monitor, handle) = Monitor::new(reloader.plan(), poll, None)?;
+    let monitor = tokio::spawn(monitor.run());
+    match handle.check(None).await {
+        Ok(()) | Err(CheckError::NotConfigured) => {}
+        // None of the others can come from a monitor that nobody else asks.
+        Err(error) => tracing::error!("{error}"),
+    }
+    let snapshot = handle.snapshot();
+    monitor.abort();
+    Ok(Snapshot::clone(&snapshot))
+}
+
+/// Comes back on SIGTERM or SIGINT; the signals are caught from the call on.
+fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// The bus that was chosen, and what keeps it alive.
+struct Bus {
+    builder: connection::Builder<'static>,
+    name: String,
+    #[cfg(feature = "embedded-bus")]
+    _embedded: Option<bus::embedded::EmbeddedBus>,
+}
+
+impl Bus {
+    fn open(choice: BusChoice) -> Result<Self, RunError> {
+        let plain = |builder, name: &str| Self {
+            builder,
+            name: name.to_owned(),
+            #[cfg(feature = "embedded-bus")]
+            _embedded: None,
+        };
+        Ok(match choice {
+            BusChoice::System => plain(connection::Builder::system(), "the system bus"),
+            BusChoice::Session => plain(connection::Builder::session(), "the session bus"),
+            BusChoice::Address(address) => plain(connection::Builder::address(&*address), &address),
+            #[cfg(feature = "embedded-bus")]
+            BusChoice::Embedded => {
+                let socket = offload_client::embedded::socket_for_server();
+                let embedded = bus::embedded::EmbeddedBus::start(&socket)
+                    .map_err(|error| RunError::NoBus(error.to_string()))?;
+                let name = format!("the embedded bus at {}", socket.display());
+                let builder = connection::Builder::address(&*embedded.address());
+                Self {
+                    builder,
+                    name,
+                    _embedded: Some(embedded),
+                }
+            }
+            #[cfg(not(feature = "embedded-bus"))]
+            BusChoice::Embedded => {
+                let text = "this offloadd was built without the embedded bus";
+                return Err(RunError::NoBus(text.to_owned()));
+            }
+        })
+    }
+}
+
+fn no_bus(error: zbus::Error) -> RunError {
+    RunError::NoBus(match error {
+        zbus::Error::NameTaken => format!(
+            "another offloadd owns {}: stop it first, or use --bus embedded",
+            offload_client::names::BUS_NAME
+        ),
+        error => format!("the bus can't be used: {error}"),
+    })
+}

@@ -1,0 +1,140 @@
+//! Takes up a changed configuration: Nix's own as soon as it changes, ours on SIGHUP.
+
+use std::io;
+
+use offload_client::{
+    WarningCode,
+    snapshot::{Detail, Warning},
+};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::{Notifier, status::status_line};
+use crate::{
+    config::{self, Settings, Sources},
+    monitor::Handle,
+    nix::{self, watch::Watcher},
+    plan::{Plan, plan},
+};
+
+/// Takes up a changed configuration.
+pub(crate) struct Reloader {
+    sources: Option<Sources>,
+    settings: Settings,
+    /// What was wrong with the newest configuration, if the one in force is an older one.
+    rejected: Option<String>,
+    hangup: Signal,
+    watcher: Option<Watcher>,
+}
+
+impl Reloader {
+    /// Listens for SIGHUP from now on. Fails where that can't be had.
+    pub(crate) fn new(sources: Option<Sources>, settings: Settings) -> io::Result<Self> {
+        let watcher = Watcher::new()
+            .inspect_err(|error| {
+                tracing::warn!(
+                    "changes of nix.conf will not be noticed (inotify: {error}); \
+                     reload offloadd after one"
+                );
+            })
+            .ok();
+        let hangup = signal(SignalKind::hangup())?;
+        Ok(Self {
+            sources,
+            settings,
+            rejected: None,
+            hangup,
+            watcher,
+        })
+    }
+
+    /// The plan of the present settings and of Nix's configuration as it is now.
+    pub(crate) fn plan(&mut self) -> Plan {
+        let mut plan = plan(&self.settings, &nix::read(&self.settings.nix));
+        // What changed between the reading and the watching is read again.
+        while let Some(watcher) = &mut self.watcher
+            && watcher.set(&plan.files)
+        {
+            plan = crate::plan::plan(&self.settings, &nix::read(&self.settings.nix));
+        }
+        if let Some(errors) = &self.rejected {
+            plan.warnings.push(Warning {
+                code: WarningCode::ConfigRejected,
+                target: None,
+                details: [("error".to_owned(), Detail::Text(errors.clone()))].into(),
+            });
+        }
+        for warning in &plan.warnings {
+            tracing::warn!("{}: {}", warning.code, particulars(warning));
+        }
+        plan
+    }
+
+    /// Hands every new plan to the monitor.
+    pub(crate) async fn run(mut self, monitor: Handle) {
+        loop {
+            tokio::select! {
+                hangup = self.hangup.recv() => match hangup {
+                    Some(()) => self.reload(&monitor).await,
+                    None => return,
+                },
+                changed = changed(&mut self.watcher) => {
+                    match changed {
+                        Ok(()) => tracing::info!("Nix's configuration changed"),
+                        Err(error) => {
+                            tracing::error!("changes of nix.conf are no longer noticed: {error}");
+                            self.watcher = None;
+                            continue;
+                        }
+                    }
+                    let plan = self.plan();
+                    monitor.watch(plan, self.settings.poll.clone()).await;
+                }
+            }
+        }
+    }
+
+    /// A broken configuration keeps the old one in force, and says so.
+    async fn reload(&mut self, monitor: &Handle) {
+        Notifier.reloading();
+        let loaded = self.sources.as_ref().map(config::load);
+        match loaded.unwrap_or_else(|| Ok(self.settings.clone())) {
+            Ok(settings) => {
+                self.settings = settings;
+                self.rejected = None;
+                tracing::info!("configuration reloaded");
+            }
+            Err(errors) => {
+                tracing::error!("configuration rejected, the old one stays in force: {errors}");
+                self.rejected = Some(errors.to_string());
+            }
+        }
+        let plan = self.plan();
+        monitor.watch(plan, self.settings.poll.clone()).await;
+        Notifier.ready(&status_line(&monitor.snapshot()));
+    }
+}
+
+/// Never, where nothing is watched.
+async fn changed(watcher: &mut Option<Watcher>) -> io::Result<()> {
+    match watcher {
+        Some(watcher) => watcher.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// `file /etc/nix/machines, line 3, text …`.
+fn particulars(warning: &Warning) -> String {
+    let one = |(key, detail): (&String, &Detail)| match detail {
+        Detail::Bool(value) => format!("{key} {value}"),
+        Detail::Uint(value) => format!("{key} {value}"),
+        Detail::Float(value) => format!("{key} {value}"),
+        Detail::Text(text) => format!("{key} {text}"),
+        Detail::List(list) => format!("{key} {}", list.join(" ")),
+    };
+    warning
+        .details
+        .iter()
+        .map(one)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
