@@ -36,6 +36,16 @@ pub type Outcome = Result<Stage, (Stage, Reason)>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CheckId(u64);
 
+/// How far back a check begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// On the kept connection, where there is one.
+    Cheap,
+    /// From scratch, as a new build would: what a kept connection outlives (a key taken out of
+    /// `authorized_keys`, a daemon that takes no new connections) shows here.
+    Deep,
+}
+
 /// What happened. Whatever names a target that is not watched is ignored.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
@@ -90,6 +100,8 @@ pub enum Effect {
         target: TargetId,
         /// To be reported with the outcome.
         check: CheckId,
+        /// How far back it begins.
+        depth: Depth,
     },
     /// Drop a check: its outcome no longer counts.
     Abort {
@@ -142,6 +154,8 @@ pub struct Health {
     pace: Pace,
     /// The bound of one check.
     timeout: Duration,
+    /// A target that stays ready is looked at from scratch so often.
+    deep_interval: Duration,
     pause: Option<Pause>,
     /// The id of the last check.
     last_check: u64,
@@ -163,6 +177,7 @@ impl Health {
             thresholds: Thresholds::new(&poll),
             pace: Pace::new(&poll, seed),
             timeout: poll.timeout,
+            deep_interval: poll.deep_interval,
             pause: None,
             last_check: 0,
             last: now.boot,
@@ -196,8 +211,8 @@ impl Health {
         effects
     }
 
-    /// Somebody asks for a check of `target` now. One that is in flight already is shared, and
-    /// leads to no effect. Asking for a target that is not ready restarts its back-off.
+    /// Somebody asks for a check of `target` now: a deep one. One that is in flight already is
+    /// shared, and leads to no effect. Asking for a target that is not ready restarts its back-off.
     ///
     /// # Errors
     ///
@@ -324,6 +339,7 @@ impl Health {
     fn repace(&mut self, now: Now, poll: &Poll) {
         self.thresholds = Thresholds::new(poll);
         self.timeout = poll.timeout;
+        self.deep_interval = poll.deep_interval;
         self.pace.set(poll);
         for target in self.targets.values_mut() {
             target.repace(now, self.thresholds, &mut self.pace);
@@ -338,10 +354,11 @@ impl Health {
             if target.due().is_some_and(|due| due <= now.boot) {
                 self.last_check = self.last_check.wrapping_add(1);
                 let check = CheckId(self.last_check);
-                target.start(now, check);
+                let depth = target.start(now, check, self.deep_interval);
                 effects.push(Effect::Start {
                     target: id.clone(),
                     check,
+                    depth,
                 });
             }
         }

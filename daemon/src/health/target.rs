@@ -5,7 +5,7 @@ use std::time::Duration;
 use offload_client::{Reason, Stage, TargetState, snapshot::HistoryEntry};
 
 use super::{
-    CheckId, Outcome,
+    CheckId, Depth, Outcome,
     evidence::Thresholds,
     history::History,
     idle::Patience,
@@ -62,6 +62,8 @@ pub(super) struct Target {
     due: Option<Duration>,
     /// When the last check ended, on the boot clock.
     checked: Option<Duration>,
+    /// When a deep check last passed, on the boot clock; `None` asks for one.
+    deep: Option<Duration>,
     /// One failure was already put down to the changes of the network that are going on.
     excused: bool,
 }
@@ -69,6 +71,7 @@ pub(super) struct Target {
 #[derive(Debug)]
 struct InFlight {
     id: CheckId,
+    depth: Depth,
     /// Boot clock.
     began: Duration,
     /// The network changed since then.
@@ -97,6 +100,7 @@ impl Target {
             in_flight: None,
             due: None,
             checked: None,
+            deep: None,
             excused: false,
         };
         if paused {
@@ -129,20 +133,29 @@ impl Target {
         let allowed = self.bucket.take(now.boot);
         if allowed {
             self.judge.hasten();
+            self.deep = None;
             self.schedule(now, Duration::ZERO);
         }
         allowed
     }
 
-    /// The check that was due begins.
-    pub(super) fn start(&mut self, now: Now, id: CheckId) {
+    /// The check that was due begins. Only of a target that is ready, and that has passed a deep
+    /// check not long ago, is a cheap one enough: nothing becomes ready on an old connection.
+    pub(super) fn start(&mut self, now: Now, id: CheckId, deep_interval: Duration) -> Depth {
+        let recent = |deep: Duration| now.boot.saturating_sub(deep) < deep_interval;
+        let depth = match self.health.state {
+            TargetState::Ready if self.deep.is_some_and(recent) => Depth::Cheap,
+            _ => Depth::Deep,
+        };
         self.due = None;
         self.health.next_check = now.realtime_usec;
         self.in_flight = Some(InFlight {
             id,
+            depth,
             began: now.boot,
             overtaken: false,
         });
+        depth
     }
 
     /// A check ended. The outcome of any other than the one in flight is stale, and ignored.
@@ -166,6 +179,9 @@ impl Target {
             return None;
         }
 
+        if outcome.is_ok() && check.depth == Depth::Deep {
+            self.deep = Some(now.boot);
+        }
         self.record(now, outcome, latency);
         let cause = outcome.map(drop).map_err(|(_, reason)| reason);
         let verdict = self.judge.weigh(self.standing(), cause, thresholds);
@@ -308,6 +324,7 @@ impl Target {
     fn forget(&mut self) {
         self.in_flight = None;
         self.excused = false;
+        self.deep = None;
         self.judge.forget();
         self.patience.forget();
     }

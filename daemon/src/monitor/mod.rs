@@ -34,7 +34,7 @@ use self::{
 use crate::{
     clock::{Alarm, Now},
     config::Poll,
-    health::{CheckId, Denied, Effect, Event, Health},
+    health::{CheckId, Denied, Depth, Effect, Event, Health},
     plan::Plan,
     probe::{self, Closed, Report, Session},
     service::Watchdog,
@@ -183,7 +183,11 @@ impl Monitor {
     fn carry_out(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
-                Effect::Start { target, check } => self.start(target, check),
+                Effect::Start {
+                    target,
+                    check,
+                    depth,
+                } => self.start(target, check, depth),
                 Effect::Abort { target, .. } => self.abort(&target),
                 Effect::Changed {
                     target,
@@ -198,13 +202,15 @@ impl Monitor {
         }
     }
 
-    fn start(&mut self, target: TargetId, check: CheckId) {
+    fn start(&mut self, target: TargetId, check: CheckId, depth: Depth) {
         let Some(watched) = self.watched.get_mut(&target) else {
             return;
         };
         let mut session = watched
             .session
             .take()
+            // A deep check begins from scratch: the kept connection goes with its session.
+            .filter(|_| depth == Depth::Cheap)
             .unwrap_or_else(|| Session::new(watched.spec.clone(), self.context.clone()));
         let abort = self.checks.spawn(async move {
             let report = session.check().await;

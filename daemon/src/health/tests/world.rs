@@ -188,7 +188,7 @@ impl World {
         let mut overall_changes = 0;
         for effect in effects {
             match effect {
-                Effect::Start { target, check } => {
+                Effect::Start { target, check, .. } => {
                     let seen = self.targets.get_mut(target).expect("it is watched");
                     assert_eq!(seen.in_flight, None, "two checks at once");
                     assert_ne!(seen.standing.0, TargetState::Paused, "paused");

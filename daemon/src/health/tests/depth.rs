@@ -1,0 +1,116 @@
+//! Which checks begin from scratch.
+
+use std::time::Duration;
+
+use offload_client::{Reason, Stage};
+
+use super::world::at;
+use crate::{
+    clock::Now,
+    config::Poll,
+    health::{CheckId, Depth, Effect, Event, Health, Outcome},
+    target::TargetId,
+};
+
+const OK: Outcome = Ok(Stage::Auth);
+const REJECTED: Outcome = Err((Stage::Auth, Reason::AuthRejected));
+
+/// One target, and whoever lets its checks end.
+struct Desk {
+    health: Health,
+    id: TargetId,
+    now: Now,
+    begun: Vec<(CheckId, Depth)>,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let now = at(Duration::from_secs(1_000));
+        let mut desk = Self {
+            health: Health::new(Poll::default(), 1, now),
+            id: TargetId::builder("desktop"),
+            now,
+            begun: Vec::new(),
+        };
+        desk.happen(Event::Added(desk.id.clone()));
+        desk
+    }
+
+    fn happen(&mut self, event: Event) {
+        let effects = self.health.handle(self.now, event);
+        self.take(effects);
+    }
+
+    fn take(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            if let Effect::Start { check, depth, .. } = effect {
+                self.begun.push((check, depth));
+            }
+        }
+    }
+
+    /// Lets the next check begin, when it is due, and end; says how deep it was.
+    fn check(&mut self, outcome: Outcome) -> Depth {
+        if self.begun.is_empty() {
+            let wake = self.health.next_wake().expect("a check is scheduled");
+            self.now = self.now.after(wake - self.now.boot);
+            self.happen(Event::Tick);
+        }
+        let (check, depth) = self.begun.remove(0);
+        self.happen(Event::Reported {
+            target: self.id.clone(),
+            check,
+            outcome,
+            latency: Duration::from_millis(1),
+        });
+        depth
+    }
+}
+
+#[test]
+fn a_target_that_stays_ready_is_looked_at_from_scratch_every_deep_interval() {
+    let mut desk = Desk::new();
+    assert_eq!(desk.check(OK), Depth::Deep);
+    let mut last = desk.now.boot;
+    let mut deep = 0;
+    for _ in 0..200 {
+        if desk.check(OK) == Depth::Deep {
+            let since = desk.now.boot - last;
+            assert!(since >= Duration::from_secs(600), "after {since:?}");
+            assert!(since < Duration::from_secs(640), "after {since:?}");
+            last = desk.now.boot;
+            deep += 1;
+        }
+    }
+    assert!(deep > 5);
+}
+
+#[test]
+fn nothing_becomes_ready_on_an_old_connection() {
+    let mut desk = Desk::new();
+    desk.check(OK);
+    assert_eq!(desk.check(OK), Depth::Cheap);
+    desk.check(REJECTED);
+    assert_eq!(desk.check(OK), Depth::Deep);
+    assert_eq!(desk.check(OK), Depth::Deep, "the one that makes it ready");
+    assert_eq!(desk.check(OK), Depth::Cheap);
+}
+
+#[test]
+fn whoever_asks_is_answered_from_scratch() {
+    let mut desk = Desk::new();
+    desk.check(OK);
+    assert_eq!(desk.check(OK), Depth::Cheap);
+    let effects = desk.health.request(desk.now, &desk.id).unwrap();
+    desk.take(effects);
+    assert_eq!(desk.check(OK), Depth::Deep);
+    assert_eq!(desk.check(OK), Depth::Cheap);
+}
+
+#[test]
+fn after_a_resume_the_first_answer_is_from_scratch() {
+    let mut desk = Desk::new();
+    desk.check(OK);
+    desk.happen(Event::Refresh(None));
+    assert_eq!(desk.check(OK), Depth::Deep);
+}
