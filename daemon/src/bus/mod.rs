@@ -13,9 +13,10 @@ use std::{sync::Arc, time::Duration};
 use offload_client::{
     Kind, Snapshot,
     names::{BUS_NAME, ROOT_PATH},
+    snapshot::Target,
 };
 use tokio::sync::watch;
-use zbus::{Connection, connection, fdo::ObjectManager};
+use zbus::{Connection, ObjectServer, connection, fdo::ObjectManager};
 
 use self::{
     manager::Manager,
@@ -89,33 +90,17 @@ impl Service {
         let old = std::mem::replace(&mut self.published, new.clone());
         let server = self.connection.object_server();
         for target in &old.targets {
-            if !has(&new, target.kind, &target.name) {
+            if !has(&new, target) {
                 withdraw(server, target.kind, &target.path()).await?;
             }
         }
         for target in &new.targets {
-            if has(&old, target.kind, &target.name) {
+            if has(&old, target) {
                 continue;
             }
-            let object = self.object(target.kind, &target.name);
-            let path = target.path();
-            match target.kind {
-                Kind::Cache => server
-                    .at(&*path, CacheObject(object.clone()))
-                    .await?
-                    .is_none(),
-                Kind::Builder => server
-                    .at(&*path, BuilderObject(object.clone()))
-                    .await?
-                    .is_none(),
-            };
-            server.at(&*path, object).await?;
+            announce(server, &self.monitor, target).await?;
         }
         publish::publish(&self.connection, &old, &new).await
-    }
-
-    fn object(&self, kind: Kind, name: &str) -> TargetObject {
-        object(&self.monitor, kind, name)
     }
 }
 
@@ -136,7 +121,18 @@ fn with_targets<'a>(
     builder
 }
 
-async fn withdraw(server: &zbus::ObjectServer, kind: Kind, path: &str) -> zbus::Result<()> {
+async fn announce(server: &ObjectServer, monitor: &Handle, target: &Target) -> zbus::Result<()> {
+    let object = object(monitor, target.kind, &target.name);
+    let path = target.path();
+    match target.kind {
+        Kind::Cache => drop(server.at(&*path, CacheObject(object.clone())).await?),
+        Kind::Builder => drop(server.at(&*path, BuilderObject(object.clone())).await?),
+    }
+    server.at(path, object).await?;
+    Ok(())
+}
+
+async fn withdraw(server: &ObjectServer, kind: Kind, path: &str) -> zbus::Result<()> {
     match kind {
         Kind::Cache => server.remove::<CacheObject, _>(path).await?,
         Kind::Builder => server.remove::<BuilderObject, _>(path).await?,
@@ -156,7 +152,14 @@ fn object(monitor: &Handle, kind: Kind, name: &str) -> TargetObject {
     }
 }
 
-fn has(snapshot: &Snapshot, kind: Kind, name: &str) -> bool {
+/// Whether `snapshot` has the object of `target`. A name with another URI is another object:
+/// whoever has read its constant properties may keep them.
+fn has(snapshot: &Snapshot, target: &Target) -> bool {
     let mut targets = snapshot.targets.iter();
-    targets.any(|target| target.kind == kind && target.name == name)
+    targets.any(|other| is_same_object(other, target))
+}
+
+/// Whether two snapshots tell of the same object.
+fn is_same_object(one: &Target, other: &Target) -> bool {
+    (one.kind, &one.name, &one.uri) == (other.kind, &other.name, &other.uri)
 }

@@ -10,7 +10,7 @@ use offload_client::{
 };
 use zbus::{Connection, Variant, fdo, names::InterfaceName, object_server::SignalEmitter};
 
-use super::{manager::Manager, values};
+use super::{is_same_object, manager::Manager, values};
 
 /// The changed properties of one interface.
 struct Changes<'a>(HashMap<&'static str, Variant<'a>>);
@@ -51,7 +51,7 @@ pub(super) async fn publish(
     for target in &new.targets {
         let mut before = old.targets.iter();
         // A target that is new was announced with all its properties.
-        if let Some(before) = before.find(|t| t.kind == target.kind && t.name == target.name) {
+        if let Some(before) = before.find(|before| is_same_object(before, target)) {
             publish_target(connection, before, target).await?;
         }
     }

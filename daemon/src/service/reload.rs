@@ -22,6 +22,8 @@ pub(crate) struct Reloader {
     settings: Settings,
     /// What was wrong with the newest configuration, if the one in force is an older one.
     rejected: Option<String>,
+    /// The warnings that the log has already.
+    told: Vec<Warning>,
     hangup: Signal,
     watcher: Option<Watcher>,
 }
@@ -42,6 +44,7 @@ impl Reloader {
             sources,
             settings,
             rejected: None,
+            told: Vec::new(),
             hangup,
             watcher,
         })
@@ -49,12 +52,13 @@ impl Reloader {
 
     /// The plan of the present settings and of Nix's configuration as it is now.
     pub(crate) fn plan(&mut self) -> Plan {
-        let mut plan = plan(&self.settings, &nix::read(&self.settings.nix));
+        let read = || plan(&self.settings, &nix::read(&self.settings.nix));
+        let mut plan = read();
         // What changed between the reading and the watching is read again.
         while let Some(watcher) = &mut self.watcher
             && watcher.set(&plan.files)
         {
-            plan = crate::plan::plan(&self.settings, &nix::read(&self.settings.nix));
+            plan = read();
         }
         if let Some(errors) = &self.rejected {
             plan.warnings.push(Warning {
@@ -64,8 +68,11 @@ impl Reloader {
             });
         }
         for warning in &plan.warnings {
-            tracing::warn!("{}: {}", warning.code, particulars(warning));
+            if !self.told.contains(warning) {
+                tracing::warn!("{}: {}", warning.code, particulars(warning));
+            }
         }
+        self.told.clone_from(&plan.warnings);
         plan
     }
 
@@ -124,13 +131,7 @@ async fn changed(watcher: &mut Option<Watcher>) -> io::Result<()> {
 
 /// `file /etc/nix/machines, line 3, text …`.
 fn particulars(warning: &Warning) -> String {
-    let one = |(key, detail): (&String, &Detail)| match detail {
-        Detail::Bool(value) => format!("{key} {value}"),
-        Detail::Uint(value) => format!("{key} {value}"),
-        Detail::Float(value) => format!("{key} {value}"),
-        Detail::Text(text) => format!("{key} {text}"),
-        Detail::List(list) => format!("{key} {}", list.join(" ")),
-    };
+    let one = |(key, detail): (&String, &Detail)| format!("{key} {detail}");
     warning
         .details
         .iter()
