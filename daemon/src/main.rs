@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     process::ExitCode,
 };
 
@@ -10,6 +10,7 @@ use offload_client::page;
 use offloadd::{
     Options,
     cli::{Cli, exit},
+    clock::Now,
     config::{self, Settings, Sources},
 };
 
@@ -75,7 +76,13 @@ async fn once(settings: Settings, json: bool) -> ExitCode {
     let text = if json {
         serde_json::to_string(&snapshot).map(|json| json + "\n")
     } else {
-        Ok(page::render(&snapshot, &page::Style::default()))
+        let terminal = io::stdout().is_terminal();
+        let style = page::Style {
+            colour: terminal && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+            now_realtime_usec: Now::read().realtime_usec,
+            ..page::Style::default()
+        };
+        Ok(page::render(&snapshot, &style))
     };
     match text {
         Ok(text) => print(&text, code),
