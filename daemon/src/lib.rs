@@ -8,10 +8,11 @@ pub mod config;
 pub mod health;
 pub mod monitor;
 pub mod nix;
+pub mod once;
 pub mod plan;
 pub mod probe;
 mod run;
 pub mod service;
 pub mod target;
 
-pub use run::{Options, RunError, run, run_once};
+pub use run::{Options, RunError, run};

@@ -2,16 +2,15 @@
 
 use std::{
     env,
-    io::{self, IsTerminal, Write},
+    io::{self, Write},
     process::ExitCode,
 };
 
-use offload_client::page;
 use offloadd::{
     Options,
     cli::{Cli, exit},
-    clock::Now,
-    config::{self, Settings, Sources},
+    config::{self, Sources},
+    once,
 };
 
 fn main() -> ExitCode {
@@ -46,7 +45,10 @@ fn main() -> ExitCode {
     };
     let code = runtime.block_on(async {
         if cli.once {
-            return once(settings, cli.json).await;
+            return match once::round(settings, cli.json).await {
+                Ok(round) => print(&round.text, round.exit_code()),
+                Err(error) => fail(&error, error.exit_code()),
+            };
         }
         let options = Options {
             settings,
@@ -61,33 +63,6 @@ fn main() -> ExitCode {
     // A resolver that does not come back keeps nobody waiting.
     runtime.shutdown_background();
     code
-}
-
-async fn once(settings: Settings, json: bool) -> ExitCode {
-    let snapshot = match offloadd::run_once(settings).await {
-        Ok(snapshot) => snapshot,
-        Err(error) => return fail(&error, error.exit_code()),
-    };
-    let code = if snapshot.state.is_ready() {
-        exit::OK
-    } else {
-        exit::NOT_READY
-    };
-    let text = if json {
-        serde_json::to_string(&snapshot).map(|json| json + "\n")
-    } else {
-        let terminal = io::stdout().is_terminal();
-        let style = page::Style {
-            colour: terminal && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
-            now_realtime_usec: Now::read().realtime_usec,
-            ..page::Style::default()
-        };
-        Ok(page::render(&snapshot, &style))
-    };
-    match text {
-        Ok(text) => print(&text, code),
-        Err(error) => fail(&error, exit::OS_ERROR),
-    }
 }
 
 fn print(text: &str, code: u8) -> ExitCode {

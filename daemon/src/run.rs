@@ -2,7 +2,6 @@
 
 use std::io;
 
-use offload_client::Snapshot;
 use tokio::signal::unix::{SignalKind, signal};
 use zbus::connection;
 
@@ -10,7 +9,7 @@ use crate::{
     bus,
     cli::{BusChoice, exit},
     config::{Settings, Sources},
-    monitor::{CheckError, Monitor},
+    monitor::Monitor,
     service::{Notifier, Reloader, Watchdog, report_status, status_line},
 };
 
@@ -34,6 +33,9 @@ pub enum RunError {
     /// The bus went away.
     #[error("the bus is gone{0}")]
     BusGone(String),
+    /// The snapshot could not be written as JSON.
+    #[error("the snapshot can't be written: {0}")]
+    Describe(#[from] serde_json::Error),
     /// The kernel refused something a daemon can't do without.
     #[error("the kernel refused a timer or a signal: {0}")]
     Kernel(#[from] io::Error),
@@ -44,7 +46,7 @@ impl RunError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::NoBus(_) | Self::BusGone(_) => exit::BUS_GONE,
-            Self::Kernel(_) => exit::OS_ERROR,
+            Self::Kernel(_) | Self::Describe(_) => exit::OS_ERROR,
         }
     }
 }
@@ -86,22 +88,6 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         tracing::info!("stopped");
     }
     result
-}
-
-/// Checks everything once, without any bus.
-pub async fn run_once(settings: Settings) -> Result<Snapshot, RunError> {
-    let poll = settings.poll.clone();
-    let mut reloader = Reloader::new(None, settings)?;
-    let (monitor, handle) = Monitor::new(reloader.plan(), poll, None)?;
-    let monitor = tokio::spawn(monitor.run());
-    match handle.check(None).await {
-        Ok(()) | Err(CheckError::NotConfigured) => {}
-        // None of the others can come from a monitor that nobody else asks.
-        Err(error) => tracing::error!("{error}"),
-    }
-    let snapshot = handle.snapshot();
-    monitor.abort();
-    Ok(Snapshot::clone(&snapshot))
 }
 
 /// Comes back on SIGTERM or SIGINT; the signals are caught from the call on.

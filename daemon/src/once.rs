@@ -1,0 +1,74 @@
+//! `--once`: one round without any bus.
+
+use std::{
+    env,
+    io::{self, IsTerminal},
+};
+
+use offload_client::{Snapshot, page};
+
+use crate::{
+    RunError,
+    cli::exit,
+    clock::Now,
+    config::Settings,
+    monitor::{CheckError, Monitor},
+    service::Reloader,
+};
+
+/// What one round has to say.
+#[derive(Clone, Debug)]
+pub struct Round {
+    /// The page that `offloadctl` shows too, or the JSON of `Describe()`; a newline at its end.
+    pub text: String,
+    /// Whether everything is ready.
+    pub ready: bool,
+}
+
+impl Round {
+    /// 0 or 3.
+    pub fn exit_code(&self) -> u8 {
+        if self.ready {
+            exit::OK
+        } else {
+            exit::NOT_READY
+        }
+    }
+}
+
+/// Checks everything once, without any bus.
+pub async fn round(settings: Settings, json: bool) -> Result<Round, RunError> {
+    let snapshot = check(settings).await?;
+    let text = if json {
+        serde_json::to_string(&snapshot)? + "\n"
+    } else {
+        page::render(&snapshot, &style())
+    };
+    let ready = snapshot.state.is_ready();
+    Ok(Round { text, ready })
+}
+
+async fn check(settings: Settings) -> Result<Snapshot, RunError> {
+    let poll = settings.poll.clone();
+    let mut reloader = Reloader::new(None, settings)?;
+    let (monitor, handle) = Monitor::new(reloader.plan(), poll, None)?;
+    let monitor = tokio::spawn(monitor.run());
+    match handle.check(None).await {
+        Ok(()) | Err(CheckError::NotConfigured) => {}
+        // None of the others can come from a monitor that nobody else asks.
+        Err(error) => tracing::error!("{error}"),
+    }
+    let snapshot = handle.snapshot();
+    monitor.abort();
+    Ok(Snapshot::clone(&snapshot))
+}
+
+/// Coloured where standard output is a terminal.
+fn style() -> page::Style {
+    let terminal = io::stdout().is_terminal();
+    page::Style {
+        colour: terminal && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+        now_realtime_usec: Now::read().realtime_usec,
+        ..page::Style::default()
+    }
+}
