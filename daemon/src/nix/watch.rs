@@ -157,7 +157,7 @@ impl Watcher {
         for (directory, wanted) in wanted {
             // Asking again for what is watched gives the same watch, or a new one where another
             // directory has taken the place; two paths to one directory share a watch.
-            let Some(watch) = self.add(directory) else {
+            let Some(watch) = self.add(directory, wanted.is_empty()) else {
                 continue;
             };
             let before = self.names.get(&watch);
@@ -177,16 +177,19 @@ impl Watcher {
         grown
     }
 
-    fn add(&mut self, directory: &Path) -> Option<WatchDescriptor> {
-        let mask = WatchMask::CREATE
-            | WatchMask::MODIFY
-            | WatchMask::CLOSE_WRITE
-            | WatchMask::ATTRIB
-            | WatchMask::DELETE
-            | WatchMask::MOVE
-            | WatchMask::DELETE_SELF
-            | WatchMask::MOVE_SELF
-            | WatchMask::ONLYDIR;
+    /// Each event wakes the daemon, whether it matters or not, so only those are asked for that
+    /// may: of a directory that merely has to stay where it is, none about what is in it.
+    fn add(&mut self, directory: &Path, merely_stays: bool) -> Option<WatchDescriptor> {
+        let mut mask = WatchMask::DELETE_SELF | WatchMask::MOVE_SELF;
+        if !merely_stays {
+            mask |= WatchMask::CREATE
+                | WatchMask::CLOSE_WRITE
+                | WatchMask::ATTRIB
+                | WatchMask::DELETE
+                | WatchMask::MOVE;
+        }
+        // Another path to the same directory may have asked for more.
+        let mask = mask | WatchMask::ONLYDIR | WatchMask::MASK_ADD;
         match self.watches.add(directory, mask) {
             Ok(watch) => Some(watch),
             Err(error) => {
@@ -202,7 +205,7 @@ impl Watcher {
 
 /// Whether the event may mean that a path leads elsewhere.
 fn changes_the_way(mask: EventMask) -> bool {
-    !mask.intersects(EventMask::MODIFY | EventMask::CLOSE_WRITE)
+    !mask.contains(EventMask::CLOSE_WRITE)
 }
 
 #[cfg(test)]

@@ -153,6 +153,16 @@ async fn a_file_that_is_written_without_a_pause_is_reported() {
 }
 
 #[tokio::test]
+async fn what_is_written_beside_the_way_does_not_even_wake_the_daemon() {
+    let mut scene = Scene::new(|_| ());
+    scene.write("etc/unrelated");
+    scene.write("unrelated");
+    scene.write("etc/nix/nix.conf");
+    // The first event there is at all is the one that matters.
+    assert!(scene.watcher.next().await.unwrap());
+}
+
+#[tokio::test]
 async fn a_change_outlives_a_dropped_wait() {
     let mut scene = Scene::new(|_| ());
     scene.write("etc/nix/nix.conf");
