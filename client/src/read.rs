@@ -1,11 +1,18 @@
-//! Everything the bus carries, read with one `GetManagedObjects`.
+//! Everything the bus carries: one `GetManagedObjects` for the targets and, sent together with it,
+//! one `GetAll` for the Manager, which by D-Bus's rules is no child of itself.
 //!
 //! A reader of any age reads a daemon of any age: a word it does not know becomes the neutral one, a
 //! property that is not there, or of another type, keeps its default.
 
 use std::collections::HashMap;
 
-use zbus::{Connection, OwnedVariant, Variant, fdo::ManagedObjects, proxy::MethodFlags};
+use futures_util::future::try_join;
+use zbus::{
+    Connection, ObjectPath, OwnedVariant, Variant,
+    fdo::ManagedObjects,
+    names::InterfaceName,
+    proxy::{CacheProperties, MethodFlags},
+};
 
 use crate::{
     Kind, OverallState, Reason, Snapshot, Stage, TargetState, WarningCode, names,
@@ -14,6 +21,7 @@ use crate::{
 };
 
 const OBJECT_MANAGER: &str = "org.freedesktop.DBus.ObjectManager";
+const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 
 /// Reads the snapshot; the bus starts the daemon if it knows how to.
 pub async fn snapshot(connection: &Connection) -> zbus::Result<Snapshot> {
@@ -25,7 +33,8 @@ pub async fn snapshot_if_running(connection: &Connection) -> zbus::Result<Snapsh
     read(connection, MethodFlags::NO_AUTO_START).await
 }
 
-/// Makes a snapshot of what `GetManagedObjects` answered.
+/// Makes a snapshot of what `GetManagedObjects` answered, with the Manager's own properties added
+/// under [`names::ROOT_PATH`].
 pub fn from_objects(objects: &ManagedObjects) -> Snapshot {
     let manager = Properties::of(objects, names::ROOT_PATH, names::MANAGER);
     let order = manager.strings("Targets");
@@ -56,17 +65,38 @@ pub fn from_objects(objects: &ManagedObjects) -> Snapshot {
 }
 
 async fn read(connection: &Connection, flags: MethodFlags) -> zbus::Result<Snapshot> {
-    let proxy = zbus::proxy::Builder::<zbus::Proxy<'_>>::new(connection)
+    let (objects, manager) = (
+        root(connection, OBJECT_MANAGER).await?,
+        root(connection, PROPERTIES).await?,
+    );
+    let (objects, manager) = try_join(
+        objects.call_with_flags("GetManagedObjects", flags, &()),
+        manager.call_with_flags("GetAll", flags, &(names::MANAGER,)),
+    )
+    .await?;
+    let mut objects: ManagedObjects = objects.unwrap_or_default();
+    let path = ObjectPath::from_static_str_unchecked(names::ROOT_PATH).into();
+    let interface = InterfaceName::from_static_str_unchecked(names::MANAGER).into();
+    let manager: Option<HashMap<String, OwnedVariant>> = manager;
+    objects
+        .entry(path)
+        .or_default()
+        .insert(interface, manager.unwrap_or_default());
+    Ok(from_objects(&objects))
+}
+
+/// The object that has the Manager and lists the targets.
+async fn root<'a>(
+    connection: &Connection,
+    interface: &'static str,
+) -> zbus::Result<zbus::Proxy<'a>> {
+    zbus::proxy::Builder::new(connection)
         .destination(names::BUS_NAME)
         .path(names::ROOT_PATH)
-        .interface(OBJECT_MANAGER)
-        .cache_properties(zbus::proxy::CacheProperties::No)
+        .interface(interface)
+        .cache_properties(CacheProperties::No)
         .build()
-        .await?;
-    let objects: Option<ManagedObjects> = proxy
-        .call_with_flags("GetManagedObjects", flags, &())
-        .await?;
-    Ok(from_objects(&objects.unwrap_or_default()))
+        .await
 }
 
 fn target(objects: &ManagedObjects, path: &str) -> Target {

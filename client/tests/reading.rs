@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use zbus::{OwnedVariant, Variant, fdo::ManagedObjects};
 
 #[tokio::test]
-async fn one_call_carries_the_whole_snapshot() {
+async fn one_look_at_the_objects_carries_the_whole_snapshot() {
     let mut snapshot = builder_down();
     snapshot.targets[0].details = [
         ("yes".to_owned(), Detail::Bool(true)),

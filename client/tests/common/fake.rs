@@ -135,6 +135,7 @@ fn answer(call: &Message, script: &watch::Sender<Script>) -> Message {
     }
     match member.as_str() {
         "GetManagedObjects" => reply.build(&objects(&now.snapshot)),
+        "GetAll" => reply.build(&manager(&now.snapshot)),
         "Describe" => reply.build(
             &now.describe
                 .unwrap_or_else(|| serde_json::to_string(&now.snapshot).unwrap()),
@@ -166,8 +167,19 @@ fn answer(call: &Message, script: &watch::Sender<Script>) -> Message {
     .unwrap()
 }
 
-/// A snapshot as `GetManagedObjects` has it.
-pub(crate) fn objects(snapshot: &Snapshot) -> Objects<'_> {
+/// The targets of a snapshot as `GetManagedObjects` has them. The object that is asked is not in its
+/// own answer: that has only its children (D-Bus specification, "org.freedesktop.DBus.ObjectManager").
+fn objects(snapshot: &Snapshot) -> Objects<'_> {
+    let mut objects: Objects<'_> = HashMap::new();
+    for target in &snapshot.targets {
+        let path = ObjectPath::try_from(target.path()).unwrap();
+        objects.insert(path, interfaces(target));
+    }
+    objects
+}
+
+/// The rest of it, as `GetAll` of the Manager has it.
+fn manager(snapshot: &Snapshot) -> Properties<'_> {
     let paths: Vec<String> = snapshot.targets.iter().map(Target::path).collect();
     let warnings: Vec<(&str, String, HashMap<String, Variant<'_>>)> = snapshot
         .warnings
@@ -183,7 +195,7 @@ pub(crate) fn objects(snapshot: &Snapshot) -> Objects<'_> {
         .iter()
         .map(|path| ObjectPath::try_from(path.clone()).unwrap())
         .collect();
-    let manager: Properties<'_> = [
+    [
         ("Version", snapshot.version.as_str().into()),
         ("State", snapshot.state.as_str().into()),
         ("Reason", snapshot.reason.as_str().into()),
@@ -200,15 +212,7 @@ pub(crate) fn objects(snapshot: &Snapshot) -> Objects<'_> {
         ("Targets", targets.into()),
         ("Warnings", Variant::new(warnings)),
     ]
-    .into();
-    let mut objects: Objects<'_> = HashMap::new();
-    let root = ObjectPath::try_from(names::ROOT_PATH).unwrap();
-    objects.insert(root, [(names::MANAGER, manager)].into());
-    for (target, path) in snapshot.targets.iter().zip(paths) {
-        let path = ObjectPath::try_from(path).unwrap();
-        objects.insert(path, interfaces(target));
-    }
-    objects
+    .into()
 }
 
 fn interfaces(target: &Target) -> HashMap<&'static str, Properties<'_>> {
