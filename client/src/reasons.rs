@@ -55,8 +55,8 @@ pub const fn text(reason: Reason) -> Text {
         Reason::Refused => Text {
             title: "connection refused",
             explanation: "The machine at {address} is there, but nothing accepts connections on that port.",
-            remedy: "Start the service on the desktop: for a cache `systemctl status harmonia nix-serve`, for a \
-                     builder `systemctl status sshd`. Where it runs, compare its port with the one in {uri}.",
+            remedy: "Start the service on the desktop: `systemctl status {service}` says why it does not \
+                     run. Where it does, compare its port with the one in {uri}.",
         },
         Reason::TimedOut => Text {
             title: "no answer",

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::snapshot::{Detail, Target};
+use crate::{
+    Kind,
+    snapshot::{Detail, Target},
+};
 
 /// Fills `template` with what `lookup` knows; a key that is not known gives its fallback, or, where
 /// it has none, the key itself in capitals, so that a command still reads as one.
@@ -30,13 +33,14 @@ pub(crate) fn fill(template: &str, lookup: impl Fn(&str) -> Option<String>) -> S
     filled
 }
 
-/// What is known of `target` under `key`: `name`, `kind`, `uri`, `address`, the URI's `host`,
-/// `port` and `user`, or one of its details.
+/// What is known of `target` under `key`: `name`, `kind`, `uri`, `address`, its kind's usual
+/// systemd `service`, the URI's `host`, `port` and `user`, or one of its details.
 pub(crate) fn of_target(target: &Target, key: &str) -> Option<String> {
     let uri = Authority::of(&target.uri);
     match key {
         "name" => Some(target.name.clone()),
         "kind" => Some(target.kind.to_string()),
+        "service" => Some(service(target.kind).to_owned()),
         "uri" => Some(target.uri.clone()),
         "address" if target.address.is_empty() => Some(uri.host.to_owned()),
         "address" => Some(target.address.clone()),
@@ -44,6 +48,14 @@ pub(crate) fn of_target(target: &Target, key: &str) -> Option<String> {
         "port" => uri.port.map(str::to_owned),
         "user" => detail(&target.details, key).or_else(|| uri.user.map(str::to_owned)),
         _ => detail(&target.details, key),
+    }
+}
+
+/// The units that usually offer it on NixOS.
+const fn service(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Cache => "harmonia nix-serve",
+        Kind::Builder => "sshd",
     }
 }
 

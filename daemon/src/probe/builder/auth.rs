@@ -101,10 +101,12 @@ impl Applicant {
             };
             let tried = Detail::List(attempts.tried.clone());
             details.insert("tried_keys".into(), tried);
+            // The one that lets us in; where none does, the first, which Nix would offer first.
+            let path = Detail::Text(file.display().to_string());
+            details.entry("identity".into()).or_insert(path.clone());
             match link.try_key(&self.user, key).await? {
                 AuthResult::Success => {
-                    let path = file.display().to_string();
-                    details.insert("identity".into(), path.into());
+                    details.insert("identity".into(), path);
                     return Ok(true);
                 }
                 AuthResult::Failure {
