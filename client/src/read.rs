@@ -1,12 +1,11 @@
-//! Everything the bus carries: one `GetManagedObjects` for the targets and, sent together with it,
-//! one `GetAll` for the Manager, which by D-Bus's rules is no child of itself.
+//! Everything the bus carries: `GetManagedObjects` for the targets, and `GetAll` for the Manager,
+//! which by D-Bus's rules is no child of itself.
 //!
 //! A reader of any age reads a daemon of any age: a word it does not know becomes the neutral one, a
 //! property that is not there, or of another type, keeps its default.
 
 use std::collections::HashMap;
 
-use futures_util::future::try_join;
 use zbus::{
     Connection, ObjectPath, OwnedVariant, Variant,
     fdo::ManagedObjects,
@@ -22,6 +21,8 @@ use crate::{
 
 const OBJECT_MANAGER: &str = "org.freedesktop.DBus.ObjectManager";
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
+/// How often it is read again because it changed meanwhile. What changes faster is never still.
+const ATTEMPTS: usize = 5;
 
 /// Reads the snapshot; the bus starts the daemon if it knows how to.
 pub async fn snapshot(connection: &Connection) -> zbus::Result<Snapshot> {
@@ -65,24 +66,34 @@ pub fn from_objects(objects: &ManagedObjects) -> Snapshot {
 }
 
 async fn read(connection: &Connection, flags: MethodFlags) -> zbus::Result<Snapshot> {
-    let (objects, manager) = (
-        root(connection, OBJECT_MANAGER).await?,
-        root(connection, PROPERTIES).await?,
-    );
-    let (objects, manager) = try_join(
-        objects.call_with_flags("GetManagedObjects", flags, &()),
-        manager.call_with_flags("GetAll", flags, &(names::MANAGER,)),
-    )
-    .await?;
-    let mut objects: ManagedObjects = objects.unwrap_or_default();
-    let path = ObjectPath::from_static_str_unchecked(names::ROOT_PATH).into();
-    let interface = InterfaceName::from_static_str_unchecked(names::MANAGER).into();
-    let manager: Option<HashMap<String, OwnedVariant>> = manager;
+    let listing = root(connection, OBJECT_MANAGER).await?;
+    let properties = root(connection, PROPERTIES).await?;
+    let mut manager = manager(&properties, flags).await?;
+    let mut objects = ManagedObjects::new();
+    for _ in 0..ATTEMPTS {
+        let listed = listing.call_with_flags("GetManagedObjects", flags, &());
+        objects = listed.await?.unwrap_or_default();
+        // The verdict and what it is about are of one moment where it is the same after as before.
+        let before = std::mem::replace(&mut manager, self::manager(&properties, flags).await?);
+        if before == manager {
+            break;
+        }
+    }
+    let path = ObjectPath::from_static_str_unchecked(names::ROOT_PATH);
+    let interface = InterfaceName::from_static_str_unchecked(names::MANAGER);
     objects
-        .entry(path)
+        .entry(path.into())
         .or_default()
-        .insert(interface, manager.unwrap_or_default());
+        .insert(interface.into(), manager);
     Ok(from_objects(&objects))
+}
+
+async fn manager(
+    properties: &zbus::Proxy<'_>,
+    flags: MethodFlags,
+) -> zbus::Result<HashMap<String, OwnedVariant>> {
+    let all = properties.call_with_flags("GetAll", flags, &(names::MANAGER,));
+    Ok(all.await?.unwrap_or_default())
 }
 
 /// The object that has the Manager and lists the targets.

@@ -51,6 +51,17 @@ async fn one_look_at_the_objects_carries_the_whole_snapshot() {
     assert_eq!(fake.reads(), 1);
 }
 
+#[tokio::test]
+async fn a_change_while_it_is_read_leaves_no_half_of_the_old_one() {
+    let bus = Bus::start().await;
+    let fake = Fake::start(&bus, ready()).await;
+    fake.script
+        .send_modify(|script| script.after_objects = Some(builder_down()));
+    let read = read::snapshot(&bus.connect().await).await.unwrap();
+    assert_eq!(read, builder_down());
+    assert_eq!(fake.reads(), 2);
+}
+
 #[test]
 fn what_a_newer_or_older_daemon_says_is_read_as_far_as_it_goes() {
     let text = |value: &'static str| OwnedVariant::try_from(Variant::from(value)).unwrap();

@@ -23,6 +23,8 @@ pub(crate) struct Script {
     pub(crate) snapshot: Snapshot,
     /// What it will know after a check.
     pub(crate) after_check: Option<Snapshot>,
+    /// What it will know once somebody has read the objects.
+    pub(crate) after_objects: Option<Snapshot>,
     /// The error of its every method but the reading ones.
     pub(crate) error: Option<&'static str>,
     /// Every target's history.
@@ -134,7 +136,14 @@ fn answer(call: &Message, script: &watch::Sender<Script>) -> Message {
         return error.build(&"particulars").unwrap();
     }
     match member.as_str() {
-        "GetManagedObjects" => reply.build(&objects(&now.snapshot)),
+        "GetManagedObjects" => {
+            script.send_modify(|script| {
+                if let Some(after) = script.after_objects.take() {
+                    script.snapshot = after;
+                }
+            });
+            reply.build(&objects(&now.snapshot))
+        }
         "GetAll" => reply.build(&manager(&now.snapshot)),
         "Describe" => reply.build(
             &now.describe
