@@ -59,6 +59,7 @@ pub(super) enum Command {
     Watch {
         plan: Plan,
         poll: Poll,
+        done: oneshot::Sender<()>,
     },
 }
 
@@ -111,10 +112,10 @@ impl Handle {
         self.ask(|done| Command::Resume { done }).await;
     }
 
-    /// Watches what `plan` says from now on; what did not change goes on undisturbed.
+    /// Watches what `plan` says from now on; what did not change goes on undisturbed. Returns when
+    /// that is in the snapshot, or when the monitor is gone, which the caller is about to learn.
     pub async fn watch(&self, plan: Plan, poll: Poll) {
-        // A monitor that is gone watches nothing, which is what the caller is about to learn.
-        let _ = self.commands.send(Command::Watch { plan, poll }).await;
+        self.ask(|done| Command::Watch { plan, poll, done }).await;
     }
 
     /// Sends a command and waits for its answer; `None` when the monitor is gone.

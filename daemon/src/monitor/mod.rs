@@ -111,7 +111,7 @@ impl Monitor {
 
     /// Watches until the last [`Handle`] is gone. Fails only where the kernel's timer does.
     pub async fn run(mut self) -> io::Result<()> {
-        self.alarm.set(self.health.next_wake())?;
+        self.set_alarm(Now::read())?;
         loop {
             let turn = tokio::select! {
                 biased;
@@ -136,13 +136,16 @@ impl Monitor {
             let now = Now::read();
             self.turn(now, turn);
             self.publish();
-            let watchdog = self.watchdog.as_mut().map(|watchdog| watchdog.turn(now));
-            let wake = [self.health.next_wake(), watchdog]
-                .into_iter()
-                .flatten()
-                .min();
-            self.alarm.set(wake)?;
+            self.set_alarm(now)?;
         }
+    }
+
+    /// Sets the alarm for the next turn that must be, and feeds the watchdog. Before the first turn
+    /// too: with nothing to watch there might never be one.
+    fn set_alarm(&mut self, now: Now) -> io::Result<()> {
+        let watchdog = self.watchdog.as_mut().map(|watchdog| watchdog.turn(now));
+        let wakes = [self.health.next_wake(), watchdog];
+        self.alarm.set(wakes.into_iter().flatten().min())
     }
 
     fn turn(&mut self, now: Now, turn: Turn) {
@@ -167,9 +170,11 @@ impl Monitor {
                 self.publish();
                 let _ = done.send(());
             }
-            Turn::Command(Command::Watch { plan, poll }) => {
+            Turn::Command(Command::Watch { plan, poll, done }) => {
                 self.set_poll(now, poll);
                 self.watch(now, plan);
+                self.publish();
+                let _ = done.send(());
             }
         }
     }
