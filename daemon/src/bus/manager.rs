@@ -25,6 +25,7 @@ impl Manager {
 #[interface(name = "org.offloadd.Offload1.Manager", introspection_docs = false)]
 impl Manager {
     /// Checks every target and answers with the verdict.
+    #[zbus(out_args("state"))]
     async fn check(&self) -> Result<String, BusError> {
         self.monitor.check(None).await?;
         Ok(self.now().state.to_string())
@@ -55,6 +56,7 @@ impl Manager {
     }
 
     /// The whole snapshot as JSON.
+    #[zbus(out_args("json"))]
     async fn describe(&self) -> Result<String, BusError> {
         serde_json::to_string(&*self.now()).map_err(|error| BusError::Failed(error.to_string()))
     }

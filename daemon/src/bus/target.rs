@@ -58,12 +58,14 @@ impl BuilderObject {
 #[interface(name = "org.offloadd.Offload1.Target", introspection_docs = false)]
 impl TargetObject {
     /// Checks this target and answers with its state.
+    #[zbus(out_args("state"))]
     async fn check(&self) -> Result<String, BusError> {
         self.monitor.check(Some(self.id.clone())).await?;
         Ok(self.read(|target| target.state.to_string()))
     }
 
     /// The last `max` changes, newest first: time, state, reason, latency.
+    #[zbus(out_args("entries"))]
     async fn get_history(&self, max: u32) -> Vec<(u64, String, String, u64)> {
         let max = max.min(HISTORY_MAX) as usize;
         let history = self.monitor.history(self.id.clone(), max).await;
