@@ -9,6 +9,7 @@ use std::{
 };
 
 use tempfile::TempDir;
+use zbus::{Connection, connection::Builder};
 
 use crate::{
     Error, Result,
@@ -55,6 +56,17 @@ impl Bus {
         format!("unix:path={}", self.socket().display())
     }
 
+    /// A client of it, of the user who runs the tests.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn connect(&self) -> Result<Connection> {
+        let connection = Builder::address(self.address().as_str()).build().await;
+        connection
+            .map_err(std::io::Error::other)
+            .context(self.address())
+    }
+
     /// Ends it, as a crash would.
     pub fn stop(&mut self) {
         self.process = None;
@@ -99,6 +111,22 @@ impl Bus {
         member: &str,
         arguments: &[&str],
     ) -> Result<String> {
+        let path = "/org/offloadd/Offload1";
+        self.ask_object_as_stranger(destination, path, member, arguments)
+            .await
+    }
+
+    /// The same of another object.
+    ///
+    /// # Errors
+    /// As [`Self::ask_as_stranger`].
+    pub async fn ask_object_as_stranger(
+        &self,
+        destination: &str,
+        path: &str,
+        member: &str,
+        arguments: &[&str],
+    ) -> Result<String> {
         let mut command = tokio::process::Command::new("setpriv");
         command
             .args([
@@ -114,12 +142,7 @@ impl Bus {
                 format!("--bus={}", self.address()),
                 format!("--dest={destination}"),
             ])
-            .args([
-                "--print-reply",
-                "--reply-timeout=5000",
-                "/org/offloadd/Offload1",
-                member,
-            ])
+            .args(["--print-reply", "--reply-timeout=5000", path, member])
             .args(arguments)
             .stdin(Stdio::null())
             .kill_on_drop(true);
