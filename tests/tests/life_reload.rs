@@ -145,7 +145,7 @@ async fn a_rejected_configuration_leaves_the_old_one_in_force_until_it_is_mended
         assert!(error.contains("config.toml"), "{error}");
         assert_eq!(snapshot.targets[0].uri, before.targets[0].uri);
         assert_eq!(snapshot.state, OverallState::Ready);
-        let warned = |s: &Snapshot| s.warnings.iter().any(|w| *w == *warning);
+        let warned = |s: &Snapshot| s.warnings.contains(warning);
         follower
             .until("the warning on the bus", warned)
             .await
