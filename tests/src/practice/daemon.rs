@@ -1,16 +1,54 @@
 //! The seam to the daemon: the one function of the practice program that needs it.
 
-use offload_client::Snapshot;
-use tokio::sync::mpsc;
+use futures_util::StreamExt;
+use offload_client::{Snapshot, embedded, watch::watch};
+use offloadd::{Options, cli::BusChoice, config::Settings};
+use tokio::{select, sync::mpsc};
+use zbus::connection::Builder;
 
-use crate::{Error, Result, fake::Desktop};
+use super::watched;
+use crate::{Error, Result, error::Context, eventually, fake::Desktop};
+
+/// The daemon serves its bus before it checks anything.
+const BUS_UP: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Runs the daemon on a bus inside of this process, watching `desktop`, and sends each snapshot.
 ///
 /// # Errors
 /// When the daemon can't run.
-pub async fn daemon(_desktop: &Desktop, _news: mpsc::Sender<Snapshot>) -> Result<()> {
-    Err(Error::Unsupported(
-        "this crate of offloadd has no entry point to run it from".into(),
-    ))
+pub async fn daemon(desktop: &Desktop, news: mpsc::Sender<Snapshot>) -> Result<()> {
+    let settings = Settings {
+        poll: watched::poll(),
+        nix: watched::nix(),
+        caches: vec![watched::cache(desktop)],
+        builders: vec![watched::builder(desktop)?],
+        ..Settings::default()
+    };
+    let options = Options {
+        settings,
+        sources: None,
+        bus: BusChoice::Embedded,
+    };
+    select! {
+        ended = offloadd::run(options) => ended.map_err(std::io::Error::other).context("offloadd"),
+        followed = follow(news) => followed,
+    }
+}
+
+/// Reads the verdicts as any other client does: from the bus.
+async fn follow(news: mpsc::Sender<Snapshot>) -> Result<()> {
+    let address = embedded::address_for_server();
+    let connection = eventually(BUS_UP, "the embedded bus answers", async || {
+        Builder::address(address.as_str()).build().await.ok()
+    })
+    .await?;
+    let mut snapshots = watch(&connection);
+    while let Some(snapshot) = snapshots.next().await {
+        if let Some(snapshot) = snapshot
+            && news.send(snapshot).await.is_err()
+        {
+            return Ok(());
+        }
+    }
+    Err(Error::Gone("the embedded bus"))
 }
