@@ -2,12 +2,14 @@
 
 use std::{io::Write, net::SocketAddr, process::ExitCode};
 
+use offload_client::page::Style;
 use offload_tests::{
     Result,
     error::Context,
     ground::{CACHE_PORT, HERE, SSH_PORT},
     practice::{Word, control, daemon::daemon, place, program},
 };
+use rustix::termios::tcgetwinsize;
 
 /// sysexits(3): the command was used wrongly.
 const USAGE: u8 = 64;
@@ -38,13 +40,25 @@ fn main() -> ExitCode {
 
 async fn practise() -> Result<()> {
     let [cache, ssh] = [CACHE_PORT, SSH_PORT].map(|port| SocketAddr::new(HERE, port));
-    program::run(&place::runtime_dir(), cache, ssh, say, daemon).await
+    let style = Style {
+        width: columns(),
+        ..Style::default()
+    };
+    program::run(&place::runtime_dir(), cache, ssh, style, say, daemon).await
 }
 
 async fn send(word: &str) -> Result<()> {
     let answer = control::send(&place::socket(&place::runtime_dir()), word).await?;
     say(answer.trim_end());
     Ok(())
+}
+
+/// The width of the terminal; what is none has the usual one.
+fn columns() -> usize {
+    match tcgetwinsize(std::io::stdout()) {
+        Ok(size) if size.ws_col > 0 => size.ws_col.into(),
+        _ => Style::default().width,
+    }
 }
 
 /// A closed pipe is no reason to stop watching.

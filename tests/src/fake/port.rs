@@ -74,6 +74,7 @@ struct Order {
 }
 
 /// What stands at the address.
+#[derive(Debug)]
 enum Standing {
     /// Somebody who accepts.
     Open(TcpListener),
@@ -84,6 +85,20 @@ enum Standing {
     },
     /// Nobody.
     Closed,
+}
+
+/// An address at which not even an attempt to connect is answered, as long as this is there.
+#[derive(Debug)]
+pub(super) struct Nobody(#[expect(dead_code, reason = "it stands as long as it is held")] Standing);
+
+impl Nobody {
+    /// Takes the address.
+    ///
+    /// # Errors
+    /// When it can't be bound.
+    pub(super) async fn at(address: SocketAddr) -> Result<Self> {
+        full(address).await.map(Self).context(address)
+    }
 }
 
 /// A [`Standing`] that is not there yet.

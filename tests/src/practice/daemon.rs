@@ -1,16 +1,18 @@
 //! The seam to the daemon: the one function of the practice program that needs it.
 
+use std::time::Duration;
+
 use futures_util::StreamExt;
-use offload_client::{Snapshot, embedded, watch::watch};
+use offload_client::{Snapshot, embedded, names, watch::watch};
 use offloadd::{Options, cli::BusChoice, config::Settings};
 use tokio::{select, sync::mpsc};
-use zbus::connection::Builder;
+use zbus::{connection::Builder, fdo::DBusProxy};
 
 use super::watched;
 use crate::{Error, Result, error::Context, eventually, fake::Desktop};
 
-/// The daemon serves its bus before it checks anything.
-const BUS_UP: std::time::Duration = std::time::Duration::from_secs(5);
+/// The daemon is on its bus before it has checked anything.
+const BUS_UP: Duration = Duration::from_secs(5);
 
 /// Runs the daemon on a bus inside of this process, watching `desktop`, and sends each snapshot.
 ///
@@ -38,8 +40,13 @@ pub async fn daemon(desktop: &Desktop, news: mpsc::Sender<Snapshot>) -> Result<(
 /// Reads the verdicts as any other client does: from the bus.
 async fn follow(news: mpsc::Sender<Snapshot>) -> Result<()> {
     let address = embedded::address_for_server();
-    let connection = eventually(BUS_UP, "the embedded bus answers", async || {
-        Builder::address(address.as_str()).build().await.ok()
+    // Its name is waited for: busd leaves a call to a name that nobody owns yet without any answer.
+    let connection = eventually(BUS_UP, "offloadd is on the embedded bus", async || {
+        let connection = Builder::address(address.as_str()).build().await.ok()?;
+        let bus = DBusProxy::new(&connection).await.ok()?;
+        let name = names::BUS_NAME.try_into().ok()?;
+        let owned = bus.name_has_owner(name).await.ok()?;
+        owned.then_some(connection)
     })
     .await?;
     let mut snapshots = watch(&connection);

@@ -1,79 +1,83 @@
 //! Verdicts as lines for the terminal.
 
-use std::{fmt::Write, time::Duration};
+use std::time::Duration;
 
 use offload_client::{
-    Snapshot, TargetState, reasons,
-    snapshot::{Facts, Target},
+    Snapshot, TargetState,
+    page::{self, Style},
+    snapshot::Target,
 };
 
+/// What comes before a line: when it was, in seconds since the program began.
+pub fn stamp(since: Duration) -> String {
+    format!("{:7.1} s  ", since.as_secs_f64())
+}
+
 /// What changed from `old` to `new`, a line for each target and one for the whole; nothing where
-/// nothing did. `since` is how long the program has run.
-pub fn changes(old: Option<&Snapshot>, new: &Snapshot, since: Duration) -> Vec<String> {
-    let stamp = format!("{:7.1} s", since.as_secs_f64());
-    let before = |target: &Target| {
-        old.and_then(|old| {
-            let same = |t: &&Target| t.kind == target.kind && t.name == target.name;
-            old.targets.iter().find(same)
-        })
-    };
+/// nothing did. Under what is not ready stand the cause and the remedy, as `offloadctl` has them.
+/// `since` is how long the program has run.
+pub fn changes(
+    old: Option<&Snapshot>,
+    new: &Snapshot,
+    since: Duration,
+    style: &Style,
+) -> Vec<String> {
+    let stamp = stamp(since);
     let mut lines = Vec::new();
-    for target in &new.targets {
-        let judged = |t: &Target| (t.state, t.reason, address(t).to_owned());
-        if before(target).map(judged) != Some(judged(target)) {
-            lines.push(format!("{stamp}  {}", verdict(target)));
+    for (target, help) in new.targets.iter().zip(helps(new, style)) {
+        if is_news(old.and_then(|old| find(old, target)), target) {
+            lines.push(format!("{stamp}{}", verdict(target)));
+            lines.extend(help);
         }
     }
     if old.map(|old| old.state) != Some(new.state) {
-        lines.push(format!("{stamp}  {:<16} {}", "overall", new.state));
+        lines.push(format!("{stamp}{:<16} {}", "overall", new.state));
     }
     lines
 }
 
+fn find<'a>(old: &'a Snapshot, target: &Target) -> Option<&'a Target> {
+    let same = |t: &&Target| t.kind == target.kind && t.name == target.name;
+    old.targets.iter().find(same)
+}
+
+/// Another verdict, or the same one of another place. What is down is looked for in one place after
+/// the other: only where it is found is news.
+fn is_news(old: Option<&Target>, new: &Target) -> bool {
+    old.is_none_or(|old| {
+        let moved = new.state.is_ready() && old.address != new.address;
+        (old.state, old.reason) != (new.state, new.reason) || moved
+    })
+}
+
 fn verdict(target: &Target) -> String {
-    let name = format!("{}/{}", target.kind, target.name);
-    let mut line = format!("{name:<16} {:<9}", target.state);
-    // Writing to a String can't fail.
-    let _ = match target.state {
+    let line = format!("{:<16} {:<9}", target.label(), target.state);
+    let told = match target.state {
         TargetState::Ready => {
             let milliseconds = target.latency_usec as f64 / 1000.0;
-            write!(line, " at {}, {milliseconds:.1} ms", address(target))
+            format!(" at {}, {milliseconds:.1} ms", target.address)
         }
-        TargetState::Unknown if target.reason == Default::default() => Ok(()),
-        _ => write!(
-            line,
-            " {} at stage {}, {}",
-            cause(target),
-            target.stage,
-            address(target)
-        ),
+        _ if target.reason == Default::default() => String::new(),
+        _ => format!(" {}, {}", target.reason, target.address),
     };
-    if let (TargetState::Ready, Facts::Builder(facts)) = (target.state, &target.facts)
-        && !facts.host_key_fingerprint.is_empty()
-    {
-        let _ = write!(line, ", host key {}", facts.host_key_fingerprint);
-    }
-    line
+    (line + &told).trim_end().to_owned()
 }
 
-/// The reason's code, and its title where it has one.
-fn cause(target: &Target) -> String {
-    match reasons::text(target.reason).title {
-        "" => target.reason.to_string(),
-        title => format!("{} ({title})", target.reason),
+/// The lines of the status page that stand under each target's own, which begins without a space.
+fn helps(snapshot: &Snapshot, style: &Style) -> Vec<Vec<String>> {
+    let mut helps = Vec::new();
+    for line in page::render_targets(&snapshot.targets, style).lines() {
+        match helps.last_mut() {
+            Some(help) if line.starts_with(' ') => Vec::push(help, line.to_owned()),
+            _ => helps.push(Vec::new()),
+        }
     }
-}
-
-fn address(target: &Target) -> &str {
-    match target.address.as_str() {
-        "" => "no address yet",
-        address => address,
-    }
+    helps
 }
 
 #[cfg(test)]
 mod tests {
-    use offload_client::{Kind, OverallState, Reason, Stage};
+    use offload_client::{Kind, OverallState, Reason, Stage, reasons};
 
     use super::*;
 
@@ -87,6 +91,7 @@ mod tests {
             targets: vec![Target {
                 name: "desktop".into(),
                 kind: Kind::Cache,
+                uri: "http://127.0.15.6:5000".into(),
                 address: "127.0.15.6:5000".into(),
                 state,
                 reason,
@@ -98,21 +103,51 @@ mod tests {
         }
     }
 
+    fn said(old: Option<&Snapshot>, new: &Snapshot) -> Vec<String> {
+        changes(old, new, Duration::from_millis(3_240), &Style::default())
+    }
+
     #[test]
-    fn each_change_is_one_line() {
+    fn a_change_is_a_line_with_what_a_user_would_read_under_it() {
         let ready = snapshot(TargetState::Ready, Reason::None);
         let down = snapshot(TargetState::Down, Reason::Refused);
-        let lines = changes(Some(&ready), &down, Duration::from_millis(3_240));
-        assert_eq!(lines.len(), 2);
-        assert!(
-            lines[0].starts_with("    3.2 s  cache/desktop    down      refused"),
-            "{lines:?}"
+        let lines = said(Some(&ready), &down);
+        assert_eq!(
+            lines[0],
+            "    3.2 s  cache/desktop    down      refused, 127.0.15.6:5000"
         );
+        let help = lines[1..].join(" ");
+        let squeezed = help.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(
-            lines[0].ends_with("at stage connect, 127.0.15.6:5000"),
-            "{lines:?}"
+            squeezed.starts_with("connect: connection refused"),
+            "{help}"
         );
-        assert_eq!(lines[1], "    3.2 s  overall          offline");
+        for words in [
+            reasons::explanation_for(&down.targets[0]),
+            reasons::remedy_for(&down.targets[0]),
+        ] {
+            assert!(squeezed.contains(&words), "{words} is not in {help}");
+        }
+        assert!(lines.iter().all(|line| line.len() <= 82), "{lines:#?}");
+        assert_eq!(lines.last().unwrap(), "    3.2 s  overall          offline");
+    }
+
+    #[test]
+    fn each_target_has_its_own_help() {
+        let mut down = snapshot(TargetState::Down, Reason::Refused);
+        let builder = Target {
+            kind: Kind::Builder,
+            state: TargetState::Degraded,
+            reason: Reason::HostKeyMismatch,
+            ..down.targets[0].clone()
+        };
+        down.targets.push(builder);
+        let both = said(None, &down);
+        let mut first = down.clone();
+        first.targets[1].reason = Reason::AuthRejected;
+        let second = said(Some(&first), &down);
+        assert!(second[0].contains("host-key-mismatch"), "{second:#?}");
+        assert!(both.ends_with(&[&second[..], &both[both.len() - 1..]].concat()));
     }
 
     #[test]
@@ -120,21 +155,24 @@ mod tests {
         let ready = snapshot(TargetState::Ready, Reason::None);
         let mut slower = ready.clone();
         slower.targets[0].latency_usec = 900;
-        assert_eq!(
-            changes(Some(&ready), &slower, Duration::ZERO),
-            Vec::<String>::new()
-        );
+        assert_eq!(said(Some(&ready), &slower), Vec::<String>::new());
     }
 
     #[test]
-    fn a_move_is_a_change() {
+    fn a_move_is_a_change_and_a_search_is_none() {
+        let moved = |mut to: Snapshot| {
+            to.targets[0].address = "127.0.15.7:5000".into();
+            to
+        };
         let here = snapshot(TargetState::Ready, Reason::None);
-        let mut moved = here.clone();
-        moved.targets[0].address = "127.0.15.7:5000".into();
-        let lines = changes(Some(&here), &moved, Duration::ZERO);
         assert_eq!(
-            lines,
-            ["    0.0 s  cache/desktop    ready     at 127.0.15.7:5000, 0.6 ms"]
+            said(Some(&here), &moved(here.clone())),
+            ["    3.2 s  cache/desktop    ready     at 127.0.15.7:5000, 0.6 ms"]
+        );
+        let down = snapshot(TargetState::Down, Reason::Refused);
+        assert_eq!(
+            said(Some(&down), &moved(down.clone())),
+            Vec::<String>::new()
         );
     }
 }

@@ -1,21 +1,19 @@
 //! Where the practice program listens: beside the embedded bus.
 
 use std::{
-    ffi::OsString,
     fs,
     os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
 };
 
+use offload_client::embedded;
+
 use crate::{Error, Result, error::Context};
 
-/// The runtime directory: `$OFFLOADD_RUNTIME_DIR`, else root's `/run/offloadd`, else
-/// `$XDG_RUNTIME_DIR/offloadd`, else `/tmp/offloadd-UID`.
+/// The directory of the embedded bus's socket; [`offload_client::embedded`] has the rule.
 pub fn runtime_dir() -> PathBuf {
-    choose(
-        |name| std::env::var_os(name),
-        rustix::process::geteuid().as_raw(),
-    )
+    let bus = embedded::socket_for_server();
+    bus.parent().unwrap_or(Path::new("/")).to_owned()
 }
 
 /// The socket that takes words.
@@ -29,8 +27,8 @@ pub fn socket(runtime_dir: &Path) -> PathBuf {
 /// When it belongs to somebody else (who could then send words, or read them).
 pub fn prepare(runtime_dir: &Path) -> Result<()> {
     let mut builder = fs::DirBuilder::new();
-    // Others may look for the bus in it, as they do in /run/offloadd; they may not write.
-    builder.recursive(true).mode(0o755);
+    // As the daemon makes it for its bus.
+    builder.recursive(true).mode(0o700);
     builder.create(runtime_dir).context(runtime_dir.display())?;
     let found = fs::symlink_metadata(runtime_dir).context(runtime_dir.display())?;
     let own = found.is_dir() && found.uid() == rustix::process::geteuid().as_raw();
@@ -44,24 +42,6 @@ pub fn prepare(runtime_dir: &Path) -> Result<()> {
     }
 }
 
-fn choose(variable: impl Fn(&str) -> Option<OsString>, uid: u32) -> PathBuf {
-    let set = |name| {
-        variable(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
-    if let Some(directory) = set("OFFLOADD_RUNTIME_DIR") {
-        return directory;
-    }
-    if uid == 0 {
-        return "/run/offloadd".into();
-    }
-    match set("XDG_RUNTIME_DIR") {
-        Some(directory) => directory.join("offloadd"),
-        None => format!("/tmp/offloadd-{uid}").into(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
@@ -69,18 +49,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_directory_is_the_embedded_buss() {
-        let none = |_: &str| None;
-        let xdg = |name: &str| (name == "XDG_RUNTIME_DIR").then(|| "/run/user/7".into());
-        let both = |name: &str| match name {
-            "OFFLOADD_RUNTIME_DIR" => Some("/elsewhere".into()),
-            other => xdg(other),
-        };
-        assert_eq!(choose(none, 0), Path::new("/run/offloadd"));
-        assert_eq!(choose(xdg, 0), Path::new("/run/offloadd"));
-        assert_eq!(choose(xdg, 7), Path::new("/run/user/7/offloadd"));
-        assert_eq!(choose(none, 7), Path::new("/tmp/offloadd-7"));
-        assert_eq!(choose(both, 0), Path::new("/elsewhere"));
+    fn words_go_where_the_bus_is() {
+        let directory = runtime_dir();
+        assert_eq!(directory.join("bus"), embedded::socket_for_server());
+        assert_eq!(socket(&directory), directory.join("practice"));
     }
 
     #[test]

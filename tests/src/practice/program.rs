@@ -2,13 +2,13 @@
 
 use std::{net::SocketAddr, path::Path, pin::pin, time::Duration};
 
-use offload_client::Snapshot;
+use offload_client::{OverallState, Snapshot, page::Style};
 use offloadd::clock::Stopwatch;
 use tokio::{
     select,
     signal::unix::{SignalKind, signal},
     sync::mpsc,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep_until, timeout},
 };
 
 use super::{
@@ -24,9 +24,13 @@ use crate::{Result, error::Context, fake::Desktop};
 const NEWS: usize = 16;
 /// After this without a verdict the advice is given anyway.
 const FIRST_VERDICT: Duration = Duration::from_secs(5);
+/// Between the first verdict and the first advice: both targets' verdicts may come apart.
+const PAUSE: Duration = Duration::from_millis(500);
+/// For the daemon, which hears the same signal, to leave its bus.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Runs until Ctrl-C, SIGTERM or the end of `daemon`. It takes words in `runtime_dir`; what it has
-/// to say goes to `say`, line by line.
+/// to say goes to `say`, line by line, prose as `style` has it.
 ///
 /// `daemon` watches the desktop and sends each snapshot; see [`super::daemon::daemon`].
 ///
@@ -36,6 +40,7 @@ pub async fn run(
     runtime_dir: &Path,
     cache: SocketAddr,
     ssh: SocketAddr,
+    style: Style,
     mut say: impl FnMut(&str),
     daemon: impl AsyncFnOnce(&Desktop, mpsc::Sender<Snapshot>) -> Result<()>,
 ) -> Result<()> {
@@ -49,21 +54,16 @@ pub async fn run(
     let (sender, mut news) = mpsc::channel(NEWS);
     let mut daemon = pin!(daemon(&desktop, sender));
     let mut question = pin!(words.next());
-    let running = Stopwatch::start();
     let mut session = Session {
         tour: Tour::default(),
+        running: Stopwatch::start(),
         last: None,
         advise_at: Some(Instant::now() + FIRST_VERDICT),
     };
-    loop {
+    let ended = loop {
         select! {
-            ended = &mut daemon => return ended,
-            Some(snapshot) = news.recv() => {
-                for line in narrate::changes(session.last.as_ref(), &snapshot, running.elapsed()) {
-                    say(&line);
-                }
-                session.last = Some(snapshot);
-            }
+            ended = &mut daemon => break ended,
+            Some(snapshot) = news.recv() => session.tell(snapshot, &style, &mut say),
             asked = &mut question => {
                 question.set(words.next());
                 session.hear(asked?, &desktop, &mut say).await;
@@ -72,10 +72,11 @@ pub async fn run(
                 session.advise_at = None;
                 say(&session.tour.advice());
             }
-            _ = interrupt.recv() => break,
-            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break farewell(daemon).await,
+            _ = terminate.recv() => break farewell(daemon).await,
         }
-    }
+    };
+    ended?;
     say("Practice is over.");
     Ok(())
 }
@@ -99,13 +100,32 @@ pub fn help() -> String {
     text
 }
 
+/// Waits for the daemon's own end, but not for long.
+async fn farewell(daemon: impl Future<Output = Result<()>>) -> Result<()> {
+    timeout(FAREWELL, daemon).await.unwrap_or(Ok(()))
+}
+
 struct Session {
     tour: Tour,
+    running: Stopwatch,
     last: Option<Snapshot>,
     advise_at: Option<Instant>,
 }
 
 impl Session {
+    /// Says what is new in `snapshot`.
+    fn tell(&mut self, snapshot: Snapshot, style: &Style, say: &mut impl FnMut(&str)) {
+        let since = self.running.elapsed();
+        for line in narrate::changes(self.last.as_ref(), &snapshot, since, style) {
+            say(&line);
+        }
+        let judged = |snapshot: &Snapshot| snapshot.state != OverallState::Unknown;
+        if judged(&snapshot) && !self.last.as_ref().is_some_and(judged) {
+            self.advise_at = self.advise_at.map(|_| Instant::now() + PAUSE);
+        }
+        self.last = Some(snapshot);
+    }
+
     /// Does what was asked, says so here, and answers there.
     async fn hear(&mut self, question: Question, desktop: &Desktop, say: &mut impl FnMut(&str)) {
         let Some(word) = Word::parse(&question.word) else {
@@ -121,7 +141,8 @@ impl Session {
         self.tour.tried(word);
         self.advise_at = Some(Instant::now() + expected.within);
         let (seen, within) = (expected.seen, expected.within.as_secs_f64());
-        say(&format!("> {}: {}", word.as_str(), word.deed()));
+        let stamp = narrate::stamp(self.running.elapsed());
+        say(&format!("{stamp}> {}: {}", word.as_str(), word.deed()));
         let answer = format!("Done: {}.\n{seen}\nWithin {within:.1} s.\n", word.deed());
         question.answer(&answer).await;
     }
@@ -206,7 +227,8 @@ mod tests {
         let (sender, mut said) = mpsc::unbounded_channel();
         let say = move |line: &str| sender.send(line.to_owned()).unwrap();
         let any = SocketAddr::new(HERE, 0);
-        let program = run(&runtime_dir, any, free_address().unwrap(), say, watcher);
+        let ssh = free_address().unwrap();
+        let program = run(&runtime_dir, any, ssh, Style::default(), say, watcher);
         let mut program = pin!(program);
 
         let socket = place::socket(&runtime_dir);
@@ -222,7 +244,7 @@ mod tests {
             until("builder/desktop  ready").await;
             let answer = send(&socket, "stop").await.unwrap();
             assert!(answer.contains("stops the cache and sshd"), "{answer}");
-            assert!(answer.contains("Within 1.0 s"), "{answer}");
+            assert!(answer.contains("Within 1.5 s"), "{answer}");
             until("> stop").await;
             until("builder/desktop  down").await;
             until("overall          offline").await;
@@ -254,6 +276,7 @@ mod tests {
             directory.path(),
             any,
             any,
+            Style::default(),
             |_| {},
             async |_, _| Err(crate::Error::Unsupported("no bus".into())),
         );

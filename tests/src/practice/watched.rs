@@ -23,9 +23,9 @@ const USER: &str = "nix-builder";
 /// Each verdict within some seconds.
 pub fn poll() -> Poll {
     Poll {
-        interval: Duration::from_secs(2),
-        fast_interval: Duration::from_millis(500),
-        down_max_interval: Duration::from_secs(4),
+        interval: Duration::from_secs(1),
+        fast_interval: Duration::from_millis(300),
+        down_max_interval: Duration::from_secs(2),
         timeout: Duration::from_secs(1),
         ..Poll::default()
     }
