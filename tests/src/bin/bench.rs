@@ -19,6 +19,16 @@ use offload_tests::{
     process::system_program,
 };
 
+/// Beside the first table: what its rows compare.
+const HOW_TO_READ: &str = "
+Less is better everywhere. A round of offloadd proves more: it authenticates and proves the host
+key, where both peers read the SSH banner only. keep asks over the connections it holds, per-check
+makes new ones, as the peers do. The exporter has no rounds of its own: a request to it is what
+Prometheus would send, and serving that is part of its cost. Processor time and wake-ups are the
+kernel's account of the whole process; those hold on a busy machine too. Times on the wall, below,
+want a quiet one.
+
+";
 /// As many as the comparison speaks of.
 const ROUNDS: usize = 200;
 
@@ -49,8 +59,10 @@ fn main() -> ExitCode {
 
 async fn measure(peers_only: bool, rounds: usize) -> Result<String> {
     eprintln!("{rounds} rounds of each, one a second, then 25 s of quiet: some minutes.");
-    let mut text =
-        format!("{rounds} rounds, each one check of the cache and one of the builder:\n\n");
+    let mut text = format!(
+        "{}.\n{rounds} rounds, each one check of the cache and one of the builder:\n\n",
+        machine()
+    );
     if peers_only {
         let (monit, blackbox) = tokio::try_join!(peers::monit(rounds), peers::blackbox(rounds))?;
         text += &costs(&["", "monit", "blackbox-exporter"], &[monit, blackbox]);
@@ -71,12 +83,24 @@ async fn measure(peers_only: bool, rounds: usize) -> Result<String> {
         "blackbox-exporter",
     ];
     text += &costs(&head, &[keep, per_check, monit, blackbox]);
+    text += HOW_TO_READ;
     // One after the other: these are times on the wall.
-    text += "\nBoth peers read the SSH banner only; offloadd authenticates and proves the host key.\n\n";
     text += &answers().await?;
     text += "\n";
     text += &sizes()?;
     Ok(text)
+}
+
+/// What the figures depend on.
+fn machine() -> String {
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let kernel = rustix::system::uname();
+    format!(
+        "{cores} cores, {} {} {}",
+        kernel.sysname().to_string_lossy(),
+        kernel.release().to_string_lossy(),
+        kernel.machine().to_string_lossy()
+    )
 }
 
 fn costs(head: &[&str], costs: &[Cost]) -> String {

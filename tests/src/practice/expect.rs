@@ -34,7 +34,7 @@ pub fn after(word: Word, poll: &Poll) -> Expectation {
         + poll.fast_interval * (poll.rise.saturating_sub(1));
     let (seen, within) = match word {
         Word::Stop => (
-            "Both connections end, the ports refuse: cache and builder are down, `refused`.",
+            "Both connections end, the ports refuse: both are down, `refused`.",
             AT_ONCE,
         ),
         Word::Cut => (
@@ -43,27 +43,27 @@ pub fn after(word: Word, poll: &Poll) -> Expectation {
             AT_ONCE + poll.fast_interval,
         ),
         Word::Move | Word::Back => (
-            "The old address refuses, the other candidate answers: both stay of use, at a new `Address`.",
+            "The old address refuses, the other candidate answers: both move, none is down.",
             AT_ONCE + poll.fast_interval * poll.rise,
         ),
         Word::SwapKey => (
-            "The builder is degraded, `host-key-mismatch`: nothing was sent to it. The cache stays ready.",
+            "The builder is degraded, `host-key-mismatch`: nothing more was sent to it.",
             AT_ONCE,
         ),
         Word::RefuseKey => (
-            "The builder is degraded, `auth-rejected`: a person has to mend that. The cache stays ready.",
+            "The builder is degraded, `auth-rejected`: a person has to mend that.",
             AT_ONCE,
         ),
         Word::Freeze => (
-            "Nothing, at first: silence counts only several times in a row. Then both are down, `timed-out`.",
+            "After several silent checks in a row, not before, both are down, `timed-out`.",
             silence,
         ),
         Word::Vanish => (
-            "As with freeze: silence, then both are down, `timed-out`, now at the stage `connect`.",
+            "As with freeze: both are down, `timed-out`, now at the stage `connect`.",
             silence,
         ),
         Word::Slow => (
-            "Both answer too slowly for the time a check has: down, `timed-out`, after several in a row.",
+            "Both are too slow for the time a check has: after several, down, `timed-out`.",
             silence,
         ),
         Word::Portal => (
@@ -79,11 +79,11 @@ pub fn after(word: Word, poll: &Poll) -> Expectation {
             spoilt,
         ),
         Word::Garbage => (
-            "What answers is neither a cache nor a builder: both are degraded, `not-http` and `not-ssh`.",
+            "Neither a cache nor a builder answers: degraded, `not-http` and `not-ssh`.",
             spoilt + AT_ONCE,
         ),
         Word::Start | Word::Thaw | Word::Appear | Word::OldKey | Word::AcceptKey | Word::Reset => (
-            "What was down or degraded is checked again, and is ready after two good answers.",
+            "What was down or degraded is ready after two good answers.",
             mended,
         ),
     };
@@ -116,9 +116,10 @@ mod tests {
         for word in Word::ALL {
             let expected = after(word, &super::super::watched::poll());
             assert!(
-                expected.within <= Duration::from_secs(10),
+                expected.within <= Duration::from_secs(5),
                 "{word:?}: {expected:?}"
             );
+            assert!(expected.seen.len() <= 80, "{word:?}: {expected:?}");
         }
     }
 }

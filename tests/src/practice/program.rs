@@ -86,16 +86,13 @@ pub fn help() -> String {
     let poll = watched::poll();
     let mut text = String::from(
         "cargo practice         runs the daemon beside a practice desktop; Ctrl-C ends it\n\
-         cargo practice WORD    from another terminal: changes the desktop\n\n",
+         cargo practice WORD    from another terminal: changes the desktop\n\n\
+         The words, and within what time the daemon has its verdict:\n",
     );
     for word in Word::ALL {
         let expected = expect::after(word, &poll);
         let within = expected.within.as_secs_f64();
-        text += &format!(
-            "  {:<12} {}; seen within {within:.1} s\n",
-            word.as_str(),
-            word.deed()
-        );
+        text += &format!("  {:<11} {within:.1} s  {}\n", word.as_str(), word.deed());
     }
     text
 }
@@ -289,6 +286,9 @@ mod tests {
         let help = help();
         for word in Word::ALL {
             assert!(help.contains(word.as_str()), "{word:?}");
+        }
+        for line in help.lines() {
+            assert!(line.len() <= 80, "{line}");
         }
     }
 }

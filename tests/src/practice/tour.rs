@@ -33,7 +33,7 @@ impl Tour {
         match self.next() {
             Some(word) => {
                 format!(
-                    "Next, in a second terminal: cargo practice {word}   ({deed})",
+                    "Next, in a second terminal: cargo practice {word}\n    ({deed})",
                     word = word.as_str(),
                     deed = word.deed()
                 )

@@ -119,7 +119,7 @@ impl Word {
             Self::RefuseKey => "takes the laptop's key out of authorized_keys",
             Self::AcceptKey => "puts the laptop's key back",
             Self::Portal => "puts a hotel's login page in front of the cache",
-            Self::WrongStore => "lets the cache serve another store directory than /nix/store",
+            Self::WrongStore => "lets the cache serve another store than /nix/store",
             Self::Error => "lets the cache answer with status 503",
             Self::Garbage => "lets noise come out of both ports",
             Self::Cut => "resets each connection as soon as it is made",
