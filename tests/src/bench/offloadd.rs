@@ -112,7 +112,6 @@ async fn start(desk: &Desk, bus: &Bus, connection: &str, every: Duration) -> Res
          interval = \"{every}s\"\n\
          fast_interval = \"1s\"\n\
          timeout = \"1s\"\n\
-         timeout = \"1s\"\n\
          connection = \"{connection}\"\n\
          [nix]\n\
          import = false\n\

@@ -45,7 +45,9 @@ fn find<'a>(old: &'a Snapshot, target: &Target) -> Option<&'a Target> {
 /// the other: only where it is found is news.
 fn is_news(old: Option<&Target>, new: &Target) -> bool {
     old.is_none_or(|old| {
-        let moved = new.state.is_ready() && old.address != new.address;
+        // After a failed check the address is only where it was looked for last.
+        let found = new.state.is_ready() && new.consecutive_failures == 0;
+        let moved = found && old.address != new.address;
         (old.state, old.reason) != (new.state, new.reason) || moved
     })
 }
@@ -169,6 +171,9 @@ mod tests {
             said(Some(&here), &moved(here.clone())),
             ["    3.2 s  cache/desktop    ready     at 127.0.15.7:5000, 0.6 ms"]
         );
+        let mut pending = moved(here.clone());
+        pending.targets[0].consecutive_failures = 1;
+        assert_eq!(said(Some(&here), &pending), Vec::<String>::new());
         let down = snapshot(TargetState::Down, Reason::Refused);
         assert_eq!(
             said(Some(&down), &moved(down.clone())),
