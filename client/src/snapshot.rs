@@ -51,13 +51,13 @@ pub struct Target {
     pub kind: Kind,
     /// What Nix is configured with.
     pub uri: String,
-    /// Where it answered last, or where it was last looked for: `192.0.2.6:5000`.
+    /// Where it answered last, or, before it ever did, where it was looked for: `192.0.2.6:5000`.
     pub address: String,
     /// The verdict.
     pub state: TargetState,
     /// Why it is not ready; for `unknown` the first sign of trouble, if any.
     pub reason: Reason,
-    /// The stage that failed, or the last one that passed.
+    /// The stage at which `reason` arose; of a ready target, the last one that passed.
     pub stage: Stage,
     /// When `state` last changed.
     pub state_change_timestamp: u64,

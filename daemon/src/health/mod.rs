@@ -212,22 +212,24 @@ impl Health {
     }
 
     /// Somebody asks for a check of `target` now: a deep one. One that is in flight already is
-    /// shared, and leads to no effect. Asking for a target that is not ready restarts its back-off.
+    /// shared, and leads to no effect; a cheap one in flight gives way to it. Asking for a target that is not ready restarts its back-off.
     ///
     /// # Errors
     ///
     /// Where there is no such target, while checks are paused, and when asked too often.
     pub fn request(&mut self, now: Now, target: &TargetId) -> Result<Vec<Effect>, Denied> {
-        let target = self.targets.get_mut(target).ok_or(Denied::NoSuchTarget)?;
+        let id = target;
+        let target = self.targets.get_mut(id).ok_or(Denied::NoSuchTarget)?;
         let mut effects = Vec::new();
         match self.pause {
             Some(pause) if !pause.is_over(now) => return Err(Denied::Paused),
             // Its end checks every target.
             Some(_) => self.resume(now, &mut effects),
-            None if target.in_flight().is_none() && !target.ask(now) => {
-                return Err(Denied::RateLimited);
+            None if target.is_deep_in_flight() => {}
+            None => {
+                let aborted = target.ask(now).ok_or(Denied::RateLimited)?;
+                effects.extend(abort(id, aborted));
             }
-            None => {}
         }
         self.settle(now, &mut effects);
         Ok(effects)

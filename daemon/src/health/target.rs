@@ -27,7 +27,7 @@ pub struct TargetHealth {
     pub state: TargetState,
     /// Why it is not ready.
     pub reason: Reason,
-    /// The stage that failed in the last check, or the last one that passed.
+    /// The stage at which `reason` arose; of a ready target, the last one that passed.
     pub stage: Stage,
     /// When `state` last changed.
     pub since: Now,
@@ -127,16 +127,23 @@ impl Target {
         self.in_flight.as_ref().map(|check| check.id)
     }
 
-    /// Somebody asks for a check: `false` where it was asked too often. The caller has seen to it
-    /// that none is in flight.
-    pub(super) fn ask(&mut self, now: Now) -> bool {
-        let allowed = self.bucket.take(now.boot);
-        if allowed {
-            self.judge.hasten();
-            self.deep = None;
-            self.schedule(now, Duration::ZERO);
+    /// Whether a check in flight is all that somebody who asks could want.
+    pub(super) fn is_deep_in_flight(&self) -> bool {
+        let check = self.in_flight.as_ref();
+        check.is_some_and(|check| check.depth == Depth::Deep)
+    }
+
+    /// Somebody asks for a check: `None` where it was asked too often, else the cheap check that
+    /// gives way, if there is one.
+    pub(super) fn ask(&mut self, now: Now) -> Option<Option<CheckId>> {
+        if !self.bucket.take(now.boot) {
+            return None;
         }
-        allowed
+        let aborted = self.in_flight.take().map(|check| check.id);
+        self.judge.hasten();
+        self.deep = None;
+        self.schedule(now, Duration::ZERO);
+        Some(aborted)
     }
 
     /// The check that was due begins. Only of a target that is ready, and that has passed a deep
@@ -189,6 +196,7 @@ impl Target {
             Verdict::Becomes(state, reason) => self.set(now, (state, reason), latency),
             Verdict::Stands | Verdict::Again => None,
         };
+        self.explain(outcome);
         if check.overtaken && outcome.is_err() {
             self.judge.forget();
             self.schedule(now, Duration::ZERO);
@@ -287,18 +295,28 @@ impl Target {
     fn record(&mut self, now: Now, outcome: Outcome, latency: Duration) {
         let health = &mut self.health;
         match outcome {
-            Ok(stage) => {
-                health.stage = stage;
+            Ok(_) => {
                 health.last_success = now.realtime_usec;
                 health.latency = latency;
                 health.consecutive_failures = 0;
                 self.patience.passed();
             }
-            Err((stage, _)) => {
-                health.stage = stage;
+            Err(_) => {
                 health.consecutive_failures = health.consecutive_failures.saturating_add(1);
                 self.patience.forget();
             }
+        }
+    }
+
+    /// Publishes the stage that goes with what is published: of a failure that does not count yet,
+    /// or of one with another reason, nobody is told.
+    fn explain(&mut self, outcome: Outcome) {
+        let (stage, reason) = match outcome {
+            Ok(stage) => (stage, Reason::None),
+            Err(failure) => failure,
+        };
+        if reason == self.health.reason {
+            self.health.stage = stage;
         }
     }
 

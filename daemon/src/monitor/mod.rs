@@ -238,7 +238,7 @@ impl Monitor {
         if let Some(running) = self.watched.get_mut(target).and_then(|w| w.running.take()) {
             running.abort.abort();
         }
-        self.waiters.done(target);
+        self.waiters.done(target, Ok(()));
     }
 
     fn finished(&mut self, now: Now, finished: Finished) {
@@ -266,7 +266,7 @@ impl Monitor {
         };
         self.handle(now, event);
         self.publish();
-        self.waiters.done(&target);
+        self.waiters.done(&target, Ok(()));
     }
 
     fn check(
@@ -300,7 +300,7 @@ impl Monitor {
             Some(error) if !all || pending.is_empty() => {
                 let _ = reply.send(Err(error));
             }
-            _ => self.waiters.add(pending, reply),
+            _ => self.waiters.add(pending, all, reply),
         }
     }
 
@@ -331,6 +331,7 @@ impl Monitor {
             .cloned()
             .collect();
         for id in gone {
+            self.waiters.done(&id, Err(CheckError::NoSuchTarget));
             self.handle(now, Event::Removed(id.clone()));
             self.abort(&id);
             self.watched.remove(&id);

@@ -21,6 +21,8 @@ pub(super) struct Watched {
     pub(super) session: Option<Session>,
     pub(super) running: Option<Running>,
     address: String,
+    /// Whether `address` is of a check.
+    located: bool,
     facts: Facts,
     details: BTreeMap<String, Detail>,
 }
@@ -40,6 +42,7 @@ impl Watched {
             session: None,
             running: None,
             address: first_address(&spec),
+            located: false,
             facts: configured(&spec.kind),
             details: BTreeMap::new(),
             spec: Arc::new(spec),
@@ -48,8 +51,13 @@ impl Watched {
 
     /// Keeps what a check learned; gives back what the health core judges.
     pub(super) fn learn(&mut self, report: Report) -> (Result<Stage, (Stage, Reason)>, Duration) {
-        if let Some(address) = report.address {
+        // Where it answered, or, before it ever did, where it was first looked for: the others that
+        // a failed check has tried on its way are no news.
+        if let Some(address) = report.address
+            && (report.outcome.is_ok() || !self.located)
+        {
             self.address = address;
+            self.located = true;
         }
         match report.facts {
             Some(Learned::Cache(facts)) => self.facts = Facts::Cache(facts),

@@ -108,6 +108,24 @@ fn whoever_asks_is_answered_from_scratch() {
 }
 
 #[test]
+fn a_cheap_check_gives_way_to_whoever_asks() {
+    let mut desk = Desk::new();
+    desk.check(OK);
+    desk.now = desk.now.after(Duration::from_secs(60));
+    desk.happen(Event::Tick);
+    let (cheap, depth) = desk.begun.remove(0);
+    assert_eq!(depth, Depth::Cheap);
+    let effects = desk.health.request(desk.now, &desk.id).unwrap();
+    let aborted = Effect::Abort {
+        target: desk.id.clone(),
+        check: cheap,
+    };
+    assert!(effects.contains(&aborted));
+    desk.take(effects);
+    assert_eq!(desk.check(OK), Depth::Deep);
+}
+
+#[test]
 fn after_a_resume_the_first_answer_is_from_scratch() {
     let mut desk = Desk::new();
     desk.check(OK);

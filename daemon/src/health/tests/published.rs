@@ -35,7 +35,11 @@ fn the_published_numbers_follow_the_checks() {
         (health.state, health.reason),
         (TargetState::Ready, Reason::None)
     );
-    assert_eq!(health.stage, Stage::Connect);
+    assert_eq!(
+        health.stage,
+        Stage::Auth,
+        "what does not count yet is not told"
+    );
     assert_eq!(health.consecutive_failures, 2);
     assert_eq!(health.last_check, play.ended.realtime_usec);
     assert_eq!(health.last_success, risen.realtime_usec);

@@ -8,7 +8,7 @@ use offload_client::{OverallState, Reason, Stage, TargetState};
 use crate::{
     clock::Now,
     config::Poll,
-    health::{CheckId, Denied, Effect, Event, Health, Outcome},
+    health::{CheckId, Denied, Depth, Effect, Event, Health, Outcome},
     target::TargetId,
 };
 
@@ -35,6 +35,8 @@ pub(super) struct World {
 struct Seen {
     standing: (TargetState, Reason),
     in_flight: Option<CheckId>,
+    /// Whether the last check that began is a deep one.
+    deep: bool,
 }
 
 impl World {
@@ -78,6 +80,7 @@ impl World {
                 let seen = Seen {
                     standing,
                     in_flight,
+                    deep: false,
                 };
                 self.targets.insert(id.clone(), seen);
             }
@@ -105,18 +108,19 @@ impl World {
 
     pub(super) fn request(&mut self, id: &TargetId) {
         self.pause.take_if(|until| is_over(*until, self.now));
-        let in_flight = self.in_flight(id);
+        let shared = self.in_flight(id).filter(|_| self.targets[id].deep);
         match self.health.request(self.now, id) {
             Ok(effects) => {
                 self.take(&effects);
                 let after = self.in_flight(id);
                 assert!(after.is_some(), "a check that was granted is made");
-                assert!(in_flight.is_none() || after == in_flight, "it is shared");
+                assert!(shared.is_none() || after == shared, "it is shared");
+                assert!(self.targets[id].deep, "it is a deep one");
                 self.check();
             }
             Err(Denied::NoSuchTarget) => assert!(!self.targets.contains_key(id)),
             Err(Denied::Paused) => assert!(self.pause.is_some()),
-            Err(Denied::RateLimited) => assert_eq!(in_flight, None),
+            Err(Denied::RateLimited) => assert_eq!(shared, None),
         }
     }
 
@@ -188,11 +192,16 @@ impl World {
         let mut overall_changes = 0;
         for effect in effects {
             match effect {
-                Effect::Start { target, check, .. } => {
+                Effect::Start {
+                    target,
+                    check,
+                    depth,
+                } => {
                     let seen = self.targets.get_mut(target).expect("it is watched");
                     assert_eq!(seen.in_flight, None, "two checks at once");
                     assert_ne!(seen.standing.0, TargetState::Paused, "paused");
                     seen.in_flight = Some(*check);
+                    seen.deep = *depth == Depth::Deep;
                     self.starts += 1;
                 }
                 Effect::Abort { target, check } => {

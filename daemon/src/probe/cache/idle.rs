@@ -1,7 +1,5 @@
 //! A kept connection between two checks.
 
-use std::time::Duration;
-
 use tokio::{
     select,
     sync::{mpsc, oneshot},
@@ -10,10 +8,6 @@ use tokio::{
 
 use super::link::Link;
 use crate::{clock::Stopwatch, probe::Closed, target::TargetId};
-
-/// A peer that closes so soon after its answer does not keep connections, whatever its headers
-/// say: that is no event.
-const AT_ONCE: Duration = Duration::from_millis(100);
 
 /// A connection at rest, watched by a task of its own that only the peer's bytes wake.
 ///
@@ -55,10 +49,8 @@ async fn watch(
         _ = recalled => Some(link),
         () = link.ended() => {
             let idle = resting.elapsed();
-            if idle >= AT_ONCE {
-                // Where the queue is full, the next check will find it out.
-                let _ = closed.try_send(Closed { target, idle });
-            }
+            // Where the queue is full, the next check will find it out.
+            let _ = closed.try_send(Closed { target, idle });
             None
         }
     }

@@ -117,18 +117,17 @@ async fn a_server_that_does_not_keep_connections_causes_no_event() {
 }
 
 #[tokio::test]
-async fn a_close_that_follows_the_answer_at_once_is_no_event() {
+async fn a_close_that_follows_the_answer_at_once_is_told_like_any_other() {
     let fake = Fake::new(|mut stream, _| async move {
         question(&mut stream).await;
         stream.write_all(ok(INFO).as_bytes()).await.unwrap();
-        // After the answer was read, and long before anybody would call it idle.
+        // After the answer was read: a server that stops just then must not wait for its turn.
         tokio::time::sleep(Duration::from_millis(10)).await;
     })
     .await;
     let (mut session, mut events) = session(&fake);
     assert_eq!(verdict(&session.check().await), READY);
-    let event = timeout(Duration::from_millis(200), events.recv()).await;
-    assert!(event.is_err(), "{event:?}");
+    assert!(events.recv().await.unwrap().idle < Duration::from_millis(500));
 }
 
 /// Answers `good` questions on the first connection, then hangs up on the next one; what comes
