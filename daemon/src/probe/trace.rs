@@ -12,7 +12,7 @@ use super::{Failure, fault};
 #[derive(Debug)]
 pub struct Trace(watch::Sender<Progress>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Progress {
     stage: Stage,
     address: Option<String>,
@@ -94,27 +94,23 @@ impl Trace {
         Some(failure)
     }
 
-    /// The check ran out of time. Where it was still looking for somebody to talk to and one
-    /// candidate had said something already, that says more than the silence of the others.
+    /// The check ran out of time. While one candidate is silent the refusal of another proves
+    /// nothing: it may be a stranger at the desktop's old address. So it is silence that is told,
+    /// with what the others said beside it.
     pub fn expired(&self) -> Failure {
-        if let Some(failure) = self.telling() {
-            return failure;
-        }
-        let lookup = self.0.borrow().lookup.clone();
-        match (self.stage(), lookup) {
+        let progress = self.0.borrow().clone();
+        let mut failure = match (self.stage(), progress.lookup) {
             (Stage::Resolve, Some(name)) => {
                 let detail = format!("{name}: no answer from the resolver in time");
                 self.failure(Reason::DnsFailed, detail)
             }
             _ => self.failure(Reason::TimedOut, "no answer in time"),
+        };
+        let looking = matches!(failure.stage, Stage::Resolve | Stage::Connect);
+        if looking && let Some((told, _)) = progress.told {
+            failure.detail = format!("{}; and {}", failure.detail, told.detail);
         }
-    }
-
-    fn telling(&self) -> Option<Failure> {
-        let looking = matches!(self.stage(), Stage::Resolve | Stage::Connect);
-        let told = |(failure, _): &(Failure, _)| outranks(failure, Reason::TimedOut);
-        let telling = self.0.borrow().told.as_ref().is_some_and(told);
-        (looking && telling).then(|| self.told()).flatten()
+        failure
     }
 }
 
@@ -146,15 +142,21 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_says_more_than_the_silence_of_another_candidate() {
+    fn a_refusal_proves_nothing_while_another_candidate_is_silent() {
         let trace = Trace::new();
         trace.enter(Stage::Connect);
+        let refused = Failure {
+            detail: "127.0.15.7:1: refused".to_owned(),
+            ..failure(Reason::Refused)
+        };
         trace.note(failure(Reason::DnsFailed), None);
-        trace.note(failure(Reason::Refused), Some("127.0.15.6:1".to_owned()));
-        trace.note(failure(Reason::NoRoute), Some("127.0.15.7:1".to_owned()));
-        trace.at("127.0.15.8:1");
-        assert_eq!(trace.expired().reason, Reason::Refused);
-        assert_eq!(trace.address().as_deref(), Some("127.0.15.6:1"));
+        trace.note(refused, Some("127.0.15.7:1".to_owned()));
+        let expired = trace.expired();
+        assert_eq!(expired.reason, Reason::TimedOut);
+        assert_eq!(
+            expired.detail,
+            "no answer in time; and 127.0.15.7:1: refused"
+        );
     }
 
     #[test]

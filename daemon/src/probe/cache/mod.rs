@@ -267,7 +267,15 @@ fn judge(
     }
     let parsed = info::parse(&body.bytes, store_dir);
     match &parsed {
-        Ok(facts) | Err(InfoError::StoreDir { found: facts, .. }) => {
+        Ok(facts) => found.facts = Some(facts.clone()),
+        Err(InfoError::StoreDir {
+            found: facts,
+            expected,
+        }) => {
+            let actual = excerpt(facts.store_dir.as_bytes(), 128);
+            found.details.insert("actual".to_owned(), actual.into());
+            let expected = expected.clone().into();
+            found.details.insert("expected".to_owned(), expected);
             found.facts = Some(facts.clone());
         }
         Err(InfoError::Page(_) | InfoError::Invalid(_)) => {}

@@ -122,6 +122,13 @@ async fn each_body_has_its_reason() {
 }
 
 #[tokio::test]
+async fn the_two_store_directories_are_named() {
+    let report = check(&Fake::answering(ok("StoreDir: /gnu/store\n")).await).await;
+    assert_eq!(report.details["actual"], "/gnu/store".into());
+    assert_eq!(report.details["expected"], "/nix/store".into());
+}
+
+#[tokio::test]
 async fn a_body_of_the_largest_size_is_still_read() {
     let padding = "#".repeat(MAX_BODY - INFO.len());
     let report = check(&Fake::answering(ok(&format!("{INFO}{padding}"))).await).await;
