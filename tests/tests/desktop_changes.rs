@@ -121,9 +121,8 @@ async fn each_change_is_one_signal_of_each_object_it_concerns() {
             &with_since(&["State", "Reason", "CacheState"]),
         ),
         changed(ROOT_PATH, "ready degraded refused", &[]),
-        // The first good answer: how far it came has changed, and no verdict.
-        changed(&path, TARGET, &["Stage"]),
-        changed(&path, TARGET, &with_since(&["State", "Reason"])),
+        // The first good answer changes no verdict, and so it is told to nobody.
+        changed(&path, TARGET, &with_since(&["State", "Reason", "Stage"])),
         changed(
             ROOT_PATH,
             MANAGER,
