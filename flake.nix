@@ -29,6 +29,8 @@
             pkgs.openssl
             pkgs.rustc
             pkgs.rustfmt
+            pkgs.systemd
+            pkgs.util-linux
           ];
         };
       });
