@@ -4,7 +4,7 @@ use std::{
     fs::{File, OpenOptions},
     io::{self, Read},
     os::unix::fs::{MetadataExt, OpenOptionsExt},
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 use russh::keys::{Algorithm, PrivateKey, PublicKey};
@@ -65,7 +65,12 @@ pub(super) fn files(entry: Option<&Path>, configured: &[PathBuf]) -> Vec<PathBuf
 
 /// Reads the private key in `path`, in any of the formats that OpenSSH writes or reads.
 pub(super) fn load(path: &Path) -> Result<PrivateKey, KeyError> {
-    let text = read(path)?;
+    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    load_with(path, credentials.as_deref())
+}
+
+fn load_with(path: &Path, credentials: Option<&Path>) -> Result<PrivateKey, KeyError> {
+    let text = read(path, is_credential(path, credentials))?;
     let key = russh::keys::decode_secret_key(&text, None).map_err(|error| match error {
         russh::keys::Error::KeyIsEncrypted => KeyError::Encrypted,
         _ if PublicKey::from_openssh(text.trim()).is_ok() => KeyError::PublicKey,
@@ -79,14 +84,24 @@ pub(super) fn load(path: &Path) -> Result<PrivateKey, KeyError> {
     }
 }
 
-fn read(path: &Path) -> Result<String, KeyError> {
+/// Whether systemd put the file there for this process alone (systemd.exec(5), "CREDENTIALS"). It
+/// belongs to root, and an access control list lets the unit's user read it: what the mode shows for
+/// the group is that list's mask, and nobody else can even enter the folder.
+fn is_credential(path: &Path, own: Option<&Path>) -> bool {
+    let strays = |path: &Path| path.components().any(|part| part == Component::ParentDir);
+    let own = own.filter(|own| own.is_absolute() && own.parent().is_some());
+    let mut folders = [Path::new("/run/credentials")].into_iter().chain(own);
+    !strays(path) && folders.any(|folder| path.starts_with(folder))
+}
+
+fn read(path: &Path, is_credential: bool) -> Result<String, KeyError> {
     // Without waiting: the path may name a pipe that nobody writes to.
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits() as i32;
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(flags)
         .open(path)?;
-    permitted(&file)?;
+    permitted(&file, is_credential)?;
     let mut text = String::new();
     file.take(SIZE_MAX + 1)
         .read_to_string(&mut text)
@@ -100,8 +115,9 @@ fn read(path: &Path) -> Result<String, KeyError> {
     }
 }
 
-/// Holds the file against OpenSSH's rule, for this process and for the nix-daemon, which is root.
-fn permitted(file: &File) -> Result<(), KeyError> {
+/// Holds the file against OpenSSH's rule: only its owner may read it, which is asked of files that
+/// belong to whoever runs ssh: this process, or root, as which the nix-daemon does.
+fn permitted(file: &File, is_credential: bool) -> Result<(), KeyError> {
     let metadata = file.metadata()?;
     if !metadata.is_file() {
         return Err(KeyError::NotAFile);
@@ -109,9 +125,9 @@ fn permitted(file: &File) -> Result<(), KeyError> {
     if metadata.len() > SIZE_MAX {
         return Err(KeyError::TooLarge);
     }
-    let judged = metadata.uid() == 0 || metadata.uid() == geteuid().as_raw();
+    let is_judged = metadata.uid() == 0 || metadata.uid() == geteuid().as_raw();
     match metadata.mode() & 0o777 {
-        mode if judged && mode & 0o077 != 0 => Err(KeyError::TooOpen(mode)),
+        mode if is_judged && !is_credential && mode & 0o077 != 0 => Err(KeyError::TooOpen(mode)),
         _ => Ok(()),
     }
 }
@@ -187,6 +203,30 @@ mod tests {
         assert!(matches!(load(dir.path()), Err(KeyError::NotAFile)));
         let binary = file(&dir, "binary", 0o600, [0xff; 64]);
         assert!(matches!(load(&binary), Err(KeyError::NotAKey(_))));
+    }
+
+    #[test]
+    fn a_credential_of_systemd_is_read_whatever_its_mode_shows() {
+        let dir = TempDir::new().unwrap();
+        let key = keygen(&dir, "key", &["-t", "ed25519", "-N", ""]);
+        // The mode that the mask of the access control list gives.
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o440)).unwrap();
+        assert!(load_with(&key, Some(dir.path())).is_ok());
+        for elsewhere in [None, Some("/nowhere"), Some(""), Some("/")] {
+            let answer = load_with(&key, elsewhere.map(Path::new));
+            assert!(
+                matches!(answer, Err(KeyError::TooOpen(0o440))),
+                "{elsewhere:?}: {answer:?}"
+            );
+        }
+        let beside = TempDir::new_in(&dir).unwrap();
+        let around = beside.path().join("../key");
+        let answer = load_with(&around, Some(beside.path()));
+        assert!(matches!(answer, Err(KeyError::TooOpen(0o440))));
+        assert!(is_credential(
+            Path::new("/run/credentials/offloadd.service/key"),
+            None
+        ));
     }
 
     #[test]
