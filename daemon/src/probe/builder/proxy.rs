@@ -2,9 +2,9 @@
 
 use std::{io, process::Stdio, time::Duration};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt},
+    io::{AsyncRead, AsyncReadExt, Interest, unix::AsyncFd},
     process::{Child, ChildStderr, Command},
     sync::watch,
     task::JoinHandle,
@@ -55,13 +55,22 @@ impl Proxy {
 
     /// How the command ended and what it said last, once its pipe has closed.
     pub(super) async fn last_words(&mut self) -> String {
-        let ended = tokio::time::timeout(LAST_WORDS, self.child.wait()).await;
+        let has_ended = tokio::time::timeout(LAST_WORDS, self.ended()).await;
         // Its children may hold the pipe open, so its end is not waited for either.
         let _ = tokio::time::timeout(LAST_WORDS, &mut self.listening).await;
-        let how = match ended {
-            Ok(Ok(status)) => format!("the proxy command ended ({status})"),
-            Ok(Err(error)) => format!("the proxy command: {error}"),
-            Err(_) => "the proxy command closed its output".to_owned(),
+        let status = match has_ended {
+            Ok(Ok(())) => {
+                // Before the command is reaped: its children go by its number, which is free then.
+                self.end_group();
+                self.child.wait().await.map(Some)
+            }
+            Ok(Err(error)) => Err(error),
+            Err(_) => Ok(None),
+        };
+        let how = match status {
+            Ok(Some(status)) => format!("the proxy command ended ({status})"),
+            Err(error) => format!("the proxy command: {error}"),
+            Ok(None) => "the proxy command closed its output".to_owned(),
         };
         let said = self.said.borrow();
         match said.is_empty() {
@@ -69,17 +78,42 @@ impl Proxy {
             false => format!("{how}: {}", *said),
         }
     }
+
+    /// Waits for the command to end, and leaves it to be reaped. (A process' descriptor is readable
+    /// from its end on: pidfd_open(2).)
+    #[expect(
+        deprecated,
+        reason = "`AsyncFd::register` is for descriptors that could be closed while registered; \
+                  this one is owned by the AsyncFd, and this crate forbids unsafe code"
+    )]
+    async fn ended(&self) -> io::Result<()> {
+        let Some(pid) = self.pid() else {
+            return Ok(());
+        };
+        let process = pidfd_open(pid, PidfdFlags::NONBLOCK)?;
+        let process = AsyncFd::with_interest(process, Interest::READABLE)?;
+        process.readable().await.map(drop)
+    }
+
+    /// Ends the command and all that it started: a pipeline's parts and a jump host's ssh are its
+    /// children.
+    fn end_group(&self) {
+        if let Some(group) = self.pid() {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+
+    /// `None` once the command is reaped, so that the number never names somebody else.
+    fn pid(&self) -> Option<Pid> {
+        let id = self.child.id().and_then(|id| i32::try_from(id).ok());
+        id.and_then(Pid::from_raw)
+    }
 }
 
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.listening.abort();
-        // Not the command alone: a pipeline's parts and a jump host's ssh are its children. The
-        // number is `None` once the command is reaped, so that it never names somebody else.
-        let group = self.child.id().and_then(|id| i32::try_from(id).ok());
-        if let Some(group) = group.and_then(Pid::from_raw) {
-            let _ = kill_process_group(group, Signal::KILL);
-        }
+        self.end_group();
     }
 }
 
@@ -157,6 +191,20 @@ mod tests {
         let _ = proxy.child.wait().await;
         let words = proxy.last_words().await;
         assert!(words.len() < 2 * LINE_MAX, "{}", words.len());
+    }
+
+    #[tokio::test]
+    async fn what_a_command_leaves_behind_ends_with_its_last_words() {
+        let command = "sh -c 'sleep 1000 & echo $!; exit 3'";
+        let (mut proxy, mut pipe) = Proxy::start(command).unwrap();
+        let mut line = [0; 16];
+        let count = pipe.read(&mut line).await.unwrap();
+        assert!(count > 0);
+        let words = proxy.last_words().await;
+        assert!(words.contains("exit status: 3"), "{words}");
+        // The sleeper inherited the pipe, which ends with it.
+        let rest = tokio::time::timeout(Duration::from_secs(20), pipe.read(&mut line)).await;
+        assert_eq!(rest.expect("the sleeper goes on").unwrap(), 0);
     }
 
     #[tokio::test]
