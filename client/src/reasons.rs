@@ -3,7 +3,7 @@
 //! Remedies name the command to run or the option to change. They are templates: `{host}`, or
 //! `{user|nix-builder}` with a fallback; [`remedy_for`] fills them from a target.
 
-use crate::{Reason, snapshot::Target, template};
+use crate::{Reason, Stage, snapshot::Target, template};
 
 /// What people are told of a reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,16 +18,29 @@ pub struct Text {
 
 /// The explanation of a target's reason, filled with what is known of the target.
 pub fn explanation_for(target: &Target) -> String {
-    template::fill(text(target.reason).explanation, |key| {
+    template::fill(words(target).explanation, |key| {
         template::of_target(target, key)
     })
 }
 
 /// The remedy for a target's reason, filled with what is known of the target.
 pub fn remedy_for(target: &Target) -> String {
-    template::fill(text(target.reason).remedy, |key| {
-        template::of_target(target, key)
-    })
+    template::fill(words(target).remedy, |key| template::of_target(target, key))
+}
+
+/// The words for a target's reason, which may mean something more precise at the stage it was seen.
+const fn words(target: &Target) -> Text {
+    match (target.reason, target.stage) {
+        (Reason::ConnectionLost, Stage::Banner) => Text {
+            explanation: "{address} accepted the connection, and closed it before a word of SSH.",
+            remedy: "Read `journalctl -u sshd -n 50` on the desktop: sshd turns connections away while too many \
+                     wait to log in (`MaxStartups`) or after this machine failed too often \
+                     (`PerSourcePenalties`), and hangs up where it can't start a process for them. Where it \
+                     has nothing to say, a port forwarder or a proxy accepts in its place.",
+            ..text(Reason::ConnectionLost)
+        },
+        (reason, _) => text(reason),
+    }
 }
 
 /// The words for `reason`.
@@ -248,6 +261,24 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn a_connection_closed_before_a_word_of_ssh_has_its_own_words() {
+        let at = |stage| {
+            let target = Target {
+                reason: Reason::ConnectionLost,
+                stage,
+                uri: "ssh-ng://builder@192.0.2.6".into(),
+                ..Target::default()
+            };
+            (explanation_for(&target), remedy_for(&target))
+        };
+        let (explanation, remedy) = at(Stage::Banner);
+        assert!(explanation.contains("192.0.2.6 accepted"), "{explanation}");
+        assert!(remedy.contains("MaxStartups"), "{remedy}");
+        assert!(!remedy.contains("Start the service"), "{remedy}");
+        assert_ne!(at(Stage::HostKey), (explanation, remedy));
     }
 
     #[test]

@@ -38,10 +38,10 @@ pub(super) struct Banner {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BannerError {
     /// The connection ended before a single byte.
-    #[error("closed before its identification: {0}")]
+    #[error("accepted, then closed before the SSH identification: {0}")]
     Closed(#[source] io::Error),
     /// OpenSSH said why it does not want this connection, and closed it.
-    #[error("turned away: {0}")]
+    #[error("accepted, then turned away: \"{0}\"")]
     TurnedAway(String),
     /// The connection ended in the middle of the identification.
     #[error("closed in the middle of its identification: {0}")]
@@ -58,13 +58,9 @@ impl BannerError {
     /// The code for it.
     pub(super) fn reason(&self) -> Reason {
         match self {
-            // Nothing was begun yet that could have been lost.
-            Self::Closed(error) => match reason_of_broken(error) {
-                Reason::ConnectionLost => Reason::Refused,
-                other => other,
-            },
-            Self::TurnedAway(_) => Reason::Refused,
-            Self::Lost(error) => reason_of_broken(error),
+            // Something accepted the connection, which a service that does not run would not.
+            Self::Closed(error) | Self::Lost(error) => reason_of_broken(error),
+            Self::TurnedAway(_) => Reason::ConnectionLost,
             Self::NotSsh(_) => Reason::NotSsh,
             Self::Unusable(_) => Reason::SshProtocol,
         }
@@ -180,11 +176,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_closed_connection_is_a_refusal_unless_something_was_said() {
+    async fn a_connection_that_was_accepted_and_closed_is_lost_unless_something_else_was_said() {
         for (said, reason) in [
-            (&b""[..], Reason::Refused),
-            (b"Exceeded MaxStartups\r\n", Reason::Refused),
-            (b"Not allowed at this time\r\n", Reason::Refused),
+            (&b""[..], Reason::ConnectionLost),
+            (b"Exceeded MaxStartups\r\n", Reason::ConnectionLost),
+            (b"Not allowed at this time\r\n", Reason::ConnectionLost),
             (b"SSH-2.0-Ope", Reason::ConnectionLost),
             (b"HTTP/1.1 400 Bad Request\r\n\r\n", Reason::NotSsh),
             (b"gar\x00bage", Reason::NotSsh),

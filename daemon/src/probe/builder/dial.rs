@@ -201,7 +201,7 @@ fn refused(error: OpenError, notes: &mut Notes) -> Failure {
 /// A connection that broke off may be its proxy's doing: that one's last words tell.
 async fn blame(failure: Failure, mut proxy: Proxy) -> Failure {
     match failure.reason {
-        Reason::Refused | Reason::ConnectionLost if failure.stage == Stage::Connect => Failure {
+        Reason::ConnectionLost if failure.stage == Stage::Connect => Failure {
             reason: Reason::ProxyFailed,
             detail: proxy.last_words().await,
             ..failure

@@ -230,7 +230,6 @@ impl End {
             Disconnect::AuthCancelledByUser
             | Disconnect::NoMoreAuthMethodsAvailable
             | Disconnect::IllegalUserName => Reason::AuthRejected,
-            Disconnect::HostNotAllowedToConnect | Disconnect::TooManyConnections => Reason::Refused,
             Disconnect::ProtocolError
             | Disconnect::KeyExchangeFailed
             | Disconnect::Reserved
@@ -238,7 +237,9 @@ impl End {
             | Disconnect::CompressionError
             | Disconnect::ProtocolVersionNotSupported
             | Disconnect::HostKeyNotVerifiable => Reason::SshProtocol,
-            Disconnect::ServiceNotAvailable
+            Disconnect::HostNotAllowedToConnect
+            | Disconnect::TooManyConnections
+            | Disconnect::ServiceNotAvailable
             | Disconnect::ConnectionLost
             | Disconnect::ByApplication => Reason::ConnectionLost,
         };

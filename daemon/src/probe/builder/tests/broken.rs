@@ -18,6 +18,7 @@ use super::{
         host_key::HostKeys,
         link::{End, Link, Listener, OpenError},
     },
+    sshd::Sshd,
     *,
 };
 
@@ -68,9 +69,31 @@ async fn one_that_drips_times_out_at_the_banner() {
 }
 
 #[tokio::test]
-async fn one_that_hangs_up_at_once_refuses() {
+async fn one_that_hangs_up_at_once_is_told_from_one_that_does_not_run() {
     let report = check(async |_stream| Ok(())).await;
-    failed(&report, Stage::Banner, Reason::Refused);
+    let failure = failed(&report, Stage::Banner, Reason::ConnectionLost);
+    assert!(
+        failure.detail.starts_with("accepted, then closed"),
+        "{}",
+        failure.detail
+    );
+}
+
+#[tokio::test]
+async fn an_sshd_with_too_many_visitors_is_quoted() {
+    let sshd = Sshd::with(&["ed25519"], "MaxStartups 1").await;
+    // Somebody who never logs in.
+    let mut visitor = TcpStream::connect((HOST, sshd.port)).await.unwrap();
+    visitor.read_u8().await.unwrap();
+    let report = Probe::keeping(spec(sshd.port), taking_all(sshd.port))
+        .check()
+        .await;
+    let failure = failed(&report, Stage::Banner, Reason::ConnectionLost);
+    assert!(
+        failure.detail.contains("\"Exceeded MaxStartups\""),
+        "{}",
+        failure.detail
+    );
 }
 
 #[tokio::test]
