@@ -1,5 +1,5 @@
-//! Whom this process runs as, as OpenSSH sees it: `~` and `%u` are read from the password file by
-//! user id, not from `HOME`.
+//! Whom this process runs as, and whom Nix runs ssh as, as OpenSSH sees them: `~` and `%u` are read
+//! from the password file by user id, not from `HOME`.
 
 use std::path::{Path, PathBuf};
 
@@ -13,6 +13,38 @@ pub(super) struct Account {
     pub(super) home: PathBuf,
     /// This machine's name.
     pub(super) machine: String,
+}
+
+/// Whom ssh runs as: our own, and that of the nix-daemon, whose files decide.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Accounts {
+    pub(super) own: Account,
+    pub(super) nix: Account,
+}
+
+impl Accounts {
+    /// Of this process and of root, which may be one.
+    pub(super) fn current() -> Self {
+        let own = Account::current();
+        let nix = match own.uid {
+            0 => own.clone(),
+            _ => Account::root(own.machine.clone()),
+        };
+        Self { own, nix }
+    }
+
+    /// Where Nix's ssh has what ours has at `path`: the same place in the other home.
+    pub(super) fn moved(&self, path: PathBuf) -> PathBuf {
+        // Everything lies below a home that is the root of all files, so only what is ssh's moves.
+        let part = match self.own.home.parent() {
+            Some(_) => "",
+            None => ".ssh",
+        };
+        match path.strip_prefix(self.own.home.join(part)) {
+            Ok(rest) => self.nix.home.join(part).join(rest),
+            Err(_) => path,
+        }
+    }
 }
 
 impl Account {
@@ -34,6 +66,18 @@ impl Account {
             name,
             home,
             machine: machine.trim().to_owned(),
+        }
+    }
+
+    /// Of root, on `machine`.
+    fn root(machine: String) -> Self {
+        let passwd = text::read(Path::new("/etc/passwd")).unwrap_or_default();
+        let (name, home) = find(&passwd, 0).unwrap_or_else(|| ("root".into(), "/root".into()));
+        Self {
+            uid: 0,
+            name,
+            home,
+            machine,
         }
     }
 }
@@ -60,5 +104,43 @@ mod tests {
         let found = find(passwd, 61);
         assert_eq!(found, Some(("offloadd".into(), "/var/lib/o".into())));
         assert_eq!(find(passwd, 1), None);
+    }
+
+    fn accounts(own: &str, nix: &str) -> Accounts {
+        let of = |home: &str| Account {
+            home: home.into(),
+            ..Account::default()
+        };
+        Accounts {
+            own: of(own),
+            nix: of(nix),
+        }
+    }
+
+    #[test]
+    fn what_lies_in_our_home_lies_in_that_of_nix_for_nix() {
+        for (own, path, expected) in [
+            (
+                "/var/lib/o",
+                "/var/lib/o/.ssh/known_hosts",
+                "/root/.ssh/known_hosts",
+            ),
+            ("/var/lib/o", "/var/lib/o/hosts", "/root/hosts"),
+            ("/var/lib/o", "/var/lib/other/hosts", "/var/lib/other/hosts"),
+            ("/", "//.ssh/known_hosts", "/root/.ssh/known_hosts"),
+            ("/", "/etc/hosts", "/etc/hosts"),
+            ("", "/etc/hosts", "/etc/hosts"),
+            ("/root", "/root/.ssh/known_hosts", "/root/.ssh/known_hosts"),
+        ] {
+            let moved = accounts(own, "/root").moved(path.into());
+            assert_eq!(moved, PathBuf::from(expected), "{own} {path}");
+        }
+    }
+
+    #[test]
+    fn root_has_a_home_of_its_own() {
+        let root = Account::root("laptop".into());
+        assert_eq!((root.uid, root.machine.as_str()), (0, "laptop"));
+        assert!(root.home.is_absolute());
     }
 }

@@ -2,21 +2,27 @@
 //!
 //! OpenSSH is asked itself (`ssh -G`, [`ask`]), so that `Include`, `Match` and whatever comes with
 //! its next version are read as it reads them. Its answer is one option a line, in the order of
-//! `dump_client_config` (readconf.c); what it leaves unexpanded is expanded here. What an account's
-//! own `~/.ssh/config` says is that of the account this process runs as, where Nix's is root's.
+//! `dump_client_config` (readconf.c); what it leaves unexpanded is expanded here. The nix-daemon runs
+//! ssh as root: where this process is somebody else, the places and the name that follow from the
+//! account are root's in the answer. What an account's own `~/.ssh/config` says remains that of the
+//! account this process runs as, because root's can't be read.
 
 mod jump;
 mod query;
 mod tokens;
 mod unsupported;
 
-use std::{io, path::PathBuf, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use thiserror::Error;
 
 pub use self::query::ask;
 use self::tokens::Tokens;
-use super::account::Account;
+use super::account::{Account, Accounts};
 
 /// How many identities OpenSSH itself takes (`SSH_MAX_IDENTITY_FILES`).
 const MAX_IDENTITIES: usize = 100;
@@ -32,8 +38,6 @@ const DEFAULT_IDENTITIES: &[&str] = &[
 /// What OpenSSH would do for one host.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SshOptions {
-    /// Whether OpenSSH said so; where it is not installed these are its defaults.
-    pub asked: bool,
     /// The name or address that is connected to, in lower case.
     pub hostname: String,
     /// The port that is connected to.
@@ -42,8 +46,6 @@ pub struct SshOptions {
     pub user: String,
     /// The private keys that are tried, in order, existing or not.
     pub identity_files: Vec<PathBuf>,
-    /// Whether an agent's other keys are left alone.
-    pub identities_only: bool,
     /// The user's known_hosts files.
     pub user_known_hosts_files: Vec<PathBuf>,
     /// The machine's known_hosts files.
@@ -55,14 +57,6 @@ pub struct SshOptions {
     /// The command whose input and output are the connection, for `sh -c "exec …"`: of
     /// `ProxyCommand` or equivalent to `ProxyJump`, expanded.
     pub proxy_command: Option<String>,
-    /// `ProxyJump` as written, where `proxy_command` comes from it.
-    pub proxy_jump: Option<String>,
-    /// The bound of connecting, if one is set.
-    pub connect_timeout: Option<Duration>,
-    /// The local address that is connected from.
-    pub bind_address: Option<String>,
-    /// Which kinds of address are connected to.
-    pub address_family: AddressFamily,
     /// The host key algorithms that are accepted, best first; empty where OpenSSH was not asked.
     pub host_key_algorithms: Vec<String>,
     /// Options, with their values, that would change the outcome and that offloadd does not do.
@@ -81,18 +75,6 @@ pub enum StrictHostKeyChecking {
     AcceptNew,
     /// Any host is accepted (a changed one without passwords, which play no part here).
     No,
-}
-
-/// `AddressFamily`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum AddressFamily {
-    /// Both.
-    #[default]
-    Any,
-    /// IPv4 alone.
-    Inet,
-    /// IPv6 alone.
-    Inet6,
 }
 
 /// Why it is not known what OpenSSH would do.
@@ -149,7 +131,7 @@ impl SshOptions {
         port: Option<u16>,
         key: Option<PathBuf>,
     ) -> Self {
-        Self::defaults_of(host, user, port, key, &Account::current())
+        Self::defaults_of(host, user, port, key, &Accounts::current().nix)
     }
 
     fn defaults_of(
@@ -169,21 +151,15 @@ impl SshOptions {
         };
         let global = ["/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"];
         Self {
-            asked: false,
             hostname: host.to_lowercase(),
             port: port.unwrap_or(DEFAULT_PORT),
             user: user.map_or_else(|| account.name.clone(), str::to_owned),
             identity_files,
-            identities_only: false,
             user_known_hosts_files: vec![home.join("known_hosts"), home.join("known_hosts2")],
             global_known_hosts_files: global.map(PathBuf::from).to_vec(),
             host_key_alias: None,
             strict_host_key_checking: StrictHostKeyChecking::Ask,
             proxy_command: None,
-            proxy_jump: None,
-            connect_timeout: None,
-            bind_address: None,
-            address_family: AddressFamily::Any,
             host_key_algorithms: Vec::new(),
             unsupported: Vec::new(),
         }
@@ -196,6 +172,19 @@ impl SshOptions {
             None => (&self.hostname, Some(self.port)),
         }
     }
+}
+
+/// What `ssh -G` was asked.
+struct Asked<'a> {
+    /// The host as it was named on the command line.
+    host: &'a str,
+    /// The user likewise.
+    user: Option<&'a str>,
+    /// The key given with `-i`.
+    key: Option<&'a Path>,
+    /// The file given with `-F`.
+    config: Option<&'a str>,
+    accounts: &'a Accounts,
 }
 
 /// The lines of `ssh -G`.
@@ -228,15 +217,10 @@ impl<'a> Answer<'a> {
     }
 }
 
-/// Reads the answer of `ssh -G` for `host`, which was named so on its command line. `config` is the
-/// file it was given with `-F`.
-fn parse(
-    text: &str,
-    host: &str,
-    config: Option<&str>,
-    account: &Account,
-) -> Result<SshOptions, SshConfigError> {
+/// Reads the answer of `ssh -G`.
+fn parse(text: &str, asked: &Asked<'_>) -> Result<SshOptions, SshConfigError> {
     let answer = Answer::of(text);
+    let accounts = asked.accounts;
     let (Some(hostname), Some(port), Some(user)) = (
         answer.get("hostname"),
         answer.get("port").and_then(|port| port.parse().ok()),
@@ -244,19 +228,27 @@ fn parse(
     ) else {
         return Err(SshConfigError::Unreadable);
     };
-    let proxy_jump = answer.get("proxyjump").map(str::to_owned);
+    // Without any other, ssh takes the name of whoever runs it.
+    let user = match asked.user {
+        None if user == accounts.own.name => &accounts.nix.name,
+        _ => user,
+    };
+    let proxy_jump = answer.get("proxyjump");
     let host_key_alias = answer.get("hostkeyalias").map(str::to_owned);
     let tokens = Tokens {
         hostname,
-        original: host,
+        original: asked.host,
         port,
         user,
         alias: host_key_alias.as_deref(),
-        jump: proxy_jump.as_deref().unwrap_or_default(),
-        account,
+        jump: proxy_jump.unwrap_or_default(),
+        account: &accounts.nix,
     };
-    let proxy_command = match (&proxy_jump, answer.get("proxycommand")) {
-        (Some(jump), _) => Some(tokens.command("proxyjump", &jump::command(jump, config)?)?),
+    let proxy_command = match (proxy_jump, answer.get("proxycommand")) {
+        (Some(jump), _) => {
+            let command = jump::command(jump, asked.config)?;
+            Some(tokens.command("proxyjump", &command)?)
+        }
         (None, Some(command)) => Some(tokens.command("proxycommand", command)?),
         (None, None) => None,
     };
@@ -267,7 +259,8 @@ fn parse(
             continue;
         }
         match tokens.path("identityfile", file)? {
-            Some(path) => identity_files.push(path),
+            Some(path) if asked.key == Some(path.as_path()) => identity_files.push(path),
+            Some(path) => identity_files.push(accounts.moved(path)),
             None => unsupported.push(format!("identityfile {file}")),
         }
     }
@@ -275,14 +268,16 @@ fn parse(
         let files = answer.get(option).unwrap_or_default();
         files.split_whitespace().map(PathBuf::from).collect()
     };
+    let user_known_hosts_files = files("userknownhostsfile");
     Ok(SshOptions {
-        asked: true,
         hostname: hostname.to_owned(),
         port,
         user: user.to_owned(),
         identity_files,
-        identities_only: answer.is_on("identitiesonly"),
-        user_known_hosts_files: files("userknownhostsfile"),
+        user_known_hosts_files: user_known_hosts_files
+            .into_iter()
+            .map(|file| accounts.moved(file))
+            .collect(),
         global_known_hosts_files: files("globalknownhostsfile"),
         strict_host_key_checking: match answer.get("stricthostkeychecking") {
             Some("yes" | "true") => StrictHostKeyChecking::Yes,
@@ -290,23 +285,12 @@ fn parse(
             Some("no" | "off" | "false") => StrictHostKeyChecking::No,
             _ => StrictHostKeyChecking::Ask,
         },
-        connect_timeout: answer
-            .get("connecttimeout")
-            .and_then(|seconds| seconds.parse().ok())
-            .map(Duration::from_secs),
-        bind_address: answer.get("bindaddress").map(str::to_owned),
-        address_family: match answer.get("addressfamily") {
-            Some("inet") => AddressFamily::Inet,
-            Some("inet6") => AddressFamily::Inet6,
-            _ => AddressFamily::Any,
-        },
         host_key_algorithms: answer
             .get("hostkeyalgorithms")
             .map(|list| list.split(',').map(str::to_owned).collect())
             .unwrap_or_default(),
         host_key_alias,
         proxy_command,
-        proxy_jump,
         unsupported,
     })
 }

@@ -14,13 +14,16 @@ use tokio::{
     time::timeout,
 };
 
-use super::{SshConfigError, SshOptions, parse};
-use crate::nix::account::Account;
+use super::{Asked, SshConfigError, SshOptions, parse};
+use crate::nix::account::Accounts;
 
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// The answer has some 8 KiB, most of it lists of algorithms.
 const MAX_ANSWER: usize = 256 << 10;
 const MAX_COMPLAINT: usize = 16 << 10;
+/// What ssh ends with, before it reads a single line of configuration, where its user has no name
+/// (ssh.c, `main`). Root, as which Nix runs it, has one.
+const NAMELESS: &str = "No user exists for uid";
 /// How much of a complaint is told.
 const MAX_TOLD: usize = 200;
 
@@ -28,7 +31,8 @@ const MAX_TOLD: usize = 200;
 /// (`SSHMaster::addCommonSSHOpts`, src/libstore/ssh.cc) as far as they change the answer:
 /// `NIX_SSHOPTS` of this process' environment (nix-daemon has its own: set both alike), `-i key`,
 /// `-pPORT`. A `key` that is not there, or in a folder that this account may not enter, is left out
-/// by ssh. Where OpenSSH is not installed, its defaults are returned.
+/// by ssh. Where OpenSSH is not installed, or won't answer an account without a name, its defaults
+/// are returned. Takes no longer than two seconds.
 ///
 /// # Errors
 /// [`SshConfigError`]: Nix would hardly come further.
@@ -42,7 +46,7 @@ pub async fn ask(
     Query {
         program: OsStr::new("ssh"),
         options: &options,
-        account: &Account::current(),
+        accounts: &Accounts::current(),
         timeout: TIMEOUT,
     }
     .ask(host, user, port, key)
@@ -53,7 +57,7 @@ pub async fn ask(
 pub(super) struct Query<'a> {
     pub(super) program: &'a OsStr,
     pub(super) options: &'a str,
-    pub(super) account: &'a Account,
+    pub(super) accounts: &'a Accounts,
     pub(super) timeout: Duration,
 }
 
@@ -77,11 +81,18 @@ impl Query<'_> {
         }
         arguments.extend(port.map(|port| format!("-p{port}").into()));
 
+        let asked = Asked {
+            host,
+            user,
+            key,
+            config: config_file(&options),
+            accounts: self.accounts,
+        };
         match self.run(&arguments).await {
-            Ok(answer) => parse(&answer, host, config_file(&options), self.account),
-            Err(SshConfigError::Io(error)) if error.kind() == ErrorKind::NotFound => {
-                let key = key.map(Path::to_owned);
-                Ok(SshOptions::defaults_of(host, user, port, key, self.account))
+            Ok(answer) => parse(&answer, &asked),
+            Err(error) if nobody_answers(&error) => {
+                let (key, nix) = (key.map(Path::to_owned), &self.accounts.nix);
+                Ok(SshOptions::defaults_of(host, user, port, key, nix))
             }
             Err(error) => Err(error),
         }
@@ -117,6 +128,15 @@ impl Query<'_> {
             return Err(SshConfigError::Unreadable);
         }
         Ok(answer)
+    }
+}
+
+/// Whether ssh is not there, or not for this account, which says nothing of Nix's.
+fn nobody_answers(error: &SshConfigError) -> bool {
+    match error {
+        SshConfigError::Io(error) => error.kind() == ErrorKind::NotFound,
+        SshConfigError::Refused(complaint) => complaint.starts_with(NAMELESS),
+        _ => false,
     }
 }
 
