@@ -158,6 +158,16 @@ pub const fn text(reason: Reason) -> Text {
                      `programs.ssh.knownHosts.\"{host}\".publicKey`, or `publicHostKey` in nix.buildMachines \
                      (`base64 -w0` of that file); elsewhere add the scan's line to /etc/ssh/ssh_known_hosts.",
         },
+        Reason::KnownHostsUnreadable => Text {
+            title: "known_hosts unreadable",
+            explanation: "The builder {host} proved a host key that is in none of the files offloadd may read. Nix, which \
+                          runs ssh as root, also looks in {known_hosts_unreadable|root's known_hosts}, and may well know it.",
+            remedy: "Compare the key with the desktop's own (`ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` there) and \
+                     write it where both can read it: `publicHostKey` in nix.buildMachines (`base64 -w0` of that \
+                     file), on NixOS `programs.ssh.knownHosts.\"{host}\".publicKey`, elsewhere /etc/ssh/ssh_known_hosts. \
+                     Or give it to offloadd alone, as `host_key` of the builder in /etc/offloadd/config.toml, or run \
+                     offloadd as root.",
+        },
         Reason::HostKeyMismatch => Text {
             title: "HOST KEY CHANGED",
             explanation: "{address} proved another host key than the one known for this builder: another machine \

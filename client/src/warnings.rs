@@ -45,6 +45,14 @@ pub const fn text(code: WarningCode) -> Text {
             remedy: "See `ssh -G HOST`. Take the option out of the builder's entry in ssh_config, or trust \
                      `nix store info --store ssh-ng://HOST` more than this verdict.",
         },
+        WarningCode::HostKeyDiffers => Text {
+            title: "two host keys for one builder",
+            explanation: "Nix is configured with the host key {expected|of its own} for {uri|a builder}, and offloadd with \
+                          {actual|another}. Checks hold the builder to Nix's, as Nix does.",
+            remedy: "Read the key on the desktop: `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub`. Correct the one that \
+                     differs: `publicHostKey` in nix.buildMachines (the eighth field of /etc/nix/machines), or \
+                     `host_key` in /etc/offloadd/config.toml, which may as well be left out.",
+        },
         WarningCode::ConfigRejected => Text {
             title: "new configuration rejected",
             explanation: "offloadd's configuration was changed but has an error; the old one is still in force.",

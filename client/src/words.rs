@@ -182,6 +182,8 @@ words! {
         SshProtocol = "ssh-protocol",
         /// No host key is known for this builder.
         HostKeyUnknown = "host-key-unknown",
+        /// Whether the host key is known stands in a file that offloadd may not read.
+        KnownHostsUnreadable = "known-hosts-unreadable",
         /// The host key is not the one that is known.
         HostKeyMismatch = "host-key-mismatch",
         /// The builder does not accept the key.
@@ -212,6 +214,8 @@ words! {
         NotWatchable = "not-watchable",
         /// ssh_config asks for something that offloadd does not do.
         SshOptionIgnored = "ssh-option-ignored",
+        /// Nix and offloadd's configuration name different host keys for one builder.
+        HostKeyDiffers = "host-key-differs",
         /// The configuration was changed but has an error: the old one is in force.
         ConfigRejected = "config-rejected",
     }

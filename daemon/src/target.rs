@@ -105,8 +105,8 @@ pub struct BuilderSpec {
     pub params: BTreeMap<String, String>,
     /// The private key of the machines entry or of the configuration file.
     pub ssh_key: Option<PathBuf>,
-    /// The host keys Nix would demand; where empty, known_hosts decides.
-    pub host_keys: Vec<PublicKey>,
+    /// What its host key is held against.
+    pub host_keys: HostKeyRule,
     /// The systems it builds for.
     pub systems: Vec<String>,
     /// The features it supports, the mandatory ones included.
@@ -117,6 +117,19 @@ pub struct BuilderSpec {
     pub max_jobs: u32,
     /// How fast beside others.
     pub speed_factor: f64,
+}
+
+/// What a builder's host key is held against.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum HostKeyRule {
+    /// What known_hosts says, the user's and the machine's.
+    #[default]
+    KnownHosts,
+    /// The known_hosts text that Nix makes of an entry's public host key (`SSHMaster`,
+    /// src/libstore/ssh.cc). It takes the place of the user's files; the machine's count beside it.
+    Written(String),
+    /// These keys and no others: offloadd's own configuration, where Nix names none.
+    Pinned(Vec<PublicKey>),
 }
 
 /// How Nix talks to a builder.

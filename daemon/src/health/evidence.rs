@@ -47,6 +47,7 @@ impl Weight {
             | Reason::NotSsh
             | Reason::SshProtocol
             | Reason::HostKeyUnknown
+            | Reason::KnownHostsUnreadable
             | Reason::HostKeyMismatch
             | Reason::AuthRejected
             | Reason::KeyUnreadable

@@ -5,7 +5,7 @@
 //! `check_host_key`) of OpenSSH. The parsers at hand read whole files, stop at the first bad line
 //! and know no patterns.
 
-use std::{borrow::Cow, path::PathBuf};
+use std::{borrow::Cow, io::ErrorKind, path::PathBuf};
 
 use data_encoding::BASE64;
 use ring::hmac;
@@ -32,22 +32,35 @@ pub struct Known {
     /// of `[host]:port`, and accepts a match, but one that differs is then no alarm to it: the host
     /// is merely unknown.
     pub without_port: bool,
+    /// Files that this process may not read, and root, as which Nix runs ssh, may.
+    pub unreadable: Vec<PathBuf>,
 }
 
-/// Looks in `files`, in order, for `host` on `port`: the name that is connected to (`hostname` of
-/// `ssh -G`), or an alias (`host_key_alias`), which goes without a port: `None`. Files that can't
-/// be read or are absurdly large count as empty, as for OpenSSH.
+/// Looks in the text that Nix has `written` for field 8 of a machines line, if any, and in `files`,
+/// in order, for `host` on `port`: the name that is connected to (`hostname` of `ssh -G`), or an
+/// alias (`host_key_alias`), which goes without a port: `None`. Files that are not there or are
+/// absurdly large count as empty, as for OpenSSH; those that may not be read are named.
 ///
 /// Addresses behind the name are not looked up, as `CheckHostIP no` has it, the default.
-pub fn lookup(files: &[PathBuf], host: &str, port: Option<u16>) -> Known {
-    let texts: Vec<String> = files
-        .iter()
-        .filter_map(|file| text::read(file).ok())
-        .collect();
-    lookup_in(texts.iter().map(String::as_str), host, port)
+pub fn lookup(written: Option<&str>, files: &[PathBuf], host: &str, port: Option<u16>) -> Known {
+    let mut texts: Vec<Cow<'_, str>> = written.map(Cow::Borrowed).into_iter().collect();
+    let mut unreadable = Vec::new();
+    for file in files {
+        match text::read(file) {
+            Ok(text) => texts.push(text.into()),
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                unreadable.push(file.clone());
+            }
+            Err(_) => {}
+        }
+    }
+    Known {
+        unreadable,
+        ..lookup_in(texts.iter().map(AsRef::as_ref), host, port)
+    }
 }
 
-/// The same in texts, such as the line that Nix writes for field 8 of a machines line.
+/// The same in texts alone.
 pub fn lookup_in<'a>(
     texts: impl Iterator<Item = &'a str> + Clone,
     host: &str,

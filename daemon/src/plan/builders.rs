@@ -1,9 +1,12 @@
 //! Machines and `[[builder]]` entries.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
-use offload_client::{Kind, snapshot::Warning};
-use russh::keys::PublicKey;
+use offload_client::{
+    Kind, WarningCode,
+    snapshot::{Detail, Warning},
+};
+use russh::keys::{HashAlg, PublicKey};
 
 use super::{candidates, names, naming, naming::Wanted, not_watchable, nothing_to_enrich};
 use crate::{
@@ -12,7 +15,7 @@ use crate::{
         Imported, Machine, keys, known_hosts,
         uri::{self, SshUri, StoreUri},
     },
-    target::{Address, BuilderSpec, SpecKind, TargetId, TargetSpec},
+    target::{Address, BuilderSpec, HostKeyRule, SpecKind, TargetId, TargetSpec},
 };
 
 const DEFAULT_PORT: u16 = 22;
@@ -22,7 +25,8 @@ struct Found<'a> {
     text: String,
     uri: SshUri,
     ssh_key: Option<PathBuf>,
-    host_keys: Vec<PublicKey>,
+    /// What Nix writes into a known_hosts file of its own.
+    written: Option<String>,
     systems: Vec<String>,
     features: Vec<String>,
     mandatory_features: Vec<String>,
@@ -63,11 +67,11 @@ pub(super) fn plan(
             continue;
         };
         let text = uri::complete_machine(text);
-        let read = parse(&text).and_then(|uri| Ok((host_keys(None, &uri)?, uri)));
+        let read = parse(&text).and_then(|uri| Ok((written(None, &uri)?, uri)));
         match read {
-            Ok((host_keys, uri)) => {
+            Ok((written, uri)) => {
                 let system = &imported.conf.system;
-                found.push(of_entry(entry, text, uri, host_keys, system));
+                found.push(of_entry(entry, text, uri, written, system));
             }
             Err(why) => {
                 let shown = ("uri", uri::redacted(&text).into());
@@ -86,7 +90,7 @@ pub(super) fn plan(
     let names = naming::names(&wanted);
     let targets = names.iter().zip(found);
     targets
-        .map(|(name, builder)| target(name, builder))
+        .map(|(name, builder)| target(name, builder, warnings))
         .collect()
 }
 
@@ -99,16 +103,16 @@ fn parse(text: &str) -> Result<SshUri, String> {
 }
 
 fn of_machine(machine: &Machine, warnings: &mut Vec<Warning>) -> Option<Found<'static>> {
-    let read = parse(&machine.uri)
-        .and_then(|uri| Ok((host_keys(machine.host_key.as_deref(), &uri)?, uri)));
+    let read =
+        parse(&machine.uri).and_then(|uri| Ok((written(machine.host_key.as_deref(), &uri)?, uri)));
     match read {
-        Ok((host_keys, uri)) => Some(Found {
+        Ok((written, uri)) => Some(Found {
             text: uri::redacted(&machine.uri),
             ssh_key: machine
                 .ssh_key
                 .clone()
                 .or_else(|| uri.params.get("ssh-key").map(PathBuf::from)),
-            host_keys,
+            written,
             uri,
             systems: machine.systems.clone(),
             features: union(&machine.supported_features, &machine.mandatory_features),
@@ -130,39 +134,71 @@ fn of_machine(machine: &Machine, warnings: &mut Vec<Warning>) -> Option<Found<'s
     }
 }
 
-/// The keys that ssh finds in the known_hosts line that Nix writes for field 8, or for the URL's
-/// own parameter. A line in which it finds none makes Nix's ssh refuse the host.
-fn host_keys(field: Option<&str>, uri: &SshUri) -> Result<Vec<PublicKey>, String> {
-    let unreadable = || "the public host key is not the base64 of a 'type key' line".to_owned();
+/// The known_hosts line that Nix writes for field 8, or for the URL's own parameter. Whatever it
+/// says, Nix's ssh reads it and goes on.
+fn written(field: Option<&str>, uri: &SshUri) -> Result<Option<String>, String> {
     let text = match (field, uri.params.get("base64-ssh-public-host-key")) {
         (Some(text), _) => text.to_owned(),
         (None, Some(encoded)) => {
-            let bytes = keys::decode_base64(encoded).map_err(|_| unreadable())?;
+            let bytes = keys::decode_base64(encoded)
+                .map_err(|_| "the public host key is not base64".to_owned())?;
             String::from_utf8_lossy(&bytes).into_owned()
         }
-        (None, None) => return Ok(Vec::new()),
+        (None, None) => return Ok(None),
     };
-    let line = format!("{} {text}\n", uri.host);
-    let port = Some(uri.port.unwrap_or(DEFAULT_PORT));
-    let known = known_hosts::lookup_in([line.as_str()].into_iter(), &uri.host, port);
-    if known.keys.is_empty() {
-        return Err(unreadable());
-    }
-    Ok(known.keys)
+    Ok(Some(format!("{} {text}\n", uri.host)))
+}
+
+/// What the builder's host key is held against: Nix's own where it has one, because that is what a
+/// build meets. An entry that contradicts it is warned of.
+fn host_keys(name: &str, builder: &Found<'_>) -> (HostKeyRule, Option<Warning>) {
+    let own = builder
+        .entry
+        .map_or(&[][..], |entry| entry.host_keys.as_slice());
+    let Some(text) = &builder.written else {
+        let rule = match own {
+            [] => HostKeyRule::KnownHosts,
+            own => HostKeyRule::Pinned(own.to_vec()),
+        };
+        return (rule, None);
+    };
+    let nix = known_hosts::lookup_in([text.as_str()].into_iter(), &builder.uri.host, None).keys;
+    let contradicts = !own.is_empty() && !own.iter().any(|key| nix.contains(key));
+    let warning = contradicts.then(|| {
+        let mut details = BTreeMap::from([
+            ("uri".to_owned(), builder.text.as_str().into()),
+            ("actual".to_owned(), fingerprints(own)),
+        ]);
+        if !nix.is_empty() {
+            details.insert("expected".to_owned(), fingerprints(&nix));
+        }
+        Warning {
+            code: WarningCode::HostKeyDiffers,
+            target: Some((Kind::Builder, name.to_owned())),
+            details,
+        }
+    });
+    (HostKeyRule::Written(text.clone()), warning)
+}
+
+/// As OpenSSH prints them: `SHA256:…`.
+fn fingerprints(keys: &[PublicKey]) -> Detail {
+    let shown = keys.iter().map(|key| key.fingerprint(HashAlg::Sha256));
+    Detail::List(shown.map(|fingerprint| fingerprint.to_string()).collect())
 }
 
 fn of_entry<'a>(
     entry: &'a BuilderEntry,
     text: String,
     uri: SshUri,
-    host_keys: Vec<PublicKey>,
+    written: Option<String>,
     system: &str,
 ) -> Found<'a> {
     Found {
         text: uri::redacted(&text),
         ssh_key: uri.params.get("ssh-key").map(PathBuf::from),
         uri,
-        host_keys,
+        written,
         systems: vec![system.to_owned()],
         features: Vec::new(),
         mandatory_features: Vec::new(),
@@ -181,9 +217,7 @@ impl Found<'_> {
             .retain(|feature| other.mandatory_features.contains(feature));
         self.max_jobs = self.max_jobs.saturating_add(other.max_jobs);
         self.ssh_key = self.ssh_key.take().or(other.ssh_key);
-        if self.host_keys.is_empty() {
-            self.host_keys = other.host_keys;
-        }
+        self.written = self.written.take().or(other.written);
     }
 }
 
@@ -225,7 +259,9 @@ fn own_uri(entry: &BuilderEntry) -> Option<SshUri> {
     parse(&uri::complete_machine(entry.uri.as_deref()?)).ok()
 }
 
-fn target(name: &str, builder: Found<'_>) -> TargetSpec {
+fn target(name: &str, builder: Found<'_>, warnings: &mut Vec<Warning>) -> TargetSpec {
+    let (host_keys, warning) = host_keys(name, &builder);
+    warnings.extend(warning);
     let Found { uri, entry, .. } = builder;
     let address = |host: &str| Address {
         host: host.to_owned(),
@@ -251,10 +287,7 @@ fn target(name: &str, builder: Found<'_>) -> TargetSpec {
             ssh_key: entry
                 .and_then(|entry| entry.ssh_key.clone())
                 .or(builder.ssh_key),
-            host_keys: match entry {
-                Some(entry) if !entry.host_keys.is_empty() => entry.host_keys.clone(),
-                _ => builder.host_keys,
-            },
+            host_keys,
             systems: chosen(entry.map(|entry| &entry.systems), builder.systems),
             features: chosen(entry.map(|entry| &entry.features), builder.features),
             mandatory_features: builder.mandatory_features,

@@ -1,8 +1,12 @@
 use super::*;
 use crate::{
     config::{BuilderEntry, CacheEntry, Connection, NixImport, Poll},
-    nix::{self, MaxJobs, NixConf, fixtures::ED25519, keys::parse_host_key},
-    target::{BuilderSpec, CacheSpec, Protocol},
+    nix::{
+        self, MaxJobs, NixConf,
+        fixtures::{ECDSA, ED25519},
+        keys::parse_host_key,
+    },
+    target::{BuilderSpec, CacheSpec, HostKeyRule, Protocol},
 };
 use data_encoding::BASE64;
 use proptest::prelude::*;
@@ -180,10 +184,9 @@ fn an_entry_with_the_same_host_enriches_what_nix_names() {
     let builder = builder(&plan.targets[1]);
     assert_eq!(builder.host, "192.0.2.7");
     assert_eq!(builder.ssh_key, Some("/new".into()));
-    assert_eq!(
-        (builder.host_keys.len(), builder.systems.as_slice()),
-        (1, ["aarch64-linux".into()].as_slice())
-    );
+    let pinned = parse_host_key(&format!("ssh-ed25519 {ED25519}")).unwrap();
+    assert_eq!(builder.host_keys, HostKeyRule::Pinned(pinned));
+    assert_eq!(builder.systems, ["aarch64-linux"]);
 }
 
 #[test]
@@ -272,7 +275,7 @@ fn an_entry_that_only_enriches_needs_something_to_enrich() {
 fn what_can_not_be_watched_is_said_with_the_reason_and_without_secrets() {
     let imported = imported(
         "substituters = file:///srv http://me:secret@desktop ssh://desktop s3://bucket http://ok http://\n",
-        "localhost\nhttp://desktop\nssh://desktop - - - - - - YWJj\n",
+        "localhost\nhttp://desktop\nssh://desktop?base64-ssh-public-host-key=!\n",
     );
     let plan = plan(&settings(), &imported);
     assert_eq!(ids(&plan), ["cache/ok"]);
@@ -309,7 +312,7 @@ fn problems_of_the_files_become_warnings_with_their_place() {
 }
 
 #[test]
-fn the_host_key_of_a_machine_is_what_ssh_would_read() {
+fn the_host_key_of_a_machine_is_what_nix_writes_for_ssh() {
     let key = format!("ssh-ed25519 {ED25519}");
     let field = BASE64.encode(format!("{key} root@desktop\n").as_bytes());
     let machines = format!(
@@ -317,10 +320,55 @@ fn the_host_key_of_a_machine_is_what_ssh_would_read() {
     );
     let plan = plan(&settings(), &imported("", &machines.replace("==", "")));
     assert_eq!(plan.warnings, []);
-    let expected = parse_host_key(&key).unwrap();
-    assert_eq!(builder(&plan.targets[0]).host_keys, expected);
-    assert_eq!(builder(&plan.targets[1]).host_keys, expected);
+    for (target, host) in plan.targets.iter().zip(["desktop", "other"]) {
+        let HostKeyRule::Written(text) = &builder(target).host_keys else {
+            panic!("{target:?}");
+        };
+        let line = format!("{host} {key} root@desktop");
+        assert_eq!(text.lines().next(), Some(line.as_str()));
+    }
     assert_eq!(builder(&plan.targets[1]).ssh_key, Some("/k".into()));
+}
+
+#[test]
+fn the_host_key_of_nix_stays_in_force_and_a_contradiction_is_said() {
+    let ours = format!("ssh-ed25519 {ED25519}");
+    let other = format!("ecdsa-sha2-nistp256 {ECDSA}");
+    let fingerprint = |key: &str| {
+        let key = parse_host_key(key).unwrap().remove(0);
+        Detail::List(vec![key.fingerprint(Default::default()).to_string()])
+    };
+    for (field, said) in [
+        (ours.as_str(), None),
+        (&other, Some(Some(fingerprint(&other)))),
+        ("not-a-key", Some(None)),
+    ] {
+        let line = format!(
+            "ssh://192.0.2.7 - - - - - - {}\n",
+            BASE64.encode(field.as_bytes())
+        );
+        let mut settings = settings();
+        settings.builders = vec![BuilderEntry {
+            addresses: vec![address("192.0.2.7")],
+            host_keys: parse_host_key(&ours).unwrap(),
+            ..builder_entry("desktop")
+        }];
+        let plan = plan(&settings, &imported("", &line));
+        let written = HostKeyRule::Written(format!("192.0.2.7 {field}\n"));
+        assert_eq!(builder(&plan.targets[0]).host_keys, written);
+        let warnings: Vec<_> = plan
+            .warnings
+            .iter()
+            .map(|warning| {
+                assert_eq!(warning.code, WarningCode::HostKeyDiffers);
+                let target = Some((Kind::Builder, "desktop".to_owned()));
+                assert_eq!(warning.target, target);
+                assert_eq!(warning.details["actual"], fingerprint(&ours));
+                warning.details.get("expected").cloned()
+            })
+            .collect();
+        assert_eq!(warnings, Vec::from_iter(said));
+    }
 }
 
 #[test]

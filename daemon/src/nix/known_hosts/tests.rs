@@ -1,7 +1,7 @@
 use super::*;
 use crate::nix::fixtures::{ECDSA, ED25519, RSA};
 use proptest::prelude::*;
-use std::process::Command;
+use std::{os::unix::fs::PermissionsExt, process::Command};
 
 fn ed25519() -> PublicKey {
     parse_type_and_key("ssh-ed25519", ED25519).unwrap()
@@ -114,9 +114,65 @@ fn names_hashed_by_openssh_are_found() {
         "{hashed}"
     );
     let files = [dir.path().join("missing"), file];
-    assert_eq!(lookup(&files, "Desktop.local", Some(22)).keys, [ed25519()]);
-    assert_eq!(lookup(&files, "192.0.2.6", Some(2222)).keys, [ecdsa()]);
-    assert_eq!(lookup(&files, "192.0.2.6", Some(22)), Known::default());
+    assert_eq!(
+        lookup(None, &files, "Desktop.local", Some(22)).keys,
+        [ed25519()]
+    );
+    assert_eq!(
+        lookup(None, &files, "192.0.2.6", Some(2222)).keys,
+        [ecdsa()]
+    );
+    assert_eq!(
+        lookup(None, &files, "192.0.2.6", Some(22)),
+        Known::default()
+    );
+}
+
+/// Started anew as nobody, since root may read everything.
+#[test]
+fn files_that_may_not_be_read_are_told_from_missing_ones() {
+    const DIR: &str = "OFFLOADD_TEST_DIR";
+    if let Some(dir) = std::env::var_os(DIR).map(PathBuf::from) {
+        let files = ["closed/hosts", "missing", "secret", "open"].map(|name| dir.join(name));
+        let found = lookup(None, &files, "desktop", Some(22));
+        assert_eq!(found.unreadable, [files[0].clone(), files[2].clone()]);
+        assert_eq!(found.keys, [ed25519()]);
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mode = |name: &str, mode| {
+        let path = dir.path().join(name);
+        std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+    };
+    std::fs::create_dir(dir.path().join("closed")).unwrap();
+    for name in ["closed/hosts", "secret", "open"] {
+        let line = format!("desktop ssh-ed25519 {ED25519}\n");
+        std::fs::write(dir.path().join(name), line).unwrap();
+    }
+    mode("closed", 0o700);
+    mode("secret", 0o600);
+    mode("open", 0o644);
+    mode(".", 0o755);
+    let name = "nix::known_hosts::tests::files_that_may_not_be_read_are_told_from_missing_ones";
+    let exe = std::env::current_exe().unwrap();
+    let as_nobody = || {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
+        command
+    };
+    let may = as_nobody().args(["test", "-x"]).arg(&exe).status();
+    if !may.is_ok_and(|status| status.success()) {
+        eprintln!("skipped: not root, no setpriv, or nobody may not start this test");
+        return;
+    }
+    let ran = as_nobody()
+        .arg(&exe)
+        .args(["--exact", name, "--nocapture"])
+        .env(DIR, dir.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.status.success() && said.contains("1 passed"), "{ran:?}");
 }
 
 #[test]

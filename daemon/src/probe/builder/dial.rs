@@ -1,5 +1,7 @@
 //! From nothing to an authenticated connection, stage by stage.
 
+use std::path::PathBuf;
+
 use offload_client::{
     Reason, Stage,
     snapshot::{BuilderFacts, Detail},
@@ -19,7 +21,7 @@ use super::{
 use crate::{
     nix::{known_hosts, ssh_config::SshOptions},
     probe::{Failure, Learned, Trace, connect::connect},
-    target::{Address, BuilderSpec},
+    target::{Address, BuilderSpec, HostKeyRule},
 };
 
 /// One attempt to connect.
@@ -130,30 +132,55 @@ impl Dial<'_> {
         }
     }
 
-    /// The host keys that the builder may prove: the machine entry's and no others, or those of
-    /// known_hosts under the name that `ssh` would look for.
+    /// The host keys that the builder may prove: our configuration's and no others, or those that
+    /// ssh would find under the name that it looks for.
     fn host_keys(&self) -> HostKeys {
-        if !self.spec.host_keys.is_empty() {
-            return HostKeys {
-                known: self.spec.host_keys.clone(),
-                accepted: self.options.host_key_algorithms.clone(),
-                ..HostKeys::default()
-            };
-        }
         let options = self.options;
-        let files = [
-            options.user_known_hosts_files.as_slice(),
-            options.global_known_hosts_files.as_slice(),
-        ];
+        let (written, users): (_, &[PathBuf]) = match &self.spec.host_keys {
+            HostKeyRule::Pinned(keys) => {
+                return HostKeys {
+                    known: keys.clone(),
+                    accepted: options.host_key_algorithms.clone(),
+                    ..HostKeys::default()
+                };
+            }
+            HostKeyRule::KnownHosts => (None, &options.user_known_hosts_files),
+            HostKeyRule::Written(text) => (Some(text.as_str()), &[]),
+        };
+        let files = [users, options.global_known_hosts_files.as_slice()];
         let (name, port) = options.known_hosts_name();
-        let known = known_hosts::lookup(&files.concat(), name, port);
+        let known = known_hosts::lookup(written, &files.concat(), name, port);
+        let unreadable = known.unreadable.iter();
+        let hint = written.and_then(|text| self.unheard(text));
         HostKeys {
+            is_entrys: written.is_some() && hint.is_none(),
+            unreadable: unreadable.map(|file| file.display().to_string()).collect(),
+            hint,
             known: known.keys,
             revoked: known.revoked,
             has_authority: known.has_ca,
             of_another_port: known.without_port,
             strictness: options.strict_host_key_checking,
             accepted: options.host_key_algorithms.clone(),
+        }
+    }
+
+    /// Why ssh does not find the entry's own host key in what Nix writes of it, where it does not.
+    fn unheard(&self, written: &str) -> Option<String> {
+        let (name, port) = self.options.known_hosts_name();
+        let host = &self.spec.host;
+        let finds = |name: &str, port| {
+            let known = known_hosts::lookup_in([written].into_iter(), name, port);
+            !known.keys.is_empty()
+        };
+        if finds(name, port) {
+            None
+        } else if finds(host, None) {
+            Some(format!(
+                "the public host key that Nix has is written down for {host}, and ssh looks for {name}"
+            ))
+        } else {
+            Some("the public host key that Nix has is no 'type key' line".to_owned())
         }
     }
 
@@ -192,6 +219,10 @@ fn refused(error: OpenError, notes: &mut Notes) -> Failure {
             if !refusal.expected.is_empty() {
                 let expected = refusal.expected.clone();
                 notes.note("host_key_expected", Detail::List(expected));
+            }
+            if !refusal.unreadable.is_empty() {
+                let unreadable = refusal.unreadable.clone();
+                notes.note("known_hosts_unreadable", Detail::List(unreadable));
             }
             failure(Stage::HostKey, refusal.reason, refusal)
         }

@@ -20,6 +20,13 @@ pub(super) struct HostKeys {
     /// Whether `known` are of another port's server, for want of better: to OpenSSH a key that
     /// differs from those is merely unknown.
     pub of_another_port: bool,
+    /// Whether Nix wrote one of `known` down for this very builder, which it does without a port:
+    /// another key is refused like any unknown one, and is an alarm all the same.
+    pub is_entrys: bool,
+    /// Files of known_hosts that may say more, and that only root may read.
+    pub unreadable: Vec<String>,
+    /// Why what is configured may not count, for whoever reads the refusal.
+    pub hint: Option<String>,
     /// What to do with a key that is not known.
     pub strictness: StrictHostKeyChecking,
     /// ssh_config's `HostKeyAlgorithms`, best first; empty for OpenSSH's defaults.
@@ -35,7 +42,9 @@ pub(super) struct Refusal {
     pub presented: String,
     /// The keys that were expected, likewise.
     pub expected: Vec<String>,
-    why: &'static str,
+    /// The files that only root may read, where the verdict hangs on them.
+    pub unreadable: Vec<String>,
+    why: String,
 }
 
 impl HostKeys {
@@ -50,25 +59,37 @@ impl HostKeys {
             return Ok(());
         } else if has_changed {
             (Reason::HostKeyMismatch, "it is none of the known keys")
-        } else if self.strictness.accepts_unknown() {
+        } else if self.strictness.accepts_unknown() && self.unreadable.is_empty() {
             return Ok(());
         } else if self.has_authority {
             // Whether ssh would go on depends on a certificate, so nothing is claimed.
             let why = "known_hosts trusts a certificate authority, whose certificates are not read";
             (Reason::SshConfigUnsupported, why)
+        } else if !self.unreadable.is_empty() {
+            let why = "no file that offloadd may read knows it";
+            (Reason::KnownHostsUnreadable, why)
         } else if self.known.is_empty() {
             (Reason::HostKeyUnknown, "no host key is known")
-        } else if self.of_another_port {
+        } else if self.of_another_port && !self.is_entrys {
             let why = "no host key is known for this port, and it is none of the host's others";
             (Reason::HostKeyUnknown, why)
         } else {
             (Reason::HostKeyMismatch, "it is none of the known keys")
         };
+        let mut why = vec![why.to_owned()];
+        if !self.unreadable.is_empty() {
+            why.push(format!("only root may read {}", self.unreadable.join(", ")));
+        }
+        why.extend(self.hint.clone());
         Err(Refusal {
             reason,
             presented: describe(presented),
             expected: self.known.iter().map(describe).collect(),
-            why,
+            unreadable: match reason {
+                Reason::KnownHostsUnreadable => self.unreadable.clone(),
+                _ => Vec::new(),
+            },
+            why: why.join("; "),
         })
     }
 
@@ -217,6 +238,37 @@ mod tests {
     }
 
     #[test]
+    fn what_only_root_may_read_may_know_the_key_but_excuses_no_other() {
+        use Reason::{HostKeyMismatch, KnownHostsUnreadable};
+        use StrictHostKeyChecking::{AcceptNew, Ask, No};
+        for (known, strictness, expected) in [
+            (&[][..], Ask, Some(KnownHostsUnreadable)),
+            (&[], AcceptNew, Some(KnownHostsUnreadable)),
+            (&[], No, None),
+            (&[ED25519], Ask, None),
+            (&[ECDSA], Ask, Some(KnownHostsUnreadable)),
+            (&[OTHER_ED25519], Ask, Some(HostKeyMismatch)),
+        ] {
+            let mut keys = knowing(known, strictness);
+            keys.unreadable = vec!["/root/.ssh/known_hosts".into()];
+            assert_eq!(
+                verdict(&keys, ED25519),
+                expected,
+                "{known:?} {strictness:?}"
+            );
+        }
+        let mut keys = knowing(&[], Ask);
+        keys.unreadable = vec!["/root/.ssh/known_hosts".into()];
+        let refusal = keys.judge(&key(ED25519)).unwrap_err();
+        assert_eq!(refusal.unreadable, keys.unreadable);
+        let text = refusal.to_string();
+        assert!(
+            text.contains("only root may read /root/.ssh/known_hosts"),
+            "{text}"
+        );
+    }
+
+    #[test]
     fn a_refusal_names_both_fingerprints() {
         let refusal = knowing(&[OTHER_ED25519], StrictHostKeyChecking::Ask)
             .judge(&key(ED25519))
@@ -241,6 +293,16 @@ mod tests {
         keys.of_another_port = true;
         assert_eq!(verdict(&keys, OTHER_ED25519), None);
         assert_eq!(verdict(&keys, ED25519), Some(Reason::HostKeyUnknown));
+    }
+
+    #[test]
+    fn a_key_that_nix_wrote_down_without_a_port_raises_one_where_ssh_would_refuse() {
+        let mut keys = knowing(&[OTHER_ED25519], StrictHostKeyChecking::Ask);
+        keys.of_another_port = true;
+        keys.is_entrys = true;
+        assert_eq!(verdict(&keys, ED25519), Some(Reason::HostKeyMismatch));
+        keys.strictness = StrictHostKeyChecking::AcceptNew;
+        assert_eq!(verdict(&keys, ED25519), None);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::{sshd::Sshd, *};
 fn probe(sshd: &Sshd, how: Connection, timeout: Duration) -> Probe {
     let builder = BuilderSpec {
         ssh_key: Some(sshd.key()),
-        host_keys: vec![public_key(&sshd.path("ed25519"))],
+        host_keys: pinned(&sshd.path("ed25519")),
         ..spec(sshd.port)
     };
     Probe::new(builder, options(sshd.port), how, timeout)

@@ -7,7 +7,7 @@ use super::{sshd::Sshd, *};
 fn probe(sshd: &Sshd, entry: Option<PathBuf>, configured: &[PathBuf]) -> Probe {
     let builder = BuilderSpec {
         ssh_key: entry,
-        host_keys: vec![public_key(&sshd.path("ed25519"))],
+        host_keys: pinned(&sshd.path("ed25519")),
         ..spec(sshd.port)
     };
     let options = SshOptions {

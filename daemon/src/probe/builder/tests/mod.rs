@@ -12,12 +12,13 @@ use crate::{
     config::Connection,
     nix::ssh_config::{SshOptions, StrictHostKeyChecking},
     probe::{Closed, Context, Failure, Report},
-    target::{Address, BuilderSpec, Protocol, SpecKind, TargetId, TargetSpec},
+    target::{Address, BuilderSpec, HostKeyRule, Protocol, SpecKind, TargetId, TargetSpec},
 };
 
 mod broken;
 mod kept;
 mod keys;
+mod parity;
 mod ready;
 mod sshd;
 
@@ -37,7 +38,7 @@ fn spec(port: u16) -> BuilderSpec {
         port: Some(port),
         params: Default::default(),
         ssh_key: None,
-        host_keys: Vec::new(),
+        host_keys: HostKeyRule::KnownHosts,
         systems: vec!["x86_64-linux".into()],
         features: vec!["kvm".into()],
         mandatory_features: Vec::new(),
@@ -54,6 +55,11 @@ fn options(port: u16) -> SshOptions {
         global_known_hosts_files: Vec::new(),
         ..SshOptions::defaults(HOST, Some("root"), Some(port), None)
     }
+}
+
+/// As offloadd's own configuration has it: this key and no other.
+fn pinned(path: &Path) -> HostKeyRule {
+    HostKeyRule::Pinned(vec![public_key(path)])
 }
 
 /// A session, and what it tells the monitor.

@@ -9,7 +9,7 @@ use crate::probe::Learned;
 fn builder(sshd: &Sshd) -> BuilderSpec {
     BuilderSpec {
         ssh_key: Some(sshd.key()),
-        host_keys: vec![public_key(&sshd.path("ed25519"))],
+        host_keys: pinned(&sshd.path("ed25519")),
         ..spec(sshd.port)
     }
 }
@@ -85,7 +85,7 @@ async fn a_changed_host_key_stops_everything() {
 async fn without_a_known_host_key_nobody_tries_to_log_in() {
     let sshd = Sshd::start().await;
     let builder = BuilderSpec {
-        host_keys: Vec::new(),
+        host_keys: HostKeyRule::KnownHosts,
         ..builder(&sshd)
     };
     let report = Probe::keeping(builder.clone(), options(sshd.port))
@@ -109,7 +109,7 @@ async fn without_a_known_host_key_nobody_tries_to_log_in() {
 async fn known_hosts_is_read_under_the_names_that_ssh_looks_for() {
     let sshd = Sshd::start().await;
     let builder = BuilderSpec {
-        host_keys: Vec::new(),
+        host_keys: HostKeyRule::KnownHosts,
         ..builder(&sshd)
     };
     let with_port = format!("[{HOST}]:{}", sshd.port);
@@ -131,7 +131,7 @@ async fn of_several_host_keys_the_known_one_is_proved() {
     let sshd = Sshd::with(&["ed25519", "ecdsa", "rsa"], "").await;
     for kind in ["rsa", "ecdsa", "ed25519"] {
         let builder = BuilderSpec {
-            host_keys: vec![public_key(&sshd.path(kind))],
+            host_keys: pinned(&sshd.path(kind)),
             ..builder(&sshd)
         };
         let report = Probe::keeping(builder, options(sshd.port)).check().await;

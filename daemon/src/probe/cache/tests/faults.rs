@@ -198,7 +198,7 @@ async fn a_builder_is_no_cache() {
         port: None,
         params: BTreeMap::new(),
         ssh_key: None,
-        host_keys: Vec::new(),
+        host_keys: Default::default(),
         systems: Vec::new(),
         features: Vec::new(),
         mandatory_features: Vec::new(),
