@@ -389,8 +389,10 @@ impl Monitor {
 }
 
 fn context(poll: &Poll, closed: mpsc::Sender<Closed>) -> probe::Context {
+    let timeout = poll.timeout.max(Duration::from_millis(1));
     probe::Context {
-        timeout: poll.timeout.max(Duration::from_millis(1)),
+        timeout,
+        deep_timeout: poll.deep_timeout.max(timeout),
         connection: poll.connection,
         closed,
     }

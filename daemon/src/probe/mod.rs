@@ -44,8 +44,9 @@ impl Session {
     }
 
     /// Checks the target once. It never fails (what went wrong is in the [`Report`]) and never
-    /// takes longer than [`Context::timeout`]. Dropping the future ends the check and closes the
-    /// connection it was using.
+    /// takes longer than [`Context::timeout`], or [`Context::deep_timeout`] where a builder is
+    /// reached through a proxy; before that a builder's may ask ssh_config, which has a bound of its
+    /// own. Dropping the future ends the check and closes the connection it was using.
     pub async fn check(&mut self) -> Report {
         match self {
             Self::Cache(session) => session.check().await,
@@ -57,8 +58,10 @@ impl Session {
 /// What all probes are told.
 #[derive(Clone, Debug)]
 pub struct Context {
-    /// The bound of one whole check.
+    /// The bound of one check over a connection of our own.
     pub timeout: Duration,
+    /// The bound of one check where ssh_config's proxy connects first; never below `timeout`.
+    pub deep_timeout: Duration,
     /// Whether connections are kept between checks.
     pub connection: Connection,
     /// Told when a peer closes a connection that lay idle. A full queue loses the event and no

@@ -342,10 +342,13 @@ async fn the_defaults_without_openssh_are_those_of_openssh() {
 
 /// What ssh, run as `uid`, says to this process, which is then taken for one of `own`.
 async fn ask_as(uid: u32, own: Account) -> Option<Result<SshOptions, SshConfigError>> {
-    let may = std::process::Command::new("setpriv")
-        .args(["--reuid", &uid.to_string(), "--clear-groups", "ssh", "-V"])
-        .output();
-    if !may.is_ok_and(|output| output.status.success()) {
+    let runs = |program: &str, args: &[&str]| {
+        let ran = std::process::Command::new(program).args(args).output();
+        ran.is_ok_and(|output| output.status.success())
+    };
+    let uid_text = uid.to_string();
+    let may = runs("setpriv", &["--reuid", &uid_text, "--clear-groups", "true"]);
+    if !may || !runs("ssh", &["-V"]) {
         eprintln!("skipped: not root, or no setpriv or ssh");
         return None;
     }

@@ -6,6 +6,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use offload_client::{Reason, Stage, snapshot::Detail};
+use tokio::time::timeout;
 
 use self::{
     dial::Dial,
@@ -79,25 +80,24 @@ impl Session {
         }
     }
 
-    /// Checks the builder: a round trip on the kept connection, or a new one. Takes no longer than
-    /// the context's time-out; a check that is dropped leaves nothing behind.
+    /// Checks the builder: a round trip on the kept connection or, where there is none or it is
+    /// stale, a new one. Takes no longer than the context's time-out, or its deep one where
+    /// ssh_config names a proxy, and before that what [`ssh_config::ask`] takes; a check that is
+    /// dropped leaves nothing behind.
     pub async fn check(&mut self) -> Report {
         let stopwatch = Stopwatch::start();
         let trace = Trace::new();
         let mut notes = Notes::default();
-        let timeout = self.context.timeout;
-        let attempt = self.attempt(&trace, &mut notes);
-        let outcome = match tokio::time::timeout(timeout, attempt).await {
-            Ok(Ok(())) => Ok(Stage::Auth),
-            Ok(Err(failure)) => Err(failure),
-            Err(_) => Err(trace.expired()),
+        let outcome = match self.revive(&trace, &mut notes).await {
+            true => Ok(()),
+            false => self.renew(&trace, &mut notes, stopwatch).await,
         };
         if outcome.is_err() {
             // It may be ssh_config that has changed.
             self.asked = None;
         }
         Report {
-            outcome,
+            outcome: outcome.map(|()| Stage::Auth),
             latency: stopwatch.elapsed(),
             address: trace.address(),
             facts: notes.learned,
@@ -105,71 +105,98 @@ impl Session {
         }
     }
 
-    async fn attempt(&mut self, trace: &Trace, notes: &mut Notes) -> Result<(), Failure> {
+    /// Whether the kept connection answers. Its silence proves little (it may have gone stale with a
+    /// change of address): half of the time is left for a new one, whose stages tell what is wrong.
+    async fn revive(&mut self, trace: &Trace, notes: &mut Notes) -> bool {
         // Taken out: where this check is given up half-way, the connection goes with it.
-        if let Some(mut kept) = self.kept.take() {
-            trace.enter(Stage::Auth);
-            if let Some(address) = &kept.address {
-                trace.at(address.clone());
-            }
+        let Some(mut kept) = self.kept.take() else {
+            return false;
+        };
+        trace.enter(Stage::Auth);
+        if let Some(address) = &kept.address {
+            trace.at(address.clone());
+        }
+        if let Ok(true) = timeout(self.context.timeout / 2, kept.link.is_alive()).await {
             notes.details.clone_from(&kept.details);
-            if kept.link.is_alive().await {
-                kept.link.rest();
-                self.kept = Some(kept);
-                return Ok(());
-            }
-            notes.details.clear();
+            kept.link.rest();
+            self.kept = Some(kept);
+            return true;
         }
-        let mut kept = self.establish(trace, notes).await?;
-        match self.context.connection {
-            Connection::Keep => {
-                kept.link.rest();
-                self.kept = Some(kept);
-            }
-            Connection::PerCheck => {
-                // An OpenSSH server has more to say once it has let us in: the answer comes after.
-                if !kept.link.is_alive().await {
-                    let end = kept.link.ended().await;
-                    return Err(Failure {
-                        stage: Stage::Auth,
-                        reason: end.reason,
-                        detail: end.detail,
-                    });
-                }
-                kept.link.close().await;
-            }
-        }
-        Ok(())
+        false
     }
 
-    /// Connects, and authenticates.
-    async fn establish(&mut self, trace: &Trace, notes: &mut Notes) -> Result<Kept, Failure> {
+    /// Connects anew, in what is left of the time that began with `since`.
+    async fn renew(
+        &mut self,
+        trace: &Trace,
+        notes: &mut Notes,
+        since: Stopwatch,
+    ) -> Result<(), Failure> {
         trace.enter(Stage::Resolve);
-        let SpecKind::Builder(spec) = &self.spec.kind else {
+        let target = self.spec.clone();
+        let SpecKind::Builder(spec) = &target.kind else {
             return Err(Failure {
                 stage: Stage::None,
                 reason: Reason::NotConfigured,
-                detail: format!("{} is no builder", self.spec.id),
+                detail: format!("{} is no builder", target.id),
             });
         };
+        let spent = since.elapsed();
         let options = ask(&mut self.asked, spec).await?;
+        let bound = match options.proxy_command {
+            // A jump host has a handshake of its own before ours begins.
+            Some(_) => self.context.deep_timeout,
+            None => self.context.timeout.saturating_sub(spent),
+        };
+        match timeout(bound, self.establish(spec, &options, trace, notes)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(trace.expired()),
+        }
+    }
+
+    /// Connects, authenticates, and keeps the connection where it is to be kept.
+    async fn establish(
+        &mut self,
+        spec: &BuilderSpec,
+        options: &SshOptions,
+        trace: &Trace,
+        notes: &mut Notes,
+    ) -> Result<(), Failure> {
         let dial = Dial {
             addresses: &self.spec.addresses,
             spec,
-            options: &options,
+            options,
             trace,
         };
         let listener = Listener {
             target: self.spec.id.clone(),
             closed: self.context.closed.clone(),
         };
-        let (link, proxy) = dial.run(listener, notes).await?;
-        Ok(Kept {
-            link,
-            _proxy: proxy,
-            address: trace.address(),
-            details: notes.details.clone(),
-        })
+        let (mut link, proxy) = dial.run(listener, notes).await?;
+        match self.context.connection {
+            Connection::Keep => {
+                link.rest();
+                self.kept = Some(Kept {
+                    link,
+                    _proxy: proxy,
+                    address: trace.address(),
+                    details: notes.details.clone(),
+                });
+            }
+            Connection::PerCheck => {
+                // An OpenSSH server has more to say once it has let us in: the answer comes after.
+                if !link.is_alive().await {
+                    let end = link.ended().await;
+                    return Err(Failure {
+                        stage: Stage::Auth,
+                        reason: end.reason,
+                        detail: end.detail,
+                    });
+                }
+                link.close().await;
+            }
+        }
+        Ok(())
     }
 }
 

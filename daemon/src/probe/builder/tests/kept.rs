@@ -91,16 +91,65 @@ async fn our_own_closing_is_no_news_and_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn a_silent_server_times_out_and_is_asked_anew() {
+async fn a_connection_gone_silent_is_replaced_within_the_same_check() {
     let sshd = Sshd::start().await;
-    let mut probe = probe(&sshd, Connection::Keep, Duration::from_secs(3));
+    let mut probe = probe(&sshd, Connection::Keep, Duration::from_secs(4));
     assert_ready(&probe.check().await);
-    sshd.signal(Signal::STOP);
-    failed(&probe.check().await, Stage::Auth, Reason::TimedOut);
     // The frozen session stays: it is another connection that answers.
-    assert_ready(&probe.check().await);
+    sshd.signal(Signal::STOP);
+    let report = probe.check().await;
+    assert_ready(&report);
+    assert!(report.facts.is_some(), "it is a new connection");
+    assert!(report.latency >= Duration::from_secs(2), "{report:?}");
     assert_eq!(sshd.logged("Accepted publickey"), 2);
     sshd.signal(Signal::CONT);
+}
+
+#[tokio::test]
+async fn a_server_gone_silent_times_out_at_its_stage_and_in_time() {
+    let sshd = Sshd::start().await;
+    let bound = Duration::from_secs(2);
+    let mut probe = probe(&sshd, Connection::Keep, bound);
+    assert_ready(&probe.check().await);
+    sshd.signal(Signal::STOP);
+    sshd.signal_listener(Signal::STOP);
+    let report = probe.check().await;
+    failed(&report, Stage::Banner, Reason::TimedOut);
+    assert!(report.latency < bound * 2, "{report:?}");
+    sshd.signal_listener(Signal::CONT);
+}
+
+#[tokio::test]
+async fn a_proxy_has_the_time_of_a_deep_check() {
+    let sshd = Sshd::start().await;
+    let builder = BuilderSpec {
+        ssh_key: Some(sshd.key()),
+        host_keys: pinned(&sshd.path("ed25519")),
+        ..spec(sshd.port)
+    };
+    // A jump host that takes longer than a check of our own may.
+    let slow = format!(
+        "sh -c 'sleep 1; exec ssh -F none -i {0} -o BatchMode=yes -o StrictHostKeyChecking=no \
+         -o UserKnownHostsFile=/dev/null -p {1} -W {HOST}:{1} root@{HOST}'",
+        sshd.key().display(),
+        sshd.port,
+    );
+    let options = SshOptions {
+        proxy_command: Some(slow),
+        ..options(sshd.port)
+    };
+    let mut probe = Probe::new(builder, options, Connection::Keep, IMPATIENCE);
+    assert_ready(&probe.check().await);
+}
+
+#[tokio::test]
+async fn a_proxy_that_never_comes_through_ends_with_the_time_of_a_deep_check() {
+    let options = SshOptions {
+        proxy_command: Some("sleep 1000".into()),
+        ..options(1)
+    };
+    let mut probe = Probe::within(spec(1), options, Connection::Keep, IMPATIENCE, IMPATIENCE);
+    failed(&probe.check().await, Stage::Connect, Reason::TimedOut);
 }
 
 #[tokio::test]

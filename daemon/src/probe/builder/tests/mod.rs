@@ -70,9 +70,20 @@ struct Probe {
 
 impl Probe {
     fn new(builder: BuilderSpec, options: SshOptions, how: Connection, timeout: Duration) -> Self {
+        Self::within(builder, options, how, timeout, PATIENCE)
+    }
+
+    fn within(
+        builder: BuilderSpec,
+        options: SshOptions,
+        how: Connection,
+        timeout: Duration,
+        deep_timeout: Duration,
+    ) -> Self {
         let (sender, closed) = mpsc::channel(4);
         let context = Context {
             timeout,
+            deep_timeout,
             connection: how,
             closed: sender,
         };

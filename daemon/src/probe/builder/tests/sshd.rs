@@ -153,6 +153,14 @@ impl Sshd {
         }
     }
 
+    /// Sends `signal` to the one that accepts connections.
+    pub(super) fn signal_listener(&self, signal: Signal) {
+        let child = self.child.as_ref();
+        if let Some(pid) = child.and_then(|child| Pid::from_raw(child.id() as i32)) {
+            let _ = kill_process(pid, signal);
+        }
+    }
+
     fn stop(&mut self) {
         self.signal(Signal::KILL);
         if let Some(mut child) = self.child.take() {

@@ -154,6 +154,7 @@ fn session_of(
     let (closed, events) = mpsc::channel(4);
     let context = Context {
         timeout,
+        deep_timeout: timeout,
         connection,
         closed,
     };
