@@ -369,6 +369,9 @@ impl Monitor {
 
     fn describe(&self) -> Snapshot {
         let overall = self.health.overall();
+        let watched = self.order.iter().filter_map(|id| self.watched.get(id));
+        let mut warnings = self.warnings.clone();
+        warnings.extend(watched.filter_map(Watched::warning));
         let described = self.order.iter().filter_map(|id| {
             let watched = self.watched.get(id)?;
             Some(watched.describe(self.health.target(id)?))
@@ -383,7 +386,7 @@ impl Monitor {
             state_change_timestamp: overall.since.realtime_usec,
             state_change_timestamp_monotonic: overall.since.monotonic_usec,
             targets: described.collect(),
-            warnings: self.warnings.clone(),
+            warnings,
         }
     }
 }

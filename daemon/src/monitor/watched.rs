@@ -3,14 +3,14 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use offload_client::{
-    Reason, Stage,
-    snapshot::{BuilderFacts, CacheFacts, DETAIL_ERROR, Detail, Facts, Target},
+    Reason, Stage, WarningCode,
+    snapshot::{BuilderFacts, CacheFacts, DETAIL_ERROR, Detail, Facts, Target, Warning},
 };
 use tokio::task::AbortHandle;
 
 use crate::{
     health::{CheckId, TargetHealth},
-    probe::{Learned, Report, Session},
+    probe::{Learned, Report, Session, builder::DETAIL_UNSUPPORTED},
     target::{SpecKind, TargetSpec},
 };
 
@@ -81,6 +81,16 @@ impl Watched {
         }
     }
 
+    /// What the last check found that makes its verdict less than Nix's.
+    pub(super) fn warning(&self) -> Option<Warning> {
+        let options = self.details.get(DETAIL_UNSUPPORTED)?;
+        Some(Warning {
+            code: WarningCode::SshOptionIgnored,
+            target: Some((self.spec.id.kind, self.spec.id.name.to_string())),
+            details: BTreeMap::from([("option".to_owned(), options.clone())]),
+        })
+    }
+
     pub(super) fn describe(&self, health: &TargetHealth) -> Target {
         Target {
             name: self.spec.id.name.to_string(),
@@ -132,4 +142,89 @@ fn first_address(spec: &TargetSpec) -> String {
             format!("{}:{port}", address.host)
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use offload_client::Kind;
+
+    use super::*;
+    use crate::{
+        config::Poll,
+        monitor::Monitor,
+        plan::Plan,
+        target::{Address, BuilderSpec, HostKeyRule, Protocol, TargetId},
+    };
+
+    fn desktop() -> TargetSpec {
+        TargetSpec {
+            id: TargetId::builder("desktop"),
+            uri: "ssh-ng://desktop".into(),
+            addresses: vec![Address {
+                host: "desktop".into(),
+                port: None,
+            }],
+            kind: SpecKind::Builder(BuilderSpec {
+                protocol: Protocol::SshNg,
+                host: "desktop".into(),
+                user: None,
+                port: None,
+                params: BTreeMap::new(),
+                ssh_key: None,
+                host_keys: HostKeyRule::KnownHosts,
+                systems: Vec::new(),
+                features: Vec::new(),
+                mandatory_features: Vec::new(),
+                max_jobs: 1,
+                speed_factor: 1.0,
+            }),
+        }
+    }
+
+    fn report(details: BTreeMap<String, Detail>) -> Report {
+        Report {
+            outcome: Ok(Stage::Auth),
+            latency: Duration::ZERO,
+            address: None,
+            facts: None,
+            details,
+        }
+    }
+
+    #[tokio::test]
+    async fn an_ssh_option_that_is_not_honoured_is_warned_of_while_it_is_there() {
+        let spec = desktop();
+        let id = spec.id.clone();
+        let plan = Plan {
+            targets: vec![spec],
+            ..Plan::default()
+        };
+        let (mut monitor, _handle) = Monitor::new(plan, Poll::default(), None).unwrap();
+        let mut told = |details| {
+            let watched = monitor.watched.get_mut(&id).unwrap();
+            assert_eq!(watched.learn(report(details)).0, Ok(Stage::Auth));
+            monitor.describe().warnings
+        };
+        assert_eq!(told(BTreeMap::new()), []);
+        let options = Detail::List(vec![
+            "bindaddress 192.0.2.1".into(),
+            "checkhostip yes".into(),
+        ]);
+        let found = told(BTreeMap::from([(
+            DETAIL_UNSUPPORTED.to_owned(),
+            options.clone(),
+        )]));
+        let expected = Warning {
+            code: WarningCode::SshOptionIgnored,
+            target: Some((Kind::Builder, "desktop".to_owned())),
+            details: BTreeMap::from([("option".to_owned(), options)]),
+        };
+        assert_eq!(found, [expected]);
+        let words = offload_client::warnings::explanation_for(&found[0]);
+        assert!(
+            words.contains("bindaddress 192.0.2.1, checkhostip yes"),
+            "{words}"
+        );
+        assert_eq!(told(BTreeMap::new()), []);
+    }
 }

@@ -46,7 +46,7 @@ impl Dial<'_> {
         notes.note("user", self.options.user.as_str());
         if !self.options.unsupported.is_empty() {
             let unsupported = self.options.unsupported.clone();
-            notes.note("ssh_config_unsupported", Detail::List(unsupported));
+            notes.note(super::DETAIL_UNSUPPORTED, Detail::List(unsupported));
         }
         let (stream, proxy) = self.stream(notes).await?;
         match self.converse(stream, listener, notes).await {

@@ -34,6 +34,9 @@ mod stream;
 mod tests;
 mod text;
 
+/// The detail that lists what ssh_config asks for and the probe does not do.
+pub const DETAIL_UNSUPPORTED: &str = "ssh_config_unsupported";
+
 /// How long ssh_config's answer holds while all is well.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(600);
 /// How much of another program's words is kept.
