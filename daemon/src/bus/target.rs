@@ -9,9 +9,6 @@ use zbus::interface;
 use super::values::{self, Dict};
 use crate::{monitor::Handle, target::TargetId};
 
-/// How much of the history one call gives at most.
-const HISTORY_MAX: u32 = 1024;
-
 /// One target on the bus. The same value serves the interface that caches and builders share and
 /// the one that only its kind has.
 #[derive(Clone)]
@@ -64,11 +61,10 @@ impl TargetObject {
         Ok(self.read(|target| target.state.to_string()))
     }
 
-    /// The last `max` changes, newest first: time, state, reason, latency.
+    /// The last `max` changes that are kept, newest first: time, state, reason, latency.
     #[zbus(out_args("entries"))]
     async fn get_history(&self, max: u32) -> Vec<(u64, String, String, u64)> {
-        let max = max.min(HISTORY_MAX) as usize;
-        let history = self.monitor.history(self.id.clone(), max).await;
+        let history = self.monitor.history(self.id.clone(), max as usize).await;
         let entries = history.into_iter();
         let entry = |entry: offload_client::snapshot::HistoryEntry| {
             let (state, reason) = (entry.state.to_string(), entry.reason.to_string());
