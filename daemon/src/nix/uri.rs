@@ -128,19 +128,26 @@ pub fn store_dir(store: &str) -> Option<String> {
     params.remove("store").filter(|dir| !dir.is_empty())
 }
 
-/// `uri` as it may be shown: without the password it may carry.
+/// `uri` as it may be shown, on the bus or in a log: what may be a secret of it is `***`.
+///
+/// A secret that nobody encoded may hold `/`, `?`, `#` and `@` itself. Nix then reads another host
+/// out of the URL than its writer meant, or none; here everything up to the last `@` is taken for
+/// the secret. That an `@` of a path or a query hides more than it must is the lesser evil.
+///
+/// A cache's token may stand where the user stands, so that of these nothing is shown. ssh's user
+/// is no secret; a password begins at the first `:`.
 pub fn redacted(uri: &str) -> String {
-    let Some((scheme, rest)) = uri.split_once("://") else {
+    let (scheme, rest) = match uri.find("://").map(|at| uri.split_at(at)) {
+        Some((scheme, _)) if is_scheme(scheme) => uri.split_at(scheme.len() + "://".len()),
+        _ => ("", uri),
+    };
+    let Some((userinfo, host)) = rest.rsplit_once('@') else {
         return uri.to_owned();
     };
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let (authority, tail) = rest.split_at(end);
-    match authority.rsplit_once('@') {
-        Some((userinfo, host)) => match userinfo.split_once(':') {
-            Some((user, _)) => format!("{scheme}://{user}:***@{host}{tail}"),
-            None => uri.to_owned(),
-        },
-        None => uri.to_owned(),
+    match (scheme, userinfo.split_once(':')) {
+        ("" | "ssh://" | "ssh-ng://", Some((user, _))) => format!("{scheme}{user}:***@{host}"),
+        ("" | "ssh://" | "ssh-ng://", None) => uri.to_owned(),
+        _ => format!("{scheme}***@{host}"),
     }
 }
 

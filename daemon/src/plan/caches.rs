@@ -147,7 +147,8 @@ fn target(name: &str, cache: &Found<'_>, conf: &NixConf) -> TargetSpec {
     let own_keys = entry.map(|entry| &entry.public_keys);
     TargetSpec {
         id: TargetId::cache(name),
-        uri: (*text).to_owned(),
+        // What Nix reads as a path may have been meant as a password.
+        uri: uri::redacted(text),
         addresses: candidates(address(&uri.host), other, listed.unwrap_or_default(), port),
         kind: SpecKind::Cache(CacheSpec {
             tls: uri.tls,

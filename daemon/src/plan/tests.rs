@@ -274,13 +274,13 @@ fn an_entry_that_only_enriches_needs_something_to_enrich() {
 #[test]
 fn what_can_not_be_watched_is_said_with_the_reason_and_without_secrets() {
     let imported = imported(
-        "substituters = file:///srv http://me:secret@desktop ssh://desktop s3://bucket http://ok http://\n",
+        "substituters = file:///srv http://me:secret@desktop http://me:se/secret@desktop ssh://desktop s3://bucket http://ok http://\n",
         "localhost\nhttp://desktop\nssh://desktop?base64-ssh-public-host-key=!\n",
     );
     let plan = plan(&settings(), &imported);
     assert_eq!(ids(&plan), ["cache/ok"]);
     let errors = errors(&plan);
-    assert_eq!(errors.len(), 8, "{errors:?}");
+    assert_eq!(errors.len(), 9, "{errors:?}");
     assert!(
         errors
             .iter()
@@ -289,6 +289,14 @@ fn what_can_not_be_watched_is_said_with_the_reason_and_without_secrets() {
     assert!(errors[2].1.contains("public host key"), "{errors:?}");
     assert_eq!(plan.warnings[2].details["line"], Detail::Uint(3));
     assert!(!format!("{plan:?}").contains("secret"));
+}
+
+#[test]
+fn a_password_that_nix_takes_for_a_path_is_not_published() {
+    let imported = imported("substituters = http://me:5/secret@desktop\n", "");
+    let plan = plan(&settings(), &imported);
+    assert_eq!(ids(&plan), ["cache/me"]);
+    assert_eq!(plan.targets[0].uri, "http://***@desktop");
 }
 
 #[test]

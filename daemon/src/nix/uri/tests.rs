@@ -144,9 +144,34 @@ fn a_machine_without_a_scheme_is_reached_by_ssh() {
 
 #[test]
 fn a_password_is_never_shown() {
-    let shown = redacted("http://me:se@cret@desktop/x@y?a");
-    assert_eq!(shown, "http://me:***@desktop/x@y?a");
-    assert_eq!(redacted("ssh://me@desktop"), "ssh://me@desktop");
+    for (uri, shown) in [
+        ("http://me:se@cret@desktop/x?a", "http://***@desktop/x?a"),
+        ("http://me:sec/ret@desktop", "http://***@desktop"),
+        (
+            "https://me:se?c#ret@desktop:5000",
+            "https://***@desktop:5000",
+        ),
+        ("http://TOKEN@desktop/nix", "http://***@desktop/nix"),
+        ("HTTP://me:secret@desktop", "HTTP://***@desktop"),
+        ("s3://secret@bucket", "s3://***@bucket"),
+        ("ssh://me:sec/ret@desktop", "ssh://me:***@desktop"),
+        (
+            "ssh-ng://me:s?c@ret@desktop:22",
+            "ssh-ng://me:***@desktop:22",
+        ),
+        ("me:secret@desktop", "me:***@desktop"),
+    ] {
+        assert_eq!(redacted(uri), shown, "{uri}");
+    }
+    for uri in [
+        "http://desktop:5000/nix?priority=10",
+        "ssh://me@desktop",
+        "ssh-ng://me@[::1]:22?ssh-key=/etc/key",
+        "me@desktop",
+        "daemon",
+    ] {
+        assert_eq!(redacted(uri), uri);
+    }
     let error = parse("http://me:secret@desktop").unwrap_err();
     assert!(!format!("{error} {error:?}").contains("secret"));
 }
@@ -160,7 +185,33 @@ fn the_store_directory_is_a_parameter_of_the_store() {
     assert_eq!(store_dir("auto"), None);
 }
 
+/// Whether three characters in a row of `secret` stand in `shown`.
+fn leaks(secret: &str, shown: &str) -> bool {
+    let secret: Vec<char> = secret.chars().collect();
+    secret
+        .windows(3)
+        .any(|part| shown.contains(&part.iter().collect::<String>()))
+}
+
 proptest! {
+    #[test]
+    fn no_part_of_a_secret_is_shown(
+        // None of its characters is in what may be shown.
+        secret in "[A-Z0-9/?#@:&%\\[\\]]{3,20}", user in "[a-z]{1,8}",
+        scheme in "(http|https|s3|ftp)", rest in "(:port)?(/nix)?(\\?x=y)?",
+    ) {
+        let shown = redacted(&format!("{scheme}://{user}:{secret}@desktop{rest}"));
+        prop_assert!(!leaks(&secret, &shown), "{shown}");
+        prop_assert!(shown.ends_with(&format!("@desktop{rest}")), "{shown}");
+        let shown = redacted(&format!("{scheme}://{secret}@desktop{rest}"));
+        prop_assert!(!leaks(&secret, &shown), "{shown}");
+        for scheme in ["ssh://", "ssh-ng://", ""] {
+            let shown = redacted(&format!("{scheme}{user}:{secret}@desktop"));
+            prop_assert!(!leaks(&secret, &shown), "{shown}");
+            prop_assert!(shown.contains(&user), "{shown}");
+        }
+    }
+
     #[test]
     fn any_text_is_read_or_refused(text in "\\PC*") {
         let _ = parse(&text);
