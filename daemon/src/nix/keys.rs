@@ -1,7 +1,7 @@
 //! Host keys and signing keys as people and Nix write them.
 
 use data_encoding::BASE64_NOPAD;
-use russh::keys::PublicKey;
+use russh::keys::{Algorithm, PublicKey};
 use thiserror::Error;
 
 use super::text;
@@ -13,13 +13,14 @@ const MAX_KEYS: usize = 64;
 /// The size of an Ed25519 public key.
 const SIGNING_KEY_LEN: usize = 32;
 
-/// Why a text is no key. None of them repeats the text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+/// Why a text is no key. None of them repeats more of the text than a marker or a key's type: it
+/// may be a private key by mistake.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum KeyError {
     /// Nothing there.
     #[error("no key in it")]
     Empty,
-    /// Far too long.
+    /// Far too long, or far too many.
     #[error("too long for a key")]
     TooLong,
     /// None of the accepted forms.
@@ -27,6 +28,9 @@ pub enum KeyError {
         "not a host key: expected 'ssh-ed25519 AAAA…', a line of known_hosts, or the base64 of a whole 'ssh-ed25519 AAAA…' line"
     )]
     NotAHostKey,
+    /// The base64 of some other text.
+    #[error("base64, but not of a whole 'ssh-ed25519 AAAA…' line")]
+    NotALine,
     /// A type without a readable key behind it.
     #[error("the key behind its type can't be read")]
     Damaged,
@@ -34,8 +38,11 @@ pub enum KeyError {
     #[error("only the second column of the key file: its type is missing, give the whole line")]
     TypeMissing,
     /// `@revoked` or `@cert-authority`.
-    #[error("a line marked '@revoked' or '@cert-authority' is no host key")]
-    Marked,
+    #[error("a line of known_hosts marked {0:?} is no host key")]
+    Marked(String),
+    /// A key of a type that no check can verify; its name.
+    #[error("a key of type {0:?} can't be checked")]
+    Unsupported(String),
     /// Not base64.
     #[error("not base64")]
     NotBase64,
@@ -56,10 +63,9 @@ pub struct NixPublicKey {
     pub key: [u8; SIGNING_KEY_LEN],
 }
 
-/// Reads host keys in any form a person may have at hand: `ssh-ed25519 AAAA…`, a line of
-/// known_hosts (`ssh-keyscan` prints them), several lines of these, or what Nix wants in a machines
-/// file: the base64 of a whole `.pub` file (src/libstore/ssh.cc, `parsePublicHostKey`). Comments
-/// are dropped, so that equal keys are equal.
+/// Reads host keys, one a line, in any form a person may have at hand: `ssh-ed25519 AAAA…`, a line
+/// of known_hosts (`ssh-keyscan` prints them), or what Nix wants in a machines file
+/// ([`parse_encoded_host_key`]). Comments are dropped, so that equal keys are equal.
 ///
 /// # Errors
 /// [`KeyError`], where not every line is a key.
@@ -67,22 +73,40 @@ pub fn parse_host_key(text: &str) -> Result<Vec<PublicKey>, KeyError> {
     if text.len() > MAX_TEXT {
         return Err(KeyError::TooLong);
     }
-    let text = text.trim();
-    if text.is_empty() {
-        return Err(KeyError::Empty);
+    let lines = text.lines().map(str::trim);
+    let mut keys = Vec::new();
+    for line in lines.filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        if keys.len() == MAX_KEYS {
+            return Err(KeyError::TooLong);
+        }
+        keys.push(key_line(line)?);
     }
-    if text.contains(char::is_whitespace) {
-        return key_lines(text);
+    match keys.is_empty() {
+        true => Err(KeyError::Empty),
+        false => Ok(keys),
     }
-    let bytes = decode_base64(text).map_err(|_| KeyError::NotAHostKey)?;
+}
+
+/// Reads the base64 of a whole `.pub` file, as in the eighth field of a machines line and in a
+/// store URL's `base64-ssh-public-host-key` (src/libstore/ssh.cc, `parsePublicHostKey`).
+///
+/// # Errors
+/// [`KeyError`], where Nix's ssh would find no key in it.
+pub fn parse_encoded_host_key(encoded: &str) -> Result<PublicKey, KeyError> {
+    if encoded.len() > MAX_TEXT {
+        return Err(KeyError::TooLong);
+    }
+    let bytes = decode_base64(encoded).map_err(|_| KeyError::NotAHostKey)?;
     if is_key_blob(&bytes) {
         return Err(KeyError::TypeMissing);
     }
+    // Most words are base64 as well, but seldom of a text.
     let line = std::str::from_utf8(&bytes).map_err(|_| KeyError::NotAHostKey)?;
-    if !line.trim().contains(char::is_whitespace) {
-        return Err(KeyError::NotAHostKey);
+    let mut words = text::tokens(line.lines().next().unwrap_or_default());
+    match (words.next(), words.next()) {
+        (Some(kind), Some(key)) if is_key_type(kind) => checkable(kind, key),
+        _ => Err(KeyError::NotALine),
     }
-    key_lines(line)
 }
 
 /// Reads `name:base64` as Nix does (src/libutil/signature/local-keys.cc).
@@ -134,38 +158,25 @@ pub(super) fn parse_type_and_key(kind: &str, encoded: &str) -> Option<PublicKey>
     Some(key)
 }
 
-fn key_lines(text: &str) -> Result<Vec<PublicKey>, KeyError> {
-    let mut keys = Vec::new();
-    for line in text.lines().map(str::trim) {
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        if keys.len() == MAX_KEYS {
-            return Err(KeyError::TooLong);
-        }
-        keys.push(key_line(line)?);
+/// `type key [comment]`, `hosts type key [comment]`, or base64.
+fn key_line(line: &str) -> Result<PublicKey, KeyError> {
+    let mut words = text::tokens(line);
+    match (words.next(), words.next(), words.next()) {
+        (Some(marker), _, _) if marker.starts_with('@') => Err(KeyError::Marked(marker.to_owned())),
+        // First, since a host may be called ssh-server, but no base64 begins like that.
+        (_, Some(kind), Some(key)) if is_key_type(kind) => checkable(kind, key),
+        (Some(kind), Some(key), _) if is_key_type(kind) => checkable(kind, key),
+        (Some(encoded), None, _) => parse_encoded_host_key(encoded),
+        _ => Err(KeyError::NotAHostKey),
     }
-    if keys.is_empty() {
-        return Err(KeyError::Empty);
-    }
-    Ok(keys)
 }
 
-/// `type key [comment]` or `hosts type key [comment]`.
-fn key_line(line: &str) -> Result<PublicKey, KeyError> {
-    if line.starts_with('@') {
-        return Err(KeyError::Marked);
+fn checkable(kind: &str, encoded: &str) -> Result<PublicKey, KeyError> {
+    let key = parse_type_and_key(kind, encoded).ok_or(KeyError::Damaged)?;
+    match key.algorithm() {
+        Algorithm::Ed25519 | Algorithm::Ecdsa { .. } | Algorithm::Rsa { .. } => Ok(key),
+        other => Err(KeyError::Unsupported(other.as_str().to_owned())),
     }
-    let mut words = text::tokens(line);
-    let (first, second, third) = (words.next(), words.next(), words.next());
-    let found = match (first, second, third) {
-        (Some(kind), Some(key), _) if is_key_type(kind) && !is_key_type(key) => {
-            parse_type_and_key(kind, key)
-        }
-        (_, Some(kind), Some(key)) if is_key_type(kind) => parse_type_and_key(kind, key),
-        _ => return Err(KeyError::NotAHostKey),
-    };
-    found.ok_or(KeyError::Damaged)
 }
 
 fn is_key_type(word: &str) -> bool {

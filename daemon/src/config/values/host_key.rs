@@ -1,17 +1,19 @@
-//! Host keys of builders, in the three forms in which people have them at hand.
+//! Host keys of builders: what `nix::keys` reads, and a friendlier word where it reads nothing.
 
-use data_encoding::BASE64;
-use russh::keys::{Algorithm, PublicKey};
+use russh::keys::PublicKey;
+
+use crate::{
+    config::error::quoted,
+    nix::keys::{KeyError, parse_host_key},
+};
 
 /// Reads the host keys in `text`, one a line:
 ///
 /// - `ssh-ed25519 AAAA… comment`: a `.pub` file of the builder, or a line of `ssh-keyscan` without
 ///   its host;
 /// - the base64 of such a line: the eighth field of Nix's machines file (`base64 -w0
-///   /etc/ssh/ssh_host_ed25519_key.pub`; Nix's `src/libstore/ssh.cc` decodes it);
-/// - `host ssh-ed25519 AAAA…`: a line of known_hosts (sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT").
-///
-/// Comments are dropped, so that equal keys are equal.
+///   /etc/ssh/ssh_host_ed25519_key.pub`);
+/// - `host ssh-ed25519 AAAA…`: a line of known_hosts.
 pub(in crate::config) fn parse(text: &str) -> Result<Vec<PublicKey>, String> {
     if text.contains("PRIVATE KEY") {
         return Err(
@@ -19,15 +21,7 @@ pub(in crate::config) fn parse(text: &str) -> Result<Vec<PublicKey>, String> {
                 .into(),
         );
     }
-    let lines = text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.starts_with('#'));
-    let keys = lines.map(line).collect::<Result<Vec<_>, _>>()?;
-    match keys.is_empty() {
-        true => Err(format!("holds no key; {FORMS}")),
-        false => Ok(keys),
-    }
+    parse_host_key(text).map_err(|error| told(&error))
 }
 
 /// Shows a key as [`parse`] reads it; `None` for one that has no such form.
@@ -38,66 +32,41 @@ pub(in crate::config) fn show(key: &PublicKey) -> Option<String> {
 const FORMS: &str =
     "write \"ssh-ed25519 AAAA…\", Nix's base64 of that line, or a line of known_hosts";
 
-fn line(line: &str) -> Result<PublicKey, String> {
-    let words: Vec<&str> = line.split_whitespace().collect();
-    match words.as_slice() {
-        [marker, ..] if marker.starts_with('@') => Err(format!(
-            "is a {} line of known_hosts, which names no key to expect; {FORMS}",
-            crate::config::error::quoted(marker)
-        )),
-        // First, since a host may be called ssh-server, but no base64 begins like that.
-        [_, kind, key, ..] if is_kind(kind) => openssh(kind, key),
-        [kind, key, ..] if is_kind(kind) => openssh(kind, key),
-        [encoded] => from_base64(encoded),
-        _ => Err(format!("is no host key; {FORMS}")),
-    }
-}
-
-fn from_base64(encoded: &str) -> Result<PublicKey, String> {
-    let bytes = BASE64
-        .decode(encoded.as_bytes())
-        .map_err(|_| format!("is no host key; {FORMS}"))?;
-    if PublicKey::from_bytes(&bytes).is_ok() {
-        return Err(format!(
+/// What is wrong with a host key, and what to write instead.
+pub(super) fn told(error: &KeyError) -> String {
+    match error {
+        KeyError::Empty => format!("holds no key; {FORMS}"),
+        KeyError::TooLong => format!("is too long for host keys; {FORMS}"),
+        KeyError::NotALine => {
+            format!("is base64, but not of a whole line \"ssh-ed25519 AAAA…\"; {FORMS}")
+        }
+        KeyError::Damaged => "is cut short or mistyped: its base64 is not the key its type \
+                              promises; copy the whole line"
+            .into(),
+        KeyError::TypeMissing => format!(
             "is only the second word of a key's line; Nix wants the base64 of the whole line \
              (base64 -w0 ssh_host_ed25519_key.pub); {FORMS}"
-        ));
-    }
-    let decoded = String::from_utf8_lossy(&bytes);
-    let words: Vec<&str> = decoded.split_whitespace().collect();
-    match words.as_slice() {
-        [kind, key, ..] if is_kind(kind) => openssh(kind, key),
-        _ => Err(format!(
-            "is base64, but not of a whole line \"ssh-ed25519 AAAA…\"; {FORMS}"
-        )),
-    }
-}
-
-fn is_kind(word: &str) -> bool {
-    ["ssh-", "ecdsa-", "sk-", "rsa-sha2-"]
-        .iter()
-        .any(|prefix| word.starts_with(prefix))
-}
-
-fn openssh(kind: &str, key: &str) -> Result<PublicKey, String> {
-    let mut key = PublicKey::from_openssh(&format!("{kind} {key}")).map_err(|_| {
-        "is cut short or mistyped: its base64 is not the key its type promises; copy the whole line"
-            .to_owned()
-    })?;
-    key.set_comment("");
-    match key.algorithm() {
-        Algorithm::Ed25519 | Algorithm::Ecdsa { .. } | Algorithm::Rsa { .. } => Ok(key),
-        other => Err(format!(
+        ),
+        KeyError::Marked(marker) => format!(
+            "is a {} line of known_hosts, which names no key to expect; {FORMS}",
+            quoted(marker)
+        ),
+        KeyError::Unsupported(kind) => format!(
             "is of type {}, which no host key is that offloadd can check; use the builder's \
              ed25519, ecdsa or rsa key",
-            crate::config::error::quoted(other.as_str())
-        )),
+            quoted(kind)
+        ),
+        KeyError::NotAHostKey
+        | KeyError::NotBase64
+        | KeyError::NotASigningKey
+        | KeyError::WrongLength(_) => format!("is no host key; {FORMS}"),
     }
 }
 
 #[cfg(test)]
 pub(in crate::config) mod tests {
     use super::*;
+    use data_encoding::BASE64;
     use proptest::prelude::*;
 
     pub(in crate::config) const KEY: &str =

@@ -1,43 +1,44 @@
 //! The keys that sign what a cache serves.
 
-use data_encoding::BASE64;
+use crate::{
+    config::error::quoted,
+    nix::keys::{KeyError, parse_nix_public_key},
+};
 
-use crate::config::error::quoted;
-
-/// An Ed25519 public key.
-const PUBLIC: usize = 32;
-/// An Ed25519 secret key as Nix keeps it: seed and public key.
+/// The bytes of an Ed25519 secret key as Nix keeps it: seed and public key.
 const SECRET: usize = 64;
 
-/// Checks a key of Nix's form `name:base64-of-32-bytes` (`nix key convert-secret-to-public`,
-/// `src/libutil/signature/local-keys.cc`). What follows the colon is never repeated: it may be
-/// the secret key by mistake.
+/// Checks a key of Nix's form `name:base64-of-32-bytes` (`nix key convert-secret-to-public`). What
+/// follows the colon is never repeated: it may be the secret key by mistake.
 pub(in crate::config) fn check(text: &str) -> Result<(), String> {
-    let Some((name, key)) = text.split_once(':') else {
+    let Some((name, _)) = text.split_once(':') else {
         return Err(format!("has no ':'; {FORM}"));
     };
     if name.is_empty() {
         return Err(format!("has no name before the ':'; {FORM}"));
     }
+    // In nix.conf, where it must stand as well, these would be two keys.
     if name.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return Err(format!("has white space in its name; {FORM}"));
     }
-    match BASE64.decode(key.as_bytes()).map(|bytes| bytes.len()) {
-        Ok(PUBLIC) => Ok(()),
-        Ok(SECRET) => Err(format!(
-            "{} is a secret key; take it out of here, and put the public one in its place \
-             (nix key convert-secret-to-public)",
-            quoted(name)
-        )),
-        Ok(length) => Err(format!(
-            "{} has {length} bytes after the ':' instead of {PUBLIC}; copy the whole key",
-            quoted(name)
-        )),
-        Err(_) => Err(format!(
-            "{} is not followed by valid base64; copy the whole key",
-            quoted(name)
-        )),
-    }
+    let error = match parse_nix_public_key(text) {
+        Ok(_) => return Ok(()),
+        Err(error) => error,
+    };
+    let name = quoted(name);
+    Err(match error {
+        KeyError::WrongLength(SECRET) => format!(
+            "{name} is a secret key; take it out of here, and put the public one in its place \
+             (nix key convert-secret-to-public)"
+        ),
+        KeyError::WrongLength(length) => {
+            format!("{name} has {length} bytes after the ':' instead of 32; copy the whole key")
+        }
+        KeyError::NotBase64 => {
+            format!("{name} is not followed by valid base64; copy the whole key")
+        }
+        other => format!("{name}: {other}; {FORM}"),
+    })
 }
 
 const FORM: &str = "write \"name:base64\", as in trusted-public-keys of nix.conf";
@@ -45,17 +46,23 @@ const FORM: &str = "write \"name:base64\", as in trusted-public-keys of nix.conf
 #[cfg(test)]
 mod tests {
     use super::*;
+    use data_encoding::BASE64;
     use proptest::prelude::*;
 
     #[test]
     fn public_keys_are_a_name_and_32_bytes() {
         let key = BASE64.encode(&[7; 32]);
         assert_eq!(check(&format!("desktop-1:{key}")), Ok(()));
+        // As Nix, which stops at the first '='.
+        assert_eq!(
+            check(&format!("desktop-1:{}", key.trim_end_matches('='))),
+            Ok(())
+        );
         for (text, told) in [
             (key.clone(), "has no ':'"),
             (format!(":{key}"), "has no name"),
             (format!("my key:{key}"), "white space"),
-            (format!("desktop-1:{key}x"), "valid base64"),
+            (format!("desktop-1:x!{key}"), "valid base64"),
             (format!("desktop-1: {key}"), "valid base64"),
             ("desktop-1:".into(), "0 bytes"),
             (format!("desktop-1:{}", BASE64.encode(&[7; 31])), "31 bytes"),

@@ -1,14 +1,21 @@
 //! Where caches and builders are: what `nix::uri` makes of a URL, and a friendlier word where it
 //! makes nothing of it.
 
+use super::host_key;
 use crate::{
     config::error::quoted,
-    nix::uri::{self, StoreUri, UriError, redacted},
+    nix::{
+        keys::parse_encoded_host_key,
+        uri::{self, StoreUri, UriError, redacted},
+    },
     target::Address,
 };
 
 const CACHE: &str = "http://desktop:5000";
 const BUILDER: &str = "ssh-ng://nix-builder@desktop";
+
+/// The parameter with which Nix takes a host key from a URI.
+const HOST_KEY: &str = "base64-ssh-public-host-key";
 
 /// Reads the URL of a cache: `http` or `https`, a host, perhaps a port, a path and Nix's
 /// parameters. Returns where it is.
@@ -66,7 +73,13 @@ pub(in crate::config) fn builder(uri: &str) -> Result<Address, String> {
         ));
     }
     match uri::parse(uri) {
-        Ok(StoreUri::Ssh(ssh)) => address(uri, ssh.host, ssh.port),
+        Ok(StoreUri::Ssh(ssh)) => {
+            if let Some(encoded) = ssh.params.get(HOST_KEY) {
+                parse_encoded_host_key(encoded)
+                    .map_err(|error| format!("{HOST_KEY} {}", host_key::told(&error)))?;
+            }
+            address(uri, ssh.host, ssh.port)
+        }
         Ok(StoreUri::Cache(_)) => Err(unreadable(uri, rest, UriError::Scheme, BUILDER)),
         Err(error) => match user {
             Some(user) if !is_user(user) => Err(format!(
@@ -222,6 +235,10 @@ mod tests {
             ("SSH://desktop", "small letters: ssh://"),
             ("ssh://desktop/home", "has a path"),
             ("ssh://desktop/", "has a path"),
+            (
+                "ssh://desktop?base64-ssh-public-host-key=aGVsbG8=",
+                "base64-ssh-public-host-key is base64, but",
+            ),
             ("ssh://localhost", "as a child process"),
         ] {
             let error = builder(uri).unwrap_err();

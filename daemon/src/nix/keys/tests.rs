@@ -21,6 +21,7 @@ fn every_form_of_a_host_key_is_the_same_key() {
             .encode(line.as_bytes())
             .trim_end_matches('=')
             .to_owned(),
+        format!("|1|c2FsdA==|aGFzaA== {line}"),
     ] {
         assert_eq!(parse_host_key(&text), Ok(vec![ed25519()]), "{text}");
     }
@@ -32,6 +33,9 @@ fn several_lines_are_several_keys() {
         "desktop ssh-ed25519 {ED25519}\ndesktop ecdsa-sha2-nistp256 {ECDSA}\ndesktop ssh-rsa {RSA}\n"
     ));
     assert_eq!(keys.map(|keys| keys.len()), Ok(3));
+    let encoded = BASE64.encode(format!("ssh-ed25519 {ED25519}").as_bytes());
+    let keys = parse_host_key(&format!("{encoded}\n\nssh-ed25519 {ED25519}\n"));
+    assert_eq!(keys, Ok(vec![ed25519(), ed25519()]));
 }
 
 #[test]
@@ -41,13 +45,23 @@ fn what_is_no_host_key_is_told_apart() {
         ("# only a comment", KeyError::Empty),
         (ED25519, KeyError::TypeMissing),
         ("nonsense", KeyError::NotAHostKey),
+        ("aGVsbG8=", KeyError::NotALine),
+        (
+            // Nix would put another host before this one.
+            &BASE64.encode(format!("desktop ssh-ed25519 {ED25519}").as_bytes()),
+            KeyError::NotALine,
+        ),
+        (
+            "sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAIEcbCzAVQ26aLrR4QxsMSSkTDnMGGn7+YeEr2Zqp2Gv3AAAABHNzaDo=",
+            KeyError::Unsupported("sk-ssh-ed25519@openssh.com".to_owned()),
+        ),
         ("/etc/ssh/key.pub", KeyError::NotAHostKey),
         ("ssh-ed25519", KeyError::NotAHostKey),
         ("ssh-ed25519 AAAA", KeyError::Damaged),
         (&format!("ssh-rsa {ED25519}"), KeyError::Damaged),
         (
             &format!("@revoked desktop ssh-ed25519 {ED25519}"),
-            KeyError::Marked,
+            KeyError::Marked("@revoked".to_owned()),
         ),
         (&"A".repeat(MAX_TEXT + 1), KeyError::TooLong),
     ] {
