@@ -9,8 +9,7 @@ use std::io;
 use offload_client::Reason;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::text::printable;
-use crate::probe::fault::reason_of_broken;
+use crate::probe::{excerpt::excerpt as printable, fault::reason_of_broken};
 
 /// How offloadd identifies itself, without the line's end.
 pub(super) const OURS: &str = concat!("SSH-2.0-offloadd_", env!("CARGO_PKG_VERSION"));

@@ -16,11 +16,10 @@ use super::{
     link::{End, Link, Listener, OpenError},
     proxy::Proxy,
     stream::Duplex,
-    text::printable,
 };
 use crate::{
     nix::{known_hosts, ssh_config::SshOptions},
-    probe::{Failure, Learned, Trace, connect::connect},
+    probe::{Failure, Learned, Trace, connect::connect, excerpt::excerpt as printable},
     target::{Address, BuilderSpec, HostKeyRule},
 };
 

@@ -14,11 +14,10 @@ use super::{
     banner::{self, Banner},
     host_key::{HostKeys, Refusal},
     stream::{Cut, Duplex, Stream},
-    text::printable,
 };
 use crate::{
     clock::Stopwatch,
-    probe::{Closed, fault::reason_of_broken},
+    probe::{Closed, excerpt::excerpt as printable, fault::reason_of_broken},
     target::TargetId,
 };
 

@@ -12,13 +12,13 @@ use self::{
     dial::Dial,
     link::{Link, Listener},
     proxy::Proxy,
-    text::printable,
 };
 use super::{Context, Failure, Learned, Report, Trace};
 use crate::{
     clock::Stopwatch,
     config::Connection,
     nix::ssh_config::{self, SshOptions},
+    probe::excerpt::excerpt as printable,
     target::{BuilderSpec, SpecKind, TargetSpec},
 };
 
@@ -32,7 +32,6 @@ mod proxy;
 mod stream;
 #[cfg(test)]
 mod tests;
-mod text;
 
 /// The detail that lists what ssh_config asks for and the probe does not do.
 pub const DETAIL_UNSUPPORTED: &str = "ssh_config_unsupported";

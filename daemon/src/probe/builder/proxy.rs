@@ -10,7 +10,8 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{stream::Duplex, text::printable};
+use super::stream::Duplex;
+use crate::probe::excerpt::excerpt as printable;
 
 /// How much of the command's last line is kept.
 const LINE_MAX: usize = 256;
