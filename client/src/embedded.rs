@@ -1,10 +1,13 @@
 //! Where the embedded bus listens: one rule for the daemon that serves it and for its clients.
 //!
-//! `$OFFLOADD_RUNTIME_DIR/bus` where that is set; else root's is `/run/offloadd/bus`, and anybody
-//! else's `$XDG_RUNTIME_DIR/offloadd/bus` or, without one, `/tmp/offloadd-UID/bus`.
+//! At `embedded/bus` in the runtime directory: that is `$OFFLOADD_RUNTIME_DIR` where it is set; else
+//! root's is `/run/offloadd`, and anybody else's `$XDG_RUNTIME_DIR/offloadd` or, without one,
+//! `/tmp/offloadd-UID`. The runtime directory may be shared and open to readers, `embedded` is the
+//! daemon's own: the bus has no policy, so that who can enter it may do everything.
 
 use std::{
     ffi::OsString,
+    fs::Metadata,
     io,
     os::unix::fs::{FileTypeExt, MetadataExt},
     path::{Path, PathBuf},
@@ -20,6 +23,10 @@ pub const RUNTIME_DIR_VARIABLE: &str = "OFFLOADD_RUNTIME_DIR";
 
 const ROOTS_DIR: &str = "/run/offloadd";
 
+/// Mode bits: group and others may write; only its owner may rename or remove what is in it.
+const OTHERS_WRITE: u32 = 0o022;
+const STICKY: u32 = 0o1000;
+
 /// Why a socket is not trusted, or not there.
 #[derive(Debug, thiserror::Error)]
 pub enum EmbeddedError {
@@ -29,12 +36,15 @@ pub enum EmbeddedError {
     /// What is there is no socket.
     #[error("not a socket")]
     NotASocket,
-    /// It, or its directory, belongs to somebody else.
+    /// Where the socket's directory should be, or the directory around it, is none.
+    #[error("not a directory")]
+    NotADirectory,
+    /// It, or a directory that it is in, belongs to somebody else.
     #[error("belongs to user {0}, who is neither root nor you")]
     Foreign(u32),
     /// Anybody could have put a socket there.
-    #[error("its directory can be written by others")]
-    Writable,
+    #[error("{0} can be written by others")]
+    Writable(PathBuf),
 }
 
 /// The socket that a daemon of this user serves.
@@ -52,48 +62,77 @@ pub fn candidates() -> Vec<PathBuf> {
     clients(&environment, uid())
 }
 
-/// Whether what listens at `socket` can be believed: it and its directory belong to root or to
-/// this user, and nobody else can put anything there.
+/// Whether what listens at `socket` can be believed: it and the directories that it is in belong to
+/// root or to this user, and nobody else can put anything there.
+///
+/// # Errors
+/// Why not.
 pub fn check(socket: &Path) -> Result<(), EmbeddedError> {
-    let trusted = |owner: u32| owner == 0 || owner == uid();
     let directory = socket.parent().unwrap_or(Path::new("/"));
-    let place = std::fs::symlink_metadata(directory).map_err(EmbeddedError::Missing)?;
-    if !trusted(place.uid()) {
-        return Err(EmbeddedError::Foreign(place.uid()));
+    check_runtime_dir(directory.parent().unwrap_or(Path::new("/")))?;
+    let place = look(directory)?;
+    if !place.is_dir() {
+        return Err(EmbeddedError::NotADirectory);
     }
-    if place.mode() & 0o022 != 0 {
-        return Err(EmbeddedError::Writable);
+    if place.mode() & OTHERS_WRITE != 0 {
+        return Err(EmbeddedError::Writable(directory.to_owned()));
     }
-    let found = std::fs::symlink_metadata(socket).map_err(EmbeddedError::Missing)?;
-    if !trusted(found.uid()) {
-        return Err(EmbeddedError::Foreign(found.uid()));
+    match look(socket)?.file_type().is_socket() {
+        true => Ok(()),
+        false => Err(EmbeddedError::NotASocket),
     }
-    if !found.file_type().is_socket() {
-        return Err(EmbeddedError::NotASocket);
+}
+
+/// Whether nobody else can put another directory in the place of one that is in `directory`: it
+/// belongs to root or to this user, and others can't write it, or it is sticky as `/tmp` is.
+///
+/// # Errors
+/// Why not.
+pub fn check_runtime_dir(directory: &Path) -> Result<(), EmbeddedError> {
+    let place = look(directory)?;
+    if !place.is_dir() {
+        return Err(EmbeddedError::NotADirectory);
+    }
+    if place.mode() & OTHERS_WRITE != 0 && place.mode() & STICKY == 0 {
+        return Err(EmbeddedError::Writable(directory.to_owned()));
     }
     Ok(())
 }
 
+/// The socket in a runtime directory.
+pub fn socket_in(runtime_dir: &Path) -> PathBuf {
+    runtime_dir.join("embedded/bus")
+}
+
 /// The D-Bus address of a socket.
-pub(crate) fn address(socket: &Path) -> Address {
+pub fn address(socket: &Path) -> Address {
     Address::new(Transport::Unix(Unix::new(UnixSocket::File(socket.into()))))
+}
+
+/// What is at `path`, if it is root's or one's own.
+fn look(path: &Path) -> Result<Metadata, EmbeddedError> {
+    let found = std::fs::symlink_metadata(path).map_err(EmbeddedError::Missing)?;
+    match found.uid() {
+        owner if owner == 0 || owner == uid() => Ok(found),
+        owner => Err(EmbeddedError::Foreign(owner)),
+    }
 }
 
 fn server(env: &dyn Fn(&str) -> Option<OsString>, uid: u32) -> PathBuf {
     if let Some(dir) = named(env) {
-        return dir.join("bus");
+        return socket_in(&dir);
     }
     if uid == 0 {
-        return Path::new(ROOTS_DIR).join("bus");
+        return socket_in(Path::new(ROOTS_DIR));
     }
     session(env).unwrap_or_else(|| fallback(uid))
 }
 
 fn clients(env: &dyn Fn(&str) -> Option<OsString>, uid: u32) -> Vec<PathBuf> {
     if let Some(dir) = named(env) {
-        return vec![dir.join("bus")];
+        return vec![socket_in(&dir)];
     }
-    let roots = Path::new(ROOTS_DIR).join("bus");
+    let roots = socket_in(Path::new(ROOTS_DIR));
     if uid == 0 {
         return vec![roots];
     }
@@ -112,11 +151,11 @@ fn named(env: &dyn Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
 /// A relative XDG_RUNTIME_DIR is to be ignored, says the XDG Base Directory Specification.
 fn session(env: &dyn Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     let dir = PathBuf::from(env("XDG_RUNTIME_DIR")?);
-    dir.is_absolute().then(|| dir.join("offloadd/bus"))
+    dir.is_absolute().then(|| socket_in(&dir.join("offloadd")))
 }
 
 fn fallback(uid: u32) -> PathBuf {
-    PathBuf::from(format!("/tmp/offloadd-{uid}/bus"))
+    socket_in(Path::new(&format!("/tmp/offloadd-{uid}")))
 }
 
 fn environment(name: &str) -> Option<OsString> {
@@ -163,50 +202,88 @@ mod tests {
     #[test]
     fn the_rule_is_the_documented_one() {
         let session = &[("XDG_RUNTIME_DIR", "/run/user/1000")];
-        assert_eq!(server(&env(session), 0), Path::new("/run/offloadd/bus"));
+        let served = |env: &[(&str, &str)], uid| server(&self::env(env), uid);
+        assert_eq!(served(session, 0), Path::new("/run/offloadd/embedded/bus"));
         assert_eq!(
-            server(&env(session), 1000),
-            Path::new("/run/user/1000/offloadd/bus")
+            served(session, 1000),
+            Path::new("/run/user/1000/offloadd/embedded/bus")
         );
-        assert_eq!(server(&env(&[]), 1000), Path::new("/tmp/offloadd-1000/bus"));
+        assert_eq!(
+            served(&[], 1000),
+            Path::new("/tmp/offloadd-1000/embedded/bus")
+        );
+        assert_eq!(
+            served(&[("OFFLOADD_RUNTIME_DIR", "/srv/x")], 1000),
+            Path::new("/srv/x/embedded/bus")
+        );
         assert_eq!(
             clients(&env(session), 1000),
             [
-                "/run/user/1000/offloadd/bus",
-                "/tmp/offloadd-1000/bus",
-                "/run/offloadd/bus"
+                "/run/user/1000/offloadd/embedded/bus",
+                "/tmp/offloadd-1000/embedded/bus",
+                "/run/offloadd/embedded/bus"
             ]
             .map(PathBuf::from)
         );
     }
 
+    /// A runtime directory and the socket in it.
+    fn place() -> (tempfile::TempDir, PathBuf, UnixListener) {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = socket_in(dir.path());
+        fs::create_dir(socket.parent().unwrap()).unwrap();
+        set_mode(socket.parent().unwrap(), 0o700);
+        let listener = UnixListener::bind(&socket).unwrap();
+        (dir, socket, listener)
+    }
+
+    fn set_mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+
     #[test]
     fn a_socket_in_a_directory_that_others_can_write_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let socket = dir.path().join("bus");
-        let _listener = UnixListener::bind(&socket).unwrap();
+        let (dir, socket, _listener) = place();
         check(&socket).unwrap();
-        fs::set_permissions(dir.path(), Permissions::from_mode(0o777)).unwrap();
-        assert!(matches!(check(&socket), Err(EmbeddedError::Writable)));
+        set_mode(socket.parent().unwrap(), 0o777);
+        assert!(matches!(check(&socket), Err(EmbeddedError::Writable(_))));
+        // Sticky or not: what is in it may have been there before.
+        set_mode(socket.parent().unwrap(), 0o1777);
+        assert!(matches!(check(&socket), Err(EmbeddedError::Writable(_))));
+        set_mode(socket.parent().unwrap(), 0o700);
+        set_mode(dir.path(), 0o777);
+        assert!(matches!(check(&socket), Err(EmbeddedError::Writable(_))));
+        set_mode(dir.path(), 0o1777);
+        check(&socket).unwrap();
     }
 
     #[test]
     fn what_is_no_socket_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let socket = dir.path().join("bus");
+        let (_dir, socket, _listener) = place();
+        fs::remove_file(&socket).unwrap();
         assert!(matches!(check(&socket), Err(EmbeddedError::Missing(_))));
         fs::write(&socket, "").unwrap();
         assert!(matches!(check(&socket), Err(EmbeddedError::NotASocket)));
     }
 
     #[test]
-    fn somebody_elses_directory_is_refused() {
+    fn a_link_to_another_place_is_refused() {
+        let (_elsewhere, socket, _listener) = place();
         let dir = tempfile::tempdir().unwrap();
-        let socket = dir.path().join("bus");
-        let _listener = UnixListener::bind(&socket).unwrap();
-        // Only root can give a directory away; anybody else can look at one of the system's users.
-        if std::os::unix::fs::chown(dir.path(), Some(12345), None).is_ok() {
-            assert!(matches!(check(&socket), Err(EmbeddedError::Foreign(12345))));
+        std::os::unix::fs::symlink(socket.parent().unwrap(), dir.path().join("embedded")).unwrap();
+        let linked = socket_in(dir.path());
+        assert!(matches!(check(&linked), Err(EmbeddedError::NotADirectory)));
+    }
+
+    #[test]
+    fn somebody_elses_directory_is_refused() {
+        // Only root can give a directory away.
+        for level in [1, 2] {
+            let (_dir, socket, _listener) = place();
+            let directory = socket.ancestors().nth(level).unwrap();
+            if std::os::unix::fs::chown(directory, Some(12345), None).is_ok() {
+                assert!(matches!(check(&socket), Err(EmbeddedError::Foreign(12345))));
+            }
         }
     }
 

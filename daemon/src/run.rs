@@ -128,7 +128,7 @@ impl Bus {
                 let embedded = bus::embedded::EmbeddedBus::start(&socket)
                     .map_err(|error| RunError::NoBus(error.to_string()))?;
                 let name = format!("the embedded bus at {}", socket.display());
-                let builder = connection::Builder::address(&*embedded.address());
+                let builder = connection::Builder::address(embedded.address());
                 Self {
                     builder,
                     name,

@@ -6,6 +6,8 @@ pub(crate) mod fake;
 pub(crate) mod program;
 
 use std::{
+    fs::Permissions,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Stdio,
 };
@@ -20,7 +22,7 @@ use tokio::{
 pub(crate) struct Bus {
     /// Its D-Bus address.
     pub(crate) address: String,
-    /// Its socket is `bus` in here, as an embedded daemon's would be.
+    /// Its socket is in here where an embedded daemon's would be.
     pub(crate) dir: TempDir,
     _daemon: Child,
 }
@@ -43,7 +45,10 @@ impl Bus {
     }
 
     async fn started(dir: TempDir) -> Self {
-        let socket = dir.path().join("bus");
+        let socket = offload_client::embedded::socket_in(dir.path());
+        let private = socket.parent().unwrap();
+        std::fs::create_dir(private).unwrap();
+        std::fs::set_permissions(private, Permissions::from_mode(0o700)).unwrap();
         let config = dir.path().join("bus.conf");
         std::fs::write(&config, configuration(dir.path(), &socket)).unwrap();
         let mut daemon = Command::new("dbus-daemon")
