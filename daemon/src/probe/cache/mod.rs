@@ -28,7 +28,7 @@ use self::{
     idle::Idle,
     info::InfoError,
     link::{Body, Broken, Link, MAX_BODY, Stream},
-    redirect::{Astray, Hop, candidate, is_redirect},
+    redirect::{Astray, Hop, is_redirect},
     tls::TlsError,
 };
 use super::{Context, Failure, Learned, Report, Trace, connect::connect, excerpt::excerpt};
@@ -38,7 +38,7 @@ use crate::{
     target::{Address, CacheSpec, SpecKind, TargetSpec},
 };
 
-/// So many redirects are followed on the same machine.
+/// So many redirects are followed.
 const MAX_REDIRECTS: usize = 3;
 
 const USER_AGENT: &str = concat!("offloadd/", env!("CARGO_PKG_VERSION"));
@@ -111,15 +111,23 @@ impl Session {
                     self.kept = Some(Idle::new(used, spec.id.clone(), closed));
                 }
                 trace.enter(Stage::CacheInfo);
-                return judge(&head.headers, &body, &cache.store_dir, found)
-                    .map_err(|error| trace.failure(error.reason(), error.to_string()));
+                return judge(&head.headers, &body, &cache.store_dir, found).map_err(|error| {
+                    let mut detail = error.to_string();
+                    if let Some(Detail::Text(to)) = found.details.get("redirected_to") {
+                        detail = format!("{detail} (redirected to {to})");
+                    }
+                    trace.failure(error.reason(), detail)
+                });
             }
             let next = hop
-                .follow(head.headers.get(header::LOCATION), used.peer)
-                .map_err(|astray| astray.failure(head.status, trace))?;
+                .follow(head.headers.get(header::LOCATION))
+                .map_err(|Astray| {
+                    let detail = format!("{} without a usable Location", status_text(head.status));
+                    trace.failure(Reason::HttpStatus, detail)
+                })?;
             found.note_redirect(&next);
             if !hop.same_origin(&next) {
-                elsewhere = Some(candidate(used.peer, next.port));
+                elsewhere = Some(next.candidate(&hop, used.peer));
             } else {
                 let body = used.read(incoming).await.map_err(Broken::failure)?;
                 link = (!body.cut && used.is_reusable().await).then_some(used);
@@ -281,19 +289,4 @@ fn judge(
         Err(InfoError::Page(_) | InfoError::Invalid(_)) => {}
     }
     parsed.map(|_| ())
-}
-
-impl Astray {
-    fn failure(self, status: StatusCode, trace: &Trace) -> Failure {
-        let status = status_text(status);
-        match self {
-            Self::Elsewhere(host) => {
-                trace.failure(Reason::CaptivePortal, format!("{status} to {host}"))
-            }
-            Self::Nowhere => {
-                let detail = format!("{status} without a usable Location");
-                trace.failure(Reason::HttpStatus, detail)
-            }
-        }
-    }
 }

@@ -1,13 +1,10 @@
-//! Where a redirect leads, and whether to follow.
+//! Where a redirect leads.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use hyper::{StatusCode, Uri, header::HeaderValue};
 
-use crate::{
-    probe::excerpt::excerpt,
-    target::{Address, CacheSpec},
-};
+use crate::target::{Address, CacheSpec};
 
 /// What is asked of whom.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,14 +19,9 @@ pub(super) struct Hop {
     pub path: String,
 }
 
-/// Why a redirect is not followed.
+/// A redirect that leads nowhere: no `Location`, or none that Nix would follow.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Astray {
-    /// It leads to another machine; its name, fit to print.
-    Elsewhere(String),
-    /// It leads nowhere: no `Location`, or none that can be read.
-    Nowhere,
-}
+pub(super) struct Astray;
 
 impl Hop {
     /// The question that every check begins with.
@@ -59,36 +51,30 @@ impl Hop {
         (self.tls, self.port) == (other.tls, other.port) && self.host == other.host
     }
 
-    /// Where `location` leads from here, where `peer` answered.
+    /// Where `location` leads from here.
     ///
-    /// Nix (curl) follows redirects anywhere. A probe follows them only on the same machine: to
-    /// another path, or to `https` or another port of the same host. What leads to another one is
-    /// how a captive portal shows itself.
-    pub(super) fn follow(
-        &self,
-        location: Option<&HeaderValue>,
-        peer: SocketAddr,
-    ) -> Result<Self, Astray> {
+    /// Nix (curl) follows redirects to any host: `http://desktop` may send to `https://desktop.lan`.
+    /// A probe that did not would call a cache broken that Nix uses. offloadd dials only what this
+    /// machine's Nix configuration names; where a redirect of that leads Nix itself would dial, so
+    /// it may be dialled as well. What answers there must still be a `nix-cache-info`: the page of
+    /// a captive portal is known by what it says.
+    pub(super) fn follow(&self, location: Option<&HeaderValue>) -> Result<Self, Astray> {
         let location = location.and_then(|location| location.to_str().ok());
-        let location = location.ok_or(Astray::Nowhere)?;
+        let location = location.ok_or(Astray)?;
         let absolute = self.absolute(location.split('#').next().unwrap_or_default());
-        let uri: Uri = absolute.parse().map_err(|_| Astray::Nowhere)?;
+        let uri: Uri = absolute.parse().map_err(|_| Astray)?;
         let tls = match uri.scheme_str() {
             Some("http") => false,
             Some("https") => true,
-            _ => return Err(Astray::Nowhere),
+            _ => return Err(Astray),
         };
         // Of the authority only host and port: it may hold a password.
-        let host = bare(uri.host().ok_or(Astray::Nowhere)?).to_ascii_lowercase();
-        let address: Option<IpAddr> = host.parse().ok();
-        if !host.eq_ignore_ascii_case(&self.host) && address != Some(peer.ip()) {
-            return Err(Astray::Elsewhere(excerpt(host.as_bytes(), 80)));
-        }
+        let host = bare(uri.host().filter(|host| !host.is_empty()).ok_or(Astray)?);
         Ok(Self {
             tls,
             host: match host.eq_ignore_ascii_case(&self.host) {
                 true => self.host.clone(),
-                false => host,
+                false => host.to_ascii_lowercase(),
             },
             port: uri.port_u16().unwrap_or(default_port(tls)),
             path: uri
@@ -96,6 +82,27 @@ impl Hop {
                 .map_or("/", |path| path.as_str())
                 .to_owned(),
         })
+    }
+
+    /// Where to connect for this question after `before`, which `peer` answered: to the same
+    /// machine as long as the host is the same, whatever else its name may mean.
+    pub(super) fn candidate(&self, before: &Self, peer: SocketAddr) -> Address {
+        if self.host != before.host {
+            return Address {
+                host: self.host.clone(),
+                port: Some(self.port),
+            };
+        }
+        let host = match peer {
+            SocketAddr::V6(address) if address.scope_id() != 0 => {
+                format!("{}%{}", address.ip(), address.scope_id())
+            }
+            _ => peer.ip().to_string(),
+        };
+        Address {
+            host,
+            port: Some(self.port),
+        }
     }
 
     /// RFC 3986, 5.2, as far as a `Location` needs it (dot segments are the server's business).
@@ -120,20 +127,6 @@ impl Hop {
 /// Whether `status` sends elsewhere by `Location`.
 pub(super) fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
-}
-
-/// `peer` at another port, as a candidate.
-pub(super) fn candidate(peer: SocketAddr, port: u16) -> Address {
-    let host = match peer {
-        SocketAddr::V6(address) if address.scope_id() != 0 => {
-            format!("{}%{}", address.ip(), address.scope_id())
-        }
-        _ => peer.ip().to_string(),
-    };
-    Address {
-        host,
-        port: Some(port),
-    }
 }
 
 fn default_port(tls: bool) -> u16 {
@@ -189,11 +182,11 @@ mod tests {
     fn follow(location: &str) -> Result<Hop, Astray> {
         let from = hop(false, "desktop", 5000, "/nix/nix-cache-info");
         let location = HeaderValue::from_str(location).unwrap();
-        from.follow(Some(&location), "127.0.15.6:5000".parse().unwrap())
+        from.follow(Some(&location))
     }
 
     #[test]
-    fn redirects_on_the_same_machine_are_followed() {
+    fn redirects_lead_where_curl_would_go() {
         for (location, expected) in [
             ("/info", hop(false, "desktop", 5000, "/info")),
             ("info?x=1#y", hop(false, "desktop", 5000, "/nix/info?x=1")),
@@ -204,19 +197,17 @@ mod tests {
             ("//DESKTOP:5000", hop(false, "desktop", 5000, "/")),
             ("https://desktop/info", hop(true, "desktop", 443, "/info")),
             ("http://127.0.15.6:81/", hop(false, "127.0.15.6", 81, "/")),
+            ("http://[::1]/x", hop(false, "::1", 80, "/x")),
+            (
+                "https://Desktop.LAN/nix/nix-cache-info",
+                hop(true, "desktop.lan", 443, "/nix/nix-cache-info"),
+            ),
+            (
+                "https://u:s3cret@other:8443/?back=1",
+                hop(true, "other", 8443, "/?back=1"),
+            ),
         ] {
             assert_eq!(follow(location), Ok(expected), "{location}");
-        }
-    }
-
-    #[test]
-    fn a_redirect_to_another_machine_is_not_and_its_password_stays_unsaid() {
-        for location in [
-            "http://portal.hotel/login",
-            "https://u:s3cret@portal.hotel:8443/?back=1",
-        ] {
-            let astray = follow(location).unwrap_err();
-            assert_eq!(astray, Astray::Elsewhere("portal.hotel".to_owned()));
         }
     }
 
@@ -224,16 +215,17 @@ mod tests {
     fn a_redirect_nowhere_is_told_apart() {
         for location in [
             "ftp://desktop/",
+            "file:///etc/passwd",
+            "http://:80/",
             "mailto:a@b",
             "http://",
             "http://[",
             "http://a b/",
         ] {
-            assert_eq!(follow(location), Err(Astray::Nowhere), "{location}");
+            assert_eq!(follow(location), Err(Astray), "{location}");
         }
         let from = hop(false, "desktop", 80, "/");
-        let peer = "127.0.15.6:80".parse().unwrap();
-        assert_eq!(from.follow(None, peer), Err(Astray::Nowhere));
+        assert_eq!(from.follow(None), Err(Astray));
     }
 
     #[test]
@@ -246,8 +238,17 @@ mod tests {
 
     #[test]
     fn a_zone_survives_the_change_of_port() {
-        let candidate = candidate("[fe80::1%3]:5000".parse().unwrap(), 443);
+        let (from, to) = (hop(false, "d", 5000, "/"), hop(true, "d", 443, "/"));
+        let candidate = to.candidate(&from, "[fe80::1%3]:5000".parse().unwrap());
         assert_eq!(candidate.host, "fe80::1%3");
+        assert_eq!(candidate.port, Some(443));
+    }
+
+    #[test]
+    fn another_host_is_looked_up() {
+        let (from, to) = (hop(false, "d", 80, "/"), hop(true, "d.lan", 443, "/"));
+        let candidate = to.candidate(&from, "127.0.15.6:80".parse().unwrap());
+        assert_eq!(candidate.host, "d.lan");
         assert_eq!(candidate.port, Some(443));
     }
 }

@@ -1,5 +1,9 @@
 //! What the server says, and what that means.
 
+use std::sync::OnceLock;
+
+use tokio::net::TcpSocket;
+
 use super::*;
 
 #[tokio::test]
@@ -198,15 +202,79 @@ async fn a_redirect_to_another_port_of_the_same_machine_is_followed() {
     }
 }
 
+/// Another machine, and its `Location` with a password.
+async fn elsewhere(answer: String) -> (Fake, String) {
+    let answer: Arc<str> = answer.into();
+    let other = Fake::at(([127, 0, 15, 7], 0).into(), move |mut stream, _| {
+        let answer = answer.clone();
+        async move {
+            while question(&mut stream).await.is_some() {
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+        }
+    })
+    .await;
+    let location = format!("http://guest:s3cret@{}/login?back=1", other.address);
+    (other, location)
+}
+
 #[tokio::test]
-async fn a_redirect_to_another_machine_is_a_captive_portal() {
-    let location = "http://guest:s3cret@portal.example/login?back=1";
-    let report = check(&Fake::answering(moved(location)).await).await;
-    assert_eq!(verdict(&report), (Stage::Http, Reason::CaptivePortal));
+async fn a_redirect_to_another_machine_is_followed_as_nix_does() {
+    let (other, location) = elsewhere(ok(INFO)).await;
+    let front = Fake::answering(moved(&location)).await;
+    let report = check(&front).await;
+    assert_eq!(verdict(&report), READY);
+    assert_eq!(report.address, Some(other.address.to_string()));
     assert_eq!(
-        report.outcome.unwrap_err().detail,
-        "302 Found to portal.example"
+        report.details["redirected_to"],
+        Detail::from(other.address.to_string())
     );
+}
+
+#[tokio::test]
+async fn a_page_behind_a_redirect_is_a_captive_portal_and_its_host_is_named() {
+    let (portal, location) = elsewhere(ok("<!DOCTYPE html><title>Log in</title>")).await;
+    let report = check(&Fake::answering(moved(&location)).await).await;
+    assert_eq!(verdict(&report), (Stage::CacheInfo, Reason::CaptivePortal));
+    let detail = report.outcome.unwrap_err().detail;
+    assert!(
+        detail.contains(&format!("redirected to {}", portal.address)),
+        "{detail}"
+    );
+}
+
+#[tokio::test]
+async fn a_redirect_to_a_machine_that_is_off_says_which_stage_failed_there() {
+    // Bound, so that nobody else gets the port, but not listening.
+    let other = TcpSocket::new_v4().unwrap();
+    other.bind(([127, 0, 15, 7], 0).into()).unwrap();
+    let address = other.local_addr().unwrap();
+    let location = format!("http://{address}/");
+    let report = check(&Fake::answering(moved(&location)).await).await;
+    assert_eq!(verdict(&report), (Stage::Connect, Reason::Refused));
+    assert_eq!(report.address, Some(address.to_string()));
+}
+
+#[tokio::test]
+async fn redirects_between_two_machines_end() {
+    let there = Arc::new(OnceLock::<String>::new());
+    let location = there.clone();
+    let front = Fake::new(move |mut stream, _| {
+        let location = location.clone();
+        async move {
+            while question(&mut stream).await.is_some() {
+                let answer = moved(location.get().unwrap());
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+        }
+    })
+    .await;
+    let back = moved(&format!("http://{}/", front.address));
+    let (_other, location) = elsewhere(back).await;
+    there.set(location).unwrap();
+    let report = check(&front).await;
+    assert_eq!(verdict(&report), (Stage::Http, Reason::HttpStatus));
+    assert_eq!(front.connections(), 2);
 }
 
 #[tokio::test]
