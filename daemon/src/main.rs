@@ -36,8 +36,9 @@ fn main() -> ExitCode {
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        // Only the resolver blocks, one name of one target at a time.
-        .max_blocking_threads(4)
+        // Only the resolver blocks: a name that it says nothing of holds one thread of each target
+        // that has it (`probe::resolve`). They are made when needed and end when idle.
+        .max_blocking_threads(32)
         .build();
     let runtime = match runtime {
         Ok(runtime) => runtime,

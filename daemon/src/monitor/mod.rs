@@ -214,9 +214,10 @@ impl Monitor {
         let mut session = watched
             .session
             .take()
-            // A deep check begins from scratch: the kept connection goes with its session.
-            .filter(|_| depth == Depth::Cheap)
             .unwrap_or_else(|| Session::new(watched.spec.clone(), self.context.clone()));
+        if depth == Depth::Deep {
+            session.renew();
+        }
         let abort = self.checks.spawn(async move {
             let report = session.check().await;
             Finished {

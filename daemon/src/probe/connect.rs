@@ -2,7 +2,11 @@
 
 use std::{collections::VecDeque, net::SocketAddr, pin::pin, time::Duration};
 
-use futures_util::{StreamExt, stream::FuturesUnordered};
+use futures_util::{
+    FutureExt, StreamExt,
+    future::{BoxFuture, ready},
+    stream::FuturesUnordered,
+};
 use offload_client::{Reason, Stage};
 use tokio::{
     net::TcpStream,
@@ -12,7 +16,7 @@ use tokio::{
 use super::{
     Failure, Trace,
     fault::reason_of,
-    resolve::{Unresolved, literal, resolve},
+    resolve::{Lookups, Unresolved, literal},
 };
 use crate::target::Address;
 
@@ -29,6 +33,8 @@ const MAX_ATTEMPTS: usize = 8;
 /// dead favourite costs no more than that. Who connects first wins, the others are dropped. Where
 /// all fail, the failure is the most telling one: a refusal says more than silence.
 ///
+/// A name is looked up by way of `lookups`, which outlive the check.
+///
 /// It enters the stages resolve and connect in `trace` and leaves there who answered. It has no
 /// bound of its own; the kernel gives a silent address up after two minutes. Nor has the stream:
 /// a probe bounds each exchange and drops the connection that leaves one unanswered, so neither
@@ -36,6 +42,7 @@ const MAX_ATTEMPTS: usize = 8;
 pub async fn connect(
     candidates: &[Address],
     default_port: u16,
+    lookups: &mut Lookups,
     trace: &Trace,
 ) -> Result<(TcpStream, SocketAddr), Failure> {
     trace.enter(Stage::Resolve);
@@ -58,7 +65,7 @@ pub async fn connect(
                 Start::Resolve(name, _) => trace.looking_up(name),
                 Start::Fail(_) => {}
             }
-            running.push(next.run());
+            running.push(next.begin(lookups));
             head_start.as_mut().reset(Instant::now() + HEAD_START);
             next_may_start = false;
         }
@@ -130,24 +137,30 @@ impl Start {
         }
     }
 
-    async fn run(self) -> Step {
+    /// Begins the work; a lookup that it does not finish is left to the next check.
+    fn begin(self, lookups: &mut Lookups) -> BoxFuture<'static, Step> {
         match self {
-            Self::Resolve(host, port) => match resolve(&host, port).await {
-                Ok(addresses) => Step::Resolved(addresses),
-                Err(error) => unresolved(&error),
-            },
-            Self::Fail(error) => unresolved(&error),
-            Self::Connect(address) => match open(address).await {
-                Ok(stream) => Step::Connected(address, stream),
-                Err(error) => Step::Failed(
-                    Failure {
-                        stage: Stage::Connect,
-                        reason: reason_of(&error),
-                        detail: format!("{address}: {error}"),
-                    },
-                    Some(address),
-                ),
-            },
+            Self::Resolve(host, port) => lookups
+                .resolve(&host, port)
+                .map(|found| match found {
+                    Ok(addresses) => Step::Resolved(addresses),
+                    Err(error) => unresolved(&error),
+                })
+                .boxed(),
+            Self::Fail(error) => ready(unresolved(&error)).boxed(),
+            Self::Connect(address) => open(address)
+                .map(move |opened| match opened {
+                    Ok(stream) => Step::Connected(address, stream),
+                    Err(error) => Step::Failed(
+                        Failure {
+                            stage: Stage::Connect,
+                            reason: reason_of(&error),
+                            detail: format!("{address}: {error}"),
+                        },
+                        Some(address),
+                    ),
+                })
+                .boxed(),
         }
     }
 }
@@ -224,7 +237,9 @@ pub(super) mod tests {
         let (_second, second) = listener().await;
         let trace = Trace::new();
         let candidates = [candidate(first), candidate(second)];
-        let (stream, address) = connect(&candidates, 1, &trace).await.unwrap();
+        let (stream, address) = connect(&candidates, 1, &mut Lookups::default(), &trace)
+            .await
+            .unwrap();
         assert_eq!((address, stream.peer_addr().unwrap()), (first, first));
         assert!(stream.nodelay().unwrap());
         assert_eq!(trace.stage(), Stage::Connect);
@@ -237,7 +252,9 @@ pub(super) mod tests {
         let (_listener, open) = listener().await;
         let watch = Stopwatch::start();
         let candidates = [candidate(refused), candidate(open)];
-        let (_, address) = connect(&candidates, 1, &Trace::new()).await.unwrap();
+        let (_, address) = connect(&candidates, 1, &mut Lookups::default(), &Trace::new())
+            .await
+            .unwrap();
         assert_eq!(address, open);
         assert!(watch.elapsed() < HEAD_START, "{:?}", watch.elapsed());
     }
@@ -248,7 +265,9 @@ pub(super) mod tests {
         let (_open, open) = listener().await;
         let watch = Stopwatch::start();
         let candidates = [candidate(silent), candidate(open)];
-        let (_, address) = connect(&candidates, 1, &Trace::new()).await.unwrap();
+        let (_, address) = connect(&candidates, 1, &mut Lookups::default(), &Trace::new())
+            .await
+            .unwrap();
         assert_eq!(address, open);
         assert!(watch.elapsed() >= HEAD_START, "{:?}", watch.elapsed());
     }
@@ -259,7 +278,8 @@ pub(super) mod tests {
         let (_refusing, refused) = refusing();
         let trace = Trace::new();
         let candidates = [candidate(silent), candidate(refused)];
-        let attempt = connect(&candidates, 1, &trace);
+        let mut lookups = Lookups::default();
+        let attempt = connect(&candidates, 1, &mut lookups, &trace);
         let bound = Duration::from_millis(500);
         assert!(timeout(bound, attempt).await.is_err(), "one is silent");
         let failure = trace.expired();
@@ -282,7 +302,9 @@ pub(super) mod tests {
             },
             candidate(refused),
         ];
-        let failure = connect(&candidates, 1, &trace).await.unwrap_err();
+        let failure = connect(&candidates, 1, &mut Lookups::default(), &trace)
+            .await
+            .unwrap_err();
         assert_eq!(
             (failure.stage, failure.reason),
             (Stage::Connect, Reason::Refused)
@@ -297,7 +319,9 @@ pub(super) mod tests {
             host: "desktop..invalid".to_owned(),
             port: None,
         }];
-        let failure = connect(&candidates, 1, &Trace::new()).await.unwrap_err();
+        let failure = connect(&candidates, 1, &mut Lookups::default(), &Trace::new())
+            .await
+            .unwrap_err();
         assert_eq!(
             (failure.stage, failure.reason),
             (Stage::Resolve, Reason::DnsFailed)
@@ -312,7 +336,9 @@ pub(super) mod tests {
             host: "localhost".to_owned(),
             port: None,
         }];
-        let (_, address) = connect(&candidates, port, &Trace::new()).await.unwrap();
+        let (_, address) = connect(&candidates, port, &mut Lookups::default(), &Trace::new())
+            .await
+            .unwrap();
         assert_eq!(address, listener.local_addr().unwrap());
     }
 
@@ -330,7 +356,9 @@ pub(super) mod tests {
 
     #[tokio::test]
     async fn nothing_to_try_is_said() {
-        let failure = connect(&[], 1, &Trace::new()).await.unwrap_err();
+        let failure = connect(&[], 1, &mut Lookups::default(), &Trace::new())
+            .await
+            .unwrap_err();
         assert_eq!(failure.reason, Reason::DnsFailed);
     }
 }

@@ -43,6 +43,15 @@ impl Session {
         }
     }
 
+    /// Lets go of the connection and of what was read for it: the next check begins from scratch.
+    /// A name that is still being looked up goes on being looked up.
+    pub fn renew(&mut self) {
+        match self {
+            Self::Cache(session) => session.renew(),
+            Self::Builder(session) => session.renew(),
+        }
+    }
+
     /// Checks the target once. It never fails (what went wrong is in the [`Report`]) and never
     /// takes longer than [`Context::timeout`], or [`Context::deep_timeout`] where a builder is
     /// reached through a proxy; before that a builder's may ask ssh_config, which has a bound of its

@@ -1,12 +1,19 @@
 //! From a host to the addresses to try.
 
 use std::{
+    collections::HashMap,
     io,
-    net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6},
+    net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6, ToSocketAddrs},
+    sync::Arc,
 };
 
+use futures_util::{
+    FutureExt, TryFutureExt,
+    future::{BoxFuture, Shared},
+};
 use offload_client::Reason;
 use rustix::net::{AddressFamily, SocketType, netdevice, socket};
+use tokio::task::{AbortHandle, spawn_blocking};
 
 /// So many addresses of one name are used: a name with more is no desktop's.
 pub const MAX_ADDRESSES: usize = 4;
@@ -28,7 +35,7 @@ pub enum Unresolved {
         /// The name.
         host: String,
         /// What the resolver says.
-        source: io::Error,
+        source: Arc<io::Error>,
     },
     /// The resolver knows the name, but no address of it.
     #[error("{host}: no address")]
@@ -49,28 +56,79 @@ impl Unresolved {
     }
 }
 
-/// The addresses of `host`, best first, at most [`MAX_ADDRESSES`].
+/// The lookups of one target that its checks have begun, kept between them.
 ///
-/// Literal addresses never touch the resolver. Names go through the machine's own `getaddrinfo`
-/// (hosts file, mDNS, VPN: whatever nsswitch.conf says), as Nix's do. That call runs on a thread
-/// of the runtime's blocking pool and can't be interrupted: whoever bounds this future leaves it
-/// to end by itself.
-pub async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, Unresolved> {
-    if let Some(literal) = literal(host, port) {
-        return literal.map(|address| vec![address]);
+/// Names go through the machine's own `getaddrinfo` (hosts file, mDNS, VPN: whatever nsswitch.conf
+/// says), as Nix's do. That call blocks a thread of the runtime's pool and can't be interrupted: a
+/// check that is given up leaves it to end by itself. The next check waits for the same call
+/// instead of making another, so that a name whose resolver is silent holds one thread and no
+/// more, and never those that other targets need.
+#[derive(Default)]
+pub struct Lookups(HashMap<String, Pending>);
+
+/// The addresses of a host, best first, at most [`MAX_ADDRESSES`].
+pub type Lookup = BoxFuture<'static, Result<Vec<SocketAddr>, Unresolved>>;
+
+struct Pending {
+    running: AbortHandle,
+    found: Found,
+}
+
+type Found = Shared<BoxFuture<'static, Result<Vec<SocketAddr>, Arc<io::Error>>>>;
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        // Of use only while it waits for a thread.
+        self.running.abort();
     }
-    let found = tokio::net::lookup_host((host, port)).await;
-    let found = found.map_err(|source| Unresolved::Lookup {
-        host: host.to_owned(),
-        source,
-    })?;
-    let addresses = interleave(found);
-    if addresses.is_empty() {
-        return Err(Unresolved::Empty {
-            host: host.to_owned(),
+}
+
+impl Lookups {
+    /// Looks `host` up, or joins in where that is still being done.
+    pub fn resolve(&mut self, host: &str, port: u16) -> Lookup {
+        self.resolve_with(host, port, |host| (host, 0).to_socket_addrs())
+    }
+
+    fn resolve_with<Addresses: Iterator<Item = SocketAddr>>(
+        &mut self,
+        host: &str,
+        port: u16,
+        ask: impl FnOnce(&str) -> io::Result<Addresses> + Send + 'static,
+    ) -> Lookup {
+        // What came to an end after its check had is an answer of long ago.
+        self.0.retain(|_, pending| !pending.running.is_finished());
+        let pending = self.0.entry(host.to_owned());
+        let pending = pending.or_insert_with_key(|host| {
+            let host = host.clone();
+            Pending::new(move || ask(&host).map(interleave))
         });
+        let (found, host) = (pending.found.clone(), host.to_owned());
+        async move {
+            match found.await {
+                Ok(addresses) if addresses.is_empty() => Err(Unresolved::Empty { host }),
+                Ok(mut addresses) => {
+                    addresses.iter_mut().for_each(|each| each.set_port(port));
+                    Ok(addresses)
+                }
+                Err(source) => Err(Unresolved::Lookup { host, source }),
+            }
+        }
+        .boxed()
     }
-    Ok(addresses)
+}
+
+impl Pending {
+    fn new(ask: impl FnOnce() -> io::Result<Vec<SocketAddr>> + Send + 'static) -> Self {
+        let asked = spawn_blocking(ask);
+        Self {
+            running: asked.abort_handle(),
+            found: asked
+                .map(|ended| ended.map_err(io::Error::other)?)
+                .map_err(Arc::new)
+                .boxed()
+                .shared(),
+        }
+    }
 }
 
 /// What a literal address stands for; `None` where `host` is a name.
@@ -154,7 +212,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_goes_through_the_resolver() {
-        let found = resolve("localhost", 5000).await.unwrap();
+        let found = Lookups::default().resolve("localhost", 5000).await.unwrap();
         assert!(
             found
                 .iter()
@@ -165,8 +223,37 @@ mod tests {
     #[tokio::test]
     async fn what_no_resolver_can_take_is_a_dns_failure() {
         // An empty label: refused by the resolver's own code, without a question to anyone.
-        let error = resolve("desktop..invalid", 1).await.unwrap_err();
-        assert_eq!(error.reason(), Reason::DnsFailed);
+        let asked = Lookups::default().resolve("desktop..invalid", 1);
+        assert_eq!(asked.await.unwrap_err().reason(), Reason::DnsFailed);
+    }
+
+    #[tokio::test]
+    async fn a_check_joins_the_lookup_that_an_earlier_one_left() {
+        let (answer, wait) = std::sync::mpsc::channel();
+        let mut lookups = Lookups::default();
+        let first = lookups.resolve_with("desktop", 1, move |_| Ok(wait.recv().into_iter()));
+        drop(first);
+        let never = |_: &str| -> io::Result<std::iter::Empty<SocketAddr>> {
+            Err(io::Error::other("asked twice"))
+        };
+        let second = lookups.resolve_with("desktop", 22, never);
+        // Another name does not wait for it.
+        let other =
+            lookups.resolve_with("other", 1, |_| Ok(addresses(&["127.0.15.7:0"]).into_iter()));
+        assert_eq!(other.await.unwrap(), addresses(&["127.0.15.7:1"]));
+        answer.send("127.0.15.6:0".parse().unwrap()).unwrap();
+        assert_eq!(second.await.unwrap(), addresses(&["127.0.15.6:22"]));
+    }
+
+    #[tokio::test]
+    async fn an_answer_of_long_ago_is_asked_for_again() {
+        let mut lookups = Lookups::default();
+        for answer in ["127.0.15.6:1", "127.0.15.7:1"] {
+            let expected = addresses(&[answer]);
+            let found = expected.clone();
+            let asked = lookups.resolve_with("desktop", 1, move |_| Ok(found.into_iter()));
+            assert_eq!(asked.await.unwrap(), expected);
+        }
     }
 
     #[test]

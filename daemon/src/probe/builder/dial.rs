@@ -19,7 +19,9 @@ use super::{
 };
 use crate::{
     nix::{known_hosts, ssh_config::SshOptions},
-    probe::{Failure, Learned, Trace, connect::connect, excerpt::excerpt as printable},
+    probe::{
+        Failure, Learned, Trace, connect::connect, excerpt::excerpt as printable, resolve::Lookups,
+    },
     target::{Address, BuilderSpec, HostKeyRule},
 };
 
@@ -31,6 +33,8 @@ pub(super) struct Dial<'a> {
     pub spec: &'a BuilderSpec,
     /// What ssh_config says of it.
     pub options: &'a SshOptions,
+    /// What names are looked up with.
+    pub lookups: &'a mut Lookups,
     /// How far the check has come.
     pub trace: &'a Trace,
 }
@@ -38,7 +42,7 @@ pub(super) struct Dial<'a> {
 impl Dial<'_> {
     /// Goes through all stages. What is learned on the way is noted even where a later one fails.
     pub(super) async fn run(
-        &self,
+        &mut self,
         listener: Listener,
         notes: &mut Notes,
     ) -> Result<(Link, Option<Proxy>), Failure> {
@@ -58,10 +62,13 @@ impl Dial<'_> {
     }
 
     /// Bytes to the builder's port: over TCP, or through ssh_config's proxy.
-    async fn stream(&self, notes: &mut Notes) -> Result<(Box<dyn Duplex>, Option<Proxy>), Failure> {
+    async fn stream(
+        &mut self,
+        notes: &mut Notes,
+    ) -> Result<(Box<dyn Duplex>, Option<Proxy>), Failure> {
         let Some(command) = &self.options.proxy_command else {
             let port = self.options.port;
-            let (stream, _) = connect(&self.candidates(), port, self.trace).await?;
+            let (stream, _) = connect(&self.candidates(), port, self.lookups, self.trace).await?;
             return Ok((Box::new(stream), None));
         };
         notes.note("proxy", command.as_str());

@@ -18,7 +18,7 @@ use crate::{
     clock::Stopwatch,
     config::Connection,
     nix::ssh_config::{self, SshOptions},
-    probe::excerpt::excerpt as printable,
+    probe::{excerpt::excerpt as printable, resolve::Lookups},
     target::{BuilderSpec, SpecKind, TargetSpec},
 };
 
@@ -47,6 +47,7 @@ pub struct Session {
     context: Arc<Context>,
     asked: Option<Asked>,
     kept: Option<Kept>,
+    lookups: Lookups,
 }
 
 /// What ssh_config said, and when.
@@ -79,7 +80,14 @@ impl Session {
             context,
             asked: None,
             kept: None,
+            lookups: Lookups::default(),
         }
+    }
+
+    /// Closes the kept connection and forgets what ssh_config said.
+    pub fn renew(&mut self) {
+        self.kept = None;
+        self.asked = None;
     }
 
     /// Checks the builder: a round trip on the kept connection or, where there is none or it is
@@ -164,10 +172,11 @@ impl Session {
         trace: &Trace,
         notes: &mut Notes,
     ) -> Result<(), Failure> {
-        let dial = Dial {
+        let mut dial = Dial {
             addresses: &self.spec.addresses,
             spec,
             options,
+            lookups: &mut self.lookups,
             trace,
         };
         let listener = Listener {

@@ -31,7 +31,9 @@ use self::{
     redirect::{Astray, Hop, is_redirect},
     tls::TlsError,
 };
-use super::{Context, Failure, Learned, Report, Trace, connect::connect, excerpt::excerpt};
+use super::{
+    Context, Failure, Learned, Report, Trace, connect::connect, excerpt::excerpt, resolve::Lookups,
+};
 use crate::{
     clock::Stopwatch,
     config::Connection,
@@ -43,7 +45,8 @@ const MAX_REDIRECTS: usize = 3;
 
 const USER_AGENT: &str = concat!("offloadd/", env!("CARGO_PKG_VERSION"));
 
-/// What is kept between two checks of one cache: its connection and, for https, the authorities.
+/// What is kept between two checks of one cache: its connection, what its names are looked up with
+/// and, for https, the authorities.
 ///
 /// Dropping it closes the connection.
 pub struct Session {
@@ -51,6 +54,7 @@ pub struct Session {
     context: Arc<Context>,
     kept: Option<Idle>,
     authorities: Option<Arc<ClientConfig>>,
+    lookups: Lookups,
 }
 
 impl Session {
@@ -61,7 +65,14 @@ impl Session {
             context,
             kept: None,
             authorities: None,
+            lookups: Lookups::default(),
         }
+    }
+
+    /// Closes the kept connection and forgets the authorities.
+    pub fn renew(&mut self) {
+        self.kept = None;
+        self.authorities = None;
     }
 
     /// Checks once, within [`Context::timeout`]. Dropping the future closes the connection.
@@ -173,7 +184,7 @@ impl Session {
         hop: &Hop,
         trace: &Trace,
     ) -> Result<Link, Failure> {
-        let (stream, peer) = connect(candidates, hop.port, trace).await?;
+        let (stream, peer) = connect(candidates, hop.port, &mut self.lookups, trace).await?;
         let stream: Box<dyn Stream> = if hop.tls {
             trace.enter(Stage::Tls);
             let secured = self.secure(cache, &hop.host, stream).await;
