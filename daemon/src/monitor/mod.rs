@@ -216,7 +216,7 @@ impl Monitor {
             .take()
             .unwrap_or_else(|| Session::new(watched.spec.clone(), self.context.clone()));
         if depth == Depth::Deep {
-            session.renew();
+            session.start_over();
         }
         let abort = self.checks.spawn(async move {
             let report = session.check().await;

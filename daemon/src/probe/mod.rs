@@ -45,10 +45,10 @@ impl Session {
 
     /// Lets go of the connection and of what was read for it: the next check begins from scratch.
     /// A name that is still being looked up goes on being looked up.
-    pub fn renew(&mut self) {
+    pub fn start_over(&mut self) {
         match self {
-            Self::Cache(session) => session.renew(),
-            Self::Builder(session) => session.renew(),
+            Self::Cache(session) => session.start_over(),
+            Self::Builder(session) => session.start_over(),
         }
     }
 

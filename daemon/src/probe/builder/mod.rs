@@ -85,7 +85,7 @@ impl Session {
     }
 
     /// Closes the kept connection and forgets what ssh_config said.
-    pub fn renew(&mut self) {
+    pub fn start_over(&mut self) {
         self.kept = None;
         self.asked = None;
     }

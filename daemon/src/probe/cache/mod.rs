@@ -70,7 +70,7 @@ impl Session {
     }
 
     /// Closes the kept connection and forgets the authorities.
-    pub fn renew(&mut self) {
+    pub fn start_over(&mut self) {
         self.kept = None;
         self.authorities = None;
     }
