@@ -139,7 +139,7 @@ async fn each_fault_of_a_builder_is_told_apart() {
     let faults = [
         (Fault::Refuse, "down", "refused", "connect"),
         // Who hangs up before saying who they are has turned us away, as MaxStartups does.
-        (Fault::Reset, "down", "refused", "banner"),
+        (Fault::Reset, "down", "connection-lost", "banner"),
         (Fault::Silent, "down", "timed-out", "banner"),
         (Fault::BlackHole, "down", "timed-out", "connect"),
         (

@@ -6,7 +6,7 @@
 use std::{fs, net::SocketAddr, os::unix::fs::PermissionsExt, path::Path};
 
 use offload_client::{
-    OverallState, Reason, Snapshot, TargetState,
+    OverallState, Reason, Snapshot, TargetState, embedded,
     snapshot::{DESCRIBE_VERSION, Facts},
 };
 use offload_tests::{
@@ -95,7 +95,7 @@ async fn offloadctl_finds_the_embedded_bus_without_being_told() {
 
     assert_eq!(daemon.terminate().await.unwrap().code(), Some(0));
     assert!(
-        !place.join("bus").exists(),
+        !embedded::socket_in(&place).exists(),
         "the socket goes with the daemon"
     );
     assert_eq!(offloadctl(&place, &[]).await.code, Some(4));
@@ -106,7 +106,11 @@ async fn the_embedded_bus_is_its_users_alone_and_has_one_daemon() {
     let directory = tempfile::tempdir().unwrap();
     let place = directory.path().join("offloadd");
     let first = start(&place, NOTHING).await;
-    let mode = fs::metadata(&place).unwrap().permissions().mode();
+    let socket = embedded::socket_in(&place);
+    let mode = fs::metadata(socket.parent().unwrap())
+        .unwrap()
+        .permissions()
+        .mode();
     assert_eq!(mode & 0o777, 0o700);
 
     let mut second = command("offloadd").unwrap();
@@ -130,7 +134,7 @@ async fn the_socket_of_a_daemon_that_was_killed_is_in_nobodys_way() {
     let mut killed = start(directory.path(), NOTHING).await;
     killed.signal(Signal::KILL).unwrap();
     assert_eq!(killed.wait_exit().await.unwrap().code(), None);
-    assert!(directory.path().join("bus").exists());
+    assert!(embedded::socket_in(directory.path()).exists());
     let status = offloadctl(directory.path(), &[]).await;
     assert_eq!(status.code, Some(4), "{status:?}");
 
