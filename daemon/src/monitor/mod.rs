@@ -3,6 +3,7 @@
 //!
 //! Every subscriber reads the same snapshot; nobody else holds state.
 
+mod describe;
 mod handle;
 mod transition;
 mod waiters;
@@ -15,10 +16,7 @@ use std::{
     time::Duration,
 };
 
-use offload_client::{
-    Snapshot,
-    snapshot::{DESCRIBE_VERSION, Warning},
-};
+use offload_client::{Snapshot, snapshot::Warning};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinSet,
@@ -353,41 +351,6 @@ impl Monitor {
                     self.handle(now, Event::Added(id));
                 }
             }
-        }
-    }
-
-    /// Publishes what is known, if that changed.
-    fn publish(&self) {
-        let snapshot = self.describe();
-        self.snapshot.send_if_modified(|published| {
-            let changed = **published != snapshot;
-            if changed {
-                *published = Arc::new(snapshot);
-            }
-            changed
-        });
-    }
-
-    fn describe(&self) -> Snapshot {
-        let overall = self.health.overall();
-        let watched = self.order.iter().filter_map(|id| self.watched.get(id));
-        let mut warnings = self.warnings.clone();
-        warnings.extend(watched.filter_map(Watched::warning));
-        let described = self.order.iter().filter_map(|id| {
-            let watched = self.watched.get(id)?;
-            Some(watched.describe(self.health.target(id)?))
-        });
-        Snapshot {
-            describe_version: DESCRIBE_VERSION,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            state: overall.state,
-            reason: overall.reason,
-            builder_state: overall.builder_state,
-            cache_state: overall.cache_state,
-            state_change_timestamp: overall.since.realtime_usec,
-            state_change_timestamp_monotonic: overall.since.monotonic_usec,
-            targets: described.collect(),
-            warnings,
         }
     }
 }
