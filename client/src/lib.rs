@@ -41,4 +41,4 @@ pub mod wire;
 pub mod words;
 
 pub use snapshot::Snapshot;
-pub use words::{Kind, OverallState, Reason, Stage, TargetState, WarningCode};
+pub use words::{JobState, Kind, OverallState, Reason, Stage, TargetState, WarningCode};

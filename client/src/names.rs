@@ -14,12 +14,19 @@ pub const TARGET: &str = "org.offloadd.Offload1.Target";
 pub const CACHE: &str = "org.offloadd.Offload1.Cache";
 /// What only a builder has.
 pub const BUILDER: &str = "org.offloadd.Offload1.Builder";
+/// What somebody asked for and is under way.
+pub const JOB: &str = "org.offloadd.Offload1.Job";
 /// The prefix of the errors.
 pub const ERROR_PREFIX: &str = "org.offloadd.Offload1.Error";
 
 /// The object path of a target.
 pub fn target_path(kind: Kind, name: &str) -> String {
     format!("{ROOT_PATH}/{kind}/{}", escape(name))
+}
+
+/// The object path of a job.
+pub fn job_path(number: u32) -> String {
+    format!("{ROOT_PATH}/job/{number}")
 }
 
 /// Escapes a label as systemd's `bus_label_escape` does: letters and digits stay (a leading digit

@@ -211,4 +211,49 @@ pub trait Builder {
     /// The host key it proved, as `SHA256:…`.
     #[zbus(property)]
     fn host_key_fingerprint(&self) -> zbus::Result<String>;
+
+    /// Builds a trivial derivation on it; answers with the path of the [`JobProxy`]. May ask for a
+    /// password.
+    #[zbus(allow_interactive_auth)]
+    fn test_build(
+        &self,
+        options: HashMap<String, OwnedVariant>,
+    ) -> Result<OwnedObjectPath, BusError>;
+}
+
+/// Something under way that somebody asked for.
+#[proxy(
+    interface = "org.offloadd.Offload1.Job",
+    default_service = "org.offloadd.Offload1"
+)]
+pub trait Job {
+    /// Ends it.
+    fn cancel(&self) -> Result<(), BusError>;
+
+    /// What it has printed so far.
+    fn get_output(&self) -> Result<Vec<String>, BusError>;
+
+    /// It printed a line.
+    #[zbus(signal, name = "Output")]
+    fn printed(&self, line: &str) -> zbus::Result<()>;
+
+    /// `running`, `succeeded`, `failed` or `cancelled`.
+    #[zbus(property)]
+    fn state(&self) -> zbus::Result<String>;
+
+    /// Why it failed.
+    #[zbus(property)]
+    fn reason(&self) -> zbus::Result<String>;
+
+    /// The builder it is for.
+    #[zbus(property(emits_changed_signal = "const"), name = "Builder")]
+    fn builder_path(&self) -> zbus::Result<OwnedObjectPath>;
+
+    /// When it began: microseconds of `CLOCK_REALTIME`.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn start_timestamp(&self) -> zbus::Result<u64>;
+
+    /// When it ended; 0 while it is running.
+    #[zbus(property)]
+    fn finish_timestamp(&self) -> zbus::Result<u64>;
 }

@@ -205,6 +205,98 @@ pub const fn text(reason: Reason) -> Text {
                      `programs.ssh.extraConfig`) with `HostName`, `User`, `IdentityFile` and no more, or \
                      leave it out of the watch.",
         },
+        Reason::NixMissing => Text {
+            title: "Nix not found",
+            explanation: "{user|The user} can log in to {host}, and `{command|nix-daemon}` is not on the path that SSH gives there.",
+            remedy: "Install Nix on the desktop, or put it on the path of a shell that nobody sits at: on NixOS it is; \
+                     elsewhere link it, `sudo ln -s /nix/var/nix/profiles/default/bin/* /usr/local/bin/`, or name it \
+                     in the builder's URI: `?remote-program=/nix/var/nix/profiles/default/bin/{program|nix-daemon}`. \
+                     `ssh {user|nix-builder}@{host} command -v {program|nix-daemon}` must find it.",
+        },
+        Reason::NixDaemonDown => Text {
+            title: "nix-daemon down",
+            explanation: "Nix answers on {host}, and can't reach the daemon that would build.",
+            remedy: "Start it on the desktop: `sudo systemctl start nix-daemon.socket`; \
+                     `systemctl status nix-daemon.socket nix-daemon.service` says why it stopped.",
+        },
+        Reason::ProfileOutput => Text {
+            title: "profile prints",
+            explanation: "The shell of {user|the user} on {host} prints into the stream before Nix speaks, and Nix takes it for an answer: {noise|…}",
+            remedy: "Find what prints in ~{user|nix-builder}/.bashrc, .profile, .zshenv or /etc/profile.d on the desktop, and \
+                     let it print only where somebody sits: `case $- in *i*) … ;; esac`. \
+                     `ssh {user|nix-builder}@{host} true` must print nothing.",
+        },
+        Reason::NotNix => Text {
+            title: "not Nix",
+            explanation: "Another program than Nix answers on {host}: a forced command, or a login shell that lets nobody in.",
+            remedy: "See `command=` in ~{user|nix-builder}/.ssh/authorized_keys, `ForceCommand` in the desktop's sshd_config and \
+                     the user's shell (`getent passwd {user|nix-builder}`): they must lead to `{command|nix-daemon --stdio}`. On NixOS \
+                     give the user a shell: `users.users.{user|nix-builder}.useDefaultShell = true;`.",
+        },
+        Reason::ProtocolMismatch => Text {
+            title: "Nix protocol mismatch",
+            explanation: "Nix on {host} and this machine's share no version of the protocol, or it broke off in the middle of it.",
+            remedy: "Bring both to a Nix of the last years: `nix --version` here and `ssh {user|nix-builder}@{host} nix --version`. \
+                     A forced command must be the one for {uri}: `nix-daemon --stdio` for ssh-ng, `nix-store --serve --write` for ssh.",
+        },
+        Reason::NotTrusted => Text {
+            title: "user not trusted",
+            explanation: "The desktop's Nix does not trust {user|the user}: it would refuse what this machine sends, and Nix would build here.",
+            remedy: "Add the line `trusted-users = root {user|nix-builder}` to /etc/nix/nix.conf on the desktop and restart its \
+                     nix-daemon (NixOS: `nix.settings.trusted-users = [ \"{user|nix-builder}\" ];`).",
+        },
+        Reason::SystemMissing => Text {
+            title: "system not built for",
+            explanation: "This machine's list of builders promises {missing|a system} of {host}, which builds for {offered|others}.",
+            remedy: "Take it out of `systems` of that entry (NixOS: `nix.buildMachines.*.systems`; the second field of \
+                     /etc/nix/machines), or teach the desktop: `boot.binfmt.emulatedSystems`, or `extra-platforms` in its nix.conf.",
+        },
+        Reason::FeatureMissing => Text {
+            title: "feature missing",
+            explanation: "This machine's list of builders promises {missing|a feature} of {host}, which has {offered|none}.",
+            remedy: "Take it out of `supportedFeatures` of that entry (the sixth field of /etc/nix/machines), or add \
+                     `extra-system-features = {missing|FEATURE}` to the desktop's nix.conf (NixOS: `nix.settings.system-features`).",
+        },
+        Reason::NarinfoInvalid => Text {
+            title: "narinfo not readable",
+            explanation: "{address} answered for {sample|a store path} with something that is no narinfo.",
+            remedy: "See it with `curl {uri}/{narinfo|HASH.narinfo}`. Update or restart the cache's server on the desktop.",
+        },
+        Reason::Unsigned => Text {
+            title: "not signed",
+            explanation: "What the cache serves carries no signature, so Nix ignores it and builds instead.",
+            remedy: "Sign it: `nix key generate-secret --key-name {name}-1 > /var/lib/cache.key` on the desktop, then give that file to the \
+                     server (NixOS: `services.harmonia.signKeyPaths` or `services.nix-serve.secretKeyFile`), and add its \
+                     public half (`nix key convert-secret-to-public < /var/lib/cache.key`) to `trusted-public-keys` here.",
+        },
+        Reason::UntrustedSignature => Text {
+            title: "signature not trusted",
+            explanation: "What the cache serves is signed with {signed_by|a key} that this machine's Nix does not trust, or the signature is not over what it serves.",
+            remedy: "Read the public key on the desktop (`nix key convert-secret-to-public < SECRET-KEY-FILE`): it begins with \
+                     `{signed_by|NAME}:`. Add it here: `extra-trusted-public-keys = {signed_by|NAME}:…` in /etc/nix/nix.conf \
+                     (NixOS: `nix.settings.trusted-public-keys`).",
+        },
+        Reason::BuildFailed => Text {
+            title: "test build failed",
+            explanation: "Nix could not build a trivial derivation on {host}: {test_build_error|its log says why}.",
+            remedy: "Read the log: `offloadctl test-build {name}`. The desktop's own is in `journalctl -u nix-daemon -n 50` there.",
+        },
+        Reason::BuiltLocally => Text {
+            title: "built on this machine",
+            explanation: "A test build that was meant for {host} ran on this machine.",
+            remedy: "See where the builder's address leads: {uri} must be another machine (`ssh {user|nix-builder}@{host} hostname`).",
+        },
+        Reason::BuiltElsewhere => Text {
+            title: "built on another builder",
+            explanation: "A test build that was meant for {host} ran on {test_build_place|another builder}.",
+            remedy: "Let the daemon choose the builder: `trusted-users` in /etc/nix/nix.conf must name the user that offloadd runs as, \
+                     or run `sudo offloadctl test-build {name}`.",
+        },
+        Reason::BuilderFull => Text {
+            title: "no free slot",
+            explanation: "All of the builder's slots are in use: builds of this machine run there already.",
+            remedy: "Try again when one of them is done, or raise `maxJobs` of the entry (the fourth field of /etc/nix/machines).",
+        },
         Reason::Paused => Text {
             title: "checks paused",
             explanation: "Somebody paused the checks; nothing is known of the desktop meanwhile.",

@@ -194,8 +194,54 @@ words! {
         ProxyFailed = "proxy-failed",
         /// What ssh_config asks for can't be honoured.
         SshConfigUnsupported = "ssh-config-unsupported",
+        /// Nix's program is not on the builder, or not on the path of the user who logs in.
+        NixMissing = "nix-missing",
+        /// Nix is there, and its daemon does not answer it.
+        NixDaemonDown = "nix-daemon-down",
+        /// Something prints into the stream before Nix does: a shell profile.
+        ProfileOutput = "profile-output",
+        /// Another program answers in Nix's place: a forced command or a login shell.
+        NotNix = "not-nix",
+        /// Nix answers, and the two share no version of the protocol, or it breaks it.
+        ProtocolMismatch = "protocol-mismatch",
+        /// The builder's Nix does not trust the user who logs in.
+        NotTrusted = "not-trusted",
+        /// It does not build for a system that the machines entry promises.
+        SystemMissing = "system-missing",
+        /// It does not have a feature that the machines entry promises.
+        FeatureMissing = "feature-missing",
+        /// The cache's narinfo can't be read: too large, or its lines are not Nix's.
+        NarinfoInvalid = "narinfo-invalid",
+        /// What the cache serves carries no signature.
+        Unsigned = "unsigned",
+        /// What the cache serves is signed with a key that Nix does not trust, or wrongly.
+        UntrustedSignature = "untrusted-signature",
+        /// A test build failed.
+        BuildFailed = "build-failed",
+        /// A test build ran on this machine.
+        BuiltLocally = "built-locally",
+        /// A test build ran on another builder than the one that was asked.
+        BuiltElsewhere = "built-elsewhere",
+        /// All of the builder's slots are in use, so that a test build could not begin.
+        BuilderFull = "builder-full",
         /// Somebody paused the checks.
         Paused = "paused",
+    }
+}
+
+words! {
+    /// What becomes of a job.
+    pub enum JobState {
+        /// A newer daemon's word.
+        Unknown = "unknown",
+        /// It is under way.
+        Running = "running",
+        /// It came to its end, and did what it was for.
+        Succeeded = "succeeded",
+        /// It came to nothing; its reason says why.
+        Failed = "failed",
+        /// Somebody ended it.
+        Cancelled = "cancelled",
     }
 }
 

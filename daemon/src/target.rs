@@ -117,6 +117,20 @@ pub struct BuilderSpec {
     pub max_jobs: u32,
     /// How fast beside others.
     pub speed_factor: f64,
+    /// What Nix's build hook has of it: one for each line of the machines file.
+    pub dispatch: Vec<Dispatch>,
+}
+
+/// What Nix's build hook has of a builder.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dispatch {
+    /// The first field of the machines line, with `ssh://` where Nix would put it: Nix names its
+    /// slots after it.
+    pub store_uri: String,
+    /// How many slots there are.
+    pub max_jobs: u32,
+    /// The whole line, as `--builders` takes it.
+    pub line: String,
 }
 
 /// What a builder's host key is held against.

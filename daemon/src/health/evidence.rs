@@ -36,7 +36,9 @@ impl Weight {
             // No check fails for these; if one did, it would prove the least.
             | Reason::None
             | Reason::NotConfigured
-            | Reason::Paused => Self::Silence,
+            | Reason::Paused
+            // Builds go there: all the more reason to think that it is well.
+            | Reason::BuilderFull => Self::Silence,
 
             Reason::TlsFailed
             | Reason::NotHttp
@@ -51,7 +53,21 @@ impl Weight {
             | Reason::HostKeyMismatch
             | Reason::AuthRejected
             | Reason::KeyUnreadable
-            | Reason::SshConfigUnsupported => Self::Misconfigured,
+            | Reason::SshConfigUnsupported
+            | Reason::NixMissing
+            | Reason::NixDaemonDown
+            | Reason::ProfileOutput
+            | Reason::NotNix
+            | Reason::ProtocolMismatch
+            | Reason::NotTrusted
+            | Reason::SystemMissing
+            | Reason::FeatureMissing
+            | Reason::NarinfoInvalid
+            | Reason::Unsigned
+            | Reason::UntrustedSignature
+            | Reason::BuildFailed
+            | Reason::BuiltLocally
+            | Reason::BuiltElsewhere => Self::Misconfigured,
         }
     }
 }

@@ -281,6 +281,8 @@ impl Target {
 
     /// The intervals changed: a check that would be due sooner by the new ones is moved there.
     pub(super) fn repace(&mut self, now: Now, thresholds: Thresholds, pace: &mut Pace) {
+        // What a check keeps for the next goes with the old bounds.
+        self.deep = None;
         let Some(due) = self.due else { return };
         let wait = pace.wait(self.judge.wait(self.health.state, thresholds));
         if now.boot.saturating_add(wait) < due {

@@ -213,11 +213,8 @@ impl Monitor {
             .session
             .take()
             .unwrap_or_else(|| Session::new(watched.spec.clone(), self.context.clone()));
-        if depth == Depth::Deep {
-            session.start_over();
-        }
         let abort = self.checks.spawn(async move {
-            let report = session.check().await;
+            let report = session.check(depth).await;
             Finished {
                 target,
                 check,

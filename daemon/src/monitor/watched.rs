@@ -177,6 +177,7 @@ mod tests {
                 mandatory_features: Vec::new(),
                 max_jobs: 1,
                 speed_factor: 1.0,
+                dispatch: Vec::new(),
             }),
         }
     }

@@ -7,9 +7,12 @@
 mod line;
 
 use std::{
+    fmt,
     io::{self, ErrorKind},
     path::{Path, PathBuf},
 };
+
+use data_encoding::BASE64;
 
 use super::{NixConf, Problem, Source, text};
 
@@ -43,6 +46,30 @@ pub struct Machine {
     pub file: PathBuf,
     /// The line there, from 1, where it is known.
     pub line: Option<u32>,
+}
+
+impl fmt::Display for Machine {
+    /// The line, its eight fields written out.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let field = |text: String| match text.is_empty() {
+            true => "-".to_owned(),
+            false => text,
+        };
+        let key = self.ssh_key.as_ref().map(|key| key.display().to_string());
+        let host_key = self.host_key.as_ref();
+        write!(
+            f,
+            "{} {} {} {} {} {} {} {}",
+            self.uri,
+            field(self.systems.join(",")),
+            field(key.unwrap_or_default()),
+            self.max_jobs,
+            self.speed_factor,
+            field(self.supported_features.join(",")),
+            field(self.mandatory_features.join(",")),
+            field(host_key.map_or_else(String::new, |key| BASE64.encode(key.as_bytes()))),
+        )
+    }
 }
 
 /// The list, read.

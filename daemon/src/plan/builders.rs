@@ -15,7 +15,7 @@ use crate::{
         Imported, Machine, keys, known_hosts,
         uri::{self, SshUri, StoreUri},
     },
-    target::{Address, BuilderSpec, HostKeyRule, SpecKind, TargetId, TargetSpec},
+    target::{Address, BuilderSpec, Dispatch, HostKeyRule, SpecKind, TargetId, TargetSpec},
 };
 
 const DEFAULT_PORT: u16 = 22;
@@ -32,6 +32,7 @@ struct Found<'a> {
     mandatory_features: Vec<String>,
     max_jobs: u32,
     speed_factor: f64,
+    dispatch: Vec<Dispatch>,
     entry: Option<&'a BuilderEntry>,
 }
 
@@ -119,6 +120,7 @@ fn of_machine(machine: &Machine, warnings: &mut Vec<Warning>) -> Option<Found<'s
             mandatory_features: machine.mandatory_features.clone(),
             max_jobs: machine.max_jobs,
             speed_factor: machine.speed_factor,
+            dispatch: vec![dispatch(machine)],
             entry: None,
         }),
         Err(why) => {
@@ -131,6 +133,14 @@ fn of_machine(machine: &Machine, warnings: &mut Vec<Warning>) -> Option<Found<'s
             warnings.push(not_watchable(Kind::Builder, &why, details));
             None
         }
+    }
+}
+
+fn dispatch(machine: &Machine) -> Dispatch {
+    Dispatch {
+        store_uri: machine.uri.clone(),
+        max_jobs: machine.max_jobs,
+        line: machine.to_string(),
     }
 }
 
@@ -194,16 +204,38 @@ fn of_entry<'a>(
     written: Option<String>,
     system: &str,
 ) -> Found<'a> {
+    let ssh_key = uri.params.get("ssh-key").map(PathBuf::from);
+    let systems = match entry.systems.as_slice() {
+        [] => vec![system.to_owned()],
+        own => own.to_vec(),
+    };
+    // Nix does not know it: this is what it would be told.
+    let machine = Machine {
+        uri: text.clone(),
+        systems: systems.clone(),
+        ssh_key: entry.ssh_key.clone(),
+        max_jobs: 1,
+        speed_factor: 1.0,
+        supported_features: entry.features.clone(),
+        mandatory_features: Vec::new(),
+        host_key: entry
+            .host_keys
+            .first()
+            .and_then(|key| key.to_openssh().ok()),
+        file: PathBuf::new(),
+        line: None,
+    };
     Found {
         text: uri::redacted(&text),
-        ssh_key: uri.params.get("ssh-key").map(PathBuf::from),
+        ssh_key,
         uri,
         written,
-        systems: vec![system.to_owned()],
+        systems,
         features: Vec::new(),
         mandatory_features: Vec::new(),
         max_jobs: 1,
         speed_factor: 1.0,
+        dispatch: vec![dispatch(&machine)],
         entry: Some(entry),
     }
 }
@@ -216,6 +248,7 @@ impl Found<'_> {
         self.mandatory_features
             .retain(|feature| other.mandatory_features.contains(feature));
         self.max_jobs = self.max_jobs.saturating_add(other.max_jobs);
+        self.dispatch.extend(other.dispatch);
         self.ssh_key = self.ssh_key.take().or(other.ssh_key);
         self.written = self.written.take().or(other.written);
     }
@@ -293,6 +326,7 @@ fn target(name: &str, builder: Found<'_>, warnings: &mut Vec<Warning>) -> Target
             mandatory_features: builder.mandatory_features,
             max_jobs: builder.max_jobs,
             speed_factor: builder.speed_factor,
+            dispatch: builder.dispatch,
         }),
     }
 }

@@ -23,6 +23,7 @@ pub use trace::Trace;
 
 use crate::{
     config::Connection,
+    health::Depth,
     target::{SpecKind, TargetSpec},
 };
 
@@ -43,23 +44,18 @@ impl Session {
         }
     }
 
-    /// Lets go of the connection and of what was read for it: the next check begins from scratch.
-    /// A name that is still being looked up goes on being looked up.
-    pub fn start_over(&mut self) {
+    /// Checks the target once: a cheap check goes as far as the connection does, and says again
+    /// what the last deep one found; a deep one lets go of everything that is kept (but for a name
+    /// that is still being looked up) and goes through every stage.
+    ///
+    /// It never fails: what went wrong is in the [`Report`]. A cheap one takes no longer than
+    /// [`Context::timeout`]; a deep one, and any that reaches a builder through a proxy, no longer
+    /// than [`Context::deep_timeout`]. Before that a builder's may ask ssh_config, which has a bound
+    /// of its own. Dropping the future ends the check and closes the connection it was using.
+    pub async fn check(&mut self, depth: Depth) -> Report {
         match self {
-            Self::Cache(session) => session.start_over(),
-            Self::Builder(session) => session.start_over(),
-        }
-    }
-
-    /// Checks the target once. It never fails (what went wrong is in the [`Report`]) and never
-    /// takes longer than [`Context::timeout`], or [`Context::deep_timeout`] where a builder is
-    /// reached through a proxy; before that a builder's may ask ssh_config, which has a bound of its
-    /// own. Dropping the future ends the check and closes the connection it was using.
-    pub async fn check(&mut self) -> Report {
-        match self {
-            Self::Cache(session) => session.check().await,
-            Self::Builder(session) => session.check().await,
+            Self::Cache(session) => session.check(depth).await,
+            Self::Builder(session) => session.check(depth).await,
         }
     }
 }
@@ -69,7 +65,8 @@ impl Session {
 pub struct Context {
     /// The bound of one check over a connection of our own.
     pub timeout: Duration,
-    /// The bound of one check where ssh_config's proxy connects first; never below `timeout`.
+    /// The bound of a deep check, and of one where ssh_config's proxy connects first; never below
+    /// `timeout`.
     pub deep_timeout: Duration,
     /// Whether connections are kept between checks.
     pub connection: Connection,

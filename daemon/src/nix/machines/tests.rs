@@ -186,3 +186,14 @@ proptest! {
         prop_assert!(list.machines.iter().all(|machine| machine.speed_factor > 0.0));
     }
 }
+
+#[test]
+fn a_machine_is_written_as_it_is_read() {
+    for line in [
+        "ssh-ng://nix-builder@192.0.2.6?compress=true x86_64-linux,i686-linux /etc/nix/key 4 2.5 kvm,big-parallel benchmark c3NoLWVkMjU1MTkgQUFBQQ==",
+        "ssh://desktop x86_64-linux - 1 1 - - -",
+    ] {
+        let machine = super::line::parse(line, "x86_64-linux").unwrap();
+        assert_eq!(machine.to_string(), line);
+    }
+}

@@ -4,7 +4,7 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use offload_client::Reason;
 use russh::{
-    Disconnect, Limits, Preferred, SshId,
+    Channel, Disconnect, Limits, Preferred, SshId,
     client::{self, AuthResult, ChannelOpenHandle, DisconnectReason, Msg, RemoteDisconnectInfo},
     keys::{HashAlg, PrivateKeyWithHashAlg, PublicKey, PublicKeyOrCertificate},
 };
@@ -156,6 +156,16 @@ impl Link {
         }
     }
 
+    /// A new session on the connection, for one program.
+    pub(super) async fn session(&self) -> Result<Channel<Msg>, russh::Error> {
+        self.handle.channel_open_session().await
+    }
+
+    /// Why the connection ended; `None` while it stands.
+    pub(super) fn end(&self) -> Option<End> {
+        self.heard.borrow().end.clone()
+    }
+
     /// One keepalive round trip: whether the server answered, whatever it answered (a server that
     /// does not know the request says so, and is as alive). Waits for ever for one that is silent.
     pub(super) async fn is_alive(&mut self) -> bool {
@@ -202,7 +212,7 @@ impl Link {
 }
 
 impl End {
-    fn of(error: &russh::Error) -> Self {
+    pub(super) fn of(error: &russh::Error) -> Self {
         use russh::Error;
         let reason = match error {
             Error::IO(error) => reason_of_broken(error),

@@ -17,6 +17,7 @@ use super::{Context, Failure, Learned, Report, Trace};
 use crate::{
     clock::Stopwatch,
     config::Connection,
+    health::Depth,
     nix::ssh_config::{self, SshOptions},
     probe::{excerpt::excerpt as printable, resolve::Lookups},
     target::{BuilderSpec, SpecKind, TargetSpec},
@@ -25,6 +26,7 @@ use crate::{
 mod auth;
 mod banner;
 mod dial;
+mod exec;
 mod host_key;
 mod identity;
 mod link;
@@ -48,6 +50,8 @@ pub struct Session {
     asked: Option<Asked>,
     kept: Option<Kept>,
     lookups: Lookups,
+    /// How far the last deep check came, if it passed.
+    reached: Option<Stage>,
 }
 
 /// What ssh_config said, and when.
@@ -81,20 +85,25 @@ impl Session {
             asked: None,
             kept: None,
             lookups: Lookups::default(),
+            reached: None,
         }
     }
 
-    /// Closes the kept connection and forgets what ssh_config said.
-    pub fn start_over(&mut self) {
+    /// Closes the kept connection and forgets what ssh_config said and what was found.
+    fn start_over(&mut self) {
         self.kept = None;
         self.asked = None;
+        self.reached = None;
     }
 
     /// Checks the builder: a round trip on the kept connection or, where there is none or it is
     /// stale, a new one. Takes no longer than the context's time-out, or its deep one where
     /// ssh_config names a proxy, and before that what [`ssh_config::ask`] takes; a check that is
     /// dropped leaves nothing behind.
-    pub async fn check(&mut self) -> Report {
+    pub async fn check(&mut self, depth: Depth) -> Report {
+        if depth == Depth::Deep {
+            self.start_over();
+        }
         let stopwatch = Stopwatch::start();
         let trace = Trace::new();
         let mut notes = Notes::default();
@@ -107,7 +116,7 @@ impl Session {
             self.asked = None;
         }
         Report {
-            outcome: outcome.map(|()| Stage::Auth),
+            outcome: outcome.map(|()| self.reached.unwrap_or(Stage::Auth)),
             latency: stopwatch.elapsed(),
             address: trace.address(),
             facts: notes.learned,

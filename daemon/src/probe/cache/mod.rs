@@ -37,6 +37,7 @@ use super::{
 use crate::{
     clock::Stopwatch,
     config::Connection,
+    health::Depth,
     target::{Address, CacheSpec, SpecKind, TargetSpec},
 };
 
@@ -55,6 +56,8 @@ pub struct Session {
     kept: Option<Idle>,
     authorities: Option<Arc<ClientConfig>>,
     lookups: Lookups,
+    /// How far the last deep check came, if it passed.
+    reached: Option<Stage>,
 }
 
 impl Session {
@@ -66,17 +69,22 @@ impl Session {
             kept: None,
             authorities: None,
             lookups: Lookups::default(),
+            reached: None,
         }
     }
 
-    /// Closes the kept connection and forgets the authorities.
-    pub fn start_over(&mut self) {
+    /// Closes the kept connection and forgets the authorities and what was found.
+    fn start_over(&mut self) {
         self.kept = None;
         self.authorities = None;
+        self.reached = None;
     }
 
     /// Checks once, within [`Context::timeout`]. Dropping the future closes the connection.
-    pub async fn check(&mut self) -> Report {
+    pub async fn check(&mut self, depth: Depth) -> Report {
+        if depth == Depth::Deep {
+            self.start_over();
+        }
         let watch = Stopwatch::start();
         let trace = Trace::new();
         let mut found = Found::default();
@@ -86,7 +94,7 @@ impl Session {
             Err(_) => Err(trace.expired()),
         };
         Report {
-            outcome: outcome.map(|()| Stage::CacheInfo),
+            outcome: outcome.map(|()| self.reached.unwrap_or(Stage::CacheInfo)),
             latency: watch.elapsed(),
             address: trace.address(),
             facts: found.facts.map(Learned::Cache),

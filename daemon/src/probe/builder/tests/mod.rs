@@ -10,6 +10,7 @@ use super::{Asked, Session};
 use crate::{
     clock::Stopwatch,
     config::Connection,
+    health::Depth,
     nix::ssh_config::{SshOptions, StrictHostKeyChecking},
     probe::{Closed, Context, Failure, Report},
     target::{Address, BuilderSpec, HostKeyRule, Protocol, SpecKind, TargetId, TargetSpec},
@@ -44,6 +45,7 @@ fn spec(port: u16) -> BuilderSpec {
         mandatory_features: Vec::new(),
         max_jobs: 4,
         speed_factor: 2.0,
+        dispatch: Vec::new(),
     }
 }
 
@@ -112,7 +114,7 @@ impl Probe {
     async fn check(&mut self) -> Report {
         let asked = self.session.asked.as_ref();
         let options = asked.map(|asked| asked.options.clone());
-        let report = self.session.check().await;
+        let report = self.session.check(Depth::Cheap).await;
         if let Some(options) = options {
             self.session.asked = Some(Asked {
                 options,

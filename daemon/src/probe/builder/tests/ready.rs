@@ -3,6 +3,7 @@
 use offload_client::{Reason, Stage};
 
 use super::{sshd::Sshd, *};
+use crate::health::Depth;
 use crate::probe::Learned;
 
 /// As Nix has it with a key and a host key in the machines file.
@@ -50,7 +51,7 @@ async fn a_builder_that_lets_us_in_is_ready() {
 fn a_check_can_run_in_a_task_of_its_own() {
     fn assert_send(_: impl Send) {}
     let mut probe = Probe::keeping(spec(1), options(1));
-    assert_send(probe.session.check());
+    assert_send(probe.session.check(Depth::Cheap));
     assert_send(probe.session);
 }
 
@@ -60,7 +61,7 @@ async fn the_address_comes_from_ssh_config_as_a_whole() {
     // What is asked is the real `ssh -G`, which knows nothing of this address.
     let mut probe = Probe::keeping(builder(&sshd), options(1));
     probe.session.asked = None;
-    assert_ready(&probe.session.check().await);
+    assert_ready(&probe.session.check(Depth::Cheap).await);
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! What the server says, and what that means.
 
+use crate::health::Depth;
 use std::sync::OnceLock;
 
 use tokio::net::TcpSocket;
@@ -22,7 +23,7 @@ async fn a_healthy_cache_is_ready_and_says_what_it_is() {
     .await;
     let spec = spec(fake.address, |cache| cache.path = "/my cache".to_owned());
     let (mut session, _events) = session_of(spec, Connection::Keep, PATIENCE);
-    let report = session.check().await;
+    let report = session.check(Depth::Cheap).await;
     assert_eq!(verdict(&report), READY);
     assert_eq!(report.address, Some(fake.address.to_string()));
     assert!(report.latency > Duration::ZERO);
@@ -181,8 +182,8 @@ async fn a_redirect_to_another_path_is_followed_on_the_same_connection() {
     })
     .await;
     let (mut session, _events) = session(&fake);
-    assert_eq!(verdict(&session.check().await), READY);
-    assert_eq!(verdict(&session.check().await), READY);
+    assert_eq!(verdict(&session.check(Depth::Cheap).await), READY);
+    assert_eq!(verdict(&session.check(Depth::Cheap).await), READY);
     assert_eq!(fake.connections(), 1);
 }
 
@@ -192,7 +193,7 @@ async fn a_redirect_to_another_port_of_the_same_machine_is_followed() {
     let front = Fake::answering(moved(&format!("http://{}/info", real.address))).await;
     let (mut session, _events) = session(&front);
     for _ in 0..2 {
-        let report = session.check().await;
+        let report = session.check(Depth::Cheap).await;
         assert_eq!(verdict(&report), READY);
         assert_eq!(report.address, Some(real.address.to_string()));
         assert_eq!(

@@ -3,6 +3,7 @@
 use tokio::{net::TcpSocket, time};
 
 use super::*;
+use crate::health::Depth;
 use crate::probe::connect::tests::silent;
 
 #[tokio::test]
@@ -152,7 +153,7 @@ async fn a_closed_port_is_refused() {
     socket.bind((DESKTOP, 0).into()).unwrap();
     let address = socket.local_addr().unwrap();
     let (mut session, _events) = session_of(spec(address, |_| {}), Connection::Keep, PATIENCE);
-    let report = session.check().await;
+    let report = session.check(Depth::Cheap).await;
     assert_eq!(verdict(&report), (Stage::Connect, Reason::Refused));
 }
 
@@ -169,7 +170,7 @@ async fn another_address_that_answers_makes_up_for_one_that_refuses() {
     };
     spec.addresses.insert(0, first);
     let (mut session, _events) = session_of(Arc::new(spec), Connection::Keep, PATIENCE);
-    let report = session.check().await;
+    let report = session.check(Depth::Cheap).await;
     assert_eq!(verdict(&report), READY);
     assert_eq!(report.address, Some(fake.address.to_string()));
 }
@@ -204,8 +205,9 @@ async fn a_builder_is_no_cache() {
         mandatory_features: Vec::new(),
         max_jobs: 1,
         speed_factor: 1.0,
+        dispatch: Vec::new(),
     });
     let (mut session, _events) = session_of(Arc::new(spec), Connection::Keep, PATIENCE);
-    let report = session.check().await;
+    let report = session.check(Depth::Cheap).await;
     assert_eq!(verdict(&report), (Stage::None, Reason::NotConfigured));
 }

@@ -1,5 +1,6 @@
 //! The connection between two checks.
 
+use crate::health::Depth;
 use tokio::sync::Notify;
 
 use super::*;
@@ -9,7 +10,7 @@ async fn a_kept_connection_serves_the_next_check() {
     let fake = Fake::answering(ok(INFO)).await;
     let (mut session, mut events) = session(&fake);
     for _ in 0..5 {
-        let report = session.check().await;
+        let report = session.check(Depth::Cheap).await;
         assert_eq!(verdict(&report), READY);
         assert_eq!(report.address, Some(fake.address.to_string()));
     }
@@ -35,7 +36,7 @@ async fn a_connection_per_check_is_closed_after_each() {
     let spec = spec(fake.address, |_| {});
     let (mut session, mut events) = session_of(spec, Connection::PerCheck, PATIENCE);
     for count in 1..=2 {
-        assert_eq!(verdict(&session.check().await), READY);
+        assert_eq!(verdict(&session.check(Depth::Cheap).await), READY);
         goodbyes.recv().await.unwrap();
         assert_eq!(fake.connections(), count);
     }
@@ -57,7 +58,7 @@ async fn a_peer_that_closes_an_idle_connection_is_told_once() {
     })
     .await;
     let (mut session, mut events) = session(&fake);
-    assert_eq!(verdict(&session.check().await), READY);
+    assert_eq!(verdict(&session.check(Depth::Cheap).await), READY);
     let rest = Duration::from_millis(150);
     let early = timeout(rest, events.recv()).await;
     assert!(early.is_err(), "nothing happened, but {early:?}");
@@ -66,7 +67,7 @@ async fn a_peer_that_closes_an_idle_connection_is_told_once() {
     assert_eq!(event.target, TargetId::cache("desktop"));
     assert!(event.idle >= rest, "{:?}", event.idle);
     // The next check finds its way by itself, and nothing is told twice.
-    assert_eq!(verdict(&session.check().await), READY);
+    assert_eq!(verdict(&session.check(Depth::Cheap).await), READY);
     assert_eq!(fake.connections(), 2);
     drop(session);
     assert_eq!(events.recv().await, None);
@@ -76,12 +77,12 @@ async fn a_peer_that_closes_an_idle_connection_is_told_once() {
 async fn a_desktop_that_goes_away_is_noticed_and_then_refuses() {
     let fake = Fake::answering(ok(INFO)).await;
     let (mut session, mut events) = session(&fake);
-    assert_eq!(verdict(&session.check().await), READY);
+    assert_eq!(verdict(&session.check(Depth::Cheap).await), READY);
     let rest = Duration::from_millis(120);
     assert!(timeout(rest, events.recv()).await.is_err());
     drop(fake);
     assert!(events.recv().await.is_some());
-    let report = session.check().await;
+    let report = session.check(Depth::Cheap).await;
     assert_eq!(verdict(&report), (Stage::Connect, Reason::Refused));
 }
 
@@ -108,7 +109,11 @@ async fn a_server_that_does_not_keep_connections_causes_no_event() {
         .await;
         let (mut session, mut events) = session(&fake);
         for count in 1..=3 {
-            assert_eq!(verdict(&session.check().await), READY, "{answer}");
+            assert_eq!(
+                verdict(&session.check(Depth::Cheap).await),
+                READY,
+                "{answer}"
+            );
             assert_eq!(fake.connections(), count);
         }
         drop(session);
@@ -126,7 +131,7 @@ async fn a_close_that_follows_the_answer_at_once_is_told_like_any_other() {
     })
     .await;
     let (mut session, mut events) = session(&fake);
-    assert_eq!(verdict(&session.check().await), READY);
+    assert_eq!(verdict(&session.check(Depth::Cheap).await), READY);
     assert!(events.recv().await.unwrap().idle < Duration::from_millis(500));
 }
 
@@ -147,8 +152,8 @@ async fn hanging_up(good: usize, later: bool) -> Fake {
 async fn a_stale_connection_is_replaced_within_the_check() {
     let fake = hanging_up(1, true).await;
     let (mut session, mut events) = session(&fake);
-    assert_eq!(verdict(&session.check().await), READY);
-    assert_eq!(verdict(&session.check().await), READY);
+    assert_eq!(verdict(&session.check(Depth::Cheap).await), READY);
+    assert_eq!(verdict(&session.check(Depth::Cheap).await), READY);
     assert_eq!(fake.connections(), 2);
     drop(session);
     assert_eq!(events.recv().await, None);
@@ -158,8 +163,8 @@ async fn a_stale_connection_is_replaced_within_the_check() {
 async fn a_stale_connection_is_replaced_only_once() {
     let fake = hanging_up(1, false).await;
     let (mut session, _events) = session(&fake);
-    assert_eq!(verdict(&session.check().await), READY);
-    let report = session.check().await;
+    assert_eq!(verdict(&session.check(Depth::Cheap).await), READY);
+    let report = session.check(Depth::Cheap).await;
     assert_eq!(verdict(&report), (Stage::Http, Reason::ConnectionLost));
     assert_eq!(fake.connections(), 2);
 }
@@ -181,8 +186,8 @@ async fn a_kept_connection_that_leads_nowhere_is_replaced_within_the_check() {
     let fake = falling_silent(2).await;
     let bound = Duration::from_secs(1);
     let (mut session, _events) = session_of(spec(fake.address, |_| {}), Connection::Keep, bound);
-    assert_eq!(verdict(&session.check().await), READY);
-    let report = session.check().await;
+    assert_eq!(verdict(&session.check(Depth::Cheap).await), READY);
+    let report = session.check(Depth::Cheap).await;
     assert_eq!(verdict(&report), READY);
     assert!(report.latency >= bound / 2, "{:?}", report.latency);
     assert_eq!(fake.connections(), 2);
@@ -193,9 +198,9 @@ async fn a_desktop_that_freezes_is_silent_on_a_new_connection_too() {
     let fake = falling_silent(1).await;
     let spec = spec(fake.address, |_| {});
     let (mut session, mut events) = session_of(spec, Connection::Keep, 2 * IMPATIENCE);
-    assert_eq!(verdict(&session.check().await), READY);
+    assert_eq!(verdict(&session.check(Depth::Cheap).await), READY);
     for count in 2..=3 {
-        let report = session.check().await;
+        let report = session.check(Depth::Cheap).await;
         assert_eq!(verdict(&report), (Stage::Http, Reason::TimedOut));
         assert_eq!(report.address, Some(fake.address.to_string()));
         assert_eq!(fake.connections(), count);
@@ -222,13 +227,13 @@ async fn dropping_the_session_or_the_check_closes_the_connection() {
     })
     .await;
     let (mut resting, _events) = session(&fake);
-    assert_eq!(verdict(&resting.check().await), READY);
+    assert_eq!(verdict(&resting.check(Depth::Cheap).await), READY);
     drop(resting);
     assert_eq!(tales.recv().await, Some("closed"));
 
     let (mut asking, _events) = session(&fake);
     tokio::select! {
-        report = asking.check() => panic!("it is never answered: {report:?}"),
+        report = asking.check(Depth::Cheap) => panic!("it is never answered: {report:?}"),
         tale = tales.recv() => assert_eq!(tale, Some("asked")),
     }
     assert_eq!(tales.recv().await, Some("closed"));
@@ -238,6 +243,6 @@ async fn dropping_the_session_or_the_check_closes_the_connection() {
 async fn a_session_moves_between_tasks() {
     let fake = Fake::answering(ok(INFO)).await;
     let (mut session, _events) = session(&fake);
-    let task = tokio::spawn(async move { session.check().await });
+    let task = tokio::spawn(async move { session.check(Depth::Cheap).await });
     assert_eq!(verdict(&task.await.unwrap()), READY);
 }

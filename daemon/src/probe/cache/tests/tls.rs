@@ -1,5 +1,6 @@
 //! Caches over https, with certificates made by OpenSSL as a person would make them.
 
+use crate::health::Depth;
 use std::{path::PathBuf, process::Command, sync::Arc};
 
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject};
@@ -82,7 +83,7 @@ async fn secured(certificate: &Pem, key: &Pem) -> Fake {
 async fn check_secured(fake: &Fake, trusted: &Pem, host: &str) -> Report {
     session_of(https(fake, trusted, host), Connection::Keep, PATIENCE)
         .0
-        .check()
+        .check(Depth::Cheap)
         .await
 }
 
@@ -113,7 +114,7 @@ async fn a_kept_connection_needs_no_second_handshake() {
     let spec = https(&fake, &certificate, "desktop");
     let (mut session, _events) = session_of(spec, Connection::Keep, PATIENCE);
     for _ in 0..3 {
-        assert_eq!(verdict(&session.check().await), READY);
+        assert_eq!(verdict(&session.check(Depth::Cheap).await), READY);
     }
     assert_eq!(fake.connections(), 1);
 }
@@ -166,10 +167,10 @@ async fn a_bundle_that_was_mended_is_read_again() {
     let fake = secured(&certificate, &key).await;
     let spec = https(&fake, &bundle, "desktop");
     let (mut session, _events) = session_of(spec, Connection::Keep, PATIENCE);
-    let report = session.check().await;
+    let report = session.check(Depth::Cheap).await;
     assert_eq!(verdict(&report), (Stage::Tls, Reason::TlsFailed));
     std::fs::copy(&certificate.path, &bundle.path).unwrap();
-    assert_eq!(verdict(&session.check().await), READY);
+    assert_eq!(verdict(&session.check(Depth::Cheap).await), READY);
 }
 
 #[tokio::test]
