@@ -129,6 +129,8 @@ pub struct Dispatch {
     pub store_uri: String,
     /// How many slots there are.
     pub max_jobs: u32,
+    /// The beginnings of the paths of their files: what [`crate::nix::current_load::slots`] gives.
+    pub slots: Vec<PathBuf>,
     /// The whole line, as `--builders` takes it.
     pub line: String,
 }

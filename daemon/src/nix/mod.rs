@@ -5,17 +5,20 @@
 //! - [`conf`]: nix.conf; [`machines`]: the list of builders; [`uri`]: store URLs.
 //! - [`ssh_config`] and [`known_hosts`]: what OpenSSH, which Nix runs, would make of a builder.
 //! - [`keys`]: host keys and signing keys as people write them.
+//! - [`remote`]: what a builder's own Nix is configured with; [`current_load`]: its slots in use.
 //! - [`watch`]: says when one of the files changed.
 //!
 //! [`read`] puts the first two together.
 
 mod account;
 pub mod conf;
+pub mod current_load;
 #[cfg(test)]
 pub(crate) mod fixtures;
 pub mod keys;
 pub mod known_hosts;
 pub mod machines;
+pub mod remote;
 pub mod ssh_config;
 mod text;
 pub mod uri;
@@ -75,7 +78,7 @@ pub struct Problem {
 
 /// Reads nix.conf and the list of builders. Never fails: what can't be read is a problem.
 ///
-/// Of the environment only `NIX_STORE_DIR` and `NIX_STORE` are looked at. nix-daemon would also
+/// Of the environment only `NIX_STORE_DIR`, `NIX_STORE` and `NIX_STATE_DIR` are looked at. nix-daemon would also
 /// obey `NIX_CONF_DIR` (here: `conf` of the configuration), `NIX_CONFIG`, `NIX_USER_CONF_FILES` and
 /// `NIX_REMOTE_SYSTEMS`, but of *its* environment, which another process can't see.
 pub fn read(import: &NixImport) -> Imported {
@@ -97,6 +100,9 @@ pub fn read(import: &NixImport) -> Imported {
     let environment = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     if conf.settings.store_dir.is_none() {
         conf.settings.store_dir = environment("NIX_STORE_DIR").or_else(|| environment("NIX_STORE"));
+    }
+    if conf.settings.state_dir.is_none() {
+        conf.settings.state_dir = environment("NIX_STATE_DIR").map(PathBuf::from);
     }
     let list = machines::read(&conf.settings, text::read);
     let mut imported = Imported {

@@ -12,7 +12,7 @@ use super::{candidates, names, naming, naming::Wanted, not_watchable, nothing_to
 use crate::{
     config::{BuilderEntry, Settings},
     nix::{
-        Imported, Machine, keys, known_hosts,
+        Imported, Machine, NixConf, current_load, keys, known_hosts,
         uri::{self, SshUri, StoreUri},
     },
     target::{Address, BuilderSpec, Dispatch, HostKeyRule, SpecKind, TargetId, TargetSpec},
@@ -44,7 +44,7 @@ pub(super) fn plan(
     let mut found: Vec<Found<'_>> = Vec::new();
     let machines = imported.machines.iter().filter(|_| settings.nix.import);
     for machine in machines {
-        let Some(builder) = of_machine(machine, warnings) else {
+        let Some(builder) = of_machine(machine, &imported.conf, warnings) else {
             continue;
         };
         match found
@@ -71,8 +71,7 @@ pub(super) fn plan(
         let read = parse(&text).and_then(|uri| Ok((written(None, &uri)?, uri)));
         match read {
             Ok((written, uri)) => {
-                let system = &imported.conf.system;
-                found.push(of_entry(entry, text, uri, written, system));
+                found.push(of_entry(entry, text, uri, written, &imported.conf));
             }
             Err(why) => {
                 let shown = ("uri", uri::redacted(&text).into());
@@ -103,7 +102,11 @@ fn parse(text: &str) -> Result<SshUri, String> {
     }
 }
 
-fn of_machine(machine: &Machine, warnings: &mut Vec<Warning>) -> Option<Found<'static>> {
+fn of_machine(
+    machine: &Machine,
+    conf: &NixConf,
+    warnings: &mut Vec<Warning>,
+) -> Option<Found<'static>> {
     let read =
         parse(&machine.uri).and_then(|uri| Ok((written(machine.host_key.as_deref(), &uri)?, uri)));
     match read {
@@ -120,7 +123,7 @@ fn of_machine(machine: &Machine, warnings: &mut Vec<Warning>) -> Option<Found<'s
             mandatory_features: machine.mandatory_features.clone(),
             max_jobs: machine.max_jobs,
             speed_factor: machine.speed_factor,
-            dispatch: vec![dispatch(machine)],
+            dispatch: vec![dispatch(machine, conf)],
             entry: None,
         }),
         Err(why) => {
@@ -136,8 +139,9 @@ fn of_machine(machine: &Machine, warnings: &mut Vec<Warning>) -> Option<Found<'s
     }
 }
 
-fn dispatch(machine: &Machine) -> Dispatch {
+fn dispatch(machine: &Machine, conf: &NixConf) -> Dispatch {
     Dispatch {
+        slots: current_load::slots(conf.state_dir(), &machine.uri),
         store_uri: machine.uri.clone(),
         max_jobs: machine.max_jobs,
         line: machine.to_string(),
@@ -202,11 +206,11 @@ fn of_entry<'a>(
     text: String,
     uri: SshUri,
     written: Option<String>,
-    system: &str,
+    conf: &NixConf,
 ) -> Found<'a> {
     let ssh_key = uri.params.get("ssh-key").map(PathBuf::from);
     let systems = match entry.systems.as_slice() {
-        [] => vec![system.to_owned()],
+        [] => vec![conf.system.clone()],
         own => own.to_vec(),
     };
     // Nix does not know it: this is what it would be told.
@@ -235,7 +239,7 @@ fn of_entry<'a>(
         mandatory_features: Vec::new(),
         max_jobs: 1,
         speed_factor: 1.0,
-        dispatch: vec![dispatch(&machine)],
+        dispatch: vec![dispatch(&machine, conf)],
         entry: Some(entry),
     }
 }

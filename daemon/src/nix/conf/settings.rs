@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Assignment;
-use crate::nix::{keys, text, uri};
+use crate::nix::{current_load, keys, text, uri};
 
 /// Nix's default substituter.
 const DEFAULT_SUBSTITUTER: &str = "https://cache.nixos.org/";
@@ -27,6 +27,8 @@ pub struct NixConf {
     pub builders_at: (PathBuf, Option<u32>),
     /// The store directory where `store` or the environment sets it.
     pub store_dir: Option<String>,
+    /// Where Nix keeps its state, where `store` or the environment says so.
+    pub state_dir: Option<PathBuf>,
     /// `connect-timeout` in seconds, 0 for none; `None` where the default of Nix's version holds.
     pub connect_timeout: Option<u64>,
     /// `fallback`: whether a failed download is built instead.
@@ -60,6 +62,7 @@ impl Default for NixConf {
             builders: String::new(),
             builders_at: (PathBuf::new(), None),
             store_dir: None,
+            state_dir: None,
             connect_timeout: None,
             fallback: false,
             ssl_cert_file: None,
@@ -86,6 +89,12 @@ impl NixConf {
         self.store_dir.as_deref().unwrap_or(DEFAULT_STORE_DIR)
     }
 
+    /// The directory of Nix's state, its locks among it.
+    pub fn state_dir(&self) -> &Path {
+        let default = Path::new(current_load::DEFAULT_STATE_DIR);
+        self.state_dir.as_deref().unwrap_or(default)
+    }
+
     /// Applies one line. `extra-` appends where the setting is a list, and is otherwise a setting
     /// that does not exist; what does not exist is ignored, as by Nix (which warns).
     ///
@@ -107,7 +116,10 @@ impl NixConf {
                 self.builders = value.to_owned();
                 self.builders_at = (line.file.clone(), Some(line.line));
             }
-            "store" => self.store_dir = uri::store_dir(value),
+            "store" => {
+                self.store_dir = uri::store_dir(value);
+                self.state_dir = state_dir(value);
+            }
             "connect-timeout" => self.connect_timeout = Some(number(line)?),
             "fallback" | "build-fallback" => self.fallback = boolean(line)?,
             "ssl-cert-file" => {
@@ -126,6 +138,21 @@ impl NixConf {
         }
         Ok(())
     }
+}
+
+/// What the setting `store` makes of it: `local?state=/srv/state` or `local?root=/mnt`
+/// (`LocalFSStoreConfig`, src/libstore/include/nix/store/local-fs-store.hh).
+fn state_dir(store: &str) -> Option<PathBuf> {
+    let (_, query) = store.split_once('?')?;
+    let param = |name: &str| {
+        let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        let (_, value) = pairs.find(|(key, _)| *key == name)?;
+        let value = uri::percent_decode(value).ok()?;
+        Some(value).filter(|value| !value.is_empty())
+    };
+    let of_root = |root: String| Path::new(&root).join("nix/var/nix");
+    let state = param("state").map(PathBuf::from);
+    state.or_else(|| param("root").map(of_root))
 }
 
 fn list(value: &str) -> Vec<String> {

@@ -31,7 +31,9 @@ mod host_key;
 mod identity;
 mod link;
 mod proxy;
+pub(crate) mod slots;
 mod stream;
+mod system;
 #[cfg(test)]
 mod tests;
 

@@ -22,6 +22,7 @@ mod keys;
 mod parity;
 mod ready;
 mod sshd;
+mod system;
 
 /// Only this machine is ever dialled.
 const HOST: &str = "127.0.15.6";
