@@ -79,6 +79,23 @@ fn the_lines_of_a_real_nix_conf_are_read() {
 }
 
 #[test]
+fn the_store_says_where_nix_keeps_its_state() {
+    for (store, state) in [
+        ("", "/nix/var/nix"),
+        ("store = daemon", "/nix/var/nix"),
+        ("store = local?state=", "/nix/var/nix"),
+        (
+            "store = local?state=/srv/my%20state&root=/mnt",
+            "/srv/my state",
+        ),
+        ("store = local?store=/s&root=/mnt", "/mnt/nix/var/nix"),
+        ("store = local?root=/mnt\nstore = auto", "/nix/var/nix"),
+    ] {
+        assert_eq!(clean(store).state_dir(), Path::new(state), "{store}");
+    }
+}
+
+#[test]
 fn the_last_line_counts_whatever_name_it_uses() {
     let conf = clean(
         "binary-caches = http://old\nextra-binary-caches = http://more\nbuild-max-jobs = 3\n\

@@ -4,11 +4,14 @@
 //! it started, as root, and without the user's own configuration: where that may make a difference,
 //! a thing that is missing is not known to be (see [`crate::nix::remote`]).
 
+mod answer;
+
 use std::time::Duration;
 
 use offload_client::{Reason, Stage, snapshot::Detail};
 use tokio::time::timeout;
 
+use self::answer::Identity;
 use super::{
     Notes,
     exec::{Captured, Exec, StartError},
@@ -50,62 +53,51 @@ pub(super) async fn check(
     spec: &BuilderSpec,
     notes: &mut Notes,
 ) -> Result<bool, Failure> {
-    let known = ask(link, spec, notes).await?;
-    let outcome = match known {
-        Ok(conf) => judge(link, spec, &conf, notes).await?,
-        Err(unknown) => Err(unknown),
+    let outcome = match ask(link, spec, notes).await {
+        Ok(conf) => judge(link, spec, &conf, notes).await,
+        Err(halt) => Err(halt),
     };
     match outcome {
         Ok(()) => Ok(true),
-        Err(Unknown(why)) => {
+        Err(Halt::Unknown(why)) => {
             notes.note(DETAIL_UNKNOWN, why);
             Ok(false)
         }
+        Err(Halt::Failed(failure)) => Err(failure),
     }
 }
 
-/// Why it is not known, as a machine says it.
-#[derive(Debug, PartialEq)]
-struct Unknown(String);
-
-impl Unknown {
-    fn because(why: impl Into<String>) -> Self {
-        Self(why.into())
-    }
+/// Why it is not proven.
+enum Halt {
+    /// It is not known: why, as a machine says it.
+    Unknown(String),
+    /// It is known not to be so, or the connection ended.
+    Failed(Failure),
 }
 
 /// Asks for the identity and the configuration, in one session.
-async fn ask(
-    link: &Link,
-    spec: &BuilderSpec,
-    notes: &mut Notes,
-) -> Result<Result<RemoteConf, Unknown>, Failure> {
-    let answer = match capture(link, &question(&nix(spec)), ANSWER_MAX).await? {
-        Ok(answer) => answer,
-        Err(unknown) => return Ok(Err(unknown)),
-    };
+async fn ask(link: &Link, spec: &BuilderSpec, notes: &mut Notes) -> Result<RemoteConf, Halt> {
+    let answer = capture(link, &question(&nix(spec)), ANSWER_MAX).await?;
     let Some(stdout) = &answer.stdout else {
         let why = format!("the answer is longer than {ANSWER_MAX} bytes");
-        return Ok(Err(Unknown(why)));
+        return Err(Halt::Unknown(why));
     };
-    let (head, json) = split(stdout);
+    let (head, json) = answer::split(stdout);
     if let Some(identity) = Identity::find(head) {
         notes.note("boot_id", identity.boot_id);
         notes.note("hostname", identity.hostname);
     }
     if json.is_empty() {
-        return Ok(Err(Unknown(silence(head, &answer))));
+        return Err(Halt::Unknown(answer::silence(head, &answer)));
     }
     let conf = RemoteConf::parse(json).map_err(|error| {
         let error = error.to_string();
-        Unknown(printable(error.as_bytes(), 2 * WORDS_MAX))
-    });
-    if let Ok(conf) = &conf {
-        if let Some(system) = conf.systems.first() {
-            notes.note("remote_system", printable(system.as_bytes(), WORDS_MAX));
-        }
-        notes.note("remote_features", list(&conf.features));
+        Halt::Unknown(printable(error.as_bytes(), 2 * WORDS_MAX))
+    })?;
+    if let Some(system) = conf.systems.first() {
+        notes.note("remote_system", printable(system.as_bytes(), WORDS_MAX));
     }
+    notes.note("remote_features", list(&conf.features));
     Ok(conf)
 }
 
@@ -115,18 +107,13 @@ async fn judge(
     spec: &BuilderSpec,
     conf: &RemoteConf,
     notes: &mut Notes,
-) -> Result<Result<(), Unknown>, Failure> {
+) -> Result<(), Halt> {
     if let Some(store) = other_store(spec) {
-        let store = printable(store.as_bytes(), WORDS_MAX);
+        let store = printable(uri::redacted(store).as_bytes(), WORDS_MAX);
         let why = format!("builds go to the store {store}, whose configuration is not this one");
-        return Ok(Err(Unknown(why)));
+        return Err(Halt::Unknown(why));
     }
     let missing = conf.missing(&spec.systems, &spec.features);
-    let is_nothing = missing.systems.is_empty() && missing.features.is_empty();
-    if !is_nothing && let Some(why) = hands_on(link, conf).await? {
-        let why = format!("{}, and {why}", said(&missing));
-        return Ok(Err(Unknown(why)));
-    }
     let (reason, lost, offered) = if !missing.systems.is_empty() {
         let offered = match conf.builds_nothing {
             true => Detail::List(vec!["nothing (max-jobs = 0)".into()]),
@@ -137,25 +124,27 @@ async fn judge(
         let offered = list(&conf.features);
         (Reason::FeatureMissing, &missing.features, offered)
     } else if !missing.in_doubt.is_empty() {
-        let why = format!(
-            "{} not among the defaults that the login user sees",
-            missing.in_doubt.join(", ")
-        );
-        return Ok(Err(Unknown(why)));
+        let words = missing.in_doubt.join(", ");
+        let why = format!("{words}: not among the defaults that the login user sees");
+        return Err(Halt::Unknown(printable(why.as_bytes(), 2 * WORDS_MAX)));
     } else {
-        return Ok(Ok(()));
+        return Ok(());
     };
+    let said = printable(said(&missing).as_bytes(), 4 * WORDS_MAX);
+    if let Some(why) = hands_on(link, conf).await? {
+        return Err(Halt::Unknown(format!("{said}, and {why}")));
+    }
     notes.note("missing", list(lost));
     notes.note("offered", offered);
-    Err(Failure {
+    Err(Halt::Failed(Failure {
         stage: Stage::System,
         reason,
-        detail: printable(said(&missing).as_bytes(), 4 * WORDS_MAX),
-    })
+        detail: said,
+    }))
 }
 
 /// Why the builder may hand on what it does not build itself, where it may.
-async fn hands_on(link: &Link, conf: &RemoteConf) -> Result<Option<String>, Failure> {
+async fn hands_on(link: &Link, conf: &RemoteConf) -> Result<Option<String>, Halt> {
     let file = match &conf.others {
         Others::None => return Ok(None),
         Others::Some => return Ok(Some("it has builders of its own".into())),
@@ -166,10 +155,8 @@ async fn hands_on(link: &Link, conf: &RemoteConf) -> Result<Option<String>, Fail
         return Ok(Some(format!("it may have builders in {shown}")));
     }
     let count = format!("test -e {file} || echo 0; grep -c \"^[^#]\" {file}");
-    let answer = match capture(link, &count, COUNT_MAX).await? {
-        Ok(answer) => answer.stdout.unwrap_or_default(),
-        Err(Unknown(why)) => return Ok(Some(format!("its {shown} is not readable: {why}"))),
-    };
+    let answer = capture(link, &count, COUNT_MAX).await?.stdout;
+    let answer = answer.unwrap_or_default();
     let answer = String::from_utf8_lossy(&answer);
     match answer.split_whitespace().next_back().map(str::parse) {
         Some(Ok(0u32)) => Ok(None),
@@ -218,100 +205,34 @@ fn other_store(spec: &BuilderSpec) -> Option<&str> {
 }
 
 /// Runs `command`, whose answer may be nothing that makes sense.
-async fn capture(
-    link: &Link,
-    command: &str,
-    most: usize,
-) -> Result<Result<Captured, Unknown>, Failure> {
-    let ended = |end: End| Failure {
-        stage: Stage::System,
-        reason: end.reason,
-        detail: end.detail,
+async fn capture(link: &Link, command: &str, most: usize) -> Result<Captured, Halt> {
+    let ended = |end: End| {
+        Halt::Failed(Failure {
+            stage: Stage::System,
+            reason: end.reason,
+            detail: end.detail,
+        })
     };
     match timeout(PATIENCE, Exec::capture(link, command, most)).await {
-        Ok(Ok(captured)) => Ok(Ok(captured)),
-        Ok(Err(StartError::Refused(why))) => Ok(Err(Unknown(why))),
+        Ok(Ok(captured)) => Ok(captured),
+        Ok(Err(StartError::Refused(why))) => Err(Halt::Unknown(why)),
         Ok(Err(StartError::End(end))) => Err(ended(end)),
         // A command that does not end leaves the connection as good as it was; a peer that is
         // gone does not open another session either.
-        Err(_) => match (link.session().await, link.end()) {
-            (_, Some(end)) => Err(ended(end)),
-            (_, None) => {
-                let why = format!("no end of the answer within {} s", PATIENCE.as_secs());
-                Ok(Err(Unknown(why)))
-            }
-        },
+        Err(_) => Err(match (link.session().await, link.end()) {
+            (_, Some(end)) => ended(end),
+            (Ok(_) | Err(_), None) => Halt::Unknown(format!(
+                "no end of the answer within {} s",
+                PATIENCE.as_secs()
+            )),
+        }),
     }
-}
-
-/// What stands before the JSON, and the rest: a profile may have printed something first.
-fn split(stdout: &[u8]) -> (&[u8], &[u8]) {
-    let lines = stdout.split_inclusive(|&byte| byte == b'\n');
-    let before = lines.take_while(|line| !line.starts_with(b"{"));
-    stdout.split_at(before.map(<[u8]>::len).sum())
-}
-
-/// Which machine it is, and which of its lives.
-#[derive(Debug, PartialEq)]
-struct Identity {
-    boot_id: String,
-    hostname: String,
-}
-
-impl Identity {
-    /// The first line that is a UUID, and the one after it.
-    fn find(head: &[u8]) -> Option<Self> {
-        let mut lines = head.split(|&byte| byte == b'\n');
-        let boot_id = lines.find(|line| is_uuid(line))?;
-        Some(Self {
-            boot_id: printable(boot_id, WORDS_MAX),
-            hostname: printable(lines.next()?, WORDS_MAX),
-        })
-    }
-}
-
-fn is_uuid(line: &[u8]) -> bool {
-    let is_dash = |at: usize| matches!(at, 8 | 13 | 18 | 23);
-    let fits = |(at, byte): (usize, &u8)| match is_dash(at) {
-        true => *byte == b'-',
-        false => byte.is_ascii_hexdigit(),
-    };
-    line.len() == 36 && line.iter().enumerate().all(fits)
 }
 
 /// Nothing that a shell or a remote's `grep` would take for anything but a path.
 fn is_plain_path(path: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+".contains(&byte);
     path.starts_with('/') && path.len() <= 256 && path.bytes().all(is_plain)
-}
-
-/// Why there is no JSON, in the builder's own words where it has any.
-fn silence(head: &[u8], answer: &Captured) -> String {
-    let last = |text: &str| {
-        let last = text.trim_end().rsplit("\\n").find(|line| !line.is_empty());
-        printable_again(last.unwrap_or_default())
-    };
-    let why = match (last(&answer.stderr), &answer.exit) {
-        (words, Some(exit)) if words.is_empty() => exit.to_string(),
-        (words, Some(exit)) => format!("{exit}: {words}"),
-        (words, None) if words.is_empty() => "no exit status".into(),
-        (words, None) => words,
-    };
-    match Identity::find(head) {
-        None if !head.is_empty() => {
-            let head = printable(head, WORDS_MAX);
-            format!("no configuration in the answer \"{head}\" ({why})")
-        }
-        _ => format!("no configuration in the answer ({why})"),
-    }
-}
-
-/// The beginning of what is printable already.
-fn printable_again(line: &str) -> String {
-    match line.char_indices().nth(WORDS_MAX) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line.to_owned(),
-    }
 }
 
 fn list(words: &[String]) -> Detail {
@@ -338,22 +259,7 @@ fn said(missing: &Missing) -> String {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
-
-    #[test]
-    fn what_a_profile_prints_is_neither_identity_nor_configuration() {
-        let boot_id = "0e3a1e6c-76a5-4bd5-9d41-3c0e9a0f8b11";
-        let stdout = format!("Welcome {{you}}\n{boot_id}\ndesk\x1b[2J\n{{\"system\":1}}\nbye\n");
-        let (head, json) = split(stdout.as_bytes());
-        assert_eq!(json, b"{\"system\":1}\nbye\n");
-        let identity = Identity::find(head).unwrap();
-        assert_eq!(identity.boot_id, boot_id);
-        assert_eq!(identity.hostname, r"desk\x1b[2J");
-        assert_eq!(Identity::find(b"no-uuid-here\ndesk\n"), None);
-        assert_eq!(split(b"no json at all"), (&b"no json at all"[..], &b""[..]));
-    }
 
     #[test]
     fn only_a_plain_path_is_said_to_a_shell() {
@@ -369,24 +275,6 @@ mod tests {
             "",
         ] {
             assert!(!is_plain_path(path), "{path}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn no_answer_makes_it_panic(
-            stdout in prop::collection::vec(any::<u8>(), 0..300),
-            stderr in ".{0,300}", status in any::<u32>(),
-        ) {
-            let (head, json) = split(&stdout);
-            prop_assert_eq!(head.len() + json.len(), stdout.len());
-            let answer = Captured {
-                stdout: None,
-                stderr: printable(stderr.as_bytes(), 4096),
-                exit: Some(super::super::exec::Exit::Status(status)),
-            };
-            let why = silence(head, &answer);
-            prop_assert!(why.chars().count() < 3 * WORDS_MAX + 100, "{}", why);
         }
     }
 }
