@@ -21,6 +21,7 @@
 //! - [`connect`] and [`embedded`]: which bus the daemon is on.
 //! - [`read`] and [`watch`](mod@watch): the snapshot once, and whenever it changes.
 //! - [`proxy`], [`wire`] and [`errors`]: the interfaces one by one, as they stand on the bus.
+//! - [`job`] and [`test_build`]: a test build followed, and what the last one came to.
 //! - [`page`]: the status page for people.
 
 #[cfg(feature = "cli")]
@@ -28,6 +29,7 @@ pub mod cli;
 pub mod connect;
 pub mod embedded;
 pub mod errors;
+pub mod job;
 pub mod names;
 pub mod page;
 pub mod proxy;
@@ -35,6 +37,7 @@ pub mod read;
 pub mod reasons;
 pub mod snapshot;
 mod template;
+pub mod test_build;
 pub mod warnings;
 pub mod watch;
 pub mod wire;

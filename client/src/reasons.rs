@@ -39,6 +39,32 @@ const fn words(target: &Target) -> Text {
                      has nothing to say, a port forwarder or a proxy accepts in its place.",
             ..text(Reason::ConnectionLost)
         },
+        (Reason::ConnectionLost, Stage::Handshake | Stage::Trust | Stage::System) => Text {
+            explanation: "The login to {host} works, but the connection was cut while Nix was to answer there.",
+            remedy: "Read `journalctl -u sshd -u nix-daemon -n 50` on the desktop at that moment: sshd or nix-daemon was \
+                     restarted, ran out of memory, or the machine was shut down.",
+            ..text(Reason::ConnectionLost)
+        },
+        (Reason::TimedOut, Stage::Handshake | Stage::Trust | Stage::System) => Text {
+            explanation: "SSH answers on {host}, but Nix there does not: `{command|nix-daemon --stdio}` said nothing in time.",
+            remedy: "See on the desktop whether nix-daemon hangs, `systemctl status nix-daemon.service`, and whether the machine is \
+                     out of memory or its disk does not answer (`dmesg | tail`). `sudo systemctl restart nix-daemon.service` \
+                     there ends a daemon that hangs, and the builds that it runs.",
+            ..text(Reason::TimedOut)
+        },
+        (Reason::HttpStatus, Stage::Signature) => Text {
+            explanation: "The cache at {address} serves nix-cache-info, but answered with an error when asked for a store path.",
+            remedy: "Ask it yourself: `curl -i {uri}/{narinfo|HASH.narinfo}`. 500 or 502 mean that the server can't read its \
+                     store or database: read its log on the desktop, `journalctl -u harmonia -u nix-serve -n 50`. 401 means that it wants \
+                     a login for paths (`netrc-file` in nix.conf).",
+            ..text(Reason::HttpStatus)
+        },
+        (Reason::TimedOut | Reason::ConnectionLost, Stage::Signature) => Text {
+            explanation: "The cache at {address} serves nix-cache-info, but did not finish its answer when asked for a store path.",
+            remedy: "Ask it yourself: `curl -i {uri}/{narinfo|HASH.narinfo}`. The server is overloaded or its disk is slow: read \
+                     its log on the desktop, `journalctl -u harmonia -u nix-serve -n 50`.",
+            ..text(target.reason)
+        },
         (reason, _) => text(reason),
     }
 }
@@ -207,95 +233,108 @@ pub const fn text(reason: Reason) -> Text {
         },
         Reason::NixMissing => Text {
             title: "Nix not found",
-            explanation: "{user|The user} can log in to {host}, and `{command|nix-daemon}` is not on the path that SSH gives there.",
-            remedy: "Install Nix on the desktop, or put it on the path of a shell that nobody sits at: on NixOS it is; \
-                     elsewhere link it, `sudo ln -s /nix/var/nix/profiles/default/bin/* /usr/local/bin/`, or name it \
-                     in the builder's URI: `?remote-program=/nix/var/nix/profiles/default/bin/{program|nix-daemon}`. \
-                     `ssh {user|nix-builder}@{host} command -v {program|nix-daemon}` must find it.",
+            explanation: "{user|The user} can log in to {host}, but `{program|nix-daemon}` is not on the PATH that SSH gives there.",
+            remedy: "Install Nix on the desktop. Where it is installed, SSH does not see it, because no profile is read for a \
+                     command: link it, `sudo ln -s /nix/var/nix/profiles/default/bin/nix* /usr/local/bin/`, or give the builder's \
+                     URI the parameter `remote-program=/nix/var/nix/profiles/default/bin/{program|nix-daemon}`. Then \
+                     `ssh {user|nix-builder}@{host} command -v {program|nix-daemon}` prints a path.",
         },
         Reason::NixDaemonDown => Text {
             title: "nix-daemon down",
-            explanation: "Nix answers on {host}, and can't reach the daemon that would build.",
+            explanation: "Nix answers on {host}, but can't reach the nix-daemon that would do the build.",
             remedy: "Start it on the desktop: `sudo systemctl start nix-daemon.socket`; \
-                     `systemctl status nix-daemon.socket nix-daemon.service` says why it stopped.",
+                     `systemctl status nix-daemon.socket nix-daemon.service` says why it does not run. Where it runs, \
+                     `allowed-users` in the desktop's nix.conf must let {user|nix-builder} in (NixOS: `nix.settings.allowed-users`).",
         },
         Reason::ProfileOutput => Text {
-            title: "profile prints",
-            explanation: "The shell of {user|the user} on {host} prints into the stream before Nix speaks, and Nix takes it for an answer: {noise|…}",
-            remedy: "Find what prints in ~{user|nix-builder}/.bashrc, .profile, .zshenv or /etc/profile.d on the desktop, and \
-                     let it print only where somebody sits: `case $- in *i*) … ;; esac`. \
-                     `ssh {user|nix-builder}@{host} true` must print nothing.",
+            title: "shell profile prints",
+            explanation: "The login shell on {host} prints before Nix speaks ({noise|some text}), and Nix takes that for a broken answer.",
+            remedy: "Find what prints in .bashrc, .zshenv or .profile of {user|nix-builder} or in /etc/profile.d on the desktop, and \
+                     let it print for people only: `case $- in *i*) echo hello ;; esac`. After that \
+                     `ssh {user|nix-builder}@{host} true` prints nothing.",
         },
         Reason::NotNix => Text {
-            title: "not Nix",
-            explanation: "Another program than Nix answers on {host}: a forced command, or a login shell that lets nobody in.",
-            remedy: "See `command=` in ~{user|nix-builder}/.ssh/authorized_keys, `ForceCommand` in the desktop's sshd_config and \
-                     the user's shell (`getent passwd {user|nix-builder}`): they must lead to `{command|nix-daemon --stdio}`. On NixOS \
-                     give the user a shell: `users.users.{user|nix-builder}.useDefaultShell = true;`.",
+            title: "another program than Nix answers",
+            explanation: "The login works, but on {host} something else than `{program|nix-daemon}` runs: a forced command, or a login shell that lets nobody in.",
+            remedy: "Look at `getent passwd {user|nix-builder}` (the last field must be a shell), at `command=` in \
+                     ~{user|nix-builder}/.ssh/authorized_keys and at `ForceCommand` in sshd_config, all on the desktop. \
+                     On NixOS a system user gets a shell with `users.users.{user|nix-builder}.useDefaultShell = true;`.",
         },
         Reason::ProtocolMismatch => Text {
             title: "Nix protocol mismatch",
-            explanation: "Nix on {host} and this machine's share no version of the protocol, or it broke off in the middle of it.",
-            remedy: "Bring both to a Nix of the last years: `nix --version` here and `ssh {user|nix-builder}@{host} nix --version`. \
-                     A forced command must be the one for {uri}: `nix-daemon --stdio` for ssh-ng, `nix-store --serve --write` for ssh.",
+            explanation: "Nix answers on {host}, but in a version or a dialect of its protocol that this machine's Nix does not speak.",
+            remedy: "Compare `nix --version` here with `ssh {user|nix-builder}@{host} nix --version`, and update the older one. \
+                     Where a forced command is set on the desktop, it must be the one for the URI {uri}: `nix-daemon --stdio` \
+                     for ssh-ng://, `nix-store --serve --write` for ssh:// (NixOS: `nix.sshServe.protocol` and `nix.sshServe.write`).",
         },
         Reason::NotTrusted => Text {
             title: "user not trusted",
-            explanation: "The desktop's Nix does not trust {user|the user}: it would refuse what this machine sends, and Nix would build here.",
-            remedy: "Add the line `trusted-users = root {user|nix-builder}` to /etc/nix/nix.conf on the desktop and restart its \
-                     nix-daemon (NixOS: `nix.settings.trusted-users = [ \"{user|nix-builder}\" ];`).",
+            explanation: "The nix-daemon on {host} does not trust {user|the user}, so it refuses what this machine sends to be built.",
+            remedy: "On the desktop add the line `extra-trusted-users = {user|nix-builder}` to /etc/nix/nix.conf and restart its \
+                     nix-daemon; on NixOS set `nix.settings.trusted-users = [ \"{user|nix-builder}\" ];` instead (for the user \
+                     nix-ssh: `nix.sshServe.trusted = true;`). Whom Nix trusts can become root there: give the key to nobody else.",
         },
         Reason::SystemMissing => Text {
             title: "system not built for",
-            explanation: "This machine's list of builders promises {missing|a system} of {host}, which builds for {offered|others}.",
-            remedy: "Take it out of `systems` of that entry (NixOS: `nix.buildMachines.*.systems`; the second field of \
-                     /etc/nix/machines), or teach the desktop: `boot.binfmt.emulatedSystems`, or `extra-platforms` in its nix.conf.",
+            explanation: "Nix would send builds for {missing|a system} to {host}, which builds for {offered|others} only.",
+            remedy: "Take {missing|it} out of this machine's entry for the builder (NixOS: `systems` in nix.buildMachines; elsewhere the \
+                     second field in /etc/nix/machines). Or let the desktop build it: on NixOS \
+                     `boot.binfmt.emulatedSystems`, elsewhere `extra-platforms = {missing|SYSTEM}` in its nix.conf.",
         },
         Reason::FeatureMissing => Text {
             title: "feature missing",
-            explanation: "This machine's list of builders promises {missing|a feature} of {host}, which has {offered|none}.",
-            remedy: "Take it out of `supportedFeatures` of that entry (the sixth field of /etc/nix/machines), or add \
-                     `extra-system-features = {missing|FEATURE}` to the desktop's nix.conf (NixOS: `nix.settings.system-features`).",
+            explanation: "Nix would send builds that need {missing|a feature} to {host}, whose Nix offers {offered|none}.",
+            remedy: "Add the line `extra-system-features = {missing|FEATURE}` to the desktop's /etc/nix/nix.conf and restart its \
+                     nix-daemon (NixOS: `nix.settings.extra-system-features`). Or take {missing|it} out of this machine's entry \
+                     for the builder (NixOS: `supportedFeatures` and `mandatoryFeatures` in nix.buildMachines; elsewhere the \
+                     sixth and seventh fields in /etc/nix/machines).",
         },
         Reason::NarinfoInvalid => Text {
-            title: "narinfo not readable",
-            explanation: "{address} answered for {sample|a store path} with something that is no narinfo.",
-            remedy: "See it with `curl {uri}/{narinfo|HASH.narinfo}`. Update or restart the cache's server on the desktop.",
+            title: "narinfo unreadable",
+            explanation: "The cache at {address} answered for {sample|a store path} with something that Nix can't read as a narinfo.",
+            remedy: "See it with `curl {uri}/{narinfo|HASH.narinfo}`: it must begin with lines such as `StorePath: /nix/store/…`. \
+                     Update or restart the cache's server on the desktop.",
         },
         Reason::Unsigned => Text {
             title: "not signed",
-            explanation: "What the cache serves carries no signature, so Nix ignores it and builds instead.",
-            remedy: "Sign it: `nix key generate-secret --key-name {name}-1 > /var/lib/cache.key` on the desktop, then give that file to the \
-                     server (NixOS: `services.harmonia.signKeyPaths` or `services.nix-serve.secretKeyFile`), and add its \
-                     public half (`nix key convert-secret-to-public < /var/lib/cache.key`) to `trusted-public-keys` here.",
+            explanation: "The cache has {sample|this machine's paths}, but without a signature: Nix ignores them and builds instead.",
+            remedy: "Let the desktop sign. There: `sudo nix-store --generate-binary-cache-key {name}-1 /var/lib/cache.secret /var/lib/cache.pub`, \
+                     then give /var/lib/cache.secret to the server (NixOS: `services.harmonia.cache.signKeyPaths`, \
+                     before 25.11 `services.harmonia.signKeyPaths`, or `services.nix-serve.secretKeyFile`). Here: add what is \
+                     in cache.pub to `trusted-public-keys` (NixOS: `nix.settings.trusted-public-keys`).",
         },
         Reason::UntrustedSignature => Text {
             title: "signature not trusted",
-            explanation: "What the cache serves is signed with {signed_by|a key} that this machine's Nix does not trust, or the signature is not over what it serves.",
-            remedy: "Read the public key on the desktop (`nix key convert-secret-to-public < SECRET-KEY-FILE`): it begins with \
-                     `{signed_by|NAME}:`. Add it here: `extra-trusted-public-keys = {signed_by|NAME}:…` in /etc/nix/nix.conf \
-                     (NixOS: `nix.settings.trusted-public-keys`).",
+            explanation: "The cache signs with {signed_by|a key} that this machine's Nix does not accept: it ignores what is served and builds instead.",
+            remedy: "Get the public key on the desktop, `sudo nix key convert-secret-to-public < SECRET-KEY-FILE`, which must begin \
+                     with `{signed_by|NAME}:`. Add it here: the line `extra-trusted-public-keys = {signed_by|NAME}:…` in \
+                     /etc/nix/nix.conf, then restart nix-daemon; on NixOS `nix.settings.trusted-public-keys = [ \"{signed_by|NAME}:…\" ];`. \
+                     A key of that name which is there already is an old one: replace it.",
         },
         Reason::BuildFailed => Text {
             title: "test build failed",
-            explanation: "Nix could not build a trivial derivation on {host}: {test_build_error|its log says why}.",
-            remedy: "Read the log: `offloadctl test-build {name}`. The desktop's own is in `journalctl -u nix-daemon -n 50` there.",
+            explanation: "Nix handed a trivial build to {host}, and got no result.",
+            remedy: "The log says how far it came: `offloadctl test-build {name}` shows it, and `journalctl -u nix-daemon -n 50` on \
+                     both machines has the rest. Often the desktop's disk is full (`df -h /nix /tmp` there), or its sandbox does not work.",
         },
         Reason::BuiltLocally => Text {
             title: "built on this machine",
             explanation: "A test build that was meant for {host} ran on this machine.",
-            remedy: "See where the builder's address leads: {uri} must be another machine (`ssh {user|nix-builder}@{host} hostname`).",
+            remedy: "See whether that address leads back here: `ssh {user|nix-builder}@{host} hostname` must print another name than \
+                     `hostname`. If it does, read the log: `offloadctl test-build {name}`.",
         },
         Reason::BuiltElsewhere => Text {
             title: "built on another builder",
             explanation: "A test build that was meant for {host} ran on {test_build_place|another builder}.",
-            remedy: "Let the daemon choose the builder: `trusted-users` in /etc/nix/nix.conf must name the user that offloadd runs as, \
-                     or run `sudo offloadctl test-build {name}`.",
+            remedy: "Either the builder hands on what it gets (`builders` in the desktop's nix.conf; NixOS: `nix.buildMachines` \
+                     there), or this machine's nix-daemon does not let offloadd choose: `trusted-users` in \
+                     /etc/nix/nix.conf must name the user that offloadd runs as (NixOS: `nix.settings.trusted-users`).",
         },
         Reason::BuilderFull => Text {
             title: "no free slot",
-            explanation: "All of the builder's slots are in use: builds of this machine run there already.",
-            remedy: "Try again when one of them is done, or raise `maxJobs` of the entry (the fourth field of /etc/nix/machines).",
+            explanation: "All slots that this machine's Nix has for {host} are in use by builds, so the test build could not begin.",
+            remedy: "Try again when one of them is done. If the desktop could do more at once, raise the number of jobs in this \
+                     machine's entry for the builder (NixOS: `maxJobs` in nix.buildMachines; elsewhere the fourth field in /etc/nix/machines).",
         },
         Reason::Paused => Text {
             title: "checks paused",

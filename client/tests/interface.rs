@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use futures_util::StreamExt;
-use offload_client::proxy::{BuilderProxy, CacheProxy, ManagerProxy, TargetProxy};
+use offload_client::proxy::{BuilderProxy, CacheProxy, JobProxy, ManagerProxy, TargetProxy};
 use quick_xml::{
     Reader,
     events::{BytesStart, Event},
@@ -23,11 +23,12 @@ use zbus::{
 };
 
 const PATH: &str = "/org/offloadd/Offload1";
-const XML: [&str; 4] = [
+const XML: [&str; 5] = [
     include_str!("../../dbus/org.offloadd.Offload1.Manager.xml"),
     include_str!("../../dbus/org.offloadd.Offload1.Target.xml"),
     include_str!("../../dbus/org.offloadd.Offload1.Cache.xml"),
     include_str!("../../dbus/org.offloadd.Offload1.Builder.xml"),
+    include_str!("../../dbus/org.offloadd.Offload1.Job.xml"),
 ];
 
 macro_rules! call_all {
@@ -48,6 +49,10 @@ async fn every_member_of_the_proxies_is_the_xmls_and_the_other_way_round() {
     let target = TargetProxy::new(&connection, PATH).await.unwrap();
     let cache = CacheProxy::new(&connection, PATH).await.unwrap();
     let builder = BuilderProxy::new(&connection, PATH).await.unwrap();
+    let job = JobProxy::new(&connection, PATH).await.unwrap();
+    let mut output = job.receive_printed().await.unwrap();
+    call_all!(job: cancel(), get_output());
+    call_all!(builder: test_build(HashMap::new()));
     call_all!(manager: check(), pause(1), resume(), describe());
     call_all!(target: check(), get_history(1));
     // Twice: what announces its changes is read once and cached, what does not is asked for each time.
@@ -61,6 +66,7 @@ async fn every_member_of_the_proxies_is_the_xmls_and_the_other_way_round() {
         call_all!(cache: store_dir(), want_mass_query(), priority(), signing_key());
         call_all!(builder: protocol(), systems(), features(), max_jobs(), speed_factor(),
             nix_version(), trusted(), host_key_fingerprint());
+        call_all!(job: state(), reason(), builder_path(), start_timestamp(), finish_timestamp());
     }
 
     let interfaces = interfaces();
@@ -77,9 +83,14 @@ async fn every_member_of_the_proxies_is_the_xmls_and_the_other_way_round() {
     }
     let signal = signals.next().await.unwrap();
     assert_eq!(signal.args().unwrap().new, "x");
+    let printed = output.next().await.unwrap();
+    assert_eq!(printed.args().unwrap().line, "x");
     assert_eq!(
         signalled,
-        BTreeSet::from(["org.offloadd.Offload1.Manager.StateChanged".to_owned()])
+        BTreeSet::from([
+            "org.offloadd.Offload1.Job.Output".to_owned(),
+            "org.offloadd.Offload1.Manager.StateChanged".to_owned(),
+        ])
     );
 
     let used = peer.used();

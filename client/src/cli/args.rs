@@ -1,6 +1,10 @@
 //! The command line.
 
-use std::time::Duration;
+use std::{
+    ffi::{OsStr, OsString},
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum, error::ErrorKind};
 
@@ -12,7 +16,8 @@ use crate::connect::Bus;
     name = "offloadctl",
     version,
     after_help = "A TARGET is a name (desktop: its cache and its builder), cache/NAME or builder/NAME.\n\
-                  Exit codes: 0 ready or done, 3 not ready, 4 no daemon, 64 usage."
+                  Exit codes: 0 ready or done, 3 not ready, 4 no daemon, 64 usage.",
+    propagate_version = true
 )]
 pub(super) struct Cli {
     /// Where the daemon is: system, session, embedded, or a D-Bus address [default: find it]
@@ -68,6 +73,19 @@ pub(super) enum Command {
         /// Only this one
         target: Option<String>,
     },
+    /// Build something trivial on a builder through this machine's Nix, and prove where it ran
+    #[command(
+        after_help = "Shows Nix's log as it comes; with --json one object on one line for each builder, at its end.\n\
+                      Ctrl-C ends the build; a second one leaves it to itself.\n\
+                      Exit codes: 0 built there, 3 not, 4 no daemon, 64 usage."
+    )]
+    TestBuild {
+        /// Only this one [default: each, one after the other]
+        builder: Option<String>,
+        /// End it after so long, as in 90s or 5m [default: 2m; the most: 10m]
+        #[arg(long, value_name = "DURATION", value_parser = limit)]
+        timeout: Option<Duration>,
+    },
     /// Show what changed, and when
     History {
         /// Only this one's
@@ -100,6 +118,29 @@ impl Cli {
     }
 }
 
+/// The name under which the program was called may be a command: people who know the tool from
+/// elsewhere have it installed under those too.
+pub(super) fn expand(mut args: Vec<OsString>) -> Vec<OsString> {
+    let called = args.first().map(PathBuf::from);
+    let called = called.as_deref().and_then(Path::file_name);
+    let command = match called.and_then(OsStr::to_str) {
+        Some("offload-test-build") => "test-build",
+        Some("offload-status") => "status",
+        Some(_) | None => return args,
+    };
+    args.insert(1, command.into());
+    args
+}
+
+/// A limit of nothing would end everything before it began.
+fn limit(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if duration.as_micros() == 0 {
+        return Err("a build takes some time".to_owned());
+    }
+    Ok(duration)
+}
+
 /// On the bus 0 is "until resumed", which nobody means who writes `0s`.
 fn pause_duration(text: &str) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
@@ -119,10 +160,31 @@ mod tests {
     }
 
     #[test]
+    fn the_programs_other_names_are_commands() {
+        let expanded = |args: &[&str]| expand(args.iter().map(OsString::from).collect());
+        for (given, expected) in [
+            (&["offloadctl", "check"][..], &["offloadctl", "check"][..]),
+            (
+                &["/run/current-system/sw/bin/offload-test-build", "desktop"],
+                &[
+                    "/run/current-system/sw/bin/offload-test-build",
+                    "test-build",
+                    "desktop",
+                ],
+            ),
+            (&["offload-status"], &["offload-status", "status"]),
+            (&[], &[]),
+        ] {
+            assert_eq!(expanded(given), expected);
+        }
+    }
+
+    #[test]
     fn durations_are_as_people_write_them() {
         assert_eq!(pause_duration("30m"), Ok(Duration::from_secs(1800)));
         for wrong in ["0s", "30", "soon", ""] {
             pause_duration(wrong).unwrap_err();
+            limit(wrong).unwrap_err();
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use std::io::{self, Write};
 
-use super::args::Cli;
-use crate::{Reason, connect::NoDaemon, errors::BusError, page, reasons};
+use super::args::{Cli, Command};
+use crate::{Reason, connect::NoDaemon, errors::BusError, names, page, reasons};
 
 /// The command line makes no sense (sysexits.h: EX_USAGE).
 pub(super) const USAGE: u8 = 64;
@@ -15,6 +15,8 @@ const OS_ERROR: u8 = 71;
 const IO_ERROR: u8 = 74;
 const TRY_AGAIN: u8 = 75;
 const NO_PERMISSION: u8 = 77;
+/// What a shell says of a program that SIGINT ended.
+const INTERRUPTED: u8 = 130;
 
 /// The end of a command that did what it should.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +47,12 @@ pub(super) enum Failure {
     NoDaemon(NoDaemon),
     /// It went away, and did not come back.
     DaemonGone,
+    /// It went away while a test build was followed.
+    LeftMidway,
+    /// A test build was asked for, and no builder is watched.
+    NoBuilder,
+    /// Somebody would not wait for the end of what they had cancelled.
+    Interrupted,
     /// It is there and does not answer.
     Silent,
     /// The bus answered with an error.
@@ -66,9 +74,10 @@ pub(super) enum Failure {
 impl Failure {
     pub(super) fn code(&self) -> u8 {
         match self {
-            Self::NoDaemon(_) | Self::DaemonGone | Self::Silent => NO_DAEMON,
+            Self::NoDaemon(_) | Self::DaemonGone | Self::LeftMidway | Self::Silent => NO_DAEMON,
             Self::UnknownTarget { .. } => USAGE,
-            Self::NotReadyInTime(_) => NOT_READY,
+            Self::NotReadyInTime(_) | Self::NoBuilder => NOT_READY,
+            Self::Interrupted => INTERRUPTED,
             Self::BusGone => UNAVAILABLE,
             Self::Nonsense(_) => SOFTWARE,
             Self::Runtime(_) => OS_ERROR,
@@ -103,6 +112,16 @@ impl Failure {
             Self::Runtime(error) => format!("could not start: {error}"),
             Self::NoDaemon(error) => no_daemon(error),
             Self::DaemonGone => format!("offloadd went away and did not come back; {START}"),
+            Self::LeftMidway => format!(
+                "offloadd went away in the middle of the test build, so nobody knows its end; {START}"
+            ),
+            Self::NoBuilder => {
+                "no builder is watched. Give Nix one: on NixOS `nix.buildMachines`, \
+                                elsewhere `builders` in /etc/nix/nix.conf; or tell offloadd alone: \
+                                `offloadd --builder ssh-ng://nix-builder@HOST`"
+                    .to_owned()
+            }
+            Self::Interrupted => "the test build may be running still".to_owned(),
             Self::Silent => "offloadd is running but does not answer; \
                              see `systemctl status offloadd`"
                 .to_owned(),
@@ -151,11 +170,12 @@ fn bus(error: &BusError, cli: &Cli) -> String {
         BusError::RateLimited(_) => {
             "it was checked only just now; try again in a few seconds".to_owned()
         }
+        BusError::Busy(_) if is_test_build(cli) => {
+            "a test build is running on that builder already; try again when it is done".to_owned()
+        }
         BusError::Busy(_) => "offloadd is busy with another task; try again in a moment".to_owned(),
         BusError::TimedOut(_) => "offloadd could not finish in time; try again".to_owned(),
-        BusError::NotAuthorized(_) => {
-            "you are not allowed to do that; an administrator is (`sudo`)".to_owned()
-        }
+        BusError::NotAuthorized(why) => not_authorized(why, cli),
         BusError::Failed(why) => format!("offloadd could not do that: {}", page::clean(why)),
         BusError::ZBus(_) if error.is_no_daemon() => {
             format!("offloadd is not running any more; {START}")
@@ -178,6 +198,28 @@ fn bus(error: &BusError, cli: &Cli) -> String {
             )
         }
     }
+}
+
+/// Who may: root, and whom polkit allows the action.
+fn not_authorized(why: &str, cli: &Cli) -> String {
+    let (what, action) = if is_test_build(cli) {
+        ("start a test build", "test-build")
+    } else {
+        ("do that", "pause")
+    };
+    let why = match page::clean(why) {
+        why if why.is_empty() => why,
+        why => format!(" ({why})"),
+    };
+    format!(
+        "you are not allowed to {what}{why}; use `sudo`, or let polkit allow you the action \
+         {}.{action}",
+        names::BUS_NAME
+    )
+}
+
+const fn is_test_build(cli: &Cli) -> bool {
+    matches!(cli.command, Some(Command::TestBuild { .. }))
 }
 
 fn is_denied(error: &zbus::Error) -> bool {

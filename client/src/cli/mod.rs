@@ -9,6 +9,7 @@ mod pause;
 mod session;
 mod spinner;
 mod status;
+mod test_build;
 mod wait;
 mod watch;
 
@@ -23,7 +24,9 @@ use output::Output;
 /// Runs the program with the process's arguments. Exit codes: 0 ready or done, 3 not ready, 4 no
 /// daemon, 64 usage; what else can go wrong has the code that sysexits.h has for it.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse().and_then(Cli::checked) {
+    let cli = match Cli::try_parse_from(args::expand(std::env::args_os().collect()))
+        .and_then(Cli::checked)
+    {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version come this way too; a closed pipe is no reason to complain.
@@ -61,6 +64,9 @@ async fn run(cli: &Cli) -> Result<Outcome, Failure> {
         Command::IsReady { target } => status::is_ready(cli, target.as_deref()).await,
         Command::History { target, max } => {
             history::history(cli, output, target.as_deref(), *max).await
+        }
+        Command::TestBuild { builder, timeout } => {
+            test_build::test_build(cli, output, builder.as_deref(), *timeout).await
         }
         Command::Pause { duration } => pause::pause(cli, output, *duration).await,
         Command::Resume => pause::resume(cli, output).await,

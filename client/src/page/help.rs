@@ -4,7 +4,7 @@ use super::{Style, Tone, clean, state_tone, text};
 use crate::{
     Reason, Stage, TargetState, reasons,
     snapshot::{DETAIL_ERROR, Target, Warning},
-    template, warnings,
+    template, test_build, warnings,
 };
 
 const INDENT: &str = "    ";
@@ -27,7 +27,13 @@ pub(super) fn target(target: &Target, before: &[&Target], style: &Style) -> Stri
     if let Some(twin) = twin {
         cause.push_str(&format!(", as for {}", twin.label()));
     }
-    if let Some(error) = template::detail(&target.details, DETAIL_ERROR) {
+    // The error of a test build is its own: checks come and go meanwhile.
+    let error = match target.stage {
+        Stage::Build => test_build::ERROR,
+        _ => DETAIL_ERROR,
+    };
+    let error = template::detail(&target.details, error);
+    if let Some(error) = error.filter(|error| !error.is_empty()) {
         cause.push_str(&format!(" · {error}"));
     }
     let tone = match target.state {
@@ -36,13 +42,18 @@ pub(super) fn target(target: &Target, before: &[&Target], style: &Style) -> Stri
     };
     let mut help = lines(&clean(&cause), INDENT, INDENT, style, Some(tone));
     if twin.is_none() {
-        help.push_str(&self::words(
-            &clean_prose(&reasons::explanation_for(target)),
-            &clean_prose(&reasons::remedy_for(target)),
-            style,
-        ));
+        help.push_str(&words_for(target, style));
     }
     help
+}
+
+/// The explanation and the remedy of a target's reason.
+pub(super) fn words_for(target: &Target, style: &Style) -> String {
+    words(
+        &clean_prose(&reasons::explanation_for(target)),
+        &clean_prose(&reasons::remedy_for(target)),
+        style,
+    )
 }
 
 /// A warning, with its help.
@@ -91,7 +102,13 @@ fn clean_prose(prose: &str) -> String {
     words.join(" ")
 }
 
-fn lines(prose: &str, first: &str, indent: &str, style: &Style, tone: Option<Tone>) -> String {
+pub(super) fn lines(
+    prose: &str,
+    first: &str,
+    indent: &str,
+    style: &Style,
+    tone: Option<Tone>,
+) -> String {
     // Longer lines are hard to read, however wide the terminal is.
     let wrapped = text::wrap(prose, first, indent, style.width.min(100));
     let Some(tone) = tone else { return wrapped };

@@ -5,6 +5,7 @@
 mod help;
 mod paint;
 mod table;
+mod test_build;
 mod text;
 mod units;
 mod verbose;
@@ -12,8 +13,9 @@ mod verbose;
 use crate::{Kind, OverallState, Reason, Snapshot, reasons, snapshot::Target};
 
 pub use paint::{Tone, overall_glyph, overall_tone, state_glyph, state_tone};
+pub use test_build::render_test_build;
 pub use text::clean;
-pub use units::{ago, duration, latency};
+pub use units::{ago, duration, latency, took};
 
 /// How to write for where it will be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -34,6 +34,14 @@ pub fn latency(usec: u64) -> String {
     }
 }
 
+/// How long something took, in microseconds: as a latency up to a minute, then as a duration.
+pub fn took(usec: u64) -> String {
+    match usec {
+        0..MINUTE => latency(usec),
+        _ => duration(usec),
+    }
+}
+
 /// `for 3 h`; nothing where the moment is not known.
 pub(super) fn since(then_usec: u64, now_usec: u64) -> Option<String> {
     match (then_usec, now_usec.saturating_sub(then_usec)) {
@@ -73,6 +81,12 @@ mod tests {
         ] {
             assert_eq!(latency(usec), text);
         }
+    }
+
+    #[test]
+    fn what_took_long_is_told_in_minutes() {
+        assert_eq!(took(3_200_000), "3.2 s");
+        assert_eq!(took(2 * MINUTE), "2 min");
     }
 
     #[test]

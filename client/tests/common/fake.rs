@@ -11,7 +11,7 @@ use offload_client::{
 use tokio::sync::watch;
 use zbus::{Connection, Message, MessageStream, ObjectPath, Variant, message::Type};
 
-use super::Bus;
+use super::{Bus, job};
 
 type Properties<'a> = HashMap<&'a str, Variant<'a>>;
 type Objects<'a> = HashMap<ObjectPath<'a>, HashMap<&'a str, Properties<'a>>>;
@@ -31,6 +31,8 @@ pub(crate) struct Script {
     pub(crate) history: Vec<HistoryEntry>,
     /// `Describe()`, where it is not the snapshot's JSON.
     pub(crate) describe: Option<String>,
+    /// The test build that is or will be running.
+    pub(crate) job: job::Job,
     /// The calls so far: `PATH Member(argument)`.
     pub(crate) calls: Vec<String>,
 }
@@ -107,14 +109,16 @@ async fn serve(
 ) {
     while let Some(Ok(call)) = calls.next().await {
         if call.header().message_type() == Type::MethodCall {
-            let reply = answer(&call, &script);
-            // The caller may be gone by now, and so may the bus at the end of the test.
-            let _ = connection.send(&reply).await;
+            for message in answer(&call, &script) {
+                // The caller may be gone by now, and so may the bus at the end of the test.
+                let _ = connection.send(&message).await;
+            }
         }
     }
 }
 
-fn answer(call: &Message, script: &watch::Sender<Script>) -> Message {
+/// The answer, and the signals that go with it.
+fn answer(call: &Message, script: &watch::Sender<Script>) -> Vec<Message> {
     let header = call.header();
     let path = header.path().unwrap().to_string();
     let member = header.member().unwrap().to_string();
@@ -122,20 +126,30 @@ fn answer(call: &Message, script: &watch::Sender<Script>) -> Message {
     let argument = match header.signature().to_string_no_parens().as_str() {
         "t" => body.deserialize::<u64>().unwrap().to_string(),
         "u" => body.deserialize::<u32>().unwrap().to_string(),
+        "a{sv}" => job::options(call),
         _ => String::new(),
     };
     script.send_modify(|script| script.calls.push(format!("{path} {member}({argument})")));
     let now = script.borrow().clone();
     let reply = Message::method_return(&header);
-    let fails = now
-        .error
-        .filter(|_| matches!(member.as_str(), "Check" | "Pause" | "Resume" | "GetHistory"));
+    let fails = now.error.filter(|_| {
+        matches!(
+            member.as_str(),
+            "Check" | "Pause" | "Resume" | "GetHistory" | "TestBuild" | "Cancel"
+        )
+    });
     if let Some(error) = fails {
         let name = format!("{}.{error}", names::ERROR_PREFIX);
         let error = Message::error(&header, name.as_str());
-        return error.build(&"particulars").unwrap();
+        return vec![error.build(&"particulars").unwrap()];
     }
-    match member.as_str() {
+    if member == "TestBuild" {
+        return job::start(call, script);
+    }
+    if path.contains("/job/") {
+        return job::answer(call, script);
+    }
+    let reply = match member.as_str() {
         "GetManagedObjects" => {
             script.send_modify(|script| {
                 if let Some(after) = script.after_objects.take() {
@@ -172,8 +186,8 @@ fn answer(call: &Message, script: &watch::Sender<Script>) -> Message {
         }
         "Pause" | "Resume" => reply.build(&()),
         other => panic!("nobody should call {other}"),
-    }
-    .unwrap()
+    };
+    vec![reply.unwrap()]
 }
 
 /// The targets of a snapshot as `GetManagedObjects` has them. The object that is asked is not in its

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code)]
 
 pub(crate) mod fake;
+pub(crate) mod job;
 #[cfg(feature = "cli")]
 pub(crate) mod program;
 

@@ -1,0 +1,151 @@
+//! The lines of a job, each once and in order, out of two sources that overlap: the signals that
+//! announce them, and readings of all that was printed so far.
+
+use std::collections::VecDeque;
+
+/// The most lines that wait to be asked for, which is also what the daemon keeps. Of more the last
+/// ones stay.
+const WAITING: usize = 1000;
+
+/// Counts: the n-th signal announces the n-th line, however early or late it comes.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    /// Lines that are known, given out or waiting.
+    known: usize,
+    /// Of the known ones, those that came by a reading and whose signals are still to come.
+    ahead: VecDeque<String>,
+    waiting: VecDeque<String>,
+    /// Lines that were announced before there was a ledger; the first reading has them.
+    before: Option<usize>,
+}
+
+impl Ledger {
+    /// The ledger of a job of which so many lines were announced already.
+    pub(super) fn new(announced: usize) -> Self {
+        Self {
+            before: Some(announced),
+            ..Self::default()
+        }
+    }
+
+    /// A signal announced a line.
+    pub(super) fn announced(&mut self, line: String) {
+        if let Some(before) = &mut self.before {
+            *before += 1;
+            return;
+        }
+        if self.ahead.front() == Some(&line) {
+            self.ahead.pop_front();
+            return;
+        }
+        // Those ahead were never announced, so nothing that comes now is one of them.
+        self.ahead.clear();
+        self.add(line);
+    }
+
+    /// A reading: all lines so far, or the last of very many.
+    pub(super) fn read(&mut self, output: Vec<String>) {
+        let announced = self.before.take();
+        for (index, line) in output.into_iter().enumerate().skip(self.known) {
+            if announced.is_none_or(|announced| index >= announced) {
+                self.ahead.push_back(line.clone());
+            }
+            self.add(line);
+        }
+        // Lines that no reading has any more.
+        self.known = self.known.max(announced.unwrap_or_default());
+    }
+
+    /// The next line to give out.
+    pub(super) fn next(&mut self) -> Option<String> {
+        self.waiting.pop_front()
+    }
+
+    fn add(&mut self, line: String) {
+        self.known += 1;
+        if self.waiting.len() == WAITING {
+            self.waiting.pop_front();
+        }
+        self.waiting.push_back(line);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn all(ledger: &mut Ledger) -> Vec<String> {
+        std::iter::from_fn(|| ledger.next()).collect()
+    }
+
+    fn lines(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(|text| (*text).to_owned()).collect()
+    }
+
+    #[test]
+    fn lines_that_were_announced_before_come_with_the_first_reading() {
+        let mut ledger = Ledger::new(1);
+        ledger.announced("b".into());
+        assert_eq!(all(&mut ledger), lines(&[]));
+        ledger.read(lines(&["a", "b"]));
+        ledger.announced("c".into());
+        assert_eq!(all(&mut ledger), lines(&["a", "b", "c"]));
+    }
+
+    #[test]
+    fn lines_that_nobody_announced_are_not_waited_for() {
+        let mut ledger = Ledger::new(0);
+        ledger.read(lines(&["a", "b"]));
+        ledger.announced("c".into());
+        ledger.read(lines(&["a", "b", "c", "d"]));
+        assert_eq!(all(&mut ledger), lines(&["a", "b", "c", "d"]));
+    }
+
+    #[test]
+    fn of_very_many_lines_the_last_ones_wait() {
+        let mut ledger = Ledger::new(0);
+        ledger.read(Vec::new());
+        for n in 0..WAITING + 5 {
+            ledger.announced(n.to_string());
+        }
+        let left = all(&mut ledger);
+        assert_eq!(left.len(), WAITING);
+        assert_eq!(left.first().map(String::as_str), Some("5"));
+    }
+
+    proptest! {
+        /// The daemon prints, announces and answers in any order that keeps each of them in order;
+        /// lines may be alike.
+        #[test]
+        fn no_line_is_lost_or_doubled(
+            printed in prop::collection::vec("[ab]", 0..30),
+            steps in prop::collection::vec(0..3u8, 0..90),
+            nameless in 0..5usize,
+        ) {
+            let (mut done, mut announced) = (0, 0);
+            let mut ledger = None;
+            let mut given = Vec::new();
+            for step in steps.into_iter().chain([0; 30]).chain([1; 30]).chain([2]) {
+                match step {
+                    0 => done = printed.len().min(done + 1),
+                    1 if announced < done => {
+                        match &mut ledger {
+                            None if announced + 1 >= nameless => ledger = Some(Ledger::new(announced + 1)),
+                            None => {}
+                            Some(ledger) => ledger.announced(printed[announced].clone()),
+                        }
+                        announced += 1;
+                    }
+                    2 => ledger.get_or_insert_with(|| Ledger::new(announced)).read(printed[..done].to_vec()),
+                    _ => {}
+                }
+                if let Some(ledger) = &mut ledger {
+                    given.extend(std::iter::from_fn(|| ledger.next()));
+                }
+            }
+            prop_assert_eq!(given, printed);
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! How a test build ended, in a line, and what to do where it did not.
+
+use super::{Style, Tone, clean, help, units};
+use crate::{
+    JobState, Reason, Stage, TargetState, reasons,
+    snapshot::Target,
+    test_build::{self, TestBuild},
+};
+
+/// The end of a test build of `target`: where it was built and how long it took, or why not, with
+/// the help that the status page would give.
+pub fn render_test_build(target: &Target, build: &TestBuild, style: &Style) -> String {
+    let verdict = format!(
+        "{} {}: {}",
+        glyph(build.state),
+        clean(&target.label()),
+        clean(&summary(build))
+    );
+    let mut text = help::lines(&verdict, "", "    ", style, Some(tone(build.state)));
+    if build.state == JobState::Failed && build.reason != Reason::None {
+        let failed = Target {
+            state: TargetState::Degraded,
+            stage: Stage::Build,
+            reason: build.reason,
+            details: target
+                .details
+                .iter()
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .chain([(test_build::PLACE.to_owned(), build.place.clone().into())])
+                .collect(),
+            ..target.clone()
+        };
+        text.push_str(&help::words_for(&failed, style));
+    }
+    text
+}
+
+/// Where it was built and how long it took, or why not: `built on tower in 3.2 s`,
+/// `test build failed after 1.5 s · error: …`.
+pub(super) fn summary(build: &TestBuild) -> String {
+    let took = units::took(build.duration_usec);
+    match build.state {
+        JobState::Succeeded if build.place.is_empty() => format!("built in {took}"),
+        JobState::Succeeded => format!("built on {} in {took}", build.place),
+        JobState::Cancelled => format!("cancelled after {took}"),
+        JobState::Running => "running".to_owned(),
+        JobState::Failed | JobState::Unknown => {
+            let title = match reasons::text(build.reason).title {
+                "" => reasons::text(Reason::BuildFailed).title,
+                title => title,
+            };
+            let error = match build.error.as_str() {
+                "" => String::new(),
+                error => format!(" · {error}"),
+            };
+            format!("{title} after {took}{error}")
+        }
+    }
+}
+
+const fn glyph(state: JobState) -> &'static str {
+    match state {
+        JobState::Succeeded => "✔",
+        JobState::Failed => "✗",
+        JobState::Cancelled => "‖",
+        JobState::Running | JobState::Unknown => "?",
+    }
+}
+
+const fn tone(state: JobState) -> Tone {
+    match state {
+        JobState::Succeeded => Tone::Good,
+        JobState::Failed => Tone::Bad,
+        JobState::Cancelled | JobState::Running | JobState::Unknown => Tone::Neutral,
+    }
+}

@@ -1,0 +1,444 @@
+//! `offloadctl test-build`, against a daemon that builds what the test says.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod common;
+
+use std::{os::unix::process::CommandExt, process::Stdio};
+
+use common::{
+    Bus,
+    fake::{Fake, ready},
+    job::{Job, START},
+    program::{LIMIT, Run, collect, command, finish, offloadctl, on, spawn},
+};
+use offload_client::{JobState, Kind, Reason, Snapshot, connect, errors::BusError, job, names};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, ChildStdout},
+    time::timeout,
+};
+
+/// A fake whose test builds are as told.
+async fn builds(bus: &Bus, snapshot: Snapshot, job: Job) -> Fake {
+    let fake = Fake::start(bus, snapshot).await;
+    fake.script.send_modify(|script| script.job = job);
+    fake
+}
+
+fn on_tower() -> Job {
+    Job {
+        details: vec![
+            ("test_build", "succeeded".into()),
+            ("test_build_timestamp", (START + 1).into()),
+            ("test_build_usec", 3_100_000.into()),
+            ("test_build_place", "tower".into()),
+        ],
+        ..Job::default()
+    }
+}
+
+fn fails(reason: Reason) -> Job {
+    Job {
+        end: Some((JobState::Failed, reason)),
+        details: vec![
+            ("test_build", "failed".into()),
+            ("test_build_reason", reason.as_str().into()),
+            ("test_build_timestamp", START.into()),
+            ("test_build_usec", 1_500_000.into()),
+            ("test_build_error", "error: cannot connect".into()),
+        ],
+        ..Job::default()
+    }
+}
+
+#[tokio::test]
+async fn the_log_streams_and_the_end_says_where_it_was_built() {
+    let bus = Bus::start().await;
+    let fake = builds(&bus, ready(), on_tower()).await;
+    let run = offloadctl(&bus, &["test-build", "desktop", "--timeout", "90s"]).await;
+    assert_eq!(
+        run,
+        Run {
+            code: 0,
+            stdout: "\
+building '/nix/store/x.drv' on 'ssh-ng://desktop'
+one
+two
+✔ builder/desktop: built on tower in 3.1 s
+"
+            .into(),
+            stderr: String::new(),
+        }
+    );
+    fake.asked("/builder/desktop TestBuild(timeout=90000000)")
+        .await;
+    let run = offloadctl(&bus, &["test-build"]).await;
+    assert_eq!(run.code, 0);
+    fake.asked("/builder/desktop TestBuild()").await;
+}
+
+#[tokio::test]
+async fn a_result_that_is_older_than_the_job_is_not_its() {
+    let bus = Bus::start().await;
+    let mut job = on_tower();
+    job.details[1] = ("test_build_timestamp", (START - 1).into());
+    let _fake = builds(&bus, ready(), job).await;
+    let run = offloadctl(&bus, &["test-build"]).await;
+    assert!(
+        run.stdout.ends_with("✔ builder/desktop: built in 3.2 s\n"),
+        "{}",
+        run.stdout
+    );
+}
+
+#[tokio::test]
+async fn lines_are_shown_once_however_early_or_late_they_are_announced() {
+    let bus = Bus::start().await;
+    let fake = Fake::start(&bus, ready()).await;
+    for unannounced in 0..=3 {
+        let job = Job {
+            early: vec!["same", "same"],
+            late: vec!["same", "same", "other"],
+            unannounced,
+            ..on_tower()
+        };
+        fake.script.send_modify(|script| script.job = job);
+        let run = offloadctl(&bus, &["test-build"]).await;
+        let lines: Vec<&str> = run.stdout.lines().collect();
+        assert_eq!(
+            lines,
+            [
+                "same",
+                "same",
+                "same",
+                "same",
+                "other",
+                "✔ builder/desktop: built on tower in 3.1 s"
+            ],
+            "{unannounced} unannounced"
+        );
+    }
+}
+
+#[tokio::test]
+async fn many_lines_come_in_order() {
+    let bus = Bus::start().await;
+    let names: Vec<String> = (0..900).map(|n| format!("line {n}")).collect();
+    let leaked: Vec<&'static str> = names.iter().map(|n| &*n.clone().leak()).collect();
+    let job = Job {
+        early: leaked[..300].to_vec(),
+        late: leaked[300..].to_vec(),
+        ..on_tower()
+    };
+    let _fake = builds(&bus, ready(), job).await;
+    let run = offloadctl(&bus, &["test-build"]).await;
+    let lines: Vec<&str> = run.stdout.lines().collect();
+    assert_eq!(lines[..900], names);
+    assert_eq!(lines.len(), 901);
+}
+
+#[tokio::test]
+async fn a_log_commands_no_terminal() {
+    let bus = Bus::start().await;
+    let job = Job {
+        early: vec!["\x1b]0;owned\x07"],
+        late: vec!["a\tb\r"],
+        ..on_tower()
+    };
+    let _fake = builds(&bus, ready(), job).await;
+    let run = offloadctl(&bus, &["test-build"]).await;
+    assert!(
+        run.stdout
+            .starts_with("\\u{1b}]0;owned\\u{7}\na    b\\r\n✔"),
+        "{:?}",
+        run.stdout
+    );
+}
+
+#[tokio::test]
+async fn a_failure_is_explained_as_on_the_status_page() {
+    let bus = Bus::start().await;
+    let _fake = builds(&bus, ready(), fails(Reason::BuildFailed)).await;
+    let run = offloadctl(&bus, &["test-build"]).await;
+    assert_eq!((run.code, run.stderr.as_str()), (3, ""));
+    let (_, end) = run.stdout.split_once("two\n").unwrap();
+    assert!(
+        end.starts_with(
+            "✗ builder/desktop: test build failed after 1.5 s · error: cannot connect\n"
+        ),
+        "{end}"
+    );
+    assert!(end.contains("    → "), "{end}");
+}
+
+#[tokio::test]
+async fn json_is_one_object_at_the_end() {
+    let bus = Bus::start().await;
+    let mut job = fails(Reason::BuiltElsewhere);
+    job.details.push(("test_build_place", "laptop".into()));
+    let _fake = builds(&bus, ready(), job).await;
+    let run = offloadctl(&bus, &["test-build", "builder/desktop", "--json"]).await;
+    assert_eq!((run.code, run.stdout.lines().count()), (3, 1));
+    assert_eq!(
+        serde_json::from_str::<Value>(&run.stdout).unwrap(),
+        json!({
+            "builder": "desktop",
+            "state": "failed",
+            "reason": "built-elsewhere",
+            "place": "laptop",
+            "error": "error: cannot connect",
+            "start_timestamp": START,
+            "finish_timestamp": START + 3_200_000,
+            "duration_usec": 1_500_000,
+            "output": ["building '/nix/store/x.drv' on 'ssh-ng://desktop'", "one", "two"],
+        })
+    );
+}
+
+#[tokio::test]
+async fn without_a_name_every_builder_builds_in_turn() {
+    let bus = Bus::start().await;
+    let mut snapshot = ready();
+    let mut second = snapshot.targets.last().unwrap().clone();
+    second.name = "attic".into();
+    snapshot.targets.push(second);
+    let fake = builds(&bus, snapshot, on_tower()).await;
+    let run = offloadctl(&bus, &["test-build", "--json"]).await;
+    assert_eq!(run.code, 0);
+    let builders: Vec<Value> = run
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["builder"].clone())
+        .collect();
+    assert_eq!(builders, ["desktop", "attic"]);
+
+    // One that fails does not keep the next from its turn, and is not forgotten.
+    fake.script
+        .send_modify(|script| script.job = fails(Reason::BuilderFull));
+    let run = offloadctl(&bus, &["test-build"]).await;
+    assert_eq!(run.code, 3);
+    assert_eq!(run.stdout.matches("no free slot").count(), 2);
+}
+
+#[tokio::test]
+async fn who_is_no_builder_is_told_from_those_that_are() {
+    let bus = Bus::start().await;
+    let fake = Fake::start(&bus, ready()).await;
+    for name in ["laptop", "cache/desktop"] {
+        let run = offloadctl(&bus, &["test-build", name]).await;
+        assert_eq!(
+            (run.code, run.stderr),
+            (
+                64,
+                format!("offloadctl: there is no target called {name}; there is builder/desktop\n")
+            )
+        );
+    }
+    let mut caches = ready();
+    caches.targets.retain(|target| target.kind == Kind::Cache);
+    fake.change(caches, 0).await;
+    let run = offloadctl(&bus, &["test-build"]).await;
+    assert_eq!(run.code, 3);
+    assert!(run.stderr.contains("nix.buildMachines"), "{}", run.stderr);
+    let wrong = finish(command(&["test-build", "--timeout", "0s"])).await;
+    assert_eq!(wrong.code, 64);
+}
+
+#[tokio::test]
+async fn a_refusal_is_a_sentence_with_an_exit_code() {
+    let bus = Bus::start().await;
+    let fake = Fake::start(&bus, ready()).await;
+    for (error, code, words) in [
+        ("Busy", 75, &["running on that builder already"][..]),
+        (
+            "NotAuthorized",
+            77,
+            &[
+                "`sudo`",
+                "polkit",
+                "org.offloadd.Offload1.test-build",
+                "(particulars)",
+            ],
+        ),
+        ("Failed", 70, &["particulars"]),
+    ] {
+        fake.script.send_modify(|script| script.error = Some(error));
+        let run = offloadctl(&bus, &["test-build"]).await;
+        assert_eq!((run.code, run.stdout.as_str()), (code, ""), "{error}");
+        assert_eq!(run.stderr.lines().count(), 1, "{error}");
+        for word in words {
+            assert!(run.stderr.contains(word), "{error}: {}", run.stderr);
+        }
+    }
+    fake.stop().await;
+    assert_eq!(offloadctl(&bus, &["test-build"]).await.code, 4);
+}
+
+/// A job that goes on until the test ends it, with its first lines read.
+async fn running(bus: &Bus, args: &[&str]) -> (Child, BufReader<ChildStdout>) {
+    let mut child = spawn(on(bus, args));
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    for expected in [
+        "building '/nix/store/x.drv' on 'ssh-ng://desktop'",
+        "one",
+        "two",
+    ] {
+        assert_eq!(line(&mut stdout).await, expected);
+    }
+    (child, stdout)
+}
+
+async fn line(stdout: &mut BufReader<ChildStdout>) -> String {
+    let mut line = String::new();
+    let read = timeout(LIMIT, stdout.read_line(&mut line)).await;
+    read.unwrap_or_else(|_| panic!("no line comes")).unwrap();
+    line.trim_end_matches('\n').to_owned()
+}
+
+fn send(signal: Signal, child: &Child) {
+    let pid = i32::try_from(child.id().unwrap()).unwrap();
+    kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+}
+
+fn endless(obeys: bool) -> Job {
+    Job {
+        end: None,
+        obeys,
+        ..Job::default()
+    }
+}
+
+#[tokio::test]
+async fn ctrl_c_cancels_the_job_and_waits_for_its_end() {
+    let bus = Bus::start().await;
+    let fake = builds(&bus, ready(), endless(true)).await;
+    for signal in [Signal::INT, Signal::TERM] {
+        let (child, mut stdout) = running(&bus, &["test-build"]).await;
+        fake.print("three").await;
+        assert_eq!(line(&mut stdout).await, "three");
+        send(signal, &child);
+        assert_eq!(
+            line(&mut stdout).await,
+            "‖ builder/desktop: cancelled after 3.2 s"
+        );
+        let run = collect(child).await;
+        assert_eq!(run.code, 3);
+        assert_eq!(
+            run.stderr,
+            "ending the test build on builder/desktop; once more leaves it to itself\n"
+        );
+    }
+    fake.asked("/job/2 Cancel()").await;
+}
+
+#[tokio::test]
+async fn a_second_ctrl_c_leaves_a_job_that_does_not_end() {
+    let bus = Bus::start().await;
+    let fake = builds(&bus, ready(), endless(false)).await;
+    let (child, _stdout) = running(&bus, &["test-build"]).await;
+    send(Signal::INT, &child);
+    fake.asked("/job/1 Cancel()").await;
+    send(Signal::INT, &child);
+    let run = collect(child).await;
+    assert_eq!(run.code, 130);
+    assert!(
+        run.stderr
+            .ends_with("offloadctl: the test build may be running still\n"),
+        "{}",
+        run.stderr
+    );
+}
+
+#[tokio::test]
+async fn who_may_not_cancel_is_told_so() {
+    let bus = Bus::start().await;
+    let fake = builds(&bus, ready(), endless(true)).await;
+    let (child, _stdout) = running(&bus, &["test-build"]).await;
+    fake.script
+        .send_modify(|script| script.error = Some("NotAuthorized"));
+    send(Signal::INT, &child);
+    assert_eq!(collect(child).await.code, 77);
+}
+
+#[tokio::test]
+async fn a_daemon_that_leaves_midway_is_told() {
+    let bus = Bus::start().await;
+    let fake = builds(&bus, ready(), endless(true)).await;
+    let (child, mut stdout) = running(&bus, &["test-build"]).await;
+    // What it says last is shown still.
+    fake.print("last words").await;
+    fake.stop().await;
+    assert_eq!(line(&mut stdout).await, "last words");
+    let run = collect(child).await;
+    assert_eq!(run.code, 4);
+    assert!(
+        run.stderr.contains("in the middle of the test build"),
+        "{}",
+        run.stderr
+    );
+}
+
+#[tokio::test]
+async fn the_program_goes_by_its_other_names_too() {
+    let bus = Bus::start().await;
+    let _fake = builds(&bus, ready(), on_tower()).await;
+    for (name, args, start) in [
+        ("offload-test-build", &["desktop"][..], "building "),
+        ("offload-status", &[], "✔ ready: "),
+        ("offload-status", &["--version"], "offloadctl"),
+    ] {
+        let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_offloadctl"));
+        program
+            .arg0(format!("/usr/bin/{name}"))
+            .args(args)
+            .arg(format!("--bus={}", bus.address))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let run = finish(program.into()).await;
+        assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{name}");
+        assert!(run.stdout.starts_with(start), "{name}: {}", run.stdout);
+    }
+}
+
+/// What a widget does.
+#[tokio::test]
+async fn a_program_follows_a_job_to_its_end() {
+    let bus = Bus::start().await;
+    let _fake = builds(&bus, ready(), fails(Reason::BuiltLocally)).await;
+    let address = connect::Bus::Address(bus.address.clone());
+    let connection = connect::find(Some(&address)).await.unwrap();
+    let builder = names::target_path(Kind::Builder, "desktop");
+    let mut job = job::test_build(&connection, &builder, None).await.unwrap();
+    assert_eq!(job.path(), names::job_path(1));
+    assert_eq!(job.end(), None);
+    let mut lines = Vec::new();
+    while let Some(line) = job.line().await.unwrap() {
+        lines.push(line);
+    }
+    assert_eq!(lines[1..], ["one", "two"]);
+    let end = job.end().unwrap();
+    assert_eq!(
+        (end.state, end.reason),
+        (JobState::Failed, Reason::BuiltLocally)
+    );
+    assert_eq!(job.line().await.unwrap(), None, "it stays ended");
+}
+
+#[tokio::test]
+async fn a_program_learns_that_the_connection_ended() {
+    let bus = Bus::start().await;
+    let _fake = builds(&bus, ready(), endless(true)).await;
+    let connection = bus.connect().await;
+    let builder = names::target_path(Kind::Builder, "desktop");
+    let mut job = job::test_build(&connection, &builder, None).await.unwrap();
+    for _ in 0..3 {
+        job.line().await.unwrap().unwrap();
+    }
+    drop(bus);
+    let error = job.line().await.unwrap_err();
+    assert!(matches!(error, BusError::ZBus(_)), "{error:?}");
+    assert!(!error.is_no_daemon());
+}
