@@ -234,7 +234,7 @@ pub const fn text(reason: Reason) -> Text {
         Reason::NixMissing => Text {
             title: "Nix not found",
             explanation: "{user|The user} can log in to {host}, but `{program|nix-daemon}` is not on the PATH that SSH gives there.",
-            remedy: "Install Nix on the desktop. Where it is installed, SSH does not see it, because no profile is read for a \
+            remedy: "Install Nix on the desktop. Where it is installed, SSH does not see it, because login profiles are not read for a \
                      command: link it, `sudo ln -s /nix/var/nix/profiles/default/bin/nix* /usr/local/bin/`, or give the builder's \
                      URI the parameter `remote-program=/nix/var/nix/profiles/default/bin/{program|nix-daemon}`. Then \
                      `ssh {user|nix-builder}@{host} command -v {program|nix-daemon}` prints a path.",
@@ -264,8 +264,8 @@ pub const fn text(reason: Reason) -> Text {
             title: "Nix protocol mismatch",
             explanation: "Nix answers on {host}, but in a version or a dialect of its protocol that this machine's Nix does not speak.",
             remedy: "Compare `nix --version` here with `ssh {user|nix-builder}@{host} nix --version`, and update the older one. \
-                     Where a forced command is set on the desktop, it must be the one for the URI {uri}: `nix-daemon --stdio` \
-                     for ssh-ng://, `nix-store --serve --write` for ssh:// (NixOS: `nix.sshServe.protocol` and `nix.sshServe.write`).",
+                     A forced command on the desktop must be `{command|nix-daemon --stdio}`, which {uri} asks for (NixOS: \
+                     `nix.sshServe.protocol = \"{protocol|ssh-ng}\";`, and for ssh `nix.sshServe.write = true;`).",
         },
         Reason::NotTrusted => Text {
             title: "user not trusted",
@@ -279,12 +279,12 @@ pub const fn text(reason: Reason) -> Text {
             explanation: "Nix would send builds for {missing|a system} to {host}, which builds for {offered|others} only.",
             remedy: "Take {missing|it} out of this machine's entry for the builder (NixOS: `systems` in nix.buildMachines; elsewhere the \
                      second field in /etc/nix/machines). Or let the desktop build it: on NixOS \
-                     `boot.binfmt.emulatedSystems`, elsewhere `extra-platforms = {missing|SYSTEM}` in its nix.conf.",
+                     `boot.binfmt.emulatedSystems`, elsewhere `extra-platforms = {missing_spaced|SYSTEM}` in its nix.conf.",
         },
         Reason::FeatureMissing => Text {
             title: "feature missing",
             explanation: "Nix would send builds that need {missing|a feature} to {host}, whose Nix offers {offered|none}.",
-            remedy: "Add the line `extra-system-features = {missing|FEATURE}` to the desktop's /etc/nix/nix.conf and restart its \
+            remedy: "Add the line `extra-system-features = {missing_spaced|FEATURE}` to the desktop's /etc/nix/nix.conf and restart its \
                      nix-daemon (NixOS: `nix.settings.extra-system-features`). Or take {missing|it} out of this machine's entry \
                      for the builder (NixOS: `supportedFeatures` and `mandatoryFeatures` in nix.buildMachines; elsewhere the \
                      sixth and seventh fields in /etc/nix/machines).",
@@ -300,7 +300,7 @@ pub const fn text(reason: Reason) -> Text {
             explanation: "The cache has {sample|this machine's paths}, but without a signature: Nix ignores them and builds instead.",
             remedy: "Let the desktop sign. There: `sudo nix-store --generate-binary-cache-key {name}-1 /var/lib/cache.secret /var/lib/cache.pub`, \
                      then give /var/lib/cache.secret to the server (NixOS: `services.harmonia.cache.signKeyPaths`, \
-                     before 25.11 `services.harmonia.signKeyPaths`, or `services.nix-serve.secretKeyFile`). Here: add what is \
+                     in older releases `services.harmonia.signKeyPaths`, or `services.nix-serve.secretKeyFile`). Here: add what is \
                      in cache.pub to `trusted-public-keys` (NixOS: `nix.settings.trusted-public-keys`).",
         },
         Reason::UntrustedSignature => Text {
@@ -349,6 +349,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::{Kind, snapshot::Detail};
 
     #[test]
     fn every_reason_but_none_has_its_words() {
@@ -420,6 +421,80 @@ mod tests {
         assert!(remedy.contains("MaxStartups"), "{remedy}");
         assert!(!remedy.contains("Start the service"), "{remedy}");
         assert_ne!(at(Stage::HostKey), (explanation, remedy));
+    }
+
+    fn builder(reason: Reason, stage: Stage, uri: &str) -> Target {
+        Target {
+            kind: Kind::Builder,
+            reason,
+            stage,
+            uri: uri.into(),
+            ..Target::default()
+        }
+    }
+
+    #[test]
+    fn silence_of_nix_is_told_from_silence_of_the_network() {
+        for stage in [Stage::Handshake, Stage::Trust, Stage::System] {
+            for reason in [Reason::TimedOut, Reason::ConnectionLost] {
+                let target = builder(reason, stage, "ssh-ng://builder@192.0.2.6");
+                let words = explanation_for(&target) + &remedy_for(&target);
+                assert!(words.contains("nix-daemon"), "{words}");
+                assert!(!words.contains("firewall"), "{words}");
+            }
+        }
+        let cache = Target {
+            reason: Reason::HttpStatus,
+            stage: Stage::Signature,
+            uri: "http://192.0.2.6:5000".into(),
+            details: [("narinfo".to_owned(), "abc.narinfo".into())].into(),
+            ..Target::default()
+        };
+        let remedy = remedy_for(&cache);
+        assert!(
+            remedy.contains("`curl -i http://192.0.2.6:5000/abc.narinfo`"),
+            "{remedy}"
+        );
+    }
+
+    #[test]
+    fn a_remedy_names_the_command_of_the_builders_protocol() {
+        let remedy = |uri| remedy_for(&builder(Reason::ProtocolMismatch, Stage::Handshake, uri));
+        let (ssh, ng) = (remedy("ssh://b@desktop"), remedy("ssh-ng://b@desktop"));
+        assert!(ssh.contains("`nix-store --serve --write`"), "{ssh}");
+        assert!(ssh.contains("nix.sshServe.protocol = \"ssh\""), "{ssh}");
+        assert!(ng.contains("`nix-daemon --stdio`"), "{ng}");
+        assert!(ng.contains("nix.sshServe.protocol = \"ssh-ng\""), "{ng}");
+        let remedy = remedy_for(&builder(
+            Reason::NixMissing,
+            Stage::Handshake,
+            "ssh://b@desktop",
+        ));
+        assert!(
+            remedy.contains("`ssh b@desktop command -v nix-store`"),
+            "{remedy}"
+        );
+    }
+
+    #[test]
+    fn what_is_to_be_added_is_there_to_be_copied() {
+        let mut target = builder(Reason::NotTrusted, Stage::Trust, "ssh-ng://b@desktop");
+        let remedy = remedy_for(&target);
+        assert!(remedy.contains("`extra-trusted-users = b`"), "{remedy}");
+        assert!(
+            remedy.contains("`nix.settings.trusted-users = [ \"b\" ];`"),
+            "{remedy}"
+        );
+        target.reason = Reason::FeatureMissing;
+        let missing = vec!["kvm".to_owned(), "big-parallel".to_owned()];
+        target
+            .details
+            .insert("missing".into(), Detail::List(missing));
+        let remedy = remedy_for(&target);
+        assert!(
+            remedy.contains("`extra-system-features = kvm big-parallel`"),
+            "{remedy}"
+        );
     }
 
     #[test]

@@ -34,7 +34,9 @@ pub(crate) fn fill(template: &str, lookup: impl Fn(&str) -> Option<String>) -> S
 }
 
 /// What is known of `target` under `key`: `name`, `kind`, `uri`, `address`, its kind's usual
-/// systemd `service`, the URI's `host`, `port` and `user`, or one of its details.
+/// systemd `service`, the URI's `host`, `port` and `user`, or one of its details; a list as people
+/// write it, or with `_spaced` after its key as nix.conf has it. A builder's `protocol`, and the
+/// `program` and `command` that Nix runs there, follow from its URI where no check has told them.
 pub(crate) fn of_target(target: &Target, key: &str) -> Option<String> {
     let uri = Authority::of(&target.uri);
     match key {
@@ -47,7 +49,32 @@ pub(crate) fn of_target(target: &Target, key: &str) -> Option<String> {
         "host" => Some(uri.host.to_owned()),
         "port" => uri.port.map(str::to_owned),
         "user" => detail(&target.details, key).or_else(|| uri.user.map(str::to_owned)),
-        _ => detail(&target.details, key),
+        "protocol" => serving(target).map(|(protocol, _, _)| protocol.to_owned()),
+        "program" => detail(&target.details, key)
+            .or_else(|| serving(target).map(|(_, program, _)| program.to_owned())),
+        "command" => detail(&target.details, key).or_else(|| {
+            serving(target).map(|(_, program, arguments)| format!("{program} {arguments}"))
+        }),
+        _ => match (key.strip_suffix("_spaced"), target.details.get(key)) {
+            (Some(plain), None) => match target.details.get(plain) {
+                Some(Detail::List(items)) => Some(items.join(" ")),
+                _ => detail(&target.details, plain),
+            },
+            _ => detail(&target.details, key),
+        },
+    }
+}
+
+/// What Nix runs on a builder: protocol, program and its arguments (src/libstore/ssh-store.cc and
+/// legacy-ssh-store.cc; a URI without a scheme is ssh://, src/libstore/machines.cc).
+fn serving(target: &Target) -> Option<(&'static str, &'static str, &'static str)> {
+    if target.kind != Kind::Builder {
+        return None;
+    }
+    match target.uri.split_once("://").map(|(scheme, _)| scheme) {
+        Some("ssh-ng") => Some(("ssh-ng", "nix-daemon", "--stdio")),
+        Some("ssh") | None => Some(("ssh", "nix-store", "--serve --write")),
+        Some(_) => None,
     }
 }
 
@@ -122,6 +149,38 @@ mod tests {
         assert_eq!(of("http://me:secret@desktop:5000/nix", "user"), "me");
         assert_eq!(of("http://desktop:5000/nix", "port"), "5000");
         assert_eq!(of("desktop", "host"), "desktop");
+    }
+
+    #[test]
+    fn what_nix_runs_follows_from_the_uri_until_a_check_tells() {
+        let mut target = Target {
+            kind: Kind::Builder,
+            uri: "ssh://desktop".into(),
+            ..Target::default()
+        };
+        let of = |target: &Target, key| of_target(target, key).unwrap_or_default();
+        assert_eq!(of(&target, "command"), "nix-store --serve --write");
+        target.uri = "ssh-ng://desktop".into();
+        assert_eq!(of(&target, "command"), "nix-daemon --stdio");
+        assert_eq!(of(&target, "program"), "nix-daemon");
+        target
+            .details
+            .insert("program".into(), "/opt/nix-daemon".into());
+        assert_eq!(of(&target, "program"), "/opt/nix-daemon");
+        assert_eq!(of(&target, "protocol"), "ssh-ng");
+        assert_eq!(of_target(&Target::default(), "command"), None);
+    }
+
+    #[test]
+    fn a_list_is_for_people_or_for_nix_conf() {
+        let list = Detail::List(vec!["kvm".into(), "big-parallel".into()]);
+        let target = Target {
+            details: [("missing".to_owned(), list)].into(),
+            ..Target::default()
+        };
+        let of = |key| of_target(&target, key).unwrap_or_default();
+        assert_eq!(of("missing"), "kvm, big-parallel");
+        assert_eq!(of("missing_spaced"), "kvm big-parallel");
     }
 
     proptest! {

@@ -1,21 +1,62 @@
 //! Everything that is known of a target, by name.
 
-use super::{Style, Tone, ago, clean, units};
-use crate::snapshot::{DETAIL_ERROR, Facts, Target};
+use super::{Style, Tone, ago, clean, test_build, units};
+use crate::{
+    snapshot::{BuilderFacts, CacheFacts, DETAIL_ERROR, Detail, Facts, Target},
+    test_build as last,
+};
+
+/// Details that stand in a line of their own making, and not again under their keys.
+const WOVEN: [&str; 5] = [
+    "protocol_version",
+    "slots",
+    "slots_in_use",
+    "sample_missing",
+    "samples_tried",
+];
 
 /// One line per particular; what is not known has none.
 pub(super) fn target(target: &Target, style: &Style) -> String {
-    let now = style.now_realtime_usec;
-    let mut rows: Vec<(String, String)> = Vec::new();
-    let mut row = |name: &str, value: String| {
-        if !value.is_empty() {
-            rows.push((clean(name), clean(&value)));
+    let mut rows = Rows::default();
+    checks(target, style, &mut rows);
+    match &target.facts {
+        Facts::Cache(facts) => cache(target, facts, &mut rows),
+        Facts::Builder(facts) => builder(target, facts, style, &mut rows),
+    }
+    for (key, value) in &target.details {
+        let woven = WOVEN.contains(&key.as_str()) || last::DETAILS.contains(&key.as_str());
+        // An error of now stands beside the cause.
+        let shown = key == DETAIL_ERROR && !target.state.is_ready();
+        if !woven && !shown {
+            rows.add(&named(key), plain(key, value, style));
         }
-    };
-    row("uri", target.uri.clone());
-    row("stage", target.stage.to_string());
+    }
+    rows.0
+        .into_iter()
+        .map(|(name, value)| {
+            let name = style.paint(Tone::Faint, &format!("{name:<15}"));
+            format!("    {name} {value}\n")
+        })
+        .collect()
+}
+
+#[derive(Default)]
+struct Rows(Vec<(String, String)>);
+
+impl Rows {
+    fn add(&mut self, name: &str, value: String) {
+        if !value.is_empty() {
+            self.0.push((clean(name), clean(&value)));
+        }
+    }
+}
+
+fn checks(target: &Target, style: &Style, rows: &mut Rows) {
+    let now = style.now_realtime_usec;
+    rows.add("uri", target.uri.clone());
+    rows.add("stage", target.stage.to_string());
     let next = units::until(target.next_check_timestamp, now);
-    row(
+    rows.add(
         "checked",
         match next {
             Some(next) => format!("{}, next {next}", ago(target.last_check_timestamp, now)),
@@ -23,50 +64,83 @@ pub(super) fn target(target: &Target, style: &Style) -> String {
         },
     );
     if !target.state.is_ready() {
-        row("last success", ago(target.last_success_timestamp, now));
+        rows.add("last success", ago(target.last_success_timestamp, now));
     }
     if target.consecutive_failures > 0 {
-        row(
+        rows.add(
             "failures",
             format!("{} in a row", target.consecutive_failures),
         );
     }
-    match &target.facts {
-        Facts::Cache(cache) => {
-            row("store", cache.store_dir.clone());
-            if !cache.store_dir.is_empty() {
-                row("priority", cache.priority.to_string());
-                row("mass queries", yes(cache.want_mass_query));
-            }
-            row("signing key", cache.signing_key.clone());
-        }
-        Facts::Builder(builder) => {
-            row("protocol", builder.protocol.clone());
-            row("systems", builder.systems.join(", "));
-            row("features", builder.features.join(", "));
-            if builder.max_jobs > 0 {
-                let speed = builder.speed_factor;
-                row("jobs", format!("{}, speed {speed}", builder.max_jobs));
-            }
-            row("nix", builder.nix_version.clone());
-            row("trusted", builder.trusted.clone());
-            row("host key", builder.host_key_fingerprint.clone());
-        }
-    }
-    for (name, value) in &target.details {
-        if name == DETAIL_ERROR && !target.state.is_ready() {
-            continue; // stands beside the cause
-        }
-        row(&name.replace('_', " "), value.to_string());
-    }
-    rows.into_iter()
-        .map(|(name, value)| {
-            let name = style.paint(Tone::Faint, &format!("{name:<14}"));
-            format!("    {name} {value}\n")
-        })
-        .collect()
 }
 
-fn yes(value: bool) -> String {
-    (if value { "yes" } else { "no" }).to_owned()
+fn cache(target: &Target, facts: &CacheFacts, rows: &mut Rows) {
+    rows.add("store", facts.store_dir.clone());
+    if !facts.store_dir.is_empty() {
+        rows.add("priority", facts.priority.to_string());
+        rows.add("mass queries", yes(facts.want_mass_query).to_owned());
+    }
+    rows.add("signing key", facts.signing_key.clone());
+    if target.details.contains_key("sample_missing") {
+        let tried = match target.details.get("samples_tried") {
+            Some(Detail::Uint(tried)) => format!(" ({tried} tried)"),
+            _ => String::new(),
+        };
+        let told = format!("not checked: it has none of this machine's paths{tried}");
+        rows.add("signature", told);
+    }
+}
+
+fn builder(target: &Target, facts: &BuilderFacts, style: &Style, rows: &mut Rows) {
+    let protocol = match target.details.get("protocol_version") {
+        Some(version) if !facts.protocol.is_empty() => format!("{} {version}", facts.protocol),
+        _ => facts.protocol.clone(),
+    };
+    rows.add("protocol", protocol);
+    rows.add("systems", facts.systems.join(", "));
+    rows.add("features", facts.features.join(", "));
+    if facts.max_jobs > 0 {
+        let speed = facts.speed_factor;
+        rows.add("jobs", format!("{}, speed {speed}", facts.max_jobs));
+    }
+    let slots = (
+        target.details.get("slots_in_use"),
+        target.details.get("slots"),
+    );
+    if let (Some(used), Some(all)) = slots {
+        rows.add("slots", format!("{used} of {all} in use"));
+    }
+    rows.add("nix", facts.nix_version.clone());
+    rows.add("trusted", facts.trusted.clone());
+    rows.add("host key", facts.host_key_fingerprint.clone());
+    let test = last::of(target).map(|build| {
+        let told = test_build::summary(&build);
+        match build.timestamp {
+            0 => told,
+            then => format!("{}: {told}", ago(then, style.now_realtime_usec)),
+        }
+    });
+    rows.add("last test build", test.unwrap_or_default());
+}
+
+/// A key as people read it: without its unit, which the value has.
+fn named(key: &str) -> String {
+    let key = key
+        .strip_suffix("_usec")
+        .or_else(|| key.strip_suffix("_timestamp"))
+        .unwrap_or(key);
+    key.replace('_', " ")
+}
+
+/// A value as people read it: keys say which numbers are times.
+fn plain(key: &str, value: &Detail, style: &Style) -> String {
+    match value {
+        Detail::Uint(usec) if key.ends_with("_usec") => units::took(*usec),
+        Detail::Uint(then) if key.ends_with("_timestamp") => ago(*then, style.now_realtime_usec),
+        value => value.to_string(),
+    }
+}
+
+const fn yes(value: bool) -> &'static str {
+    if value { "yes" } else { "no" }
 }
