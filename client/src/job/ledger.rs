@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 /// The most lines that wait to be asked for, which is also what the daemon keeps. Of more the last
 /// ones stay.
-const WAITING: usize = 1000;
+const KEPT: usize = 1000;
 
 /// Counts: the n-th signal announces the n-th line, however early or late it comes.
 #[derive(Debug, Default)]
@@ -45,6 +45,11 @@ impl Ledger {
 
     /// A reading: all lines so far, or the last of very many.
     pub(super) fn read(&mut self, output: Vec<String>) {
+        // Of very many lines nobody knows which the first of a reading is. What came after the ones
+        // that are known has been announced by then: the daemon tells the lines before the end.
+        if self.known > 0 && output.len() >= KEPT {
+            return;
+        }
         let announced = self.before.take();
         for (index, line) in output.into_iter().enumerate().skip(self.known) {
             if announced.is_none_or(|announced| index >= announced) {
@@ -63,7 +68,7 @@ impl Ledger {
 
     fn add(&mut self, line: String) {
         self.known += 1;
-        if self.waiting.len() == WAITING {
+        if self.waiting.len() == KEPT {
             self.waiting.pop_front();
         }
         self.waiting.push_back(line);
@@ -107,12 +112,24 @@ mod tests {
     fn of_very_many_lines_the_last_ones_wait() {
         let mut ledger = Ledger::new(0);
         ledger.read(Vec::new());
-        for n in 0..WAITING + 5 {
+        for n in 0..KEPT + 5 {
             ledger.announced(n.to_string());
         }
         let left = all(&mut ledger);
-        assert_eq!(left.len(), WAITING);
+        assert_eq!(left.len(), KEPT);
         assert_eq!(left.first().map(String::as_str), Some("5"));
+    }
+
+    #[test]
+    fn a_reading_of_the_last_of_very_many_lines_adds_none() {
+        let mut ledger = Ledger::new(0);
+        ledger.read(lines(&["a"]));
+        for n in 0..KEPT {
+            ledger.announced(n.to_string());
+        }
+        assert_eq!(all(&mut ledger).len(), KEPT);
+        ledger.read((1..=KEPT).map(|n| n.to_string()).collect());
+        assert_eq!(all(&mut ledger), lines(&[]));
     }
 
     proptest! {

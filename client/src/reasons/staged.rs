@@ -1,0 +1,45 @@
+//! What a reason means more precisely at the stage it was seen.
+
+use super::{Text, text};
+use crate::{Reason, Stage, snapshot::Target};
+
+/// The words for a target's reason.
+pub(super) const fn words(target: &Target) -> Text {
+    match (target.reason, target.stage) {
+        (Reason::ConnectionLost, Stage::Banner) => Text {
+            explanation: "{address} accepted the connection, and closed it before a word of SSH.",
+            remedy: "Read `journalctl -u sshd -n 50` on the desktop: sshd turns connections away while too many \
+                     wait to log in (`MaxStartups`) or after this machine failed too often \
+                     (`PerSourcePenalties`), and hangs up where it can't start a process for them. Where it \
+                     has nothing to say, a port forwarder or a proxy accepts in its place.",
+            ..text(Reason::ConnectionLost)
+        },
+        (Reason::ConnectionLost, Stage::Handshake | Stage::Trust | Stage::System) => Text {
+            explanation: "The login to {host} works, but the connection was cut while Nix was to answer there.",
+            remedy: "Read `journalctl -u sshd -u nix-daemon -n 50` on the desktop at that moment: sshd or nix-daemon was \
+                     restarted, ran out of memory, or the machine was shut down.",
+            ..text(Reason::ConnectionLost)
+        },
+        (Reason::TimedOut, Stage::Handshake | Stage::Trust | Stage::System) => Text {
+            explanation: "SSH answers on {host}, but Nix there does not: `{command|nix-daemon --stdio}` said nothing in time.",
+            remedy: "See on the desktop whether nix-daemon hangs, `systemctl status nix-daemon.service`, and whether the machine is \
+                     out of memory or its disk does not answer (`dmesg | tail`). `sudo systemctl restart nix-daemon.service` \
+                     there ends a daemon that hangs, and the builds that it runs.",
+            ..text(Reason::TimedOut)
+        },
+        (Reason::HttpStatus, Stage::Signature) => Text {
+            explanation: "The cache at {address} serves nix-cache-info, but answered with an error when asked for a store path.",
+            remedy: "Ask it yourself: `curl -i {uri}/{narinfo|HASH.narinfo}`. 500 or 502 mean that the server can't read its \
+                     store or database: read its log on the desktop, `journalctl -u harmonia -u nix-serve -n 50`. 401 means that it wants \
+                     a login for paths (`netrc-file` in nix.conf).",
+            ..text(Reason::HttpStatus)
+        },
+        (Reason::TimedOut | Reason::ConnectionLost, Stage::Signature) => Text {
+            explanation: "The cache at {address} serves nix-cache-info, but did not finish its answer when asked for a store path.",
+            remedy: "Ask it yourself: `curl -i {uri}/{narinfo|HASH.narinfo}`. The server is overloaded or its disk is slow: read \
+                     its log on the desktop, `journalctl -u harmonia -u nix-serve -n 50`.",
+            ..text(target.reason)
+        },
+        (reason, _) => text(reason),
+    }
+}

@@ -1,0 +1,166 @@
+use std::collections::HashSet;
+
+use super::*;
+use crate::{Kind, Stage, snapshot::Detail};
+
+#[test]
+fn every_reason_but_none_has_its_words() {
+    for reason in Reason::ALL {
+        let Text {
+            title,
+            explanation,
+            remedy,
+        } = text(*reason);
+        let wordless = title.is_empty() && explanation.is_empty() && remedy.is_empty();
+        let complete = !title.is_empty() && !explanation.is_empty() && !remedy.is_empty();
+        assert_eq!(wordless, *reason == Reason::None, "{reason:?}");
+        assert_eq!(complete, *reason != Reason::None, "{reason:?}");
+    }
+}
+
+#[test]
+fn no_two_reasons_share_a_title() {
+    let titles: HashSet<_> = Reason::ALL.iter().map(|r| text(*r).title).collect();
+    assert_eq!(titles.len(), Reason::ALL.len());
+}
+
+#[test]
+fn titles_are_headlines_and_explanations_are_sentences() {
+    for reason in Reason::ALL.iter().filter(|r| **r != Reason::None) {
+        let words = text(*reason);
+        assert!(words.title.chars().count() <= 40, "{reason:?}");
+        assert!(!words.title.ends_with('.'), "{reason:?}");
+        assert!(words.explanation.ends_with('.'), "{reason:?}");
+        assert!(words.remedy.ends_with('.'), "{reason:?}");
+    }
+}
+
+#[test]
+fn no_template_is_left_unfilled() {
+    for reason in Reason::ALL {
+        for uri in [
+            "ssh-ng://nix-builder@192.0.2.6",
+            "http://192.0.2.6:5000",
+            "",
+        ] {
+            let target = Target {
+                reason: *reason,
+                uri: uri.into(),
+                ..Target::default()
+            };
+            let words = explanation_for(&target) + &remedy_for(&target);
+            assert!(
+                !words.contains(['{', '}', '|']) || words.contains("| grep"),
+                "{words}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_connection_closed_before_a_word_of_ssh_has_its_own_words() {
+    let at = |stage| {
+        let target = Target {
+            reason: Reason::ConnectionLost,
+            stage,
+            uri: "ssh-ng://builder@192.0.2.6".into(),
+            ..Target::default()
+        };
+        (explanation_for(&target), remedy_for(&target))
+    };
+    let (explanation, remedy) = at(Stage::Banner);
+    assert!(explanation.contains("192.0.2.6 accepted"), "{explanation}");
+    assert!(remedy.contains("MaxStartups"), "{remedy}");
+    assert!(!remedy.contains("Start the service"), "{remedy}");
+    assert_ne!(at(Stage::HostKey), (explanation, remedy));
+}
+
+fn builder(reason: Reason, stage: Stage, uri: &str) -> Target {
+    Target {
+        kind: Kind::Builder,
+        reason,
+        stage,
+        uri: uri.into(),
+        ..Target::default()
+    }
+}
+
+#[test]
+fn silence_of_nix_is_told_from_silence_of_the_network() {
+    for stage in [Stage::Handshake, Stage::Trust, Stage::System] {
+        for reason in [Reason::TimedOut, Reason::ConnectionLost] {
+            let target = builder(reason, stage, "ssh-ng://builder@192.0.2.6");
+            let words = explanation_for(&target) + &remedy_for(&target);
+            assert!(words.contains("nix-daemon"), "{words}");
+            assert!(!words.contains("firewall"), "{words}");
+        }
+    }
+    let cache = Target {
+        reason: Reason::HttpStatus,
+        stage: Stage::Signature,
+        uri: "http://192.0.2.6:5000".into(),
+        details: [("narinfo".to_owned(), "abc.narinfo".into())].into(),
+        ..Target::default()
+    };
+    let remedy = remedy_for(&cache);
+    assert!(
+        remedy.contains("`curl -i http://192.0.2.6:5000/abc.narinfo`"),
+        "{remedy}"
+    );
+}
+
+#[test]
+fn a_remedy_names_the_command_of_the_builders_protocol() {
+    let remedy = |uri| remedy_for(&builder(Reason::ProtocolMismatch, Stage::Handshake, uri));
+    let (ssh, ng) = (remedy("ssh://b@desktop"), remedy("ssh-ng://b@desktop"));
+    assert!(ssh.contains("`nix-store --serve --write`"), "{ssh}");
+    assert!(ssh.contains("nix.sshServe.protocol = \"ssh\""), "{ssh}");
+    assert!(ng.contains("`nix-daemon --stdio`"), "{ng}");
+    assert!(ng.contains("nix.sshServe.protocol = \"ssh-ng\""), "{ng}");
+    let remedy = remedy_for(&builder(
+        Reason::NixMissing,
+        Stage::Handshake,
+        "ssh://b@desktop",
+    ));
+    assert!(
+        remedy.contains("`ssh b@desktop command -v nix-store`"),
+        "{remedy}"
+    );
+}
+
+#[test]
+fn what_is_to_be_added_is_there_to_be_copied() {
+    let mut target = builder(Reason::NotTrusted, Stage::Trust, "ssh-ng://b@desktop");
+    let remedy = remedy_for(&target);
+    assert!(remedy.contains("`extra-trusted-users = b`"), "{remedy}");
+    assert!(
+        remedy.contains("`nix.settings.trusted-users = [ \"b\" ];`"),
+        "{remedy}"
+    );
+    target.reason = Reason::FeatureMissing;
+    let missing = vec!["kvm".to_owned(), "big-parallel".to_owned()];
+    target
+        .details
+        .insert("missing".into(), Detail::List(missing));
+    let remedy = remedy_for(&target);
+    assert!(
+        remedy.contains("`extra-system-features = kvm big-parallel`"),
+        "{remedy}"
+    );
+}
+
+#[test]
+fn a_remedy_names_the_target_it_is_for() {
+    let target = Target {
+        reason: Reason::AuthRejected,
+        uri: "ssh-ng://builder@192.0.2.6".into(),
+        ..Target::default()
+    };
+    let remedy = remedy_for(&target);
+    assert!(remedy.contains("~builder/.ssh/authorized_keys"), "{remedy}");
+    assert!(
+        remedy.contains("users.users.builder.openssh.authorizedKeys.keys"),
+        "{remedy}"
+    );
+    assert!(remedy.contains("builder@192.0.2.6"), "{remedy}");
+}
