@@ -203,7 +203,7 @@ fn bus(error: &BusError, cli: &Cli) -> String {
 /// Who may: root, and whom polkit allows the action.
 fn not_authorized(why: &str, cli: &Cli) -> String {
     let (what, action) = if is_test_build(cli) {
-        ("start a test build", "test-build")
+        ("start or end a test build", "test-build")
     } else {
         ("do that", "pause")
     };

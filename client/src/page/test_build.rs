@@ -49,11 +49,17 @@ pub(super) fn summary(build: &TestBuild) -> String {
                 "" => reasons::text(Reason::BuildFailed).title,
                 title => title,
             };
+            let took = match (build.duration_usec, build.reason) {
+                // It never began.
+                (0, _) => String::new(),
+                (_, Reason::BuiltLocally | Reason::BuiltElsewhere) => format!(" in {took}"),
+                _ => format!(" after {took}"),
+            };
             let error = match build.error.as_str() {
                 "" => String::new(),
                 error => format!(" · {error}"),
             };
-            format!("{title} after {took}{error}")
+            format!("{title}{took}{error}")
         }
     }
 }

@@ -273,6 +273,8 @@ fn verbose_tells_what_a_deep_check_found_and_the_last_test_build() {
     };
     let mut details = vec![
         ("protocol_version", "1.37".into()),
+        ("command", "nix-daemon --stdio".into()),
+        ("program", "nix-daemon".into()),
         ("slots", 8.into()),
         ("slots_in_use", 2.into()),
         ("boot_id", "2b1d".into()),
@@ -294,6 +296,7 @@ fn verbose_tells_what_a_deep_check_found_and_the_last_test_build() {
     stage           system
     checked         4 s ago, next in 26 s
     protocol        ssh-ng 1.37
+    command         nix-daemon --stdio
     systems         x86_64-linux, aarch64-linux
     features        kvm
     jobs            8, speed 1.5
@@ -312,7 +315,7 @@ fn verbose_tells_what_a_deep_check_found_and_the_last_test_build() {
     let plain = render_targets(&[tested(&details)], &style());
     assert_eq!(plain.lines().count(), 1, "{plain}");
 
-    details[6] = ("test_build", "failed".into());
+    details[8] = ("test_build", "failed".into());
     details.push(("test_build_reason", "build-failed".into()));
     details.push(("test_build_error", "error: no space left on device".into()));
     let page = render_targets(&[tested(&details)], &verbose);
@@ -335,8 +338,12 @@ fn verbose_tells_whose_signature_was_seen_or_why_none() {
     signed
         .details
         .insert("sample".into(), "/nix/store/abc-x".into());
+    signed
+        .details
+        .insert("signed_by".into(), "desktop-1".into());
     let page = render_targets(&[signed], &verbose);
     assert!(page.contains("    signing key     desktop-1:AAAA\n"));
+    assert_eq!(page.matches("desktop-1").count(), 1);
     assert!(page.contains("    sample          /nix/store/abc-x\n"));
 
     let mut empty = cache();
@@ -404,7 +411,7 @@ fn the_end_of_a_test_build_is_a_line_and_help_where_it_failed() {
     assert_eq!(
         page(JobState::Failed, Reason::BuiltElsewhere),
         "\
-✗ builder/desktop: built on another builder after 1 min
+✗ builder/desktop: built on another builder in 1 min
     A test build that was meant for 192.0.2.6 ran on laptop.
     → Either the builder hands on what it gets (`builders` in the desktop's
       nix.conf; NixOS: `nix.buildMachines` there), or this machine's nix-daemon

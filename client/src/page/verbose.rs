@@ -3,16 +3,22 @@
 use super::{Style, Tone, ago, clean, test_build, units};
 use crate::{
     snapshot::{BuilderFacts, CacheFacts, DETAIL_ERROR, Detail, Facts, Target},
-    test_build as last,
+    template, test_build as last,
 };
 
-/// Details that stand in a line of their own making, and not again under their keys.
-const WOVEN: [&str; 5] = [
+/// Details that stand in a line of their own making or in an explanation, and not again under their
+/// keys.
+const WOVEN: [&str; 10] = [
+    "command",
+    "narinfo",
+    "noise",
+    "program",
     "protocol_version",
-    "slots",
-    "slots_in_use",
     "sample_missing",
     "samples_tried",
+    "signed_by",
+    "slots",
+    "slots_in_use",
 ];
 
 /// One line per particular; what is not known has none.
@@ -80,7 +86,14 @@ fn cache(target: &Target, facts: &CacheFacts, rows: &mut Rows) {
         rows.add("priority", facts.priority.to_string());
         rows.add("mass queries", yes(facts.want_mass_query).to_owned());
     }
-    rows.add("signing key", facts.signing_key.clone());
+    let signed_by = detail(target, "signed_by");
+    rows.add(
+        "signing key",
+        match (facts.signing_key.as_str(), signed_by) {
+            ("", signed_by) => signed_by,
+            (known, _) => known.to_owned(),
+        },
+    );
     if target.details.contains_key("sample_missing") {
         let tried = match target.details.get("samples_tried") {
             Some(Detail::Uint(tried)) => format!(" ({tried} tried)"),
@@ -97,6 +110,13 @@ fn builder(target: &Target, facts: &BuilderFacts, style: &Style, rows: &mut Rows
         _ => facts.protocol.clone(),
     };
     rows.add("protocol", protocol);
+    rows.add(
+        "command",
+        match detail(target, "command") {
+            command if command.is_empty() => detail(target, "program"),
+            command => command,
+        },
+    );
     rows.add("systems", facts.systems.join(", "));
     rows.add("features", facts.features.join(", "));
     if facts.max_jobs > 0 {
@@ -121,6 +141,10 @@ fn builder(target: &Target, facts: &BuilderFacts, style: &Style, rows: &mut Rows
         }
     });
     rows.add("last test build", test.unwrap_or_default());
+}
+
+fn detail(target: &Target, key: &str) -> String {
+    template::detail(&target.details, key).unwrap_or_default()
 }
 
 /// A key as people read it: without its unit, which the value has.

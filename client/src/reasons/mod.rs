@@ -212,9 +212,9 @@ pub const fn text(reason: Reason) -> Text {
         Reason::ProfileOutput => Text {
             title: "shell profile prints",
             explanation: "The login shell on {host} prints before Nix speaks ({noise|some text}), and Nix takes that for a broken answer.",
-            remedy: "Find what prints in .bashrc, .zshenv or .profile of {user|nix-builder} or in /etc/profile.d on the desktop, and \
-                     let it print for people only: `case $- in *i*) echo hello ;; esac`. After that \
-                     `ssh {user|nix-builder}@{host} true` prints nothing.",
+            remedy: "Find what prints in ~{user|nix-builder}/.bashrc, .zshenv, .config/fish/config.fish or .ssh/rc on the desktop, \
+                     or in their counterparts in /etc, and let it print for people only: \
+                     `case $- in *i*) echo hello ;; esac`. After that `ssh {user|nix-builder}@{host} true` prints nothing.",
         },
         Reason::NotNix => Text {
             title: "another program than Nix answers",
