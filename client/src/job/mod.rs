@@ -254,3 +254,17 @@ fn left() -> BusError {
 fn disconnected() -> BusError {
     zbus::Error::from(io::Error::from(io::ErrorKind::NotConnected)).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A widget with threads spawns what follows a job.
+    #[test]
+    fn a_job_can_be_followed_from_another_thread() {
+        fn sendable<T: Send>(_: impl FnOnce(&'static Connection, &'static mut Job) -> T) {}
+        sendable(|connection, _| test_build(connection, "/x", None));
+        sendable(|_, job| job.line());
+        sendable(|_, job| job.cancel());
+    }
+}

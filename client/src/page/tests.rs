@@ -437,10 +437,10 @@ fn an_untrusted_user_reads_what_to_add() {
     The nix-daemon on 192.0.2.6 does not trust nix-builder, so it refuses what
     this machine sends to be built.
     → On the desktop add the line `extra-trusted-users = nix-builder` to
-      /etc/nix/nix.conf and restart its nix-daemon; on NixOS set
-      `nix.settings.trusted-users = [ \"nix-builder\" ];` instead (for the user
-      nix-ssh: `nix.sshServe.trusted = true;`). Whom Nix trusts can become root
-      there: give the key to nobody else.
+      /etc/nix/nix.conf and run `sudo systemctl restart nix-daemon`; on NixOS
+      set `nix.settings.trusted-users = [ \"nix-builder\" ];` instead (for the
+      user nix-ssh: `nix.sshServe.trusted = true;`). Whom Nix trusts can become
+      root there: give the key to nobody else.
 "
     );
 }

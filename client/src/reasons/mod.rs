@@ -233,8 +233,8 @@ pub const fn text(reason: Reason) -> Text {
         Reason::NotTrusted => Text {
             title: "user not trusted",
             explanation: "The nix-daemon on {host} does not trust {user|the user}, so it refuses what this machine sends to be built.",
-            remedy: "On the desktop add the line `extra-trusted-users = {user|nix-builder}` to /etc/nix/nix.conf and restart its \
-                     nix-daemon; on NixOS set `nix.settings.trusted-users = [ \"{user|nix-builder}\" ];` instead (for the user \
+            remedy: "On the desktop add the line `extra-trusted-users = {user|nix-builder}` to /etc/nix/nix.conf and run \
+                     `sudo systemctl restart nix-daemon`; on NixOS set `nix.settings.trusted-users = [ \"{user|nix-builder}\" ];` instead (for the user \
                      nix-ssh: `nix.sshServe.trusted = true;`). Whom Nix trusts can become root there: give the key to nobody else.",
         },
         Reason::SystemMissing => Text {
@@ -247,8 +247,8 @@ pub const fn text(reason: Reason) -> Text {
         Reason::FeatureMissing => Text {
             title: "feature missing",
             explanation: "Nix would send builds that need {missing|a feature} to {host}, whose Nix offers {offered|none}.",
-            remedy: "Add the line `extra-system-features = {missing_spaced|FEATURE}` to the desktop's /etc/nix/nix.conf and restart its \
-                     nix-daemon (NixOS: `nix.settings.extra-system-features`). Or take {missing|it} out of this machine's entry \
+            remedy: "Add the line `extra-system-features = {missing_spaced|FEATURE}` to the desktop's /etc/nix/nix.conf and run \
+                     `sudo systemctl restart nix-daemon` there (NixOS: `nix.settings.extra-system-features`). Or take {missing|it} out of this machine's entry \
                      for the builder (NixOS: `supportedFeatures` and `mandatoryFeatures` in nix.buildMachines; elsewhere the \
                      sixth and seventh fields in /etc/nix/machines).",
         },
@@ -269,9 +269,10 @@ pub const fn text(reason: Reason) -> Text {
         Reason::UntrustedSignature => Text {
             title: "signature not trusted",
             explanation: "The cache signs with {signed_by|a key} that this machine's Nix does not accept: it ignores what is served and builds instead.",
-            remedy: "Get the public key on the desktop, `sudo nix key convert-secret-to-public < SECRET-KEY-FILE`, which must begin \
+            remedy: "Get the public key on the desktop, \
+                     `sudo cat SECRET-KEY-FILE | nix --extra-experimental-features nix-command key convert-secret-to-public`, which must begin \
                      with `{signed_by|NAME}:`. Add it here: the line `extra-trusted-public-keys = {signed_by|NAME}:…` in \
-                     /etc/nix/nix.conf, then restart nix-daemon; on NixOS `nix.settings.trusted-public-keys = [ \"{signed_by|NAME}:…\" ];`. \
+                     /etc/nix/nix.conf, then `sudo systemctl restart nix-daemon`; on NixOS `nix.settings.trusted-public-keys = [ \"{signed_by|NAME}:…\" ];`. \
                      A key of that name which is there already is an old one: replace it.",
         },
         Reason::BuildFailed => Text {

@@ -37,22 +37,29 @@ fn titles_are_headlines_and_explanations_are_sentences() {
 
 #[test]
 fn no_template_is_left_unfilled() {
-    for reason in Reason::ALL {
+    // What a shell may do with it.
+    let pipes = ["| grep", "| nix", "| tail"];
+    for (reason, stage) in Reason::ALL
+        .iter()
+        .flat_map(|reason| Stage::ALL.iter().map(move |stage| (*reason, *stage)))
+    {
         for uri in [
             "ssh-ng://nix-builder@192.0.2.6",
             "http://192.0.2.6:5000",
             "",
         ] {
-            let target = Target {
-                reason: *reason,
-                uri: uri.into(),
-                ..Target::default()
-            };
-            let words = explanation_for(&target) + &remedy_for(&target);
-            assert!(
-                !words.contains(['{', '}', '|']) || words.contains("| grep"),
-                "{words}"
-            );
+            for kind in [Kind::Cache, Kind::Builder] {
+                let target = Target {
+                    kind,
+                    reason,
+                    stage,
+                    uri: uri.into(),
+                    ..Target::default()
+                };
+                let words = explanation_for(&target) + &remedy_for(&target);
+                let words = pipes.iter().fold(words, |all, pipe| all.replace(pipe, ""));
+                assert!(!words.contains(['{', '}', '|']), "{words}");
+            }
         }
     }
 }
