@@ -9,23 +9,10 @@ use common::{
     Bus,
     fake::{Fake, ready},
     job::{Job, START},
-    program::{LIMIT, Run, collect, command, finish, offloadctl, on, spawn},
+    program::{Run, command, finish, offloadctl},
 };
-use offload_client::{JobState, Kind, Reason, Snapshot, connect, errors::BusError, job, names};
-use rustix::process::{Pid, Signal, kill_process};
+use offload_client::{JobState, Kind, Reason, connect, errors::BusError, job, names};
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncBufReadExt, BufReader},
-    process::{Child, ChildStdout},
-    time::timeout,
-};
-
-/// A fake whose test builds are as told.
-async fn builds(bus: &Bus, snapshot: Snapshot, job: Job) -> Fake {
-    let fake = Fake::start(bus, snapshot).await;
-    fake.script.send_modify(|script| script.job = job);
-    fake
-}
 
 fn on_tower() -> Job {
     Job {
@@ -56,7 +43,7 @@ fn fails(reason: Reason) -> Job {
 #[tokio::test]
 async fn the_log_streams_and_the_end_says_where_it_was_built() {
     let bus = Bus::start().await;
-    let fake = builds(&bus, ready(), on_tower()).await;
+    let fake = Fake::building(&bus, ready(), on_tower()).await;
     let run = offloadctl(&bus, &["test-build", "desktop", "--timeout", "90s"]).await;
     assert_eq!(
         run,
@@ -84,7 +71,7 @@ async fn a_result_that_is_older_than_the_job_is_not_its() {
     let bus = Bus::start().await;
     let mut job = on_tower();
     job.details[1] = ("test_build_timestamp", (START - 1).into());
-    let _fake = builds(&bus, ready(), job).await;
+    let _fake = Fake::building(&bus, ready(), job).await;
     let run = offloadctl(&bus, &["test-build"]).await;
     assert!(
         run.stdout.ends_with("✔ builder/desktop: built in 3.2 s\n"),
@@ -132,7 +119,7 @@ async fn many_lines_come_in_order() {
         late: leaked[300..].to_vec(),
         ..on_tower()
     };
-    let _fake = builds(&bus, ready(), job).await;
+    let _fake = Fake::building(&bus, ready(), job).await;
     let run = offloadctl(&bus, &["test-build"]).await;
     let lines: Vec<&str> = run.stdout.lines().collect();
     assert_eq!(lines[..900], names);
@@ -147,7 +134,7 @@ async fn a_log_commands_no_terminal() {
         late: vec!["a\tb\r"],
         ..on_tower()
     };
-    let _fake = builds(&bus, ready(), job).await;
+    let _fake = Fake::building(&bus, ready(), job).await;
     let run = offloadctl(&bus, &["test-build"]).await;
     assert!(
         run.stdout
@@ -160,7 +147,7 @@ async fn a_log_commands_no_terminal() {
 #[tokio::test]
 async fn a_failure_is_explained_as_on_the_status_page() {
     let bus = Bus::start().await;
-    let _fake = builds(&bus, ready(), fails(Reason::BuildFailed)).await;
+    let _fake = Fake::building(&bus, ready(), fails(Reason::BuildFailed)).await;
     let run = offloadctl(&bus, &["test-build"]).await;
     assert_eq!((run.code, run.stderr.as_str()), (3, ""));
     let (_, end) = run.stdout.split_once("two\n").unwrap();
@@ -178,7 +165,7 @@ async fn json_is_one_object_at_the_end() {
     let bus = Bus::start().await;
     let mut job = fails(Reason::BuiltElsewhere);
     job.details.push(("test_build_place", "laptop".into()));
-    let _fake = builds(&bus, ready(), job).await;
+    let _fake = Fake::building(&bus, ready(), job).await;
     let run = offloadctl(&bus, &["test-build", "builder/desktop", "--json"]).await;
     assert_eq!((run.code, run.stdout.lines().count()), (3, 1));
     assert_eq!(
@@ -204,7 +191,7 @@ async fn without_a_name_every_builder_builds_in_turn() {
     let mut second = snapshot.targets.last().unwrap().clone();
     second.name = "attic".into();
     snapshot.targets.push(second);
-    let fake = builds(&bus, snapshot, on_tower()).await;
+    let fake = Fake::building(&bus, snapshot, on_tower()).await;
     let run = offloadctl(&bus, &["test-build", "--json"]).await;
     assert_eq!(run.code, 0);
     let builders: Vec<Value> = run
@@ -276,114 +263,10 @@ async fn a_refusal_is_a_sentence_with_an_exit_code() {
     assert_eq!(offloadctl(&bus, &["test-build"]).await.code, 4);
 }
 
-/// A job that goes on until the test ends it, with its first lines read.
-async fn running(bus: &Bus, args: &[&str]) -> (Child, BufReader<ChildStdout>) {
-    let mut child = spawn(on(bus, args));
-    let mut stdout = BufReader::new(child.stdout.take().unwrap());
-    for expected in [
-        "building '/nix/store/x.drv' on 'ssh-ng://desktop'",
-        "one",
-        "two",
-    ] {
-        assert_eq!(line(&mut stdout).await, expected);
-    }
-    (child, stdout)
-}
-
-async fn line(stdout: &mut BufReader<ChildStdout>) -> String {
-    let mut line = String::new();
-    let read = timeout(LIMIT, stdout.read_line(&mut line)).await;
-    read.unwrap_or_else(|_| panic!("no line comes")).unwrap();
-    line.trim_end_matches('\n').to_owned()
-}
-
-fn send(signal: Signal, child: &Child) {
-    let pid = i32::try_from(child.id().unwrap()).unwrap();
-    kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
-}
-
-fn endless(obeys: bool) -> Job {
-    Job {
-        end: None,
-        obeys,
-        ..Job::default()
-    }
-}
-
-#[tokio::test]
-async fn ctrl_c_cancels_the_job_and_waits_for_its_end() {
-    let bus = Bus::start().await;
-    let fake = builds(&bus, ready(), endless(true)).await;
-    for signal in [Signal::INT, Signal::TERM] {
-        let (child, mut stdout) = running(&bus, &["test-build"]).await;
-        fake.print("three").await;
-        assert_eq!(line(&mut stdout).await, "three");
-        send(signal, &child);
-        assert_eq!(
-            line(&mut stdout).await,
-            "‖ builder/desktop: cancelled after 3.2 s"
-        );
-        let run = collect(child).await;
-        assert_eq!(run.code, 3);
-        assert_eq!(
-            run.stderr,
-            "ending the test build on builder/desktop; once more leaves it to itself\n"
-        );
-    }
-    fake.asked("/job/2 Cancel()").await;
-}
-
-#[tokio::test]
-async fn a_second_ctrl_c_leaves_a_job_that_does_not_end() {
-    let bus = Bus::start().await;
-    let fake = builds(&bus, ready(), endless(false)).await;
-    let (child, _stdout) = running(&bus, &["test-build"]).await;
-    send(Signal::INT, &child);
-    fake.asked("/job/1 Cancel()").await;
-    send(Signal::INT, &child);
-    let run = collect(child).await;
-    assert_eq!(run.code, 130);
-    assert!(
-        run.stderr
-            .ends_with("offloadctl: the test build may be running still\n"),
-        "{}",
-        run.stderr
-    );
-}
-
-#[tokio::test]
-async fn who_may_not_cancel_is_told_so() {
-    let bus = Bus::start().await;
-    let fake = builds(&bus, ready(), endless(true)).await;
-    let (child, _stdout) = running(&bus, &["test-build"]).await;
-    fake.script
-        .send_modify(|script| script.error = Some("NotAuthorized"));
-    send(Signal::INT, &child);
-    assert_eq!(collect(child).await.code, 77);
-}
-
-#[tokio::test]
-async fn a_daemon_that_leaves_midway_is_told() {
-    let bus = Bus::start().await;
-    let fake = builds(&bus, ready(), endless(true)).await;
-    let (child, mut stdout) = running(&bus, &["test-build"]).await;
-    // What it says last is shown still.
-    fake.print("last words").await;
-    fake.stop().await;
-    assert_eq!(line(&mut stdout).await, "last words");
-    let run = collect(child).await;
-    assert_eq!(run.code, 4);
-    assert!(
-        run.stderr.contains("in the middle of the test build"),
-        "{}",
-        run.stderr
-    );
-}
-
 #[tokio::test]
 async fn the_program_goes_by_its_other_names_too() {
     let bus = Bus::start().await;
-    let _fake = builds(&bus, ready(), on_tower()).await;
+    let _fake = Fake::building(&bus, ready(), on_tower()).await;
     for (name, args, start) in [
         ("offload-test-build", &["desktop"][..], "building "),
         ("offload-status", &[], "✔ ready: "),
@@ -407,7 +290,7 @@ async fn the_program_goes_by_its_other_names_too() {
 #[tokio::test]
 async fn a_program_follows_a_job_to_its_end() {
     let bus = Bus::start().await;
-    let _fake = builds(&bus, ready(), fails(Reason::BuiltLocally)).await;
+    let _fake = Fake::building(&bus, ready(), fails(Reason::BuiltLocally)).await;
     let address = connect::Bus::Address(bus.address.clone());
     let connection = connect::find(Some(&address)).await.unwrap();
     let builder = names::target_path(Kind::Builder, "desktop");
@@ -430,7 +313,7 @@ async fn a_program_follows_a_job_to_its_end() {
 #[tokio::test]
 async fn a_program_learns_that_the_connection_ended() {
     let bus = Bus::start().await;
-    let _fake = builds(&bus, ready(), endless(true)).await;
+    let _fake = Fake::building(&bus, ready(), Job::endless(true)).await;
     let connection = bus.connect().await;
     let builder = names::target_path(Kind::Builder, "desktop");
     let mut job = job::test_build(&connection, &builder, None).await.unwrap();

@@ -2,11 +2,14 @@
 
 use std::collections::HashMap;
 
-use offload_client::{JobState, Kind, Reason, names, snapshot::Detail};
+use offload_client::{JobState, Kind, Reason, Snapshot, names, snapshot::Detail};
 use tokio::sync::watch;
 use zbus::{Message, ObjectPath, OwnedVariant, Variant};
 
-use super::fake::{Fake, Script};
+use super::{
+    Bus,
+    fake::{Fake, Script},
+};
 
 /// When a job begins, in microseconds; it takes 3.2 s.
 pub(crate) const START: u64 = 1_700_000_002_000_000;
@@ -53,7 +56,25 @@ impl Default for Job {
     }
 }
 
+impl Job {
+    /// One that goes on until it is cancelled, or, where it does not obey, for ever.
+    pub(crate) fn endless(obeys: bool) -> Self {
+        Self {
+            end: None,
+            obeys,
+            ..Self::default()
+        }
+    }
+}
+
 impl Fake {
+    /// Serves `snapshot`, with test builds as told.
+    pub(crate) async fn building(bus: &Bus, snapshot: Snapshot, job: Job) -> Self {
+        let fake = Self::start(bus, snapshot).await;
+        fake.script.send_modify(|script| script.job = job);
+        fake
+    }
+
     /// The job prints a line.
     pub(crate) async fn print(&self, line: &str) {
         let signal = printed(&self.script, line);
