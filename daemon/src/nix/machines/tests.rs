@@ -190,7 +190,7 @@ proptest! {
 #[test]
 fn a_machine_is_written_as_it_is_read() {
     for line in [
-        "ssh-ng://nix-builder@192.0.2.6?compress=true x86_64-linux,i686-linux /etc/nix/key 4 2.5 kvm,big-parallel benchmark c3NoLWVkMjU1MTkgQUFBQQ==",
+        "ssh-ng://nix-builder@192.0.2.6?compress=true i686-linux,x86_64-linux /etc/nix/key 4 2.5 big-parallel,kvm benchmark c3NoLWVkMjU1MTkgQUFBQQ==",
         "ssh://desktop x86_64-linux - 1 1 - - -",
     ] {
         let machine = super::line::parse(line, "x86_64-linux").unwrap();
