@@ -6,6 +6,7 @@
 //! - [`ssh_config`] and [`known_hosts`]: what OpenSSH, which Nix runs, would make of a builder.
 //! - [`keys`]: host keys and signing keys as people write them.
 //! - [`remote`]: what a builder's own Nix is configured with; [`current_load`]: its slots in use.
+//! - [`worker`] and [`serve`]: what is spoken behind `ssh-ng://` and `ssh://`, on [`wire`].
 //! - [`watch`]: says when one of the files changed.
 //!
 //! [`read`] puts the first two together.
@@ -19,10 +20,13 @@ pub mod keys;
 pub mod known_hosts;
 pub mod machines;
 pub mod remote;
+pub mod serve;
 pub mod ssh_config;
 mod text;
 pub mod uri;
 pub mod watch;
+pub mod wire;
+pub mod worker;
 
 use std::{
     io,

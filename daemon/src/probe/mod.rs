@@ -80,7 +80,8 @@ pub struct Context {
 pub struct Report {
     /// The last stage that passed, or why one did not.
     pub outcome: Result<Stage, Failure>,
-    /// How long the check took.
+    /// How long the check took; of a deep one of a builder that was let in, how long that took: what
+    /// Nix takes beyond says nothing of the network.
     pub latency: Duration,
     /// `host:port` that answered, or that was tried last.
     pub address: Option<String>,

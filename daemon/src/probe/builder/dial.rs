@@ -19,9 +19,7 @@ use super::{
 };
 use crate::{
     nix::{known_hosts, ssh_config::SshOptions},
-    probe::{
-        Failure, Learned, Trace, connect::connect, excerpt::excerpt as printable, resolve::Lookups,
-    },
+    probe::{Failure, Trace, connect::connect, excerpt::excerpt as printable, resolve::Lookups},
     target::{Address, BuilderSpec, HostKeyRule},
 };
 
@@ -190,8 +188,8 @@ impl Dial<'_> {
         }
     }
 
-    fn learned(&self, host_key: &PublicKey) -> Learned {
-        Learned::Builder(BuilderFacts {
+    fn learned(&self, host_key: &PublicKey) -> BuilderFacts {
+        BuilderFacts {
             protocol: self.spec.protocol.as_str().into(),
             systems: self.spec.systems.clone(),
             features: self.spec.features.clone(),
@@ -200,7 +198,7 @@ impl Dial<'_> {
             nix_version: String::new(),
             trusted: "unknown".into(),
             host_key_fingerprint: fingerprint(host_key),
-        })
+        }
     }
 }
 

@@ -3,24 +3,36 @@
 use std::fmt;
 
 use bytes::{Buf, BytesMut};
-use russh::{Channel, ChannelMsg, client::Msg};
+use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, client::Msg};
+use tokio::runtime::Handle;
 
 use super::link::{End, Link};
-use crate::probe::excerpt::excerpt as printable;
+use crate::{
+    nix::wire::{Ended, Wire},
+    probe::excerpt::excerpt as printable,
+};
 
 /// How much of what a program says on its standard error is kept.
 const STDERR_MAX: usize = 4096;
+/// How much that nobody reads may come before the program is no longer listened to.
+const IDLE_TALK_MAX: usize = 1 << 20;
 /// The extended data of a session that is standard error (RFC 4254, 5.2).
 const STDERR: u32 = 1;
 
 /// A running program. Dropping it closes its session, and the program's streams with it.
 pub(super) struct Exec {
-    channel: Channel<Msg>,
+    hear: ChannelReadHalf,
+    /// `None` once the session is closed.
+    say: Option<ChannelWriteHalf<Msg>>,
     stdout: BytesMut,
     stderr: Vec<u8>,
+    /// How much was heard that nobody reads.
+    idle_talk: usize,
     exit: Option<Exit>,
     /// It writes nothing more.
     silent: bool,
+    /// Nothing more comes of the session at all.
+    over: bool,
 }
 
 /// How a program ended.
@@ -59,26 +71,39 @@ pub(super) struct Captured {
 impl Exec {
     /// Starts `command`, which the user's shell on the builder reads.
     pub(super) async fn start(link: &Link, command: &str) -> Result<Self, StartError> {
-        let channel = link.session().await.map_err(|error| broken(link, &error))?;
-        let asked = channel.exec(true, command).await;
-        asked.map_err(|error| broken(link, &error))?;
+        let channel = match link.session().await {
+            Ok(channel) => channel,
+            Err(russh::Error::ChannelOpenFailure(why)) => {
+                let why = format!("the server opens no session: {why:?}");
+                return Err(StartError::Refused(why));
+            }
+            Err(_) => return Err(StartError::End(link.ended().await)),
+        };
+        let (hear, say) = channel.split();
+        let asked = say.exec(true, command).await;
         let mut exec = Self {
+            hear,
+            say: Some(say),
             stdout: BytesMut::new(),
             stderr: Vec::new(),
+            idle_talk: 0,
             exit: None,
             silent: false,
-            channel,
+            over: false,
         };
+        if asked.is_err() {
+            return Err(StartError::End(link.ended().await));
+        }
         loop {
-            match exec.channel.wait().await {
+            let why = match exec.hear.wait().await {
                 Some(ChannelMsg::Success) => return Ok(exec),
-                Some(ChannelMsg::Failure) => {
-                    return Err(StartError::Refused("the server runs no command".into()));
-                }
                 // The window may be opened before the answer.
-                Some(ChannelMsg::WindowAdjusted { .. }) => {}
-                _ => return Err(broken(link, &russh::Error::Disconnect)),
-            }
+                Some(ChannelMsg::WindowAdjusted { .. }) => continue,
+                Some(ChannelMsg::Failure) => "the server runs no command",
+                Some(_) => "the server closes the session that is to run a command",
+                None => return Err(StartError::End(link.ended().await)),
+            };
+            return Err(StartError::Refused(why.into()));
         }
     }
 
@@ -110,21 +135,24 @@ impl Exec {
 
     /// Writes to its standard input. Whether it is read nobody says.
     pub(super) async fn send(&mut self, bytes: &[u8]) {
-        // Where the session has ended, reading tells.
-        let _ = self.channel.data_bytes(bytes.to_vec()).await;
+        if let Some(say) = &self.say {
+            // Where the session has ended, reading tells.
+            let _ = say.data_bytes(bytes.to_vec()).await;
+        }
     }
 
     /// Says that nothing more comes on its standard input.
     pub(super) async fn close_stdin(&mut self) {
-        let _ = self.channel.eof().await;
+        if let Some(say) = &self.say {
+            let _ = say.eof().await;
+        }
     }
 
     /// Reads the next bytes of its standard output, as many as `into` takes; for ever where they
     /// do not come.
     ///
     /// # Errors
-    /// Where the program has closed it before: what did come stays to be seen by
-    /// [`Exec::unread`].
+    /// Where the program has closed it before.
     pub(super) async fn read(&mut self, into: &mut [u8]) -> Result<(), Eof> {
         while self.stdout.len() < into.len() {
             if self.silent {
@@ -136,40 +164,48 @@ impl Exec {
         Ok(())
     }
 
-    /// What came on its standard output and was not read.
-    pub(super) fn unread(&self) -> &[u8] {
-        &self.stdout
-    }
-
     /// What it said on its standard error so far, escaped.
     pub(super) fn stderr(&self) -> String {
         printable(self.stderr.trim_ascii(), STDERR_MAX)
     }
 
+    /// The beginning of what it said on its standard error so far, as it came.
+    pub(super) fn raw_stderr(&self) -> &[u8] {
+        &self.stderr
+    }
+
+    /// How it ended, as far as the server has said.
+    pub(super) fn exit(&self) -> Option<&Exit> {
+        self.exit.as_ref()
+    }
+
     /// Waits for its end, whatever it still has to say on its standard output; `None` where the
     /// server did not say how it ended.
     pub(super) async fn ending(&mut self) -> Option<Exit> {
-        while self.exit.is_none() {
-            match self.channel.wait().await {
-                Some(ChannelMsg::Data { .. }) => {}
-                Some(message) => self.take(message),
-                None => break,
-            }
+        while self.exit.is_none() && !self.over {
+            let before = self.stdout.len();
+            self.hear().await;
+            self.idle_talk += self.stdout.len() - before;
+            self.stdout.truncate(before);
         }
         self.exit.clone()
     }
 
     /// Closes its session.
-    pub(super) async fn close(self) {
-        let _ = self.channel.close().await;
+    pub(super) async fn close(mut self) {
+        if let Some(say) = self.say.take() {
+            let _ = say.close().await;
+        }
     }
 
     /// Waits for one message.
     async fn hear(&mut self) {
-        match self.channel.wait().await {
+        match self.hear.wait().await {
             Some(message) => self.take(message),
-            None => self.silent = true,
+            None => self.over = true,
         }
+        self.over |= self.idle_talk > IDLE_TALK_MAX;
+        self.silent |= self.over;
     }
 
     fn take(&mut self, message: ChannelMsg) {
@@ -179,13 +215,36 @@ impl Exec {
                 let room = STDERR_MAX - self.stderr.len();
                 let kept = data.get(..room).unwrap_or(&data);
                 self.stderr.extend_from_slice(kept);
+                self.idle_talk += data.len() - kept.len();
             }
             ChannelMsg::ExitStatus { exit_status } => self.exit = Some(Exit::Status(exit_status)),
             ChannelMsg::ExitSignal { signal_name, .. } => {
                 self.exit = Some(Exit::Signal(format!("{signal_name:?}")));
             }
-            ChannelMsg::Eof | ChannelMsg::Close => self.silent = true,
+            ChannelMsg::Eof => self.silent = true,
+            ChannelMsg::Close => self.over = true,
             _ => {}
+        }
+    }
+}
+
+impl Wire for Exec {
+    async fn read(&mut self, into: &mut [u8]) -> Result<(), Ended> {
+        Exec::read(self, into).await.map_err(|Eof| Ended)
+    }
+
+    async fn write(&mut self, bytes: &[u8]) {
+        self.send(bytes).await;
+    }
+}
+
+impl Drop for Exec {
+    /// russh leaves a session open that nobody holds any more.
+    fn drop(&mut self) {
+        if let (Some(say), Ok(runtime)) = (self.say.take(), Handle::try_current()) {
+            runtime.spawn(async move {
+                let _ = say.close().await;
+            });
         }
     }
 }
@@ -196,16 +255,5 @@ impl fmt::Display for Exit {
             Self::Status(status) => write!(f, "exit status {status}"),
             Self::Signal(name) => write!(f, "signal {name}"),
         }
-    }
-}
-
-/// The connection's own end where it has one, else what russh says of the session.
-fn broken(link: &Link, error: &russh::Error) -> StartError {
-    match (link.end(), error) {
-        (Some(end), _) => StartError::End(end),
-        (None, russh::Error::ChannelOpenFailure(why)) => {
-            StartError::Refused(format!("the server opens no session: {why:?}"))
-        }
-        (None, error) => StartError::End(End::of(error)),
     }
 }

@@ -1,14 +1,19 @@
-//! The builder probe: resolve, connect, banner, host key, authentication, over russh.
+//! The builder probe: resolve, connect, banner, host key, authentication, over russh; then Nix's own
+//! handshake with what runs on the builder.
 //!
-//! It goes as far as `ssh`, started by Nix, would go before it runs a command, with the address,
-//! the identity and the host keys that `ssh` would use; and where `ssh` would refuse, it refuses.
+//! It goes as `ssh`, started by Nix, would go, with the address, the identity and the host keys that
+//! `ssh` would use; and where `ssh` would refuse, it refuses. Then it runs the command that Nix runs.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use offload_client::{Reason, Stage, snapshot::Detail};
+use offload_client::{
+    Reason, Stage,
+    snapshot::{BuilderFacts, Detail},
+};
 use tokio::time::timeout;
 
 use self::{
+    deep::Found,
     dial::Dial,
     link::{Link, Listener},
     proxy::Proxy,
@@ -25,13 +30,18 @@ use crate::{
 
 mod auth;
 mod banner;
+mod blame;
+mod command;
+mod deep;
 mod dial;
 mod exec;
+mod greet;
+mod handshake;
 mod host_key;
 mod identity;
 mod link;
 mod proxy;
-pub(crate) mod slots;
+mod slots;
 mod stream;
 mod system;
 #[cfg(test)]
@@ -54,6 +64,8 @@ pub struct Session {
     lookups: Lookups,
     /// How far the last deep check came, if it passed.
     reached: Option<Stage>,
+    /// What deep checks found, which cheap ones say again.
+    found: Found,
 }
 
 /// What ssh_config said, and when.
@@ -75,7 +87,13 @@ struct Kept {
 #[derive(Default)]
 struct Notes {
     details: BTreeMap<String, Detail>,
-    learned: Option<Learned>,
+    learned: Option<BuilderFacts>,
+}
+
+/// An authenticated connection of this check.
+struct Dialled {
+    link: Link,
+    proxy: Option<Proxy>,
 }
 
 impl Session {
@@ -88,10 +106,12 @@ impl Session {
             kept: None,
             lookups: Lookups::default(),
             reached: None,
+            found: Found::default(),
         }
     }
 
-    /// Closes the kept connection and forgets what ssh_config said and what was found.
+    /// Closes the kept connection and forgets what ssh_config said and how far one came. What was
+    /// found is as good as before until something else is.
     fn start_over(&mut self) {
         self.kept = None;
         self.asked = None;
@@ -99,9 +119,11 @@ impl Session {
     }
 
     /// Checks the builder: a round trip on the kept connection or, where there is none or it is
-    /// stale, a new one. Takes no longer than the context's time-out, or its deep one where
-    /// ssh_config names a proxy, and before that what [`ssh_config::ask`] takes; a check that is
-    /// dropped leaves nothing behind.
+    /// stale, a new one; a deep check goes on from a new one to what Nix does there.
+    ///
+    /// To be let in it takes no longer than the context's time-out, or its deep one where ssh_config
+    /// names a proxy; with all deep stages no longer than the deep one. Before that comes what
+    /// [`ssh_config::ask`] takes. A check that is dropped leaves nothing behind.
     pub async fn check(&mut self, depth: Depth) -> Report {
         if depth == Depth::Deep {
             self.start_over();
@@ -109,19 +131,34 @@ impl Session {
         let stopwatch = Stopwatch::start();
         let trace = Trace::new();
         let mut notes = Notes::default();
+        let mut latency = None;
         let outcome = match self.revive(&trace, &mut notes).await {
             true => Ok(()),
-            false => self.renew(&trace, &mut notes, stopwatch).await,
+            false => {
+                let target = self.spec.clone();
+                match self.renew(&target, &trace, &mut notes, stopwatch).await {
+                    Ok((dialled, spec, since)) => {
+                        latency = Some(stopwatch.elapsed());
+                        self.go_on(depth, dialled, spec, since, &trace, &mut notes)
+                            .await
+                    }
+                    Err(failure) => Err(failure),
+                }
+            }
         };
+        if let SpecKind::Builder(spec) = &self.spec.kind {
+            slots::note(spec, &mut notes);
+        }
         if outcome.is_err() {
             // It may be ssh_config that has changed.
             self.asked = None;
         }
         Report {
             outcome: outcome.map(|()| self.reached.unwrap_or(Stage::Auth)),
-            latency: stopwatch.elapsed(),
+            // What Nix takes beyond is not the network's.
+            latency: latency.unwrap_or_else(|| stopwatch.elapsed()),
             address: trace.address(),
-            facts: notes.learned,
+            facts: notes.learned.map(Learned::Builder),
             details: notes.details,
         }
     }
@@ -146,15 +183,16 @@ impl Session {
         false
     }
 
-    /// Connects anew, in what is left of the time that began with `since`.
-    async fn renew(
+    /// Connects anew and is let in, in what is left of the time that began with `since`. Says what
+    /// it connected to, and when it began with that.
+    async fn renew<'a>(
         &mut self,
+        target: &'a TargetSpec,
         trace: &Trace,
         notes: &mut Notes,
         since: Stopwatch,
-    ) -> Result<(), Failure> {
+    ) -> Result<(Dialled, &'a BuilderSpec, Stopwatch), Failure> {
         trace.enter(Stage::Resolve);
-        let target = self.spec.clone();
         let SpecKind::Builder(spec) = &target.kind else {
             return Err(Failure {
                 stage: Stage::None,
@@ -164,39 +202,65 @@ impl Session {
         };
         let spent = since.elapsed();
         let options = ask(&mut self.asked, spec).await?;
+        let since = Stopwatch::start();
         let bound = match options.proxy_command {
             // A jump host has a handshake of its own before ours begins.
             Some(_) => self.context.deep_timeout,
             None => self.context.timeout.saturating_sub(spent),
         };
-        match timeout(bound, self.establish(spec, &options, trace, notes)).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(trace.expired()),
-        }
-    }
-
-    /// Connects, authenticates, and keeps the connection where it is to be kept.
-    async fn establish(
-        &mut self,
-        spec: &BuilderSpec,
-        options: &SshOptions,
-        trace: &Trace,
-        notes: &mut Notes,
-    ) -> Result<(), Failure> {
         let mut dial = Dial {
-            addresses: &self.spec.addresses,
+            addresses: &target.addresses,
             spec,
-            options,
+            options: &options,
             lookups: &mut self.lookups,
             trace,
         };
         let listener = Listener {
-            target: self.spec.id.clone(),
+            target: target.id.clone(),
             closed: self.context.closed.clone(),
         };
-        let (mut link, proxy) = dial.run(listener, notes).await?;
-        match self.context.connection {
-            Connection::Keep => {
+        match timeout(bound, dial.run(listener, notes)).await {
+            Ok(Ok((link, proxy))) => Ok((Dialled { link, proxy }, spec, since)),
+            Ok(Err(failure)) => {
+                self.found.retell(notes);
+                Err(failure)
+            }
+            Err(_) => {
+                self.found.retell(notes);
+                Err(trace.expired())
+            }
+        }
+    }
+
+    /// Does on a new connection what is to be done there, and keeps it where it is to be kept.
+    async fn go_on(
+        &mut self,
+        depth: Depth,
+        Dialled { mut link, proxy }: Dialled,
+        spec: &BuilderSpec,
+        since: Stopwatch,
+        trace: &Trace,
+        notes: &mut Notes,
+    ) -> Result<(), Failure> {
+        match depth {
+            Depth::Cheap if self.reached.is_some() => self.found.retell_all(notes),
+            Depth::Cheap => self.found.retell(notes),
+            Depth::Deep => {
+                let bound = self.context.deep_timeout.saturating_sub(since.elapsed());
+                let stages = self.found.renew(&link, spec, bound / 2, trace, notes);
+                match timeout(bound, stages).await {
+                    Ok(Ok(stage)) => self.reached = Some(stage),
+                    Ok(Err(failure)) => {
+                        link.close().await;
+                        return Err(failure);
+                    }
+                    // Nobody listens to a good-bye there.
+                    Err(_) => return Err(trace.expired()),
+                }
+            }
+        }
+        match (self.context.connection, depth) {
+            (Connection::Keep, _) => {
                 link.rest();
                 self.kept = Some(Kept {
                     link,
@@ -205,18 +269,23 @@ impl Session {
                     details: notes.details.clone(),
                 });
             }
-            Connection::PerCheck => {
+            (Connection::PerCheck, Depth::Cheap) => {
                 // An OpenSSH server has more to say once it has let us in: the answer comes after.
-                if !link.is_alive().await {
-                    let end = link.ended().await;
-                    return Err(Failure {
-                        stage: Stage::Auth,
-                        reason: end.reason,
-                        detail: end.detail,
-                    });
+                let bound = self.context.timeout.saturating_sub(since.elapsed());
+                match timeout(bound, link.is_alive()).await {
+                    Ok(true) => link.close().await,
+                    Ok(false) => {
+                        let end = link.ended().await;
+                        return Err(Failure {
+                            stage: Stage::Auth,
+                            reason: end.reason,
+                            detail: end.detail,
+                        });
+                    }
+                    Err(_) => return Err(trace.expired()),
                 }
-                link.close().await;
             }
+            (Connection::PerCheck, Depth::Deep) => link.close().await,
         }
         Ok(())
     }

@@ -6,9 +6,9 @@ use super::Notes;
 use crate::{nix::current_load, target::BuilderSpec};
 
 /// The detail with the number of slots.
-pub(crate) const DETAIL_SLOTS: &str = "slots";
+const DETAIL_SLOTS: &str = "slots";
 /// The detail with the number of those in use.
-pub(crate) const DETAIL_IN_USE: &str = "slots_in_use";
+const DETAIL_IN_USE: &str = "slots_in_use";
 
 /// Notes both, where they can be read: never where `/proc/locks` is out of sight (see
 /// [`current_load`] for what the unit has to leave open). A few system calls, no waiting.
@@ -20,7 +20,7 @@ pub(super) fn note(spec: &BuilderSpec, notes: &mut Notes) {
 }
 
 /// How many slots are in use, and how many there are; `None` where that is not known.
-pub(crate) fn in_use(spec: &BuilderSpec) -> Option<(u32, u32)> {
+fn in_use(spec: &BuilderSpec) -> Option<(u32, u32)> {
     if spec.dispatch.is_empty() {
         return None;
     }

@@ -2,7 +2,10 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use offload_client::{Reason, Stage, snapshot::Detail};
+use offload_client::{
+    Reason, Stage,
+    snapshot::{BuilderFacts, Detail},
+};
 use russh::keys::PublicKey;
 use tokio::sync::mpsc;
 
@@ -12,13 +15,15 @@ use crate::{
     config::Connection,
     health::Depth,
     nix::ssh_config::{SshOptions, StrictHostKeyChecking},
-    probe::{Closed, Context, Failure, Report},
+    probe::{Closed, Context, Failure, Learned, Report},
     target::{Address, BuilderSpec, HostKeyRule, Protocol, SpecKind, TargetId, TargetSpec},
 };
 
 mod broken;
 mod kept;
 mod keys;
+mod mute;
+mod nix;
 mod parity;
 mod ready;
 mod sshd;
@@ -32,7 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const IMPATIENCE: Duration = Duration::from_millis(400);
 
 /// What Nix says of the builder at `port`.
-fn spec(port: u16) -> BuilderSpec {
+pub(super) fn spec(port: u16) -> BuilderSpec {
     BuilderSpec {
         protocol: Protocol::SshNg,
         host: HOST.into(),
@@ -111,7 +116,7 @@ impl Probe {
         Self::new(builder, options, Connection::Keep, PATIENCE)
     }
 
-    /// One check, with ssh_config as it was.
+    /// One cheap check, with ssh_config as it was.
     async fn check(&mut self) -> Report {
         let asked = self.session.asked.as_ref();
         let options = asked.map(|asked| asked.options.clone());
@@ -123,6 +128,18 @@ impl Probe {
             });
         }
         report
+    }
+}
+
+/// As a builder is that Nix would use.
+fn assert_passed(report: &Report, stage: Stage) {
+    assert_eq!(report.outcome, Ok(stage), "{report:?}");
+}
+
+fn facts(report: &Report) -> &BuilderFacts {
+    match &report.facts {
+        Some(Learned::Builder(facts)) => facts,
+        other => panic!("{other:?} in {report:?}"),
     }
 }
 

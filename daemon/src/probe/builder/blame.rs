@@ -1,0 +1,277 @@
+//! Why a program on the builder did not answer as Nix does.
+
+use std::time::Duration;
+
+use offload_client::{Reason, Stage};
+use tokio::time::timeout;
+
+use super::{
+    Notes,
+    command::Command,
+    exec::{Exec, Exit},
+    greet::{Noise, Then},
+    link::Link,
+};
+use crate::{
+    nix::wire::ProtocolError,
+    probe::{Failure, excerpt::excerpt as printable},
+    target::Protocol,
+};
+
+/// How much of another program's words is shown.
+const EXCERPT_MAX: usize = 160;
+/// How long a program that has closed its output may take to end.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+/// What a shell says by its exit status: the program can't be run, or is not there (POSIX, 2.8.2).
+const NOT_RUN: [u32; 2] = [126, 127];
+
+/// What shells say of a program that is not there; those that say it otherwise exit with 127.
+const NOT_FOUND: [&str; 3] = ["not found", "unknown command", "no such file"];
+/// What Nix says where it can't have its daemon: `connect` in src/libutil/unix-domain-socket.cc,
+/// `initConnection` in src/libstore/remote-store.cc, `forwardStdioConnection` in
+/// src/nix/unix/daemon.cc; and what it comes to where there is no socket, so that it takes the store
+/// for its own user's (`openFromNonUri`, src/libstore/store-api.cc).
+const NO_DAEMON: [&str; 8] = [
+    "cannot connect to socket",
+    "cannot connect to daemon",
+    "cannot open connection to remote store",
+    "Nix daemon disconnected",
+    "daemon socket",
+    "Permission denied",
+    "Operation not permitted",
+    "not allowed to connect to the Nix daemon",
+];
+/// What only a `nix-daemon --stdio` says that hands on to a daemon.
+const HANDED_ON: &str = "from daemon socket";
+
+/// Where the conversation broke off.
+#[derive(Debug)]
+pub(super) enum Broken {
+    /// Something else came than Nix's first bytes, or nothing.
+    Noise(Noise),
+    /// What followed them is not the protocol.
+    Protocol(ProtocolError),
+}
+
+impl From<Noise> for Broken {
+    fn from(noise: Noise) -> Self {
+        Self::Noise(noise)
+    }
+}
+
+impl From<ProtocolError> for Broken {
+    fn from(error: ProtocolError) -> Self {
+        Self::Protocol(error)
+    }
+}
+
+/// The verdict, once the program has had the time for its last words.
+pub(super) async fn blame(
+    link: &Link,
+    mut exec: Exec,
+    command: &Command,
+    protocol: Protocol,
+    broken: Broken,
+    notes: &mut Notes,
+) -> Failure {
+    let is_over = matches!(
+        broken,
+        Broken::Noise(Noise {
+            then: Then::Eof,
+            ..
+        }) | Broken::Protocol(ProtocolError::Ended(_) | ProtocolError::Said(_))
+    );
+    if is_over {
+        let _ = timeout(LAST_WORDS, exec.ending()).await;
+        // Without a word on how the program ended it may be the connection that did.
+        if exec.exit().is_none()
+            && let Ok(end) = timeout(LAST_WORDS, link.ended()).await
+        {
+            return failure(end.reason, end.detail);
+        }
+    }
+    if let Broken::Noise(noise) = &broken
+        && !noise.heard.is_empty()
+    {
+        notes.note("noise", printable(&noise.heard, EXCERPT_MAX));
+    }
+    let stderr = String::from_utf8_lossy(exec.raw_stderr());
+    let reason = reason(&broken, &stderr, exec.exit(), command, protocol);
+    failure(reason, detail(&broken, &exec, command))
+}
+
+fn reason(
+    broken: &Broken,
+    stderr: &str,
+    exit: Option<&Exit>,
+    command: &Command,
+    protocol: Protocol,
+) -> Reason {
+    let said = match broken {
+        Broken::Protocol(ProtocolError::Said(error)) => Some(error.as_str()),
+        Broken::Noise(_) | Broken::Protocol(_) => nix_error(stderr),
+    };
+    let is_noise = matches!(broken, Broken::Noise(_));
+    let is_not_run = matches!(exit, Some(Exit::Status(status)) if NOT_RUN.contains(status));
+    if let Broken::Noise(Noise {
+        then: Then::Nix, ..
+    }) = broken
+    {
+        Reason::ProfileOutput
+    } else if is_noise && (is_not_run || is_missing(stderr, &command.program)) {
+        Reason::NixMissing
+    } else if let Some(said) = said {
+        let is_other = protocol == Protocol::Ssh && said.contains(HANDED_ON);
+        match NO_DAEMON.iter().any(|words| said.contains(words)) && !is_other {
+            true => Reason::NixDaemonDown,
+            false => Reason::ProtocolMismatch,
+        }
+    } else if is_noise && !matches!(exit, Some(Exit::Signal(_))) {
+        Reason::NotNix
+    } else {
+        Reason::ProtocolMismatch
+    }
+}
+
+/// Whether a shell says that there is no such program.
+fn is_missing(stderr: &str, program: &str) -> bool {
+    stderr.lines().any(|line| {
+        let line = line.to_lowercase();
+        line.contains(program) && NOT_FOUND.iter().any(|words| line.contains(words))
+    })
+}
+
+/// What Nix says is wrong: all from its first `error:` on.
+fn nix_error(stderr: &str) -> Option<&str> {
+    let mut start = 0;
+    for line in stderr.split_inclusive('\n') {
+        let plain = line.trim_start_matches(|c: char| c == '\x1b' || "[0123456789;m".contains(c));
+        if plain.starts_with("error:") {
+            return stderr.get(start..);
+        }
+        start += line.len();
+    }
+    None
+}
+
+fn detail(broken: &Broken, exec: &Exec, command: &Command) -> String {
+    let mut parts = vec![match broken {
+        Broken::Protocol(error) => printable(error.to_string().as_bytes(), EXCERPT_MAX),
+        Broken::Noise(Noise { heard, then }) => {
+            let heard = match heard.is_empty() {
+                true => "no answer".to_owned(),
+                false => format!("\"{}\"", printable(heard, EXCERPT_MAX)),
+            };
+            match then {
+                Then::Nix => format!("{heard} before Nix's answer"),
+                Then::Eof => heard,
+                Then::More => format!("{heard}, and no end of it"),
+                Then::Silence => format!("{heard}, and then silence"),
+            }
+        }
+    }];
+    if let Some(exit) = exec.exit() {
+        parts.push(exit.to_string());
+    }
+    let stderr = printable(exec.raw_stderr().trim_ascii(), 2 * EXCERPT_MAX);
+    if !stderr.is_empty() {
+        parts.push(stderr);
+    }
+    format!("{}: {}", command.line, parts.join("; "))
+}
+
+fn failure(reason: Reason, detail: String) -> Failure {
+    Failure {
+        stage: Stage::Handshake,
+        reason,
+        detail,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn eof(heard: &str) -> Broken {
+        Broken::Noise(Noise {
+            heard: heard.into(),
+            then: Then::Eof,
+        })
+    }
+
+    fn judged(broken: Broken, stderr: &str, status: u32) -> Reason {
+        let command = Command {
+            line: "nix-daemon --stdio".into(),
+            program: "nix-daemon".into(),
+        };
+        let exit = Exit::Status(status);
+        reason(&broken, stderr, Some(&exit), &command, Protocol::SshNg)
+    }
+
+    #[test]
+    fn every_shell_has_its_words_for_a_missing_program() {
+        for (stderr, status) in [
+            ("bash: line 1: nix-daemon: command not found\n", 127),
+            ("sh: 1: nix-daemon: not found\n", 127),
+            ("zsh:1: command not found: nix-daemon\n", 127),
+            ("fish: Unknown command: nix-daemon\n", 127),
+            ("nix-daemon: Command not found.\n", 1),
+            ("sh: /opt/nix-daemon: Permission denied\n", 126),
+        ] {
+            assert_eq!(
+                judged(eof(""), stderr, status),
+                Reason::NixMissing,
+                "{stderr}"
+            );
+            assert_eq!(judged(eof("hello"), stderr, status), Reason::NixMissing);
+        }
+        // The profile's own trouble, and a shell that lets nobody in.
+        let stderr = "bash: fortune: command not found\n";
+        assert_eq!(judged(eof("hi\n"), stderr, 1), Reason::NotNix);
+        assert_eq!(
+            judged(eof("This account is currently not available.\n"), "", 1),
+            Reason::NotNix
+        );
+        assert_eq!(judged(eof(""), "", 1), Reason::NotNix);
+    }
+
+    #[test]
+    fn nix_itself_says_that_its_daemon_is_down() {
+        for stderr in [
+            "error: cannot connect to socket at '/nix/x': Connection refused\n",
+            "\x1b[31;1merror:\x1b[0m cannot connect to daemon at '/nix/x': gone\n",
+            "warning: odd\nerror:\n  … while opening\n  error: opening lock file '/nix/x': Permission denied\n",
+            "error: unexpected EOF from daemon socket\n",
+            "error: could not set permissions on '/nix/x' to 755: Operation not permitted\n",
+        ] {
+            assert_eq!(
+                judged(eof(""), stderr, 1),
+                Reason::NixDaemonDown,
+                "{stderr}"
+            );
+            let broken = Broken::Protocol(ProtocolError::Ended("trust"));
+            assert_eq!(judged(broken, stderr, 1), Reason::NixDaemonDown, "{stderr}");
+        }
+    }
+
+    #[test]
+    fn what_nix_says_otherwise_is_a_mismatch() {
+        for stderr in [
+            "error: protocol mismatch\n",
+            "error: unrecognised flag '--stdio'\n",
+        ] {
+            assert_eq!(judged(eof(""), stderr, 1), Reason::ProtocolMismatch);
+        }
+        let broken = Broken::Protocol(ProtocolError::Ended("version"));
+        assert_eq!(judged(broken, "", 0), Reason::ProtocolMismatch);
+    }
+
+    proptest! {
+        #[test]
+        fn no_words_make_it_panic(stderr in "(error:|\x1b\\[|nix-daemon|not found|.|\n){0,12}", status in 0u32..200) {
+            let _ = judged(eof(&stderr), &stderr, status);
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! The first bytes of a program that should be Nix.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::exec::{Eof, Exec};
+
+/// How far Nix's first bytes are looked for.
+const SEARCH_MAX: usize = 64 * 1024;
+/// How much of what is not Nix's is kept.
+const NOISE_MAX: usize = 256;
+
+/// What came instead of Nix's first bytes.
+#[derive(Debug)]
+pub(super) struct Noise {
+    /// The beginning of it.
+    pub heard: Vec<u8>,
+    /// What came of it.
+    pub then: Then,
+}
+
+/// What followed what is not Nix's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    /// Nix's first bytes: something prints before Nix does.
+    Nix,
+    /// The end.
+    Eof,
+    /// More of it than is listened to.
+    More,
+    /// Nothing more, for as long as is waited.
+    Silence,
+}
+
+/// Sends `greeting` and waits for `magic`, which is what Nix answers first.
+///
+/// Silence is waited for without an end; once something else has come, no longer than `patience`.
+///
+/// # Errors
+/// What came instead; nothing at all where the program ended without a word.
+pub(super) async fn magic(
+    exec: &mut Exec,
+    greeting: &[u8],
+    magic: u64,
+    patience: Duration,
+) -> Result<(), Noise> {
+    exec.send(greeting).await;
+    let mut search = Search::new(magic);
+    loop {
+        match search.next(exec).await {
+            Some(Then::Nix) if search.count == MAGIC_LEN => return Ok(()),
+            Some(then) => return Err(search.noise(then)),
+            None if search.may_be_nix() => {}
+            None => break,
+        }
+    }
+    // As Nix does: what waits for its input gets no more of it.
+    exec.close_stdin().await;
+    let rest = async {
+        loop {
+            if let Some(then) = search.next(exec).await {
+                return then;
+            }
+        }
+    };
+    let then = timeout(patience, rest).await.unwrap_or(Then::Silence);
+    Err(search.noise(then))
+}
+
+const MAGIC_LEN: usize = 8;
+
+struct Search {
+    magic: [u8; MAGIC_LEN],
+    /// The last bytes.
+    tail: [u8; MAGIC_LEN],
+    /// The first bytes.
+    heard: Vec<u8>,
+    count: usize,
+}
+
+impl Search {
+    fn new(magic: u64) -> Self {
+        Self {
+            magic: magic.to_le_bytes(),
+            tail: [0; MAGIC_LEN],
+            heard: Vec::new(),
+            count: 0,
+        }
+    }
+
+    /// Takes one more byte: whether that ends the search.
+    async fn next(&mut self, exec: &mut Exec) -> Option<Then> {
+        let mut byte = [0];
+        if let Err(Eof) = exec.read(&mut byte).await {
+            return Some(Then::Eof);
+        }
+        self.tail.rotate_left(1);
+        self.tail[MAGIC_LEN - 1] = byte[0];
+        self.count += 1;
+        if self.heard.len() < NOISE_MAX {
+            self.heard.extend(byte);
+        }
+        if self.count >= MAGIC_LEN && self.tail == self.magic {
+            Some(Then::Nix)
+        } else if self.count == SEARCH_MAX {
+            Some(Then::More)
+        } else {
+            None
+        }
+    }
+
+    fn may_be_nix(&self) -> bool {
+        self.magic.starts_with(&self.heard)
+    }
+
+    fn noise(mut self, then: Then) -> Noise {
+        if then == Then::Nix {
+            self.heard.truncate(self.count - MAGIC_LEN);
+        }
+        Noise {
+            heard: self.heard,
+            then,
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! The handshake: Nix's own program on the builder, spoken to in Nix's own protocol.
+
+use std::time::Duration;
+
+use offload_client::{Reason, Stage};
+use tokio::time::timeout;
+
+use super::{
+    Notes,
+    blame::{Broken, blame},
+    command::Command,
+    exec::{Exec, StartError},
+    greet,
+    link::Link,
+};
+use crate::{
+    nix::{
+        serve,
+        worker::{self, Trust},
+    },
+    probe::{Failure, excerpt::excerpt as printable},
+    target::{BuilderSpec, Protocol},
+};
+
+/// How much of a version is shown.
+const VERSION_MAX: usize = 64;
+
+/// What a Nix on the other side says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Remote {
+    /// Its version; empty where it does not say.
+    pub version: String,
+    /// Whether it trusts the user who logs in.
+    pub trust: Trust,
+}
+
+/// Runs what Nix runs and speaks to it, to the point where Nix would ask for something. Silence is
+/// waited for without an end; what is no silence and no answer either, no longer than `patience`.
+pub(super) async fn check(
+    link: &Link,
+    spec: &BuilderSpec,
+    patience: Duration,
+    notes: &mut Notes,
+) -> Result<Remote, Failure> {
+    let command = Command::of(spec);
+    notes.note("command", command.line.as_str());
+    notes.note("program", command.program.as_str());
+    let mut exec = Exec::start(link, &command.line)
+        .await
+        .map_err(|error| match error {
+            StartError::Refused(why) => failure(Reason::NotNix, why),
+            StartError::End(end) => failure(end.reason, end.detail),
+        })?;
+    let spoken = match spec.protocol {
+        Protocol::SshNg => {
+            let hello = speak_worker(&mut exec, patience).await;
+            hello.map(|hello| (hello.protocol, Remote::from(hello)))
+        }
+        Protocol::Ssh => {
+            let version = speak_serve(&mut exec, patience).await;
+            version.map(|version| (version, Remote::default()))
+        }
+    };
+    match spoken {
+        Ok((protocol, remote)) => {
+            exec.close().await;
+            notes.note("protocol_version", protocol.to_string());
+            match spec.protocol {
+                Protocol::SshNg => Ok(remote),
+                Protocol::Ssh => ask_daemon(link, spec, patience).await,
+            }
+        }
+        Err(broken) => Err(blame(link, exec, &command, spec.protocol, broken, notes).await),
+    }
+}
+
+async fn speak_worker(exec: &mut Exec, patience: Duration) -> Result<worker::Hello, Broken> {
+    greet::magic(exec, &worker::greeting(), worker::MAGIC, patience).await?;
+    let hello = worker::greet(exec).await?;
+    let trust = worker::observe_trust(exec, &hello).await?;
+    Ok(worker::Hello { trust, ..hello })
+}
+
+async fn speak_serve(
+    exec: &mut Exec,
+    patience: Duration,
+) -> Result<crate::nix::wire::Version, Broken> {
+    greet::magic(exec, &serve::greeting(), serve::MAGIC, patience).await?;
+    Ok(serve::greet(exec).await?)
+}
+
+/// `ssh://` carries neither version nor trust: the daemon beside it is asked. Where that is not to be
+/// had (a forced command, another program), they stay unknown.
+async fn ask_daemon(
+    link: &Link,
+    spec: &BuilderSpec,
+    patience: Duration,
+) -> Result<Remote, Failure> {
+    let command = Command::daemon_beside(spec);
+    let asked = async {
+        let mut exec = Exec::start(link, &command.line).await.ok()?;
+        let hello = speak_worker(&mut exec, patience).await.ok()?;
+        exec.close().await;
+        Some(Remote::from(hello))
+    };
+    let remote = timeout(patience, asked).await.unwrap_or_default();
+    match link.end() {
+        Some(end) => Err(failure(end.reason, end.detail)),
+        None => Ok(remote.unwrap_or_default()),
+    }
+}
+
+impl From<worker::Hello> for Remote {
+    fn from(hello: worker::Hello) -> Self {
+        let version = hello.nix.unwrap_or_default();
+        Self {
+            version: printable(version.as_bytes(), VERSION_MAX),
+            trust: hello.trust,
+        }
+    }
+}
+
+fn failure(reason: Reason, detail: String) -> Failure {
+    Failure {
+        stage: Stage::Handshake,
+        reason,
+        detail,
+    }
+}
