@@ -1,6 +1,8 @@
 //! Host keys and signing keys as people and Nix write them.
 
-use data_encoding::BASE64_NOPAD;
+use std::fmt;
+
+use data_encoding::{BASE64, BASE64_NOPAD};
 use russh::keys::{Algorithm, PublicKey};
 use thiserror::Error;
 
@@ -61,6 +63,13 @@ pub struct NixPublicKey {
     pub name: String,
     /// Ed25519.
     pub key: [u8; SIGNING_KEY_LEN],
+}
+
+/// `name:base64`, as in `trusted-public-keys`.
+impl fmt::Display for NixPublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.name, BASE64.encode(&self.key))
+    }
 }
 
 /// Reads host keys, one a line, in any form a person may have at hand: `ssh-ed25519 AAAA…`, a line

@@ -7,6 +7,7 @@
 //! - [`keys`]: host keys and signing keys as people write them.
 //! - [`remote`]: what a builder's own Nix is configured with; [`current_load`]: its slots in use.
 //! - [`worker`] and [`serve`]: what is spoken behind `ssh-ng://` and `ssh://`, on [`wire`].
+//! - [`narinfo`]: what a cache says of a store path; [`signature`]: who vouches for it.
 //! - [`watch`]: says when one of the files changed.
 //!
 //! [`read`] puts the first two together.
@@ -21,6 +22,8 @@ pub mod known_hosts;
 pub mod machines;
 pub mod remote;
 pub mod serve;
+pub mod narinfo;
+pub mod signature;
 pub mod ssh_config;
 mod text;
 pub mod uri;
