@@ -86,6 +86,10 @@ pub struct CacheSpec {
     pub ssl_cert_file: Option<PathBuf>,
     /// The keys Nix trusts for it: `name:base64`.
     pub public_keys: Vec<String>,
+    /// Whether Nix takes from it only what one of them signed.
+    pub require_sigs: bool,
+    /// A store path that it is known to have.
+    pub sample: Option<String>,
     /// The builder that is the same machine.
     pub host_builder: Option<String>,
 }

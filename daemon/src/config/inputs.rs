@@ -57,6 +57,8 @@ pub(super) struct CacheInput {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) public_keys: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) sample: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) host: Option<String>,
 }
 
@@ -223,6 +225,7 @@ impl From<&CacheEntry> for CacheInput {
             url: entry.url.clone(),
             addresses: entry.addresses.iter().map(ToString::to_string).collect(),
             public_keys: entry.public_keys.clone(),
+            sample: entry.sample.clone(),
             host: entry.host.clone(),
         }
     }

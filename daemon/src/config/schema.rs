@@ -45,6 +45,7 @@ pub(super) const fn keys(section: &str) -> &'static [(&'static str, Type)] {
             ("url", Text),
             ("addresses", List),
             ("public_keys", List),
+            ("sample", Text),
             ("host", Text),
         ],
         b"builder" => &[

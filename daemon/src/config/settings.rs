@@ -77,6 +77,9 @@ pub struct CacheEntry {
     pub addresses: Vec<Address>,
     /// `name:base64`.
     pub public_keys: Vec<String>,
+    /// A store path that it has, for the signature to be checked with; one outside of this machine's
+    /// store directory is passed over.
+    pub sample: Option<String>,
     /// The builder that is the same machine.
     pub host: Option<String>,
 }

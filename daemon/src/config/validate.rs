@@ -9,7 +9,7 @@ use super::{
     inputs::{BuilderInput, CacheInput, Merged, NixInput, PollInput},
     raw::KeyPath,
     schema::nearest,
-    values::{duration, exclude, host_key, public_key, ssh_key, url},
+    values::{duration, exclude, host_key, public_key, sample, ssh_key, url},
 };
 use crate::target::Address;
 
@@ -116,6 +116,9 @@ impl Validation<'_> {
             let message = "is empty; remove it, or write the name of a builder";
             self.wrong(&path.then("host"), message);
         }
+        if let Some(text) = &input.sample {
+            self.judge(&path.then("sample"), sample::check(text));
+        }
         CacheEntry {
             name: name.to_owned(),
             url: input.url.clone(),
@@ -123,6 +126,7 @@ impl Validation<'_> {
             public_keys: self.each(&path.then("public_keys"), &input.public_keys, |key| {
                 public_key::check(key).map(|()| key.to_owned())
             }),
+            sample: input.sample.clone(),
             host: input.host.clone(),
         }
     }

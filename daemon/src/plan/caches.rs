@@ -165,7 +165,16 @@ fn target(name: &str, cache: &Found<'_>, conf: &NixConf) -> TargetSpec {
                 .filter(|keys| !keys.is_empty())
                 .unwrap_or(&conf.trusted_public_keys)
                 .clone(),
+            // As in Nix's `PathSubstitutionGoal` (src/libstore/build/substitution-goal.cc).
+            require_sigs: conf.require_sigs && !is_trusted(uri),
+            sample: entry.and_then(|entry| entry.sample.clone()),
             host_builder: entry.and_then(|entry| entry.host.clone()),
         }),
     }
+}
+
+/// `?trusted=true`: what comes from it needs no signature (`StoreConfigBase`, src/libstore/store-api.hh).
+fn is_trusted(uri: &CacheUri) -> bool {
+    let trusted = uri.params.get("trusted").map(String::as_str);
+    matches!(trusted, Some("true" | "yes" | "1"))
 }

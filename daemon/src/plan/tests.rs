@@ -55,6 +55,7 @@ fn cache_entry(name: &str) -> CacheEntry {
         url: None,
         addresses: Vec::new(),
         public_keys: Vec::new(),
+        sample: None,
         host: None,
     }
 }
@@ -187,6 +188,28 @@ fn an_entry_with_the_same_host_enriches_what_nix_names() {
     let pinned = parse_host_key(&format!("ssh-ed25519 {ED25519}")).unwrap();
     assert_eq!(builder.host_keys, HostKeyRule::Pinned(pinned));
     assert_eq!(builder.systems, ["aarch64-linux"]);
+}
+
+#[test]
+fn signatures_are_asked_for_where_nix_asks_for_them() {
+    let urls = "substituters = http://a http://b?trusted=true http://c?trusted=false\n";
+    let required = |conf: &str| {
+        let mut settings = settings();
+        let sample = format!("/nix/store/{}-hello", "0".repeat(32));
+        settings.caches = vec![CacheEntry {
+            sample: Some(sample.clone()),
+            ..cache_entry("a")
+        }];
+        let plan = plan(&settings, &imported(conf, ""));
+        let caches: Vec<_> = plan.targets.iter().map(cache).collect();
+        assert_eq!(caches[0].sample, Some(sample));
+        assert_eq!(caches[1].sample, None);
+        let required = caches.iter().map(|cache| cache.require_sigs);
+        required.collect::<Vec<_>>()
+    };
+    assert_eq!(required(urls), [true, false, true]);
+    let lax = format!("{urls}require-sigs = false\n");
+    assert_eq!(required(&lax), [false; 3]);
 }
 
 #[test]

@@ -5,5 +5,6 @@ pub(super) mod duration;
 pub(super) mod exclude;
 pub(super) mod host_key;
 pub(super) mod public_key;
+pub(super) mod sample;
 pub(super) mod ssh_key;
 pub(super) mod url;

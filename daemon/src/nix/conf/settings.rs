@@ -21,6 +21,8 @@ pub struct NixConf {
     pub substitute: bool,
     /// `trusted-public-keys`: `name:base64`.
     pub trusted_public_keys: Vec<String>,
+    /// `require-sigs`: whether a path needs a signature by one of them.
+    pub require_sigs: bool,
     /// `builders`: machines lines and `@file`s.
     pub builders: String,
     /// Where `builders` is set; nix.conf and no line where it is the default.
@@ -59,6 +61,7 @@ impl Default for NixConf {
             substituters: vec![DEFAULT_SUBSTITUTER.into()],
             substitute: true,
             trusted_public_keys: vec![DEFAULT_KEY.into()],
+            require_sigs: true,
             builders: String::new(),
             builders_at: (PathBuf::new(), None),
             store_dir: None,
@@ -112,6 +115,8 @@ impl NixConf {
             "extra-trusted-public-keys" | "extra-binary-cache-public-keys" => {
                 self.trusted_public_keys.extend(public_keys(value)?);
             }
+            // It never had another name (src/libstore/include/nix/store/globals.hh).
+            "require-sigs" => self.require_sigs = boolean(line)?,
             "builders" => {
                 self.builders = value.to_owned();
                 self.builders_at = (line.file.clone(), Some(line.line));

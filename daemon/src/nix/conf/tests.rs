@@ -41,6 +41,7 @@ fn an_empty_file_leaves_the_defaults() {
         (conf.substitute, conf.fallback, conf.connect_timeout),
         (true, false, None)
     );
+    assert!(conf.require_sigs);
     assert!(conf.system.ends_with("-linux"), "{}", conf.system);
     assert_eq!(conf.trusted_public_keys.len(), 1);
 }
@@ -120,6 +121,15 @@ fn public_keys_are_appended_under_both_names() {
     assert_eq!(conf.trusted_public_keys.len(), 2);
     let conf = clean(&format!("trusted-public-keys = {key}\n"));
     assert_eq!(conf.trusted_public_keys, [key]);
+}
+
+#[test]
+fn signatures_are_required_unless_nix_is_told_otherwise() {
+    assert!(!clean("require-sigs = false\n").require_sigs);
+    assert!(clean("require-sigs = no\nrequire-sigs = yes\n").require_sigs);
+    let told = problems(&[(CONF, "require-sigs = never\n")]);
+    let expected = "'require-sigs' has the invalid value 'never'";
+    assert_eq!(told, [(Some(1), expected.to_owned())]);
 }
 
 #[test]

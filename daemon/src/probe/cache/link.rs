@@ -25,7 +25,7 @@ use crate::probe::{Failure, fault::reason_of_broken};
 /// The answer's head may have so many bytes; hyper keeps no larger buffer.
 pub(super) const MAX_HEAD: usize = 16 * 1024;
 
-/// What is kept of an answer's body.
+/// What is kept of the body of `nix-cache-info`, and of one that nobody reads.
 pub(super) const MAX_BODY: usize = 8 * 1024;
 
 /// What HTTP is spoken over: TCP, TLS, or a test's pipe.
@@ -49,7 +49,7 @@ type Http = Connection<TokioIo<Box<dyn Stream>>, Empty<Bytes>>;
 
 /// An answer's body.
 pub(super) struct Body {
-    /// Its beginning, at most [`MAX_BODY`] bytes.
+    /// Its beginning, as far as it was wanted.
     pub bytes: Vec<u8>,
     /// Whether there is more.
     pub cut: bool,
@@ -88,8 +88,12 @@ impl Link {
         Ok(drive(&mut self.connection, answer).await?)
     }
 
-    /// Reads the body of the answer, as far as it is kept.
-    pub(super) async fn read(&mut self, mut incoming: Incoming) -> Result<Body, Broken> {
+    /// Reads the body of the answer, but for what is beyond `most` bytes.
+    pub(super) async fn read(
+        &mut self,
+        mut incoming: Incoming,
+        most: usize,
+    ) -> Result<Body, Broken> {
         let mut body = Body {
             bytes: Vec::new(),
             cut: false,
@@ -98,7 +102,7 @@ impl Link {
             let Ok(data) = frame?.into_data() else {
                 continue; // trailers
             };
-            let room = MAX_BODY - body.bytes.len();
+            let room = most - body.bytes.len();
             body.bytes.extend_from_slice(&data[..data.len().min(room)]);
             if data.len() > room {
                 body.cut = true;

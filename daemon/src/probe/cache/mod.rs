@@ -1,50 +1,45 @@
-//! The probe of a binary cache: resolve, connect, TLS, HTTP, `nix-cache-info`.
+//! The probe of a binary cache: resolve, connect, TLS, HTTP, `nix-cache-info`, signature.
 
+mod ask;
 mod authorities;
 mod idle;
 mod info;
 mod link;
 mod redirect;
+mod samples;
+mod signature;
 #[cfg(test)]
 mod tests;
 mod tls;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use http_body_util::Empty;
 use hyper::{
-    HeaderMap, Request, Response, StatusCode,
-    body::{Bytes, Incoming},
-    header,
+    HeaderMap, StatusCode,
+    header::{self, HeaderValue},
 };
 use offload_client::{
     Reason, Stage,
     snapshot::{CacheFacts, Detail},
 };
-use tokio::{net::TcpStream, time::timeout};
-use tokio_rustls::{client::TlsStream, rustls::ClientConfig};
+use tokio::time::timeout;
+use tokio_rustls::rustls::ClientConfig;
 
 use self::{
+    ask::Question,
     idle::Idle,
     info::InfoError,
-    link::{Body, Broken, Link, MAX_BODY, Stream},
-    redirect::{Astray, Hop, is_redirect},
-    tls::TlsError,
+    link::{Body, Broken, Link, MAX_BODY},
+    redirect::Hop,
+    signature::Deep,
 };
-use super::{
-    Context, Failure, Learned, Report, Trace, connect::connect, excerpt::excerpt, resolve::Lookups,
-};
+use super::{Context, Failure, Learned, Report, Trace, excerpt::excerpt, resolve::Lookups};
 use crate::{
     clock::Stopwatch,
     config::Connection,
     health::Depth,
-    target::{Address, CacheSpec, SpecKind, TargetSpec},
+    target::{SpecKind, TargetSpec},
 };
-
-/// So many redirects are followed.
-const MAX_REDIRECTS: usize = 3;
-
-const USER_AGENT: &str = concat!("offloadd/", env!("CARGO_PKG_VERSION"));
 
 /// What is kept between two checks of one cache: its connection, what its names are looked up with
 /// and, for https, the authorities.
@@ -56,8 +51,13 @@ pub struct Session {
     kept: Option<Idle>,
     authorities: Option<Arc<ClientConfig>>,
     lookups: Lookups,
-    /// How far the last deep check came, if it passed.
-    reached: Option<Stage>,
+    /// What the last deep check found, if it passed.
+    deep: Option<Deep>,
+    /// The store path that the last deep check was content with.
+    sample: Option<String>,
+    /// `CacheFacts::signing_key` as it was last seen: a deep check that ends in silence has not seen
+    /// another.
+    signing_key: String,
 }
 
 impl Session {
@@ -69,170 +69,106 @@ impl Session {
             kept: None,
             authorities: None,
             lookups: Lookups::default(),
-            reached: None,
+            deep: None,
+            sample: None,
+            signing_key: String::new(),
         }
     }
 
-    /// Closes the kept connection and forgets the authorities and what was found.
+    /// Closes the kept connection and forgets the authorities and what was found, but not the key
+    /// and where to look for it first.
     fn start_over(&mut self) {
         self.kept = None;
         self.authorities = None;
-        self.reached = None;
+        self.deep = None;
     }
 
-    /// Checks once, within [`Context::timeout`]. Dropping the future closes the connection.
+    /// Checks once: up to `nix-cache-info` within [`Context::timeout`], a deep check goes on to the
+    /// signature within [`Context::deep_timeout`]. Dropping the future closes the connection.
     pub async fn check(&mut self, depth: Depth) -> Report {
         if depth == Depth::Deep {
             self.start_over();
         }
-        let watch = Stopwatch::start();
-        let trace = Trace::new();
+        let spec = self.spec.clone();
+        let (watch, trace) = (Stopwatch::start(), Trace::new());
         let mut found = Found::default();
         let bound = self.context.timeout;
-        let outcome = match timeout(bound, self.run(&trace, &mut found)).await {
+        let info = timeout(bound, self.info(&spec, depth, &trace, &mut found)).await;
+        let latency = watch.elapsed();
+        let mut outcome = match info {
             Ok(outcome) => outcome,
             Err(_) => Err(trace.expired()),
         };
+        if outcome.is_ok()
+            && depth == Depth::Deep
+            && let SpecKind::Cache(cache) = &spec.kind
+        {
+            let rest = self.context.deep_timeout.saturating_sub(latency);
+            outcome = match timeout(rest, self.signature(cache, &trace, &mut found)).await {
+                Ok(deep) => deep.map(|deep| self.deep = Some(deep)),
+                Err(_) => Err(trace.expired()),
+            };
+        }
+        if let Some(link) = found.link.take().filter(|_| self.keeps()) {
+            let closed = self.context.closed.clone();
+            self.kept = Some(Idle::new(link, spec.id.clone(), closed));
+        }
+        if let (Ok(()), Some(deep)) = (&outcome, &self.deep) {
+            found.details.extend(deep.details.clone());
+        }
+        if let Some(facts) = &mut found.facts {
+            facts.signing_key.clone_from(&self.signing_key);
+        }
+        let stage = self
+            .deep
+            .as_ref()
+            .map_or(Stage::CacheInfo, |deep| deep.stage);
         Report {
-            outcome: outcome.map(|()| self.reached.unwrap_or(Stage::CacheInfo)),
-            latency: watch.elapsed(),
+            outcome: outcome.map(|()| stage),
+            latency,
             address: trace.address(),
             facts: found.facts.map(Learned::Cache),
             details: found.details,
         }
     }
 
-    async fn run(&mut self, trace: &Trace, found: &mut Found) -> Result<(), Failure> {
-        let spec = self.spec.clone();
+    fn keeps(&self) -> bool {
+        self.context.connection == Connection::Keep
+    }
+
+    async fn info(
+        &mut self,
+        spec: &TargetSpec,
+        depth: Depth,
+        trace: &Trace,
+        found: &mut Found,
+    ) -> Result<(), Failure> {
         let SpecKind::Cache(cache) = &spec.kind else {
             return Err(trace.failure(Reason::NotConfigured, "not a cache"));
         };
-        let mut link = match self.kept.take() {
+        let link = match self.kept.take() {
             Some(idle) => idle.recall().await,
             None => None,
         };
-        let mut hop = Hop::first(cache);
-        let mut elsewhere: Option<Address> = None;
-        for _ in 0..=MAX_REDIRECTS {
-            let candidates = elsewhere
-                .as_ref()
-                .map_or(&spec.addresses[..], std::slice::from_ref);
-            let exchange = self.exchange(link.take(), cache, candidates, &hop, trace);
-            let (mut used, response) = exchange.await?;
-            let (head, incoming) = response.into_parts();
-            found.note_server(&head.headers);
-            if !is_redirect(head.status) {
-                refuse_status(head.status, trace)?;
-                let body = used.read(incoming).await.map_err(Broken::failure)?;
-                let ours = elsewhere.is_none() && self.context.connection == Connection::Keep;
-                if ours && !body.cut && used.is_reusable().await {
-                    let closed = self.context.closed.clone();
-                    self.kept = Some(Idle::new(used, spec.id.clone(), closed));
-                }
-                trace.enter(Stage::CacheInfo);
-                return judge(&head.headers, &body, &cache.store_dir, found).map_err(|error| {
-                    let mut detail = error.to_string();
-                    if let Some(Detail::Text(to)) = found.details.get("redirected_to") {
-                        detail = format!("{detail} (redirected to {to})");
-                    }
-                    trace.failure(error.reason(), detail)
-                });
-            }
-            let next = hop
-                .follow(head.headers.get(header::LOCATION))
-                .map_err(|Astray| {
-                    let detail = format!("{} without a usable Location", status_text(head.status));
-                    trace.failure(Reason::HttpStatus, detail)
-                })?;
-            found.note_redirect(&next);
-            if !hop.same_origin(&next) {
-                elsewhere = Some(next.candidate(&hop, used.peer));
-            } else {
-                let body = used.read(incoming).await.map_err(Broken::failure)?;
-                link = (!body.cut && used.is_reusable().await).then_some(used);
-            }
-            hop = next;
-        }
-        let detail = format!("more than {MAX_REDIRECTS} redirects");
-        Err(trace.failure(Reason::HttpStatus, detail))
-    }
-
-    /// Asks over `link`, and over a new connection where there is none.
-    ///
-    /// One that has rested may have been closed in the meantime, or lead nowhere since this
-    /// machine slept or changed its network. Its breaking says nothing of the cache, and its
-    /// silence little: half of the time is left for a new one, whose stages tell what is wrong.
-    async fn exchange(
-        &mut self,
-        link: Option<Link>,
-        cache: &CacheSpec,
-        candidates: &[Address],
-        hop: &Hop,
-        trace: &Trace,
-    ) -> Result<(Link, Response<Incoming>), Failure> {
-        if let Some(mut link) = link {
-            trace.enter(Stage::Http);
-            trace.at(link.peer);
-            let answer = link.ask(self.question(hop, trace)?);
-            match timeout(self.context.timeout / 2, answer).await {
-                Ok(Ok(response)) => return Ok((link, response)),
-                Ok(Err(broken)) if !broken.may_be_stale() => return Err(broken.failure()),
-                Ok(Err(_)) | Err(_) => {}
-            }
-        }
-        let mut link = self.open(cache, candidates, hop, trace).await?;
-        let response = link.ask(self.question(hop, trace)?).await;
-        Ok((link, response.map_err(Broken::failure)?))
-    }
-
-    async fn open(
-        &mut self,
-        cache: &CacheSpec,
-        candidates: &[Address],
-        hop: &Hop,
-        trace: &Trace,
-    ) -> Result<Link, Failure> {
-        let (stream, peer) = connect(candidates, hop.port, &mut self.lookups, trace).await?;
-        let stream: Box<dyn Stream> = if hop.tls {
-            trace.enter(Stage::Tls);
-            let secured = self.secure(cache, &hop.host, stream).await;
-            Box::new(secured.map_err(|error| trace.failure(error.reason(), error.to_string()))?)
-        } else {
-            Box::new(stream)
+        let question = Question {
+            hop: Hop::to(cache, "nix-cache-info"),
+            stage: Stage::Http,
+            patience: self.context.timeout / 2,
+            keep: self.keeps() || depth == Depth::Deep,
         };
-        trace.enter(Stage::Http);
-        Link::new(stream, peer).await.map_err(Broken::failure)
-    }
-
-    async fn secure(
-        &mut self,
-        cache: &CacheSpec,
-        host: &str,
-        stream: TcpStream,
-    ) -> Result<TlsStream<TcpStream>, TlsError> {
-        let config = match self.authorities.take() {
-            Some(config) => config,
-            None => tls::load(cache.ssl_cert_file.as_deref())?,
-        };
-        let stream = tls::handshake(config.clone(), host, stream).await?;
-        // Kept only now: after a failure they are read again, should somebody have mended them.
-        self.authorities = Some(config);
-        Ok(stream)
-    }
-
-    fn question(&self, hop: &Hop, trace: &Trace) -> Result<Request<Empty<Bytes>>, Failure> {
-        let connection = match self.context.connection {
-            Connection::Keep => "keep-alive",
-            Connection::PerCheck => "close",
-        };
-        Request::get(&hop.path)
-            .header(header::HOST, hop.authority().as_bytes())
-            .header(header::USER_AGENT, USER_AGENT)
-            .header(header::ACCEPT, "*/*")
-            .header(header::CONNECTION, connection)
-            .body(Empty::new())
-            // The URL was read as one, so this is next to impossible.
-            .map_err(|error| trace.failure(Reason::NotHttp, format!("the question: {error}")))
+        let answer = self.ask(question, link, cache, trace, found).await?;
+        refuse_status(answer.head.status, trace)?;
+        let headers = answer.head.headers.clone();
+        let (body, link) = answer.read(MAX_BODY).await.map_err(Broken::failure)?;
+        found.link = link;
+        trace.enter(Stage::CacheInfo);
+        judge(&headers, &body, &cache.store_dir, found).map_err(|error| {
+            let mut detail = error.to_string();
+            if let Some(Detail::Text(to)) = found.details.get("redirected_to") {
+                detail = format!("{detail} (redirected to {to})");
+            }
+            trace.failure(error.reason(), detail)
+        })
     }
 }
 
@@ -241,6 +177,8 @@ impl Session {
 struct Found {
     facts: Option<CacheFacts>,
     details: BTreeMap<String, Detail>,
+    /// The connection, where the cache can be asked more over it.
+    link: Option<Link>,
 }
 
 impl Found {
@@ -277,15 +215,19 @@ fn status_text(status: StatusCode) -> String {
     }
 }
 
+/// How the body is packed, though nobody asked for that: then it is not read as if it were text.
+fn packed(headers: &HeaderMap) -> Option<&HeaderValue> {
+    let encoding = headers.get(header::CONTENT_ENCODING);
+    encoding.filter(|encoding| *encoding != "identity")
+}
+
 fn judge(
     headers: &HeaderMap,
     body: &Body,
     store_dir: &str,
     found: &mut Found,
 ) -> Result<(), InfoError> {
-    // None was asked for; what is packed is not read as if it were text.
-    let encoding = headers.get(header::CONTENT_ENCODING);
-    if let Some(encoding) = encoding.filter(|encoding| *encoding != "identity") {
+    if let Some(encoding) = packed(headers) {
         let encoding = excerpt(encoding.as_bytes(), 40);
         return Err(InfoError::Invalid(format!("Content-Encoding: {encoding}")));
     }

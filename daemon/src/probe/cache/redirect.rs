@@ -24,13 +24,13 @@ pub(super) struct Hop {
 pub(super) struct Astray;
 
 impl Hop {
-    /// The question that every check begins with.
-    pub(super) fn first(cache: &CacheSpec) -> Self {
+    /// The question for `file`, which needs no escapes.
+    pub(super) fn to(cache: &CacheSpec, file: &str) -> Self {
         Self {
             tls: cache.tls,
             host: bare(&cache.host).to_owned(),
             port: cache.port,
-            path: format!("{}/nix-cache-info", encoded(&cache.path)),
+            path: format!("{}/{file}", encoded(&cache.path)),
         }
     }
 

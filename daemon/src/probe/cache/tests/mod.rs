@@ -3,6 +3,8 @@
 mod answers;
 mod faults;
 mod keep;
+mod nix;
+mod signature;
 mod tls;
 
 use std::{
@@ -22,7 +24,11 @@ use tokio::{
 };
 
 use super::*;
-use crate::{health::Depth, probe::Closed, target::TargetId};
+use crate::{
+    health::Depth,
+    probe::Closed,
+    target::{Address, CacheSpec, TargetId},
+};
 
 const DESKTOP: Ipv4Addr = Ipv4Addr::new(127, 0, 15, 6);
 
@@ -124,17 +130,11 @@ fn ok(body: &str) -> String {
 
 /// A cache at `address`, and what a test wants different.
 fn spec(address: SocketAddr, change: impl FnOnce(&mut CacheSpec)) -> Arc<TargetSpec> {
-    let mut cache = CacheSpec {
-        tls: false,
-        host: address.ip().to_string(),
-        port: address.port(),
-        path: String::new(),
-        store_dir: "/nix/store".to_owned(),
-        ssl_cert_file: None,
-        public_keys: Vec::new(),
-        host_builder: None,
-    };
-    change(&mut cache);
+    let cache = cache_spec(|cache| {
+        cache.host = address.ip().to_string();
+        cache.port = address.port();
+        change(cache);
+    });
     Arc::new(TargetSpec {
         id: TargetId::cache("desktop"),
         uri: format!("http://user:s3cret@{address}"),
@@ -144,6 +144,24 @@ fn spec(address: SocketAddr, change: impl FnOnce(&mut CacheSpec)) -> Arc<TargetS
         }],
         kind: SpecKind::Cache(cache),
     })
+}
+
+/// A cache that no test asks as it is.
+pub(super) fn cache_spec(change: impl FnOnce(&mut CacheSpec)) -> CacheSpec {
+    let mut cache = CacheSpec {
+        tls: false,
+        host: "desktop".to_owned(),
+        port: 80,
+        path: String::new(),
+        store_dir: "/nix/store".to_owned(),
+        ssl_cert_file: None,
+        public_keys: Vec::new(),
+        require_sigs: true,
+        sample: None,
+        host_builder: None,
+    };
+    change(&mut cache);
+    cache
 }
 
 fn session_of(

@@ -1,0 +1,149 @@
+//! Store paths that the cache may have, because this machine has them.
+
+use std::{fs, path::Path};
+
+use crate::{nix::narinfo::StorePath, target::CacheSpec};
+
+/// So many are tried.
+const MAX_SAMPLES: usize = 8;
+
+/// So many entries of the store directory are looked at: it may have a hundred thousand.
+const MAX_ENTRIES: usize = 256;
+
+/// What leads into the store on NixOS, and where Nix was installed on another system.
+const ROOTS: [&str; 6] = [
+    "/run/current-system/sw",
+    "/run/current-system/kernel",
+    "/run/current-system",
+    "/run/current-system/initrd",
+    "/nix/var/nix/profiles/system",
+    "/nix/var/nix/profiles/default",
+];
+
+/// What Nix keeps beside the paths in its store while it builds.
+const NO_PATHS: [&str; 4] = [".lock", ".chroot", ".check", ".tmp"];
+
+/// Store paths to ask `cache` for, at most [`MAX_SAMPLES`], the likeliest first: the configured one,
+/// the one it had the `last` time, what this machine runs, and some of what is in its store. Those
+/// that no cache for this store directory can have are left out.
+///
+/// It reads a few links and the beginning of a directory of the local disk.
+pub(super) fn samples(cache: &CacheSpec, last: Option<&str>) -> Vec<String> {
+    collect(cache, last, &ROOTS)
+}
+
+fn collect(cache: &CacheSpec, last: Option<&str>, roots: &[&str]) -> Vec<String> {
+    let store_dir = cache.store_dir.as_str();
+    let mut samples = Vec::new();
+    for known in cache.sample.as_deref().into_iter().chain(last) {
+        note(&mut samples, known, store_dir);
+    }
+    for root in roots {
+        if let Some(target) = fs::canonicalize(root)
+            .ok()
+            .as_deref()
+            .and_then(Path::to_str)
+            && let Some(path) = store_path_of(target, store_dir)
+        {
+            note(&mut samples, path, store_dir);
+        }
+    }
+    let entries = fs::read_dir(store_dir).into_iter().flatten();
+    for entry in entries.take(MAX_ENTRIES).filter_map(Result::ok) {
+        if samples.len() == MAX_SAMPLES {
+            break;
+        }
+        if let Some(name) = entry.file_name().to_str() {
+            note(&mut samples, &format!("{store_dir}/{name}"), store_dir);
+        }
+    }
+    samples
+}
+
+/// The store path that `path` is, or is inside of.
+fn store_path_of<'a>(path: &'a str, store_dir: &str) -> Option<&'a str> {
+    let below = path.strip_prefix(store_dir)?.strip_prefix('/')?;
+    let inside = below.find('/').map_or(0, |end| below.len() - end);
+    Some(&path[..path.len() - inside])
+}
+
+fn note(samples: &mut Vec<String>, path: &str, store_dir: &str) {
+    let is_one = StorePath::parse(path, store_dir).is_ok_and(|path| {
+        let name = path.as_str();
+        !path.is_derivation() && !NO_PATHS.iter().any(|end| name.ends_with(end))
+    });
+    if is_one && samples.len() < MAX_SAMPLES && !samples.iter().any(|known| known == path) {
+        samples.push(path.to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::probe::cache::tests::cache_spec;
+
+    fn hashed(first: char, name: &str) -> String {
+        format!("{first}{}-{name}", "0".repeat(31))
+    }
+
+    #[test]
+    fn the_likeliest_come_first_and_each_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = dir.path().canonicalize().unwrap().join("store");
+        let path = |first, name| format!("{}/{}", store.display(), hashed(first, name));
+        fs::create_dir_all(path('a', "system")).unwrap();
+        fs::create_dir_all(path('b', "linux")).unwrap();
+        fs::write(format!("{}/bzImage", path('b', "linux")), "").unwrap();
+        for (first, name) in [('c', "x.drv"), ('d', "x.lock"), ('f', "hello")] {
+            fs::write(path(first, name), "").unwrap();
+        }
+        fs::create_dir(store.join(".links")).unwrap();
+        let root = |name: &str, target: String| {
+            let link = dir.path().join(name);
+            symlink(target, &link).unwrap();
+            link.to_str().unwrap().to_owned()
+        };
+        let roots = [
+            root("kernel", format!("{}/bzImage", path('b', "linux"))),
+            root("gone", path('g', "gone")),
+            root("outside", dir.path().display().to_string()),
+            root("system", path('a', "system")),
+        ];
+        let roots = roots.each_ref().map(String::as_str);
+        let cache = cache_spec(|cache| {
+            cache.store_dir = store.display().to_string();
+            cache.sample = Some(path('h', "chosen"));
+        });
+        let last = path('f', "hello");
+        assert_eq!(
+            collect(&cache, Some(&last), &roots),
+            [
+                path('h', "chosen"),
+                path('f', "hello"),
+                path('b', "linux"),
+                path('a', "system")
+            ]
+        );
+    }
+
+    #[test]
+    fn a_large_store_is_not_read_to_its_end() {
+        let store = tempfile::tempdir().unwrap();
+        for number in 0..20 {
+            fs::write(store.path().join(hashed('0', &number.to_string())), "").unwrap();
+        }
+        let cache = cache_spec(|cache| cache.store_dir = store.path().display().to_string());
+        assert_eq!(collect(&cache, None, &[]).len(), MAX_SAMPLES);
+    }
+
+    #[test]
+    fn a_store_that_is_not_there_has_no_samples() {
+        let cache = cache_spec(|cache| {
+            cache.store_dir = "/nonexistent/store".to_owned();
+            cache.sample = Some(format!("/nix/store/{}", hashed('0', "elsewhere")));
+        });
+        assert_eq!(collect(&cache, None, &ROOTS), [""; 0]);
+    }
+}

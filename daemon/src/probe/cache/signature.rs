@@ -1,0 +1,246 @@
+//! The last stage: whether Nix would trust what the cache serves.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use hyper::StatusCode;
+use offload_client::{Reason, Stage, snapshot::Detail};
+
+use super::{
+    Found, Session,
+    ask::{Answer, Question},
+    info,
+    link::MAX_BODY,
+    packed,
+    redirect::Hop,
+    refuse_status,
+    samples::samples,
+};
+use crate::{
+    nix::{
+        keys::{NixPublicKey, parse_nix_public_key},
+        narinfo::{NarInfo, StorePath},
+        signature::{SignatureError, verify},
+    },
+    probe::{Failure, Trace, excerpt::excerpt},
+    target::CacheSpec,
+};
+
+/// The most that is read of a narinfo. Nix sets no bound; a whole system with 5,000 references has
+/// a third of this.
+const MAX_NARINFO: usize = 1 << 20;
+
+/// The key of the public cache, which signs most of what a desktop serves. What it signed says
+/// little of the desktop's own key, with which that signs what it has built.
+const PUBLIC_KEY: &str = "cache.nixos.org-1";
+
+/// What a deep check found beyond `nix-cache-info`: cheap ones say it again.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Deep {
+    /// [`Stage::Signature`], or [`Stage::CacheInfo`] where the cache had no path to look at.
+    pub stage: Stage,
+    /// For the report.
+    pub details: BTreeMap<String, Detail>,
+}
+
+impl Deep {
+    /// Nix would take what was looked at.
+    fn signed(names: &[String], mut details: BTreeMap<String, Detail>) -> Self {
+        note_names(&mut details, names);
+        Self {
+            stage: Stage::Signature,
+            details,
+        }
+    }
+
+    /// The cache had none of the paths, or none that needs a signature.
+    fn without_sample(tried: u64) -> Self {
+        Self {
+            stage: Stage::CacheInfo,
+            details: BTreeMap::from([
+                ("sample_missing".to_owned(), Detail::Bool(true)),
+                ("samples_tried".to_owned(), Detail::Uint(tried)),
+            ]),
+        }
+    }
+}
+
+/// What the cache says of one path.
+enum Verdict {
+    /// Nothing, or nothing that tells of signatures.
+    Nothing,
+    /// Nix would take it: signed by this trusted key, or by these, where it asks for none.
+    Good(Option<NixPublicKey>, Vec<String>),
+    /// Nix would not take it.
+    Bad(SignatureError),
+}
+
+impl Session {
+    /// Asks for narinfos of paths that this machine has until the cache has one whose signature
+    /// tells of its key.
+    pub(super) async fn signature(
+        &mut self,
+        cache: &CacheSpec,
+        trace: &Trace,
+        found: &mut Found,
+    ) -> Result<Deep, Failure> {
+        trace.enter(Stage::Signature);
+        let keys = cache.public_keys.iter();
+        let keys: Vec<_> = keys
+            .filter_map(|key| parse_nix_public_key(key).ok())
+            .collect();
+        let (mut tried, mut public) = (0_u64, None);
+        for sample in samples(cache, self.sample.as_deref()) {
+            let Ok(path) = StorePath::parse(&sample, &cache.store_dir) else {
+                continue;
+            };
+            tried += 1;
+            let narinfo = format!("{}.narinfo", path.hash());
+            let details = BTreeMap::from([
+                ("sample".to_owned(), Detail::from(sample.as_str())),
+                ("narinfo".to_owned(), narinfo.as_str().into()),
+            ]);
+            // Before the question, for when time runs out over it.
+            found.details.extend(details.clone());
+            let looked = self.look_at(path, &narinfo, cache, &keys, trace, found);
+            match looked.await.map_err(|failure| within(failure, &narinfo))? {
+                Verdict::Nothing => {}
+                Verdict::Good(key, names) => {
+                    let chosen = cache.sample.as_ref() == Some(&sample);
+                    let own = key.as_ref().is_none_or(|key| key.name != PUBLIC_KEY);
+                    let deep = Deep::signed(&names, details);
+                    let key = key.map_or_else(|| first(&names), |key| key.to_string());
+                    if own || chosen {
+                        self.sample = Some(sample);
+                        self.signing_key = key;
+                        return Ok(deep);
+                    }
+                    public.get_or_insert((deep, key));
+                }
+                Verdict::Bad(error) => {
+                    note_names(&mut found.details, error.names());
+                    self.signing_key = first(error.names());
+                    let failure = trace.failure(reason_of(&error), error.to_string());
+                    return Err(within(failure, &narinfo));
+                }
+            }
+        }
+        found.details.remove("sample");
+        found.details.remove("narinfo");
+        let nothing = || (Deep::without_sample(tried), String::new());
+        let (deep, key) = public.unwrap_or_else(nothing);
+        self.signing_key = key;
+        Ok(deep)
+    }
+
+    async fn look_at(
+        &mut self,
+        path: StorePath<'_>,
+        narinfo: &str,
+        cache: &CacheSpec,
+        keys: &[NixPublicKey],
+        trace: &Trace,
+        found: &mut Found,
+    ) -> Result<Verdict, Failure> {
+        let question = Question {
+            hop: Hop::to(cache, narinfo),
+            stage: Stage::Signature,
+            // A connection that has answered just now is not stale: its silence is the cache's, and
+            // ends the check.
+            patience: Duration::MAX,
+            keep: true,
+        };
+        let link = found.link.take();
+        let answer = self.ask(question, link, cache, trace, found).await?;
+        trace.enter(Stage::Signature);
+        let absent = is_absent(answer.head.status);
+        if !absent {
+            refuse_status(answer.head.status, trace)?;
+        }
+        // Some public caches pack theirs and never say it otherwise; Nix unpacks what we don't.
+        let unreadable = absent || packed(&answer.head.headers).is_some();
+        let text = read(answer, unreadable, trace, found).await?;
+        if unreadable {
+            return Ok(Verdict::Nothing);
+        }
+        judge(&text, path, cache, keys).map_err(|why| trace.failure(Reason::NarinfoInvalid, why))
+    }
+}
+
+/// The body as far as it is wanted; the connection goes back to where the next question takes it.
+async fn read(
+    answer: Answer,
+    unreadable: bool,
+    trace: &Trace,
+    found: &mut Found,
+) -> Result<Vec<u8>, Failure> {
+    let most = if unreadable { MAX_BODY } else { MAX_NARINFO };
+    let (body, link) = answer.read(most).await.map_err(|broken| broken.failure())?;
+    found.link = link;
+    if body.cut && !unreadable {
+        let why = format!("more than {MAX_NARINFO} bytes");
+        return Err(trace.failure(Reason::NarinfoInvalid, why));
+    }
+    Ok(body.bytes)
+}
+
+fn judge(
+    text: &[u8],
+    path: StorePath<'_>,
+    cache: &CacheSpec,
+    keys: &[NixPublicKey],
+) -> Result<Verdict, String> {
+    if info::is_page(text) {
+        return Err(format!("not a narinfo but: {}", excerpt(text, 80)));
+    }
+    let narinfo = NarInfo::parse(text, &cache.store_dir).map_err(|error| error.to_string())?;
+    // As Nix's `goodStorePath` (src/libstore/store-api.cc).
+    if narinfo.path != path {
+        let other = excerpt(narinfo.path.as_str().as_bytes(), 80);
+        return Err(format!("is of another path: {other}"));
+    }
+    let fingerprint = narinfo.fingerprint(&cache.store_dir);
+    Ok(match verify(&fingerprint, &narinfo.signatures, keys) {
+        Ok(key) => Verdict::Good(Some(key.clone()), vec![key.name.clone()]),
+        // Nix takes it as it is, so that it tells nothing of what needs a signature.
+        Err(_) if narinfo.content_addressed => Verdict::Nothing,
+        Err(error) if !cache.require_sigs => Verdict::Good(None, error.names().to_vec()),
+        Err(error) => Verdict::Bad(error),
+    })
+}
+
+fn reason_of(error: &SignatureError) -> Reason {
+    match error {
+        SignatureError::Unsigned => Reason::Unsigned,
+        SignatureError::Untrusted(_) | SignatureError::Wrong(_) | SignatureError::Malformed(_) => {
+            Reason::UntrustedSignature
+        }
+    }
+}
+
+/// What Nix takes for "not here" (src/libstore/filetransfer.cc, src/libstore/http-binary-cache-store.cc).
+fn is_absent(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::FORBIDDEN
+    )
+}
+
+/// The key as far as it is known where it is no trusted one: its name.
+fn first(names: &[String]) -> String {
+    names.first().cloned().unwrap_or_default()
+}
+
+fn note_names(details: &mut BTreeMap<String, Detail>, names: &[String]) {
+    if !names.is_empty() {
+        details.insert("signed_by".to_owned(), names.join(", ").into());
+    }
+}
+
+/// HTTP has worked before; what fails now fails for this file.
+fn within(mut failure: Failure, narinfo: &str) -> Failure {
+    if failure.stage == Stage::Http {
+        failure.stage = Stage::Signature;
+    }
+    failure.detail = format!("{narinfo}: {}", failure.detail);
+    failure
+}

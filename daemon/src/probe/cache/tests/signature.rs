@@ -1,0 +1,484 @@
+//! Whether Nix would trust what the cache serves: on paths and caches that Nix made.
+
+use std::sync::{LazyLock, atomic::AtomicBool};
+
+use super::{
+    nix::{Cache, Store, narinfo_name},
+    *,
+};
+
+static STORE: LazyLock<Store> = LazyLock::new(Store::new);
+static SIGNED: LazyLock<Cache> = LazyLock::new(|| STORE.cache(Some("desktop-1")));
+static UNSIGNED: LazyLock<Cache> = LazyLock::new(|| STORE.cache(None));
+
+const SIGNATURE: (Stage, Reason) = (Stage::Signature, Reason::None);
+const ABSENT: &str = "HTTP/1.1 404 Not Found\r\nContent-Length: 5\r\n\r\nnone\n";
+
+/// A server of files, and what it was asked for but for `nix-cache-info`.
+struct Server {
+    fake: Fake,
+    asked: mpsc::Receiver<String>,
+}
+
+impl Server {
+    /// Answers each question for a narinfo with what `answer` says, all else from a real cache.
+    async fn new(answer: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
+        let (noted, asked) = mpsc::channel(64);
+        let answer = Arc::new(answer);
+        let fake = Fake::new(move |mut stream, _| {
+            let (answer, noted) = (answer.clone(), noted.clone());
+            async move {
+                while let Some(head) = question(&mut stream).await {
+                    let name = head.split([' ', '/']).nth(2).unwrap().to_owned();
+                    let text = match name.as_str() {
+                        "nix-cache-info" => ok(&SIGNED.file(&name).unwrap()),
+                        _ => match answer(&name) {
+                            Some(text) => text,
+                            None => return drain(&mut stream).await,
+                        },
+                    };
+                    if name != "nix-cache-info" {
+                        noted.send(name).await.unwrap();
+                    }
+                    if stream.write_all(text.as_bytes()).await.is_err() || is_last(&text) {
+                        return;
+                    }
+                }
+            }
+        });
+        Self {
+            fake: fake.await,
+            asked,
+        }
+    }
+
+    async fn of(cache: &'static Cache) -> Self {
+        Self::new(move |name| Some(cache.file(name).map_or(ABSENT.to_owned(), |text| ok(&text))))
+            .await
+    }
+
+    /// Says the same of every path.
+    async fn saying(answer: impl Into<String>) -> Self {
+        let answer = answer.into();
+        Self::new(move |_| Some(answer.clone())).await
+    }
+
+    /// A session that is told of one path, and what a test wants different.
+    fn session(&self, change: impl FnOnce(&mut CacheSpec)) -> Session {
+        self.session_within(Connection::Keep, PATIENCE, change)
+    }
+
+    fn session_within(
+        &self,
+        connection: Connection,
+        deep_timeout: Duration,
+        change: impl FnOnce(&mut CacheSpec),
+    ) -> Session {
+        let spec = spec(self.fake.address, |cache| {
+            cache.store_dir = STORE.store_dir.clone();
+            cache.public_keys = vec![SIGNED.key.clone()];
+            cache.sample = Some(STORE.path.clone());
+            change(cache);
+        });
+        let context = Context {
+            timeout: PATIENCE,
+            deep_timeout,
+            connection,
+            closed: mpsc::channel(1).0,
+        };
+        Session::new(spec, Arc::new(context))
+    }
+
+    async fn check(&self, change: impl FnOnce(&mut CacheSpec)) -> Report {
+        self.session(change).check(Depth::Deep).await
+    }
+
+    /// What it was asked for since the last time.
+    fn asked(&mut self) -> Vec<String> {
+        std::iter::from_fn(|| self.asked.try_recv().ok()).collect()
+    }
+}
+
+fn is_last(answer: &str) -> bool {
+    answer.contains("Connection: close")
+}
+
+fn detail(report: &Report) -> &str {
+    &report.outcome.as_ref().unwrap_err().detail
+}
+
+fn signing_key(report: &Report) -> &str {
+    match report.facts.as_ref().unwrap() {
+        Learned::Cache(facts) => &facts.signing_key,
+        Learned::Builder(_) => panic!("not a cache's"),
+    }
+}
+
+/// A key of the same name as the cache's, and another key.
+fn namesake() -> String {
+    let key = data_encoding::BASE64.encode(&[7; 32]);
+    format!("desktop-1:{key}")
+}
+
+#[tokio::test]
+async fn what_nix_signed_is_believed_and_cheap_checks_say_it_again() {
+    let mut server = Server::of(&SIGNED).await;
+    let mut session = server.session(|_| {});
+    let deep = session.check(Depth::Deep).await;
+    assert_eq!(verdict(&deep), SIGNATURE);
+    assert_eq!(signing_key(&deep), SIGNED.key);
+    let name = narinfo_name(&STORE.path);
+    assert_eq!(deep.details["sample"], STORE.path.as_str().into());
+    assert_eq!(deep.details["narinfo"], name.as_str().into());
+    assert_eq!(deep.details["signed_by"], "desktop-1".into());
+    for _ in 0..2 {
+        let cheap = session.check(Depth::Cheap).await;
+        assert_eq!(
+            (cheap.outcome, cheap.facts, cheap.details),
+            (
+                deep.outcome.clone(),
+                deep.facts.clone(),
+                deep.details.clone()
+            )
+        );
+    }
+    assert_eq!(server.asked(), [name], "a cheap check asks for no narinfo");
+    assert_eq!(server.fake.connections(), 1);
+}
+
+#[tokio::test]
+async fn every_narinfo_that_nix_wrote_is_believed() {
+    let server = Server::of(&SIGNED).await;
+    for path in [&STORE.path, &STORE.reference, &STORE.content_addressed] {
+        let report = server
+            .check(|cache| cache.sample = Some(path.clone()))
+            .await;
+        assert_eq!(verdict(&report), SIGNATURE, "{path}");
+        assert_eq!(report.details["sample"], path.as_str().into());
+    }
+}
+
+#[tokio::test]
+async fn the_keys_of_the_signature_are_compared_by_name_and_by_what_they_are() {
+    let server = Server::of(&SIGNED).await;
+    let stranger = namesake().replace("desktop-1", "other-1");
+    for (keys, told) in [
+        (vec![], "signed by desktop-1, which is not trusted"),
+        (vec![stranger], "signed by desktop-1, which is not trusted"),
+        (
+            vec![namesake()],
+            "does not fit the trusted key of that name",
+        ),
+        // Nix keeps the first of two keys with one name.
+        (vec![namesake(), SIGNED.key.clone()], "does not fit"),
+    ] {
+        let report = server.check(|cache| cache.public_keys = keys).await;
+        assert_eq!(
+            verdict(&report),
+            (Stage::Signature, Reason::UntrustedSignature)
+        );
+        assert!(detail(&report).contains(told), "{}", detail(&report));
+        assert!(detail(&report).starts_with(&narinfo_name(&STORE.path)));
+        assert_eq!(report.details["signed_by"], "desktop-1".into());
+        assert_eq!(signing_key(&report), "desktop-1");
+    }
+}
+
+#[tokio::test]
+async fn a_signature_over_something_else_is_not_believed() {
+    let good = SIGNED.narinfo(&STORE.path);
+    let size = good
+        .lines()
+        .find(|line| line.starts_with("NarSize"))
+        .unwrap();
+    let hash = good
+        .lines()
+        .find(|line| line.starts_with("NarHash"))
+        .unwrap();
+    let first = &good
+        .lines()
+        .find(|line| line.starts_with("References"))
+        .unwrap()[12..44];
+    let other_hash = format!("NarHash: sha256:{}", "0".repeat(52));
+    for changed in [
+        good.replace(size, "NarSize: 5"),
+        good.replace(hash, &other_hash),
+        good.replace(first, &"0".repeat(32)),
+    ] {
+        assert_ne!(changed, good);
+        let report = Server::saying(ok(&changed)).await.check(|_| {}).await;
+        assert_eq!(
+            verdict(&report),
+            (Stage::Signature, Reason::UntrustedSignature)
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_signed_fails_where_nix_asks_for_a_signature() {
+    let server = Server::of(&UNSIGNED).await;
+    let report = server.check(|_| {}).await;
+    assert_eq!(verdict(&report), (Stage::Signature, Reason::Unsigned));
+    assert_eq!(signing_key(&report), "");
+    assert_eq!(report.details["sample"], STORE.path.as_str().into());
+    assert!(!report.details.contains_key("signed_by"));
+
+    let report = server.check(|cache| cache.require_sigs = false).await;
+    assert_eq!(verdict(&report), SIGNATURE);
+    let server = Server::of(&SIGNED).await;
+    let lax = |cache: &mut CacheSpec| (cache.require_sigs, cache.public_keys) = (false, vec![]);
+    let report = server.check(lax).await;
+    assert_eq!(verdict(&report), SIGNATURE);
+    assert_eq!(signing_key(&report), "desktop-1");
+}
+
+#[tokio::test]
+async fn a_path_that_needs_no_signature_tells_nothing_of_others() {
+    let only = narinfo_name(&STORE.content_addressed);
+    let server = Server::new(move |name| {
+        let text = UNSIGNED.file(name).filter(|_| name == only);
+        Some(text.map_or(ABSENT.to_owned(), |text| ok(&text)))
+    })
+    .await;
+    let sample = Some(STORE.content_addressed.clone());
+    let report = server.check(|cache| cache.sample = sample).await;
+    assert_eq!(verdict(&report), READY);
+    assert_eq!(report.details["sample_missing"], Detail::Bool(true));
+}
+
+#[tokio::test]
+async fn a_cache_without_any_of_the_samples_passes_and_says_so() {
+    for status in ["404 Not Found", "410 Gone", "403 Forbidden"] {
+        let mut server = Server::saying(ABSENT.replace("404 Not Found", status)).await;
+        let mut session = server.session(|_| {});
+        let deep = session.check(Depth::Deep).await;
+        assert_eq!(verdict(&deep), READY);
+        let tried = server.asked().len();
+        // What is in the store: three of builds, one that was added.
+        assert_eq!(tried, 4);
+        assert_eq!(deep.details["sample_missing"], Detail::Bool(true));
+        assert_eq!(deep.details["samples_tried"], Detail::Uint(tried as u64));
+        assert_eq!(signing_key(&deep), "");
+        let cheap = session.check(Depth::Cheap).await;
+        assert_eq!((cheap.outcome, cheap.details), (deep.outcome, deep.details));
+        assert_eq!(server.fake.connections(), 1);
+    }
+}
+
+#[tokio::test]
+async fn the_sample_that_was_found_is_asked_for_first_the_next_time() {
+    let there = narinfo_name(&STORE.reference);
+    let expected = there.clone();
+    let mut server = Server::new(move |name| {
+        let text = SIGNED.file(name).filter(|_| name == there);
+        Some(text.map_or(ABSENT.to_owned(), |text| ok(&text)))
+    })
+    .await;
+    let mut session = server.session(|cache| cache.sample = None);
+    assert_eq!(verdict(&session.check(Depth::Deep).await), SIGNATURE);
+    assert_eq!(server.asked().last(), Some(&expected));
+    assert_eq!(verdict(&session.check(Depth::Deep).await), SIGNATURE);
+    assert_eq!(server.asked(), [expected]);
+    assert_eq!(server.fake.connections(), 2, "a deep check begins anew");
+}
+
+#[tokio::test]
+async fn what_the_public_key_signed_does_not_vouch_for_the_cache() {
+    static PUBLIC: LazyLock<Cache> = LazyLock::new(|| STORE.cache(Some("cache.nixos.org-1")));
+    let (copied, built) = (narinfo_name(&STORE.reference), narinfo_name(&STORE.path));
+    let serve = |own: &'static Cache, has_own: bool| {
+        let (copied, built) = (copied.clone(), built.clone());
+        Server::new(move |name| {
+            let text = match name {
+                name if name == copied => PUBLIC.file(name),
+                name if name == built && has_own => own.file(name),
+                _ => None,
+            };
+            Some(text.map_or(ABSENT.to_owned(), |text| ok(&text)))
+        })
+    };
+    for (own, has_own, expected, key) in [
+        (&*SIGNED, true, SIGNATURE, &SIGNED.key),
+        (
+            &*UNSIGNED,
+            true,
+            (Stage::Signature, Reason::Unsigned),
+            &String::new(),
+        ),
+        (&*UNSIGNED, false, SIGNATURE, &PUBLIC.key),
+    ] {
+        let server = serve(own, has_own).await;
+        let mut session = server.session(|cache| {
+            cache.sample = None;
+            cache.public_keys.push(PUBLIC.key.clone());
+        });
+        session.sample = Some(STORE.reference.clone());
+        let report = session.check(Depth::Deep).await;
+        assert_eq!(verdict(&report), expected);
+        assert_eq!(signing_key(&report), key);
+    }
+}
+
+#[tokio::test]
+async fn other_statuses_fail_with_the_name_of_the_file() {
+    for (status, reason) in [
+        ("500 Internal Server Error", Reason::HttpStatus),
+        ("401 Unauthorized", Reason::HttpStatus),
+        ("511 Network Authentication Required", Reason::CaptivePortal),
+    ] {
+        let server = Server::saying(ABSENT.replace("404 Not Found", status)).await;
+        let report = server.check(|_| {}).await;
+        assert_eq!(verdict(&report), (Stage::Signature, reason));
+        let expected = format!("{}: {status}", narinfo_name(&STORE.path));
+        assert_eq!(detail(&report), expected);
+        assert_eq!(report.details["sample"], STORE.path.as_str().into());
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_narinfo_is_told_with_what_it_is() {
+    let good = SIGNED.narinfo(&STORE.path);
+    let endless = format!("Deriver: {}", "x".repeat(2 << 20));
+    for (text, told) in [
+        ("<html>Hotel WiFi</html>", "not a narinfo but: <html>"),
+        (INFO, "StorePath is missing"),
+        ("", "StorePath is missing"),
+        (&good[..good.len() - 1], "line 10 is not 'Name: value'"),
+        (
+            &good.replace("NarHash: sha256:", "NarHash: md5:"),
+            "NarHash can't be read",
+        ),
+        (&SIGNED.narinfo(&STORE.reference), "is of another path: "),
+        (&endless, "more than 1048576 bytes"),
+    ] {
+        let server = Server::saying(ok(text)).await;
+        let report = server.check(|_| {}).await;
+        assert_eq!(
+            verdict(&report),
+            (Stage::Signature, Reason::NarinfoInvalid),
+            "{told}"
+        );
+        assert!(detail(&report).contains(told), "{}", detail(&report));
+    }
+}
+
+#[tokio::test]
+async fn a_body_without_end_is_not_read_to_its_end() {
+    let fake = Fake::new(|mut stream, _| async move {
+        question(&mut stream).await;
+        let info = ok(&SIGNED.file("nix-cache-info").unwrap());
+        stream.write_all(info.as_bytes()).await.unwrap();
+        question(&mut stream).await;
+        let head = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n";
+        stream.write_all(head).await.unwrap();
+        pour(&mut stream, &[b'x'; 4096]).await;
+    });
+    let asked = mpsc::channel(1).1;
+    let server = Server {
+        fake: fake.await,
+        asked,
+    };
+    let report = server.check(|_| {}).await;
+    assert_eq!(verdict(&report), (Stage::Signature, Reason::NarinfoInvalid));
+}
+
+#[tokio::test]
+async fn silence_and_a_cut_are_told_by_their_stage() {
+    let silent = Server::new(|_| None).await;
+    let half = "HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\nStorePath: ";
+    let half = Server::saying(half).await;
+    for server in [&silent, &half] {
+        let mut session = server.session_within(Connection::Keep, IMPATIENCE, |_| {});
+        let report = session.check(Depth::Deep).await;
+        assert_eq!(verdict(&report), (Stage::Signature, Reason::TimedOut));
+        assert_eq!(report.details["sample"], STORE.path.as_str().into());
+        assert_eq!(report.address, Some(server.fake.address.to_string()));
+    }
+    let cut = "HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\nX: Connection: close";
+    let report = Server::saying(cut).await.check(|_| {}).await;
+    assert_eq!(verdict(&report), (Stage::Signature, Reason::ConnectionLost));
+    let noise = Server::saying("SSH-2.0-OpenSSH_9.2p1\r\n").await;
+    let report = noise.check(|_| {}).await;
+    assert_eq!(verdict(&report), (Stage::Signature, Reason::NotHttp));
+}
+
+#[tokio::test]
+async fn a_deep_check_that_fails_leaves_nothing_of_the_one_before() {
+    let good = Arc::new(AtomicBool::new(true));
+    let now = good.clone();
+    let server = Server::new(move |name| {
+        let cache = if now.load(Ordering::Relaxed) {
+            &SIGNED
+        } else {
+            &UNSIGNED
+        };
+        cache.file(name).map(|text| ok(&text))
+    })
+    .await;
+    let mut session = server.session(|_| {});
+    assert_eq!(verdict(&session.check(Depth::Deep).await), SIGNATURE);
+    good.store(false, Ordering::Relaxed);
+    let report = session.check(Depth::Deep).await;
+    assert_eq!(verdict(&report), (Stage::Signature, Reason::Unsigned));
+    let report = session.check(Depth::Cheap).await;
+    assert_eq!(verdict(&report), READY);
+    assert_eq!(signing_key(&report), "");
+}
+
+#[tokio::test]
+async fn a_deep_check_that_ends_in_silence_has_not_seen_another_key() {
+    let talks = Arc::new(AtomicBool::new(true));
+    let now = talks.clone();
+    let server = Server::new(move |name| {
+        let text = now.load(Ordering::Relaxed).then(|| SIGNED.file(name))??;
+        Some(ok(&text))
+    })
+    .await;
+    let mut session = server.session_within(Connection::Keep, 4 * IMPATIENCE, |_| {});
+    assert_eq!(verdict(&session.check(Depth::Deep).await), SIGNATURE);
+    talks.store(false, Ordering::Relaxed);
+    let report = session.check(Depth::Deep).await;
+    assert_eq!(verdict(&report), (Stage::Signature, Reason::TimedOut));
+    assert_eq!(signing_key(&report), SIGNED.key);
+}
+
+#[tokio::test]
+async fn a_connection_per_check_serves_the_whole_of_a_deep_one() {
+    let server = Server::saying(ABSENT).await;
+    let mut session = server.session_within(Connection::PerCheck, PATIENCE, |_| {});
+    for count in 1..=2 {
+        assert_eq!(verdict(&session.check(Depth::Deep).await), READY);
+        assert_eq!(server.fake.connections(), count);
+        assert!(session.kept.is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_closes_after_each_answer_is_asked_over_new_connections() {
+    let close = ABSENT.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
+    let mut server = Server::saying(close).await;
+    assert_eq!(verdict(&server.check(|_| {}).await), READY);
+    // The first one, over which cache-info was read, and one for each further sample.
+    assert_eq!(server.fake.connections(), server.asked().len());
+}
+
+#[tokio::test]
+async fn redirects_of_a_narinfo_are_followed() {
+    let server = Server::new(|name| match name {
+        "moved" => Some(ok(&SIGNED.narinfo(&STORE.path))),
+        _ => Some("HTTP/1.1 307 Moved\r\nLocation: /moved\r\nContent-Length: 0\r\n\r\n".into()),
+    })
+    .await;
+    let report = server.check(|_| {}).await;
+    assert_eq!(verdict(&report), SIGNATURE);
+    assert_eq!(server.fake.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_packed_narinfo_is_passed_over() {
+    let packed = ok("\u{1}\u{2}").replace("\r\n\r\n", "\r\nContent-Encoding: br\r\n\r\n");
+    let server = Server::saying(packed).await;
+    let report = server.check(|_| {}).await;
+    assert_eq!(verdict(&report), READY);
+    assert_eq!(report.details["sample_missing"], Detail::Bool(true));
+}
