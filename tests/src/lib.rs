@@ -7,6 +7,7 @@
 
 pub mod bench;
 pub mod bus;
+pub mod container;
 pub mod daemon;
 pub mod error;
 pub mod fake;
@@ -17,6 +18,7 @@ pub mod laptop;
 pub mod namespace;
 pub mod nginx;
 pub mod nix_conf;
+pub mod nix_daemon;
 pub mod notify;
 pub mod outcome;
 pub mod practice;
@@ -34,6 +36,7 @@ pub use laptop::Laptop;
 pub use namespace::Namespace;
 pub use nginx::Nginx;
 pub use nix_conf::NixConf;
+pub use nix_daemon::NixDaemon;
 pub use signals::Signals;
 pub use sshd::Sshd;
 pub use wait::eventually;
