@@ -1,9 +1,9 @@
 //! The test desktop and what is shown with it.
 //!
-//! The real parts ([`Bus`], [`Sshd`], [`Nginx`], [`Namespace`], [`Daemon`]) prove that offloadd
-//! works with what people run; [`fake`] is for the faults that real parts do not have. Everything
-//! is a value whose `Drop` ends its process and removes its files. Nothing here dials anything but
-//! 127.0.0.0/8 and the addresses of a [`Namespace`].
+//! The real parts ([`Bus`], [`Sshd`], [`Nginx`], [`NixDaemon`], [`container::Desktop`], [`Namespace`],
+//! [`Daemon`]) prove that offloadd works with what people run; [`fake`] is for the faults that real
+//! parts do not have. Everything is a value whose `Drop` ends its process and removes its files.
+//! Nothing here dials anything but 127.0.0.0/8 and the addresses of a [`Namespace`].
 
 pub mod bench;
 pub mod bus;
