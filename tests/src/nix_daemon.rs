@@ -287,10 +287,14 @@ fn settings() -> BTreeMap<String, String> {
         ("trusted-users", "root".into()),
     ]);
     if !Path::new("/etc/NIXOS").exists() {
-        let parts = ["/bin/sh", "/lib", "/lib64"];
-        let parts: Vec<_> = parts
+        // Later versions copy a link as a link, so what it leads to is named.
+        let bind = |part: &str| {
+            let real = Path::new(part).canonicalize().ok()?;
+            Some(format!("{part}={}", real.display()))
+        };
+        let parts: Vec<_> = ["/bin/sh", "/lib", "/lib64"]
             .into_iter()
-            .filter(|path| Path::new(path).exists())
+            .filter_map(bind)
             .collect();
         settings.insert("sandbox-paths", parts.join(" "));
     }
