@@ -192,11 +192,16 @@ impl Container {
         if let Some(parent) = file.parent() {
             fs::create_dir_all(parent).context(parent.display())?;
         }
+        // A link that is absolute leads out of the container: the file takes its place.
+        if file.is_symlink() {
+            fs::remove_file(&file).context(file.display())?;
+        }
         fs::write(&file, text).context(file.display())?;
         fs::set_permissions(&file, fs::Permissions::from_mode(mode)).context(file.display())
     }
 
-    /// Where `path` of the container is for this machine. What the container has mounted over it
+    /// Where `path` of the container is for this machine; its directories must be no absolute links
+    /// (as `/var/run` is), which would lead to this machine's own. What the container has mounted over it
     /// (`/run`, `/tmp`, `/proc`) is not seen there.
     pub fn path(&self, path: &str) -> PathBuf {
         self.overlay.root().join(path.trim_start_matches('/'))
