@@ -1,7 +1,7 @@
 //! A real binary cache: nginx over what `nix copy --to file://…` wrote.
 
 use std::{
-    fs,
+    fs::{self, File},
     net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::Command,
@@ -20,6 +20,10 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The name of the key that signs the cache.
 const KEY_NAME: &str = "test-desktop-1";
+/// The name of a key that nobody trusts.
+const FOREIGN_NAME: &str = "somebody-else-1";
+/// The only path: a hash in Nix's alphabet, of nothing.
+const SAMPLE: &str = "4x8ysq1i0v2kz7c3m5p6r9wbd0fghjln-hello";
 
 /// A running nginx.
 #[derive(Debug)]
@@ -31,6 +35,17 @@ pub struct Nginx {
     keepalive: Duration,
     public_key: String,
     store_path: String,
+}
+
+/// Who signs what a cache serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signature {
+    /// The key that [`Nginx::public_key`] is of.
+    Own,
+    /// A key that nobody knows.
+    Foreign,
+    /// Nobody.
+    None,
 }
 
 impl Nginx {
@@ -48,7 +63,9 @@ impl Nginx {
     /// As [`Self::start`].
     pub async fn start_inside(address: SocketAddr, netns: Option<&str>) -> Result<Self> {
         let directory = tempfile::tempdir().context("a directory for the cache")?;
-        let (public_key, store_path) = make_cache(directory.path())?;
+        let store_path = make_path(directory.path())?;
+        let public_key = make_key(directory.path(), KEY_NAME)?;
+        write_cache(directory.path(), &store_path, Some(KEY_NAME))?;
         let mut nginx = Self {
             process: None,
             directory,
@@ -80,6 +97,33 @@ impl Nginx {
     /// The path that it serves: `/nix/store/…`.
     pub fn store_path(&self) -> &str {
         &self.store_path
+    }
+
+    /// Its `[[cache]]` in offloadd's configuration, so that what it serves is looked at and trusted;
+    /// keys may be added to the end.
+    pub fn entry(&self, name: &str) -> String {
+        format!(
+            "[[cache]]\nname = \"{name}\"\nurl = \"{}\"\npublic_keys = [\"{}\"]\n",
+            self.url(),
+            self.public_key
+        )
+    }
+
+    /// Writes the cache anew, with another signature. nginx goes on meanwhile.
+    ///
+    /// # Errors
+    /// When Nix can't write it.
+    pub fn sign(&self, signature: Signature) -> Result<()> {
+        let directory = self.directory.path();
+        let name = match signature {
+            Signature::Own => Some(KEY_NAME),
+            Signature::None => None,
+            Signature::Foreign => {
+                make_key(directory, FOREIGN_NAME)?;
+                Some(FOREIGN_NAME)
+            }
+        };
+        write_cache(directory, &self.store_path, name)
     }
 
     /// How long it leaves an idle connection open, from the next (re)start on; nginx's own default
@@ -184,35 +228,71 @@ impl Nginx {
     }
 }
 
-/// Writes a signed cache with one path to `directory/cache`, from a store of its own; returns the
-/// public key and the path.
-fn make_cache(directory: &Path) -> Result<(String, String)> {
-    let cache = directory.join("cache");
-    let (secret, public) = (directory.join("secret-key"), directory.join("public-key"));
+/// Puts a path into a store of the cache's own, under `directory`; returns the path.
+///
+/// It is addressed by nothing but its name, as what was built is: a path that proves its own content
+/// needs no signature.
+fn make_path(directory: &Path) -> Result<String> {
+    let path = format!("/nix/store/{SAMPLE}");
+    let real = directory.join("root/nix/store").join(SAMPLE);
+    let parent = directory.join("root/nix/store");
+    fs::create_dir_all(&parent).context(parent.display())?;
+    fs::write(&real, "hello from the desktop\n").context(real.display())?;
+
+    let mut hash = nix(directory, "nix-hash")?;
+    let hash = run_command(hash.args(["--type", "sha256"]).arg(&real))?;
+    let dump = run_command(nix(directory, "nix-store")?.arg("--dump").arg(&real))?;
+    // nix-store --load-db reads: path, hash and size of its NAR, deriver, how many references.
+    let known = format!("{path}\n{}\n{}\n\n0\n", hash.trim(), dump.len());
+    let registration = directory.join("registration");
+    fs::write(&registration, known).context(registration.display())?;
+    let registration = File::open(&registration).context(registration.display())?;
+    let mut load = nix(directory, "nix-store")?;
+    load.args(["--store", &store(directory), "--load-db"]);
+    let loaded = load.stdin(registration).output().context("nix-store")?;
+    if !loaded.status.success() {
+        return Err(Error::Program {
+            program: "nix-store --load-db".into(),
+            output: String::from_utf8_lossy(&loaded.stderr).into_owned(),
+        });
+    }
+    Ok(path)
+}
+
+/// Makes a key pair called `name`, in files under `directory`; returns the public half.
+fn make_key(directory: &Path, name: &str) -> Result<String> {
+    let [secret, public] = [secret_key(directory, name), directory.join(name)];
     run_command(
         nix(directory, "nix-store")?
-            .args(["--generate-binary-cache-key", KEY_NAME])
+            .args(["--generate-binary-cache-key", name])
             .args([&secret, &public]),
     )?;
-
-    let hello = directory.join("hello");
-    fs::write(&hello, "hello from the desktop\n").context(hello.display())?;
-    let store = format!("local?root={}", directory.join("root").display());
-    let added = run_command(
-        nix(directory, "nix")?
-            .args(["--store", &store, "store", "add-path"])
-            .arg(&hello),
-    )?;
-    let path = added.trim().to_owned();
-    let target = format!("file://{}?secret-key={}", cache.display(), secret.display());
-    run_command(
-        nix(directory, "nix")?
-            .args(["--store", &store, "copy", "--to", &target])
-            .arg(&path),
-    )?;
-
     let public = fs::read_to_string(&public).context(public.display())?;
-    Ok((public.trim().to_owned(), path))
+    Ok(public.trim().to_owned())
+}
+
+/// Writes `path` to `directory/cache`, in place of what is there, signed with the key called `name`
+/// where there is one.
+fn write_cache(directory: &Path, path: &str, name: Option<&str>) -> Result<()> {
+    let cache = directory.join("cache");
+    if cache.exists() {
+        fs::remove_dir_all(&cache).context(cache.display())?;
+    }
+    let mut target = format!("file://{}", cache.display());
+    if let Some(name) = name {
+        target += &format!("?secret-key={}", secret_key(directory, name).display());
+    }
+    let mut copy = nix(directory, "nix")?;
+    copy.args(["--store", &store(directory), "copy", "--no-check-sigs"]);
+    run_command(copy.args(["--to", &target, path])).map(drop)
+}
+
+fn store(directory: &Path) -> String {
+    format!("local?root={}", directory.join("root").display())
+}
+
+fn secret_key(directory: &Path, name: &str) -> PathBuf {
+    directory.join(format!("{name}.secret"))
 }
 
 /// Nix with nothing of this machine's: no daemon, no configuration, no network.

@@ -1,4 +1,6 @@
-//! A real OpenSSH server: the desktop's builder.
+//! A real OpenSSH server: the desktop's builder, with a Nix of its own behind it.
+
+mod remote_nix;
 
 use std::{
     fs,
@@ -18,9 +20,15 @@ use crate::{
     process::{Process, run, system_program},
 };
 
+use remote_nix::Installation;
+pub use remote_nix::RemoteNix;
+
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A running `sshd` with its own host keys, its own `authorized_keys` and a user key that is in it.
+///
+/// `nix-daemon --stdio` and `nix-store --serve --write` answer over it, with a store that is nobody
+/// else's. What is switched of that holds from the next login on; sshd goes on meanwhile.
 #[derive(Debug)]
 pub struct Sshd {
     process: Option<Process>,
@@ -30,13 +38,15 @@ pub struct Sshd {
     user: String,
     user_key: KeyFile,
     host_keys: [KeyFile; 2],
+    nix: Installation,
+    forced: Option<String>,
 }
 
 impl Sshd {
     /// Starts one on `address`.
     ///
     /// # Errors
-    /// When openssh-server is missing or the port is taken; sshd's log is in the error.
+    /// When openssh-server or Nix is missing or the port is taken; sshd's log is in the error.
     pub async fn start(address: SocketAddr) -> Result<Self> {
         Self::start_inside(address, None).await
     }
@@ -58,6 +68,8 @@ impl Sshd {
                 KeyFile::generate(file("host_ed25519"), "ed25519")?,
                 KeyFile::generate(file("host_rsa"), "rsa")?,
             ],
+            nix: Installation::new()?,
+            forced: None,
             directory,
         };
         sshd.authorise()?;
@@ -78,6 +90,16 @@ impl Sshd {
     /// `ssh-ng://user@host:port`, as Nix would be given it.
     pub fn uri(&self) -> String {
         format!("ssh-ng://{}@{}", self.user, self.address)
+    }
+
+    /// `ssh://user@host:port`: the same builder by the older protocol.
+    pub fn ssh_uri(&self) -> String {
+        format!("ssh://{}@{}", self.user, self.address)
+    }
+
+    /// The store directory of its Nix, which is not `/nix/store`.
+    pub fn store(&self) -> PathBuf {
+        self.nix.store()
     }
 
     /// The private key that is authorised.
@@ -101,12 +123,56 @@ impl Sshd {
         self.host_keys[1].public_line()
     }
 
+    /// Changes how a login gets at Nix.
+    ///
+    /// # Errors
+    /// When nix-daemon does not come up; its log is in the error.
+    pub async fn set_nix(&mut self, how: RemoteNix) -> Result<()> {
+        self.nix.reach(how).await?;
+        self.change_options()
+    }
+
+    /// Changes what its Nix builds for and has: `system` and `system-features` of its nix.conf.
+    ///
+    /// # Errors
+    /// When that can't be written.
+    pub fn set_system(&mut self, system: &str, features: &str) -> Result<()> {
+        self.nix.offer(system, features)
+    }
+
+    /// Changes what the user's shell runs before anything else: `echo Welcome`, or nothing (`""`).
+    ///
+    /// # Errors
+    /// When the profile can't be written.
+    pub fn set_profile(&self, script: &str) -> Result<()> {
+        self.nix.set_profile(script)
+    }
+
+    /// Runs `command` whatever is asked for (`command=` of `authorized_keys`), or no longer.
+    ///
+    /// # Errors
+    /// When `authorized_keys` can't be written.
+    pub fn force_command(&mut self, command: Option<&str>) -> Result<()> {
+        self.forced = command.map(str::to_owned);
+        self.change_options()
+    }
+
     /// Lets the user key in.
     ///
     /// # Errors
     /// When `authorized_keys` can't be written.
     pub fn authorise(&self) -> Result<()> {
-        self.write("authorized_keys", &(self.user_key.public_line()? + "\n"))
+        let mut options: Vec<String> = self
+            .nix
+            .environment()
+            .iter()
+            .map(|(name, value)| format!("environment=\"{name}={value}\""))
+            .collect();
+        if let Some(command) = &self.forced {
+            options.push(format!("command=\"{}\"", command.replace('"', "\\\"")));
+        }
+        let line = format!("{} {}\n", options.join(","), self.user_key.public_line()?);
+        self.write("authorized_keys", &line)
     }
 
     /// Lets nobody in. Sessions that are open stay open, as with any sshd.
@@ -222,12 +288,24 @@ impl Sshd {
         self.log().matches("Accepted publickey for").count()
     }
 
+    /// The user key's line says what holds for a login; it stays out where it was taken out.
+    fn change_options(&self) -> Result<()> {
+        let keys = self.file("authorized_keys");
+        let deauthorised = fs::read(&keys).context(keys.display())?.is_empty();
+        if deauthorised {
+            Ok(())
+        } else {
+            self.authorise()
+        }
+    }
+
     fn running(&self) -> Result<&Process> {
         self.process.as_ref().ok_or(Error::Gone("sshd"))
     }
 
     /// `DEBUG1` because `VERBOSE` hides the first request of a client (method `none`), and
     /// [`Self::auth_attempts`] must see that too. `StrictModes` would refuse what is under /tmp.
+    /// The environment is in `authorized_keys` rather than in `SetEnv`: sshd reads that at each login.
     fn configuration(&self) -> String {
         format!(
             "ListenAddress {ip}\n\
@@ -238,6 +316,7 @@ impl Sshd {
              PidFile none\n\
              UsePAM no\n\
              StrictModes no\n\
+             PermitUserEnvironment yes\n\
              UseDNS no\n\
              PermitRootLogin prohibit-password\n\
              PasswordAuthentication no\n\
