@@ -19,6 +19,14 @@ use crate::{Error, Result, error::Context, process::run};
 /// # Errors
 /// When the system has no randomness to give.
 pub fn ed25519() -> Result<PrivateKey> {
+    Ok(Ed25519Keypair::from_seed(&seed()?).into())
+}
+
+/// What an ed25519 key is made of.
+///
+/// # Errors
+/// When the system has no randomness to give.
+pub(crate) fn seed() -> Result<[u8; 32]> {
     let mut seed = [0; 32];
     let wanted = seed.len();
     let got = rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::empty());
@@ -27,7 +35,7 @@ pub fn ed25519() -> Result<PrivateKey> {
             "the system gave too little randomness".into(),
         ));
     }
-    Ok(Ed25519Keypair::from_seed(&seed).into())
+    Ok(seed)
 }
 
 /// Writes `key` to `path` as `ssh-keygen` would: readable by its owner alone.

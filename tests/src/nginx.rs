@@ -264,6 +264,8 @@ fn make_key(directory: &Path, name: &str) -> Result<String> {
     let [secret, public] = [secret_key(directory, name), directory.join(name)];
     run_command(
         nix(directory, "nix-store")?
+            // It needs none, and opens this machine's where none is named.
+            .args(["--store", &store(directory)])
             .args(["--generate-binary-cache-key", name])
             .args([&secret, &public]),
     )?;

@@ -11,7 +11,13 @@ use std::{
     time::Duration,
 };
 
-use offload_tests::{Nginx, Sshd, ground::free_address, nginx::Signature, sshd::RemoteNix};
+use offload_tests::{
+    Nginx, Sshd,
+    fake::{Cache, Desktop, Fault},
+    ground::{HERE, free_address},
+    nginx::Signature,
+    sshd::RemoteNix,
+};
 use tempfile::TempDir;
 use tokio::time::timeout;
 
@@ -29,6 +35,11 @@ impl Client {
     fn of(sshd: &Sshd) -> Self {
         let host_key = sshd.host_key().unwrap();
         Self::new(sshd.address(), sshd.user(), &host_key, sshd.user_key())
+    }
+
+    fn of_fake(desktop: &Desktop) -> Self {
+        let ssh = &desktop.ssh;
+        Self::new(ssh.address(), "nix", ssh.host_key(), desktop.user_key())
     }
 
     fn new(address: SocketAddr, user: &str, host_key: &str, key: &Path) -> Self {
@@ -104,7 +115,6 @@ fn nix(directory: &Path, program: &str) -> Command {
         .env("HOME", directory)
         .env("NIX_CONF_DIR", directory.join("no-conf"))
         .env("NIX_USER_CONF_FILES", "")
-        .env("NIX_STORE_DIR", directory.join("store"))
         .env("NIX_STATE_DIR", directory.join("var"))
         .env("NIX_LOCALSTATE_DIR", directory.join("var"))
         .env("NIX_LOG_DIR", directory.join("log"))
@@ -276,8 +286,7 @@ async fn fetch(url: &str, key: &str, path: &str) -> Output {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path().join("root");
     let mut copy = nix(directory.path(), "nix");
-    copy.env_remove("NIX_STORE_DIR")
-        .args(["--option", "trusted-public-keys", key])
+    copy.args(["--option", "trusted-public-keys", key])
         .args(["copy", "--from", url])
         .arg("--to")
         .arg(format!("local?root={}", root.display()))
@@ -285,10 +294,8 @@ async fn fetch(url: &str, key: &str, path: &str) -> Output {
     let copied = finish(copy).await;
     if copied.status.success() {
         let inside = root.join(path.trim_start_matches('/'));
-        assert_eq!(
-            fs::read_to_string(inside).unwrap(),
-            "hello from the desktop\n"
-        );
+        let text = fs::read_to_string(inside).unwrap();
+        assert!(text.starts_with("hello from the "), "{text}");
     }
     copied
 }
@@ -312,5 +319,60 @@ async fn nix_takes_from_the_cache_what_its_own_key_signed_and_nothing_else() {
         );
         let unsigned = said(&fetched).contains("lacks a");
         assert_eq!(unsigned, !accepted, "{signature:?}: {fetched:?}");
+    }
+}
+
+#[tokio::test]
+async fn nix_takes_the_fake_builder_for_a_real_one() {
+    let any = SocketAddr::new(HERE, 0);
+    let desktop = Desktop::start(any, any).await.unwrap();
+    let client = Client::of_fake(&desktop);
+    for protocol in PROTOCOLS {
+        let ping = client.ping(protocol).await;
+        assert!(ping.status.success(), "{protocol}: {ping:?}");
+    }
+    // Both protocols' questions for a path, which it does not have.
+    let path = "/nix/store/4x8ysq1i0v2kz7c3m5p6r9wbd0fghjln-hello";
+    for protocol in PROTOCOLS {
+        let ask = ["nix-store", "--check-validity", path];
+        let asked = client.nix(protocol, &ask).await;
+        assert!(
+            said(&asked).contains("is not valid"),
+            "{protocol}: {asked:?}"
+        );
+    }
+    for (fault, complaint) in [
+        (Fault::NoNix, "nix-daemon: command not found"),
+        (Fault::NixDaemonDown, "cannot connect to socket"),
+        (Fault::ProfileOutput, "mismatch"),
+        (
+            Fault::NotNix,
+            "failed to start SSH connection|unexpected end|mismatch",
+        ),
+        (Fault::OldNix, "too old"),
+    ] {
+        desktop.set(fault).await.unwrap();
+        let ping = client.ping("ssh-ng").await;
+        let heard = complaint
+            .split('|')
+            .any(|words| said(&ping).contains(words));
+        assert!(!ping.status.success() && heard, "{fault:?}: {ping:?}");
+    }
+}
+
+#[tokio::test]
+async fn nix_takes_the_fake_cache_for_a_real_one() {
+    let cache = Cache::start(SocketAddr::new(HERE, 0)).await.unwrap();
+    for (fault, accepted) in [
+        (Fault::Healthy, true),
+        (Fault::Unsigned, false),
+        (Fault::ForeignKey, false),
+        (Fault::BadSignature, false),
+    ] {
+        cache.set(fault).await.unwrap();
+        let fetched = fetch(&cache.url(), &cache.public_key(), &cache.store_path()).await;
+        assert_eq!(fetched.status.success(), accepted, "{fault:?}: {fetched:?}");
+        let unsigned = said(&fetched).contains("lacks a");
+        assert_eq!(unsigned, !accepted, "{fault:?}: {fetched:?}");
     }
 }

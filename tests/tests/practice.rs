@@ -112,6 +112,8 @@ fn verdicts(word: Word) -> [Seen; 2] {
         | Word::OldKey
         | Word::AcceptKey
         | Word::Back
+        | Word::StartNixDaemon
+        | Word::Trust
         | Word::Reset => [fine(), fine()],
         Word::Move => [ready(MOVED), ready(MOVED)],
         Word::Stop => [
@@ -137,6 +139,16 @@ fn verdicts(word: Word) -> [Seen; 2] {
         Word::Portal => [degraded(Reason::CaptivePortal), fine()],
         Word::WrongStore => [degraded(Reason::StoreDirMismatch), fine()],
         Word::Error => [degraded(Reason::HttpStatus), fine()],
+        Word::NoNix => [fine(), degraded(Reason::NixMissing)],
+        Word::StopNixDaemon => [fine(), degraded(Reason::NixDaemonDown)],
+        Word::Untrust => [fine(), degraded(Reason::NotTrusted)],
+        Word::EchoProfile => [fine(), degraded(Reason::ProfileOutput)],
+        Word::ForceCommand => [fine(), degraded(Reason::NotNix)],
+        Word::OldNix => [fine(), degraded(Reason::ProtocolMismatch)],
+        Word::WrongSystem => [fine(), degraded(Reason::SystemMissing)],
+        Word::NoKvm => [fine(), degraded(Reason::FeatureMissing)],
+        Word::Unsign => [degraded(Reason::Unsigned), fine()],
+        Word::ForeignKey => [degraded(Reason::UntrustedSignature), fine()],
         Word::Garbage => [degraded(Reason::NotHttp), degraded(Reason::NotSsh)],
     }
 }

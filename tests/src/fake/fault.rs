@@ -19,6 +19,13 @@ pub enum Fault {
     BlackHole,
     /// A new connection works up to this point and is silent from there; open ones are silent.
     StallAfter(Point),
+    /// After this point, noise comes instead of an answer, and then the end. Only points after
+    /// [`Point::HostKey`].
+    GarbageAfter(Point),
+    /// After this point, an answer begins well and never ends. Only points after [`Point::HostKey`].
+    EndlessAfter(Point),
+    /// After this point, the answer ends before it begins. Only points after [`Point::HostKey`].
+    EndAfter(Point),
     /// Whatever should be answered, noise comes instead, and then the end.
     Garbage,
     /// The answer begins well and never ends.
@@ -31,6 +38,30 @@ pub enum Fault {
     CaptivePortal,
     /// Cache: it serves another store directory.
     WrongStoreDir,
+    /// Cache: what it serves carries no signature.
+    Unsigned,
+    /// Cache: what it serves is signed with a key that nobody knows.
+    ForeignKey,
+    /// Cache: the signature has the right key's name and is not that key's.
+    BadSignature,
+    /// Builder: Nix is not on the path.
+    NoNix,
+    /// Builder: Nix can't reach its daemon.
+    NixDaemonDown,
+    /// Builder: its Nix does not trust the user.
+    Untrusted,
+    /// Builder: the user's profile prints before anything else.
+    ProfileOutput,
+    /// Builder: whatever is asked for, another program answers.
+    NotNix,
+    /// Builder: the server runs no program at all.
+    NoPrograms,
+    /// Builder: its Nix speaks a protocol of another age.
+    OldNix,
+    /// Builder: it builds for another system than it was set up for.
+    SystemMissing,
+    /// Builder: it lacks `kvm`, by its configuration.
+    FeatureMissing,
     /// Builder: another host key; open connections end, as when the desktop was reinstalled.
     SwappedHostKey,
     /// Builder: no key is let in; open connections end, as when the desktop was rebuilt.
@@ -46,6 +77,21 @@ pub enum Point {
     Headers,
     /// SSH's key exchange and host key: authentication gets no answer.
     HostKey,
+    /// SSH's authentication: a program starts and says nothing.
+    Auth,
+    /// The magic number of Nix's protocol.
+    Magic,
+    /// The version of the protocol.
+    Version,
+    /// The version of Nix, which ssh-ng alone has.
+    NixVersion,
+    /// Whether the user is trusted, which ssh-ng alone has.
+    Trust,
+    /// The whole handshake: what is asked next gets no answer, nor does a program that is no
+    /// handshake at all.
+    Handshake,
+    /// A cache's `nix-cache-info`: a narinfo does not come.
+    CacheInfo,
 }
 
 /// What becomes of connections that are open when a fault begins.
@@ -69,12 +115,27 @@ impl Fault {
             | Self::Silent
             | Self::BlackHole
             | Self::StallAfter(_)
+            | Self::GarbageAfter(_)
+            | Self::EndlessAfter(_)
+            | Self::EndAfter(_)
             | Self::Garbage
             | Self::Endless
             | Self::SlowDrip
             | Self::Status(_)
             | Self::CaptivePortal
-            | Self::WrongStoreDir => Open::Stay,
+            | Self::WrongStoreDir
+            | Self::Unsigned
+            | Self::ForeignKey
+            | Self::BadSignature
+            | Self::NoNix
+            | Self::NixDaemonDown
+            | Self::Untrusted
+            | Self::ProfileOutput
+            | Self::NotNix
+            | Self::NoPrograms
+            | Self::OldNix
+            | Self::SystemMissing
+            | Self::FeatureMissing => Open::Stay,
         }
     }
 }

@@ -8,6 +8,8 @@
 pub mod cache;
 pub mod desktop;
 pub mod fault;
+mod narinfo;
+mod nix;
 pub mod port;
 pub mod ssh;
 mod wire;

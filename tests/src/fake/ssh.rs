@@ -1,24 +1,28 @@
-//! An SSH server as far as a builder's health shows: up to and with authentication.
+//! An SSH server as far as a builder's health shows: up to the programs that are run over it.
 
 use std::{
+    collections::HashMap,
     net::SocketAddr,
     ops::Deref,
     sync::{Arc, atomic::Ordering},
 };
 
 use russh::{
-    MethodKind, MethodSet,
+    Channel, ChannelId, MethodKind, MethodSet,
     keys::{PrivateKey, PublicKey},
-    server::{self, Auth, PublicKeyOffer, VerifiedPublicKey},
+    server::{self, Auth, ChannelOpenHandle, Msg, PublicKeyOffer, VerifiedPublicKey},
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, task::JoinSet};
 
 use super::{
-    Control, Fault, Point, Port,
+    Control, Fault, Point, Port, nix,
     port::{Incoming, Seen, State},
     wire::Flavour,
 };
 use crate::{Result, keys};
+
+/// Sessions of one connection that run nothing yet; a client of ours has one.
+const MAX_IDLE: usize = 8;
 
 /// A fake builder. It dereferences to its [`Control`].
 #[derive(Debug)]
@@ -57,6 +61,11 @@ impl SshServer {
     pub fn uri(&self, user: &str) -> String {
         format!("ssh-ng://{user}@{}", self.address())
     }
+
+    /// `ssh://user@host:port`: the same builder by the older protocol.
+    pub fn ssh_uri(&self, user: &str) -> String {
+        format!("ssh://{user}@{}", self.address())
+    }
 }
 
 impl Deref for SshServer {
@@ -83,6 +92,8 @@ async fn serve(incoming: Incoming, config: Arc<server::Config>, user_key: Public
         user_key,
         state: incoming.state,
         seen: incoming.seen,
+        idle: HashMap::new(),
+        programs: JoinSet::new(),
     };
     if let Ok(session) = server::run_stream(config, incoming.stream, handler).await {
         // How a connection ends is the wire's business and the client's.
@@ -94,6 +105,10 @@ struct Handler {
     user_key: PublicKey,
     state: watch::Receiver<State>,
     seen: Arc<Seen>,
+    /// Sessions in which no program was started yet.
+    idle: HashMap<ChannelId, Channel<Msg>>,
+    /// They end with the connection.
+    programs: JoinSet<()>,
 }
 
 impl Handler {
@@ -138,5 +153,39 @@ impl server::Handler for Handler {
         key: VerifiedPublicKey<'_>,
     ) -> Result<Auth, Self::Error> {
         Ok(self.judge(key.public_key))
+    }
+
+    async fn channel_open_session(
+        &mut self,
+        channel: Channel<Msg>,
+        reply: ChannelOpenHandle,
+        _session: &mut server::Session,
+    ) -> Result<(), Self::Error> {
+        // A reply that is dropped is a refusal.
+        if self.idle.len() < MAX_IDLE {
+            self.idle.insert(channel.id(), channel);
+            reply.accept().await;
+        }
+        Ok(())
+    }
+
+    async fn exec_request(
+        &mut self,
+        id: ChannelId,
+        command: &[u8],
+        session: &mut server::Session,
+    ) -> Result<(), Self::Error> {
+        let refused = self.state.borrow().fault == Fault::NoPrograms;
+        let (false, Some(channel)) = (refused, self.idle.remove(&id)) else {
+            return session.channel_failure(id);
+        };
+        session.channel_success(id)?;
+        let command = String::from_utf8_lossy(command).into_owned();
+        let state = self.state.clone();
+        // Those that have ended leave nothing behind.
+        while self.programs.try_join_next().is_some() {}
+        self.programs
+            .spawn(async move { nix::run(channel, &command, state).await });
+        Ok(())
     }
 }

@@ -17,7 +17,7 @@ use super::{
 /// Between two bytes of a slow answer.
 const DRIP: Duration = Duration::from_millis(100);
 /// Bytes that begin neither an HTTP answer nor an SSH identification, nor an SSH packet.
-const NOISE: &[u8] = b"\x00\xff\x7f\x13 noise \x00\xfe\xfd\r\n\r\n";
+pub(super) const NOISE: &[u8] = b"\x00\xff\x7f\x13 noise \x00\xfe\xfd\r\n\r\n";
 
 /// Which protocol passes.
 #[derive(Clone, Copy, Debug)]
@@ -158,6 +158,21 @@ impl Outward<'_> {
                 | Fault::Status(_)
                 | Fault::CaptivePortal
                 | Fault::WrongStoreDir
+                | Fault::Unsigned
+                | Fault::ForeignKey
+                | Fault::BadSignature
+                | Fault::NoNix
+                | Fault::NixDaemonDown
+                | Fault::Untrusted
+                | Fault::ProfileOutput
+                | Fault::NotNix
+                | Fault::NoPrograms
+                | Fault::OldNix
+                | Fault::SystemMissing
+                | Fault::FeatureMissing
+                | Fault::GarbageAfter(_)
+                | Fault::EndlessAfter(_)
+                | Fault::EndAfter(_)
                 | Fault::SwappedHostKey
                 | Fault::RefusedKey => rest.len(),
             };
@@ -198,8 +213,15 @@ fn allowance(point: Point, sent: &[u8], rest: &[u8]) -> usize {
     let mark: &[u8] = match point {
         Point::FirstLine => b"\n",
         Point::Headers => b"\r\n\r\n",
-        // The SSH server itself stalls there: only it knows where that is.
-        Point::HostKey => return rest.len(),
+        // The server itself stalls there: only it knows where that is.
+        Point::HostKey
+        | Point::Auth
+        | Point::Magic
+        | Point::Version
+        | Point::NixVersion
+        | Point::Trust
+        | Point::Handshake
+        | Point::CacheInfo => return rest.len(),
     };
     let all = [sent, rest].concat();
     let end = all.windows(mark.len()).position(|window| window == mark);

@@ -28,6 +28,8 @@ pub fn after(word: Word, poll: &Poll) -> Expectation {
     // Each silent check takes its whole time-out; they follow each other at the fast interval.
     let silence = next_check + poll.timeout * poll.fall + poll.fast_interval * (poll.fall - 1);
     let spoilt = next_check + poll.timeout;
+    // What only a deep check sees waits for the first one that is due; none of it is slow.
+    let deep = poll.deep_interval + next_check + poll.timeout;
     // At worst the last check of what is down began just before it was mended.
     let mended = poll.timeout
         + poll.down_max_interval * JITTER_PERCENT / 100
@@ -78,11 +80,55 @@ pub fn after(word: Word, poll: &Poll) -> Expectation {
             "The cache is degraded, `http-status`. The builder stays ready.",
             spoilt,
         ),
+        Word::NoNix => (
+            "The builder is degraded, `nix-missing`: a login still works.",
+            deep,
+        ),
+        Word::StopNixDaemon => (
+            "The builder is degraded, `nix-daemon-down`, though a login still works.",
+            deep,
+        ),
+        Word::Untrust => (
+            "The builder is degraded, `not-trusted`: Nix there would refuse what is sent.",
+            deep,
+        ),
+        Word::EchoProfile => (
+            "The builder is degraded, `profile-output`: Nix would take it for an answer.",
+            deep,
+        ),
+        Word::ForceCommand => (
+            "The builder is degraded, `not-nix`: something else answers.",
+            deep,
+        ),
+        Word::OldNix => ("The builder is degraded, `protocol-mismatch`.", deep),
+        Word::WrongSystem => (
+            "The builder is degraded, `system-missing`: it can't do what was promised.",
+            deep,
+        ),
+        Word::NoKvm => (
+            "The builder is degraded, `feature-missing`: it can't do what was promised.",
+            deep,
+        ),
+        Word::Unsign => (
+            "The cache is degraded, `unsigned`. The builder stays ready.",
+            deep,
+        ),
+        Word::ForeignKey => (
+            "The cache is degraded, `untrusted-signature`. The builder stays ready.",
+            deep,
+        ),
         Word::Garbage => (
             "Neither a cache nor a builder answers: degraded, `not-http` and `not-ssh`.",
             spoilt + AT_ONCE,
         ),
-        Word::Start | Word::Thaw | Word::Appear | Word::OldKey | Word::AcceptKey | Word::Reset => (
+        Word::Start
+        | Word::Thaw
+        | Word::Appear
+        | Word::OldKey
+        | Word::AcceptKey
+        | Word::StartNixDaemon
+        | Word::Trust
+        | Word::Reset => (
             "What was down or degraded is ready after two good answers.",
             mended,
         ),

@@ -27,6 +27,8 @@ pub fn poll() -> Poll {
         fast_interval: Duration::from_millis(300),
         down_max_interval: Duration::from_secs(2),
         timeout: Duration::from_secs(1),
+        deep_timeout: Duration::from_secs(2),
+        deep_interval: Duration::from_secs(2),
         ..Poll::default()
     }
 }
@@ -46,7 +48,7 @@ pub fn cache(desktop: &Desktop) -> CacheEntry {
         name: NAME.into(),
         url: Some(desktop.cache.url()),
         addresses: candidates(),
-        public_keys: Vec::new(),
+        public_keys: vec![desktop.cache.public_key()],
         host: Some(NAME.into()),
     }
 }

@@ -39,6 +39,30 @@ pub enum Word {
     WrongStore,
     /// Lets the cache answer 503.
     Error,
+    /// Stops the nix-daemon behind sshd.
+    StopNixDaemon,
+    /// Heals: starts it again.
+    StartNixDaemon,
+    /// Takes the builder's user out of `trusted-users`.
+    Untrust,
+    /// Heals: puts it back.
+    Trust,
+    /// Takes Nix off the path.
+    NoNix,
+    /// Lets the user's profile print.
+    EchoProfile,
+    /// Forces another command on the user.
+    ForceCommand,
+    /// Installs a Nix of another age.
+    OldNix,
+    /// Lets it build for another system.
+    WrongSystem,
+    /// Takes `kvm` from its features.
+    NoKvm,
+    /// Lets the cache serve without a signature.
+    Unsign,
+    /// Lets the cache sign with another key.
+    ForeignKey,
     /// Lets noise come out of both ports.
     Garbage,
     /// Cuts each connection as it is made.
@@ -51,7 +75,7 @@ pub enum Word {
 
 impl Word {
     /// All of them, in the order in which a newcomer best meets them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 31] = [
         Self::Stop,
         Self::Start,
         Self::Move,
@@ -65,6 +89,18 @@ impl Word {
         Self::Portal,
         Self::WrongStore,
         Self::Error,
+        Self::StopNixDaemon,
+        Self::StartNixDaemon,
+        Self::Untrust,
+        Self::Trust,
+        Self::NoNix,
+        Self::EchoProfile,
+        Self::ForceCommand,
+        Self::OldNix,
+        Self::WrongSystem,
+        Self::NoKvm,
+        Self::Unsign,
+        Self::ForeignKey,
         Self::Garbage,
         Self::Cut,
         Self::Vanish,
@@ -91,6 +127,18 @@ impl Word {
             Self::Portal => "portal",
             Self::WrongStore => "wrong-store",
             Self::Error => "error",
+            Self::StopNixDaemon => "stop-nix-daemon",
+            Self::StartNixDaemon => "start-nix-daemon",
+            Self::Untrust => "untrust",
+            Self::Trust => "trust",
+            Self::NoNix => "no-nix",
+            Self::EchoProfile => "echo-profile",
+            Self::ForceCommand => "force-command",
+            Self::OldNix => "old-nix",
+            Self::WrongSystem => "wrong-system",
+            Self::NoKvm => "no-kvm",
+            Self::Unsign => "unsign",
+            Self::ForeignKey => "foreign-key",
             Self::Garbage => "garbage",
             Self::Cut => "cut",
             Self::Slow => "slow",
@@ -121,6 +169,18 @@ impl Word {
             Self::Portal => "puts a hotel's login page in front of the cache",
             Self::WrongStore => "lets the cache serve another store than /nix/store",
             Self::Error => "lets the cache answer with status 503",
+            Self::StopNixDaemon => "stops nix-daemon; sshd goes on",
+            Self::StartNixDaemon => "starts nix-daemon again",
+            Self::Untrust => "takes nix-builder out of trusted-users",
+            Self::Trust => "puts nix-builder back into trusted-users",
+            Self::NoNix => "takes Nix off the path that SSH gives",
+            Self::EchoProfile => "lets the user's profile print a greeting",
+            Self::ForceCommand => "forces another command on whoever logs in",
+            Self::OldNix => "installs a Nix of another age",
+            Self::WrongSystem => "lets it build for aarch64-linux instead",
+            Self::NoKvm => "takes kvm out of its system-features",
+            Self::Unsign => "lets the cache serve without signatures",
+            Self::ForeignKey => "lets the cache sign with another key",
             Self::Garbage => "lets noise come out of both ports",
             Self::Cut => "resets each connection as soon as it is made",
             Self::Slow => "lets every answer drip, one byte at a time",
@@ -137,6 +197,8 @@ impl Word {
             | Self::Appear
             | Self::OldKey
             | Self::AcceptKey
+            | Self::StartNixDaemon
+            | Self::Trust
             | Self::Reset => Some(Fault::Healthy),
             Self::Stop => Some(Fault::Refuse),
             Self::Freeze => Some(Fault::Silent),
@@ -146,6 +208,16 @@ impl Word {
             Self::Portal => Some(Fault::CaptivePortal),
             Self::WrongStore => Some(Fault::WrongStoreDir),
             Self::Error => Some(Fault::Status(503)),
+            Self::StopNixDaemon => Some(Fault::NixDaemonDown),
+            Self::Untrust => Some(Fault::Untrusted),
+            Self::NoNix => Some(Fault::NoNix),
+            Self::EchoProfile => Some(Fault::ProfileOutput),
+            Self::ForceCommand => Some(Fault::NotNix),
+            Self::OldNix => Some(Fault::OldNix),
+            Self::WrongSystem => Some(Fault::SystemMissing),
+            Self::NoKvm => Some(Fault::FeatureMissing),
+            Self::Unsign => Some(Fault::Unsigned),
+            Self::ForeignKey => Some(Fault::ForeignKey),
             Self::Garbage => Some(Fault::Garbage),
             Self::Cut => Some(Fault::Reset),
             Self::Slow => Some(Fault::SlowDrip),
@@ -166,9 +238,19 @@ impl Word {
             Self::Move => Self::Back,
             Self::SwapKey => Self::OldKey,
             Self::RefuseKey => Self::AcceptKey,
+            Self::StopNixDaemon => Self::StartNixDaemon,
+            Self::Untrust => Self::Trust,
             Self::Portal
             | Self::WrongStore
             | Self::Error
+            | Self::NoNix
+            | Self::EchoProfile
+            | Self::ForceCommand
+            | Self::OldNix
+            | Self::WrongSystem
+            | Self::NoKvm
+            | Self::Unsign
+            | Self::ForeignKey
             | Self::Garbage
             | Self::Cut
             | Self::Slow => Self::Reset,
