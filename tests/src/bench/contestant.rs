@@ -58,27 +58,41 @@ impl Desk {
     /// # Errors
     /// When the process ends or makes no more rounds.
     pub async fn watch_rounds(&self, id: u32, rounds: usize) -> Result<(Memory, Duration)> {
-        let (from, before) = self.reach(self.nginx.requests() + SETTLE, id).await?;
-        let (to, after) = self.reach(from + rounds, id).await?;
+        Self::watch(id, rounds, || self.nginx.requests()).await
+    }
+
+    /// The same where a round is one login that the builder accepted: a deep check makes one, a cheap
+    /// one over a kept connection none.
+    ///
+    /// # Errors
+    /// As [`Self::watch_rounds`].
+    pub async fn watch_logins(&self, id: u32, rounds: usize) -> Result<(Memory, Duration)> {
+        Self::watch(id, rounds, || self.sshd.logins()).await
+    }
+
+    async fn watch(id: u32, rounds: usize, made: impl Fn() -> usize) -> Result<(Memory, Duration)> {
+        let (from, before) = reach(made() + SETTLE, id, &made).await?;
+        let (to, after) = reach(from + rounds, id, &made).await?;
         let made = u32::try_from(to - from).unwrap_or(u32::MAX).max(1);
         let spent = Duration::from_nanos(after.since(before).cpu_nanos);
         Ok((proc::memory(id)?, spent / made))
     }
+}
 
-    async fn reach(&self, requests: usize, id: u32) -> Result<(usize, Account)> {
-        let left = requests.saturating_sub(self.nginx.requests());
-        let patience = BRISK * 3 * u32::try_from(left).unwrap_or(u32::MAX).max(10);
-        eventually(patience, "the rounds are made", async || {
-            let made = self.nginx.requests();
-            if made >= requests {
-                return Some(proc::account(id).map(|account| (made, account)));
-            }
-            // Looking is work too, but this program's, not the contestant's.
-            tokio::time::sleep(BRISK / 4).await;
-            None
-        })
-        .await?
-    }
+/// Waits until so many rounds are `made`.
+async fn reach(rounds: usize, id: u32, made: &impl Fn() -> usize) -> Result<(usize, Account)> {
+    let left = rounds.saturating_sub(made());
+    let patience = BRISK * 3 * u32::try_from(left).unwrap_or(u32::MAX).max(10);
+    eventually(patience, "the rounds are made", async || {
+        let made = made();
+        if made >= rounds {
+            return Some(proc::account(id).map(|account| (made, account)));
+        }
+        // Looking is work too, but this program's, not the contestant's.
+        tokio::time::sleep(BRISK / 4).await;
+        None
+    })
+    .await?
 }
 
 /// How often process `id`, which checks once in [`CALM`], wakes in a second in which nothing is to

@@ -8,6 +8,7 @@ use zbus::{Connection, connection::Builder};
 use super::{
     contestant::{BRISK, CALM, Cost, Desk, watch_quiet},
     figures::Sample,
+    proc::Memory,
 };
 use crate::{
     Bus, Daemon, Error, Result,
@@ -23,6 +24,9 @@ const STARTS: usize = 10;
 const STATUSES: usize = 30;
 /// How often each method is called.
 const CALLS: usize = 1000;
+/// Less than [`BRISK`] after the last deep check, whatever the jitter; no time-out may be longer.
+const EVERY_ROUND_DEEP: &str =
+    "timeout = \"800ms\"\ndeep_timeout = \"800ms\"\ndeep_interval = \"800ms\"\n";
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the bus and the programs on it take.
@@ -54,6 +58,18 @@ pub async fn cost(connection: &str, rounds: usize) -> Result<Cost> {
         cpu,
         quiet_wakeups: watch_quiet(calm.id()).await?,
     })
+}
+
+/// Measures the daemon when each round is a deep one: the builder's handshake, trust and system, and
+/// the cache's signature. What the desktop spends on it is not in it.
+///
+/// # Errors
+/// When it was not built, or makes no rounds.
+pub async fn deep(rounds: usize) -> Result<(Memory, Duration)> {
+    let desk = Desk::start().await?;
+    let bus = Bus::start().await?;
+    let daemon = start_with(&desk, &bus, "keep", BRISK, EVERY_ROUND_DEEP).await?;
+    desk.watch_logins(daemon.id(), rounds).await
 }
 
 /// Measures starts and answers.
@@ -107,24 +123,32 @@ pub fn size(path: &Path) -> Result<u64> {
 }
 
 async fn start(desk: &Desk, bus: &Bus, connection: &str, every: Duration) -> Result<Daemon> {
+    start_with(desk, bus, connection, every, "timeout = \"1s\"\n").await
+}
+
+async fn start_with(
+    desk: &Desk,
+    bus: &Bus,
+    connection: &str,
+    every: Duration,
+    poll: &str,
+) -> Result<Daemon> {
     let config = format!(
         "[poll]\n\
          interval = \"{every}s\"\n\
          fast_interval = \"1s\"\n\
-         timeout = \"1s\"\n\
+         {poll}\
          connection = \"{connection}\"\n\
          [nix]\n\
          import = false\n\
-         [[cache]]\n\
-         name = \"desktop\"\n\
-         url = \"{url}\"\n\
+         {cache}\
          [[builder]]\n\
          name = \"desktop\"\n\
          uri = \"{uri}\"\n\
          ssh_key = \"{key}\"\n\
          host_key = \"{host_key}\"\n",
         every = every.as_secs(),
-        url = desk.nginx.url(),
+        cache = desk.nginx.entry("desktop"),
         uri = desk.sshd.uri(),
         key = desk.sshd.user_key().display(),
         host_key = desk.sshd.host_key()?,

@@ -4,7 +4,7 @@
 //! `OFFLOAD_TESTS_BIN_DIR` holds the release binaries, `OFFLOAD_BENCH_WITHOUT_BUS` names the
 //! offloadd that was built without its embedded bus.
 
-use std::{path::Path, process::ExitCode};
+use std::{path::Path, process::ExitCode, time::Duration};
 
 use offload_tests::{
     Result,
@@ -12,6 +12,7 @@ use offload_tests::{
         contestant::Cost,
         figures::{Sample, megabytes, milliseconds},
         offloadd, peers,
+        proc::Memory,
         table::table,
     },
     daemon::program,
@@ -29,6 +30,10 @@ kernel's account of the whole process; those hold on a busy machine too. Times o
 want a quiet one.
 
 ";
+/// Beside the deep round: what it is held to.
+const DEEP_BOUNDS: [&str; 2] = ["8.0 MB", "5.00 ms"];
+/// As many as the memory of deep rounds speaks of.
+const DEEP_ROUNDS: usize = 1000;
 /// As many as the comparison speaks of.
 const ROUNDS: usize = 200;
 
@@ -69,9 +74,10 @@ async fn measure(peers_only: bool, rounds: usize) -> Result<String> {
         return Ok(text);
     }
     // At the same time: what each used is counted by the kernel, whatever the others do.
-    let (keep, per_check, monit, blackbox) = tokio::try_join!(
+    let (keep, per_check, deep, monit, blackbox) = tokio::try_join!(
         offloadd::cost("keep", rounds),
         offloadd::cost("per-check", rounds),
+        offloadd::deep(deep_rounds(rounds)),
         peers::monit(rounds),
         peers::blackbox(rounds),
     )?;
@@ -84,6 +90,8 @@ async fn measure(peers_only: bool, rounds: usize) -> Result<String> {
     ];
     text += &costs(&head, &[keep, per_check, monit, blackbox]);
     text += HOW_TO_READ;
+    text += &deep_costs(deep_rounds(rounds), deep);
+    text += "\n";
     // One after the other: these are times on the wall.
     text += &answers().await?;
     text += "\n";
@@ -110,6 +118,30 @@ fn costs(head: &[&str], costs: &[Cost]) -> String {
         std::iter::once((*name).to_owned()).chain(of_each).collect()
     });
     table(head, &rows.collect::<Vec<Vec<String>>>())
+}
+
+/// A thousand, and fewer only where somebody asked for a short measurement.
+fn deep_rounds(rounds: usize) -> usize {
+    if rounds < ROUNDS { rounds } else { DEEP_ROUNDS }
+}
+
+fn deep_costs(rounds: usize, (memory, cpu): (Memory, Duration)) -> String {
+    let [most_memory, most_cpu] = DEEP_BOUNDS;
+    let row = |name: String, is: String, most: &str| vec![name, is, most.to_owned()];
+    let head = ["every round a deep one", "offloadd (keep)", "at most"];
+    let rows = [
+        row(
+            format!("memory after {rounds} rounds, VmRSS"),
+            megabytes(memory.resident),
+            most_memory,
+        ),
+        row(
+            "processor time of a round".into(),
+            milliseconds(cpu),
+            most_cpu,
+        ),
+    ];
+    table(&head, &rows)
 }
 
 async fn answers() -> Result<String> {
