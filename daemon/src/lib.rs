@@ -1,6 +1,7 @@
 //! `offloadd` watches the caches and builders this machine's Nix is configured to use, and
 //! publishes their health on the bus. ARCHITECTURE.md shows the rooms and the way of the data.
 
+pub mod build;
 pub mod bus;
 pub mod cli;
 pub mod clock;

@@ -6,6 +6,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use zbus::connection;
 
 use crate::{
+    build::{Jobs, Nix},
     bus,
     cli::{BusChoice, exit},
     config::{Settings, Sources},
@@ -59,10 +60,12 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let (monitor, handle) = Monitor::new(reloader.plan(), poll, Watchdog::from_environment())?;
     // The first checks are on their way while the bus is greeted.
     let mut monitor = tokio::spawn(monitor.run());
+    let (jobs, jobs_handle) = Jobs::new(Nix::from_environment(), handle.clone());
+    let jobs = tokio::spawn(jobs.run());
 
     let bus = Bus::open(options.bus)?;
     let mut service = tokio::select! {
-        service = bus::Service::start(bus.builder, handle.clone()) => service.map_err(no_bus)?,
+        service = bus::Service::start(bus.builder, handle.clone(), jobs_handle) => service.map_err(no_bus)?,
         () = &mut stop => return Ok(()),
     };
     Notifier.ready(&status_line(&handle.snapshot()));
@@ -81,6 +84,8 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         () = &mut stop => Ok(()),
     };
     Notifier.stopping();
+    // What they run ends with them.
+    jobs.abort();
     monitor.abort();
     drop(handle);
     if result.is_ok() {

@@ -1,21 +1,175 @@
-//! Who may do what only an administrator may.
+//! Who may do what only an administrator may: root, the user that the daemon runs as, and whom
+//! polkit lets.
+//!
+//! polkit is asked about the caller, never about this process, and asks for a password only where
+//! the message allows that.
 
-use zbus::{Connection, fdo::DBusProxy, message::Header};
+use std::{collections::HashMap, time::Duration};
 
 use offload_client::errors::BusError;
+use zbus::{
+    Connection, Variant, fdo,
+    fdo::DBusProxy,
+    message::{Flags, Header},
+};
 
-/// Lets the call through if its caller is root or the user that the daemon runs as.
-pub(super) async fn require_owner(
+/// polkit's bus name and its interface.
+const POLKIT: &str = "org.freedesktop.PolicyKit1";
+const AUTHORITY_PATH: &str = "/org/freedesktop/PolicyKit1/Authority";
+const AUTHORITY: &str = "org.freedesktop.PolicyKit1.Authority";
+/// `AllowUserInteraction` of `CheckAuthorizationFlags`.
+const ALLOW_USER_INTERACTION: u32 = 1;
+
+/// How long a person may take to type a password.
+const PERSON: Duration = Duration::from_secs(120);
+/// How long polkit may take where it asks nobody.
+const PROGRAM: Duration = Duration::from_secs(5);
+
+/// What polkit can be asked about: the actions of `dbus/org.offloadd.Offload1.policy`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    /// Starting a test build.
+    TestBuild,
+    /// Pausing the checks, and ending a pause.
+    Pause,
+}
+
+impl Action {
+    pub(super) const fn id(self) -> &'static str {
+        match self {
+            Self::TestBuild => "org.offloadd.Offload1.test-build",
+            Self::Pause => "org.offloadd.Offload1.pause",
+        }
+    }
+}
+
+/// Lets the call through if its caller is root, the user that the daemon runs as, or somebody whom
+/// polkit lets do `action`; the caller's uid.
+///
+/// # Errors
+///
+/// `NotAuthorized`, and why: also where polkit is not there or does not answer.
+pub(super) async fn require(
     connection: &Connection,
     header: &Header<'_>,
+    action: Action,
+) -> Result<u32, BusError> {
+    let uid = caller(connection, header).await?;
+    if is_owner(uid) {
+        return Ok(uid);
+    }
+    let refused = |why: &str| BusError::NotAuthorized(format!("uid {uid} may not do that: {why}"));
+    let Some(sender) = header.sender() else {
+        return Err(refused("only root may"));
+    };
+    let flags = header.primary().flags();
+    let interactive = flags.contains(Flags::ALLOW_INTERACTIVE_AUTH);
+    match ask(connection, sender.as_str(), action, interactive).await {
+        Ok(Answer::Yes) => Ok(uid),
+        Ok(Answer::No) => Err(refused("polkit refuses it")),
+        Ok(Answer::Challenge) => Err(refused("polkit would ask for a password")),
+        Err(why) => Err(refused(&format!("only root may without polkit: {why}"))),
+    }
+}
+
+/// Lets the call through if its caller is `uid`, root, or the user that the daemon runs as.
+pub(super) async fn require_user(
+    connection: &Connection,
+    header: &Header<'_>,
+    uid: u32,
 ) -> Result<(), BusError> {
     let caller = caller(connection, header).await?;
-    let own = rustix::process::geteuid().as_raw();
-    if caller == 0 || caller == own {
+    if caller == uid || is_owner(caller) {
         return Ok(());
     }
-    let text = format!("uid {caller} may not do that: only root may");
+    let text = format!("uid {caller} may not do that: only uid {uid} or root may");
     Err(BusError::NotAuthorized(text))
+}
+
+fn is_owner(uid: u32) -> bool {
+    uid == 0 || uid == rustix::process::geteuid().as_raw()
+}
+
+/// What polkit says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    Yes,
+    No,
+    /// Only after a password, which the message did not allow to ask for.
+    Challenge,
+}
+
+/// Asks polkit whether the owner of the bus name `sender` may do `action`.
+async fn ask(
+    connection: &Connection,
+    sender: &str,
+    action: Action,
+    interactive: bool,
+) -> Result<Answer, String> {
+    let subject = HashMap::from([("name", Variant::from(sender))]);
+    let (flags, patience) = match interactive {
+        true => (ALLOW_USER_INTERACTION, PERSON),
+        false => (0, PROGRAM),
+    };
+    // Unique among the calls of this connection: a caller may wait for two answers at once.
+    let cancellation = nonce();
+    let details = HashMap::<&str, &str>::new();
+    let question = (
+        ("system-bus-name", subject),
+        action.id(),
+        details,
+        flags,
+        &*cancellation,
+    );
+    let asking = connection.call_method(
+        Some(POLKIT),
+        AUTHORITY_PATH,
+        Some(AUTHORITY),
+        "CheckAuthorization",
+        &question,
+    );
+    let Ok(answer) = tokio::time::timeout(patience, asking).await else {
+        withdraw(connection, &cancellation).await;
+        return Err("it does not answer".to_owned());
+    };
+    let answer = answer.map_err(|error| match error {
+        zbus::Error::MethodError(name, text, _) => match text {
+            Some(text) if name.as_str() != "org.freedesktop.DBus.Error.ServiceUnknown" => text,
+            _ => "it is not on the bus".to_owned(),
+        },
+        zbus::Error::FDO(error) if matches!(*error, fdo::Error::ServiceUnknown(_)) => {
+            "it is not on the bus".to_owned()
+        }
+        error => error.to_string(),
+    })?;
+    let body = answer.body();
+    let read: Result<(bool, bool, HashMap<String, String>), _> = body.deserialize();
+    match read {
+        Ok((true, _, _)) => Ok(Answer::Yes),
+        Ok((false, true, _)) => Ok(Answer::Challenge),
+        Ok((false, false, _)) => Ok(Answer::No),
+        Err(error) => Err(format!("its answer can't be read: {error}")),
+    }
+}
+
+/// Takes the question back, so that no password dialogue stays open for an answer that nobody
+/// waits for.
+async fn withdraw(connection: &Connection, cancellation: &str) {
+    let call = connection.call_method(
+        Some(POLKIT),
+        AUTHORITY_PATH,
+        Some(AUTHORITY),
+        "CancelCheckAuthorization",
+        &cancellation,
+    );
+    let _ = tokio::time::timeout(Duration::from_secs(1), call).await;
+}
+
+/// A word that no other question has. Empty, which polkit takes for a question that can't be taken
+/// back, where the kernel has none.
+fn nonce() -> String {
+    let uuid = std::fs::read_to_string("/proc/sys/kernel/random/uuid");
+    uuid.map_or_else(|_| String::new(), |uuid| uuid.trim().to_owned())
 }
 
 async fn caller(connection: &Connection, header: &Header<'_>) -> Result<u32, BusError> {

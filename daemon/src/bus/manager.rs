@@ -6,7 +6,7 @@ use offload_client::{Snapshot, errors::BusError};
 use zbus::{Connection, OwnedObjectPath, interface, message::Header, object_server::SignalEmitter};
 
 use super::{
-    authority,
+    authority::{self, Action},
     values::{self, Dict},
 };
 use crate::monitor::Handle;
@@ -38,7 +38,7 @@ impl Manager {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<(), BusError> {
-        authority::require_owner(connection, &header).await?;
+        authority::require(connection, &header, Action::Pause).await?;
         let duration = (usec > 0).then(|| Duration::from_micros(usec));
         self.monitor.pause(duration).await;
         Ok(())
@@ -50,7 +50,7 @@ impl Manager {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<(), BusError> {
-        authority::require_owner(connection, &header).await?;
+        authority::require(connection, &header, Action::Pause).await?;
         self.monitor.resume().await;
         Ok(())
     }

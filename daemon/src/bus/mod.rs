@@ -3,6 +3,7 @@
 mod authority;
 #[cfg(feature = "embedded-bus")]
 pub mod embedded;
+mod job;
 mod manager;
 mod publish;
 mod target;
@@ -19,10 +20,11 @@ use tokio::sync::watch;
 use zbus::{Connection, ObjectServer, connection, fdo::ObjectManager};
 
 use self::{
+    job::Told,
     manager::Manager,
     target::{BuilderObject, CacheObject, TargetObject},
 };
-use crate::{monitor::Handle, target::TargetId};
+use crate::{build, monitor::Handle, target::TargetId};
 
 /// How long the last replies may take when the daemon ends.
 const GOODBYE: Duration = Duration::from_millis(50);
@@ -34,13 +36,19 @@ pub struct Service {
     monitor: Handle,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     published: Arc<Snapshot>,
+    jobs: build::Handle,
+    told: Told,
 }
 
 impl Service {
     /// Serves the objects on the connection that `builder` makes; the name is asked for after
     /// that, so whoever sees it sees them. Fails where there is no bus, or where another owns the
     /// name and keeps it.
-    pub async fn start(builder: connection::Builder<'_>, monitor: Handle) -> zbus::Result<Self> {
+    pub async fn start(
+        builder: connection::Builder<'_>,
+        monitor: Handle,
+        jobs: build::Handle,
+    ) -> zbus::Result<Self> {
         let mut snapshots = monitor.subscribe();
         let published = snapshots.borrow_and_update().clone();
         let manager = Manager {
@@ -52,7 +60,7 @@ impl Service {
             .name(BUS_NAME)
             .allow_name_replacements(false)
             .replace_existing_names(false);
-        let connection = with_targets(connection, &published, &monitor)
+        let connection = with_targets(connection, &published, &monitor, &jobs)
             .build()
             .await?;
         Ok(Self {
@@ -60,6 +68,8 @@ impl Service {
             monitor,
             snapshots,
             published,
+            jobs,
+            told: Told::default(),
         })
     }
 
@@ -68,14 +78,25 @@ impl Service {
         let connection = self.connection.clone();
         let closed = connection.closed();
         let mut closed = std::pin::pin!(closed);
+        let mut board = self.jobs.subscribe();
         loop {
+            // Snapshots first: whoever sees the end of a job finds its result on the builder.
             tokio::select! {
+                biased;
                 () = &mut closed => return Ok(()),
-                changed = self.snapshots.changed() => if changed.is_err() {
-                    return Ok(());
-                },
+                changed = self.snapshots.changed() => {
+                    if changed.is_err() {
+                        return Ok(());
+                    }
+                    self.publish().await?;
+                }
+                changed = board.changed() => {
+                    if changed.is_err() {
+                        return Ok(());
+                    }
+                    self.told.tell(&connection, &self.jobs).await?;
+                }
             }
-            self.publish().await?;
         }
     }
 
@@ -98,7 +119,7 @@ impl Service {
             if has(&old, target) {
                 continue;
             }
-            announce(server, &self.monitor, target).await?;
+            announce(server, &self.monitor, &self.jobs, target).await?;
         }
         publish::publish(&self.connection, &old, &new).await
     }
@@ -108,25 +129,31 @@ fn with_targets<'a>(
     mut builder: connection::Builder<'a>,
     snapshot: &Snapshot,
     monitor: &Handle,
+    jobs: &build::Handle,
 ) -> connection::Builder<'a> {
     for target in &snapshot.targets {
         let object = object(monitor, target.kind, &target.name);
         let path = target.path();
         builder = match target.kind {
             Kind::Cache => builder.serve_at(path.clone(), CacheObject(object.clone())),
-            Kind::Builder => builder.serve_at(path.clone(), BuilderObject(object.clone())),
+            Kind::Builder => builder.serve_at(path.clone(), builder_object(&object, jobs)),
         };
         builder = builder.serve_at(path, object);
     }
     builder
 }
 
-async fn announce(server: &ObjectServer, monitor: &Handle, target: &Target) -> zbus::Result<()> {
+async fn announce(
+    server: &ObjectServer,
+    monitor: &Handle,
+    jobs: &build::Handle,
+    target: &Target,
+) -> zbus::Result<()> {
     let object = object(monitor, target.kind, &target.name);
     let path = target.path();
     match target.kind {
         Kind::Cache => drop(server.at(&*path, CacheObject(object.clone())).await?),
-        Kind::Builder => drop(server.at(&*path, BuilderObject(object.clone())).await?),
+        Kind::Builder => drop(server.at(&*path, builder_object(&object, jobs)).await?),
     }
     server.at(path, object).await?;
     Ok(())
@@ -149,6 +176,13 @@ fn object(monitor: &Handle, kind: Kind, name: &str) -> TargetObject {
     TargetObject {
         id,
         monitor: monitor.clone(),
+    }
+}
+
+fn builder_object(target: &TargetObject, jobs: &build::Handle) -> BuilderObject {
+    BuilderObject {
+        target: target.clone(),
+        jobs: jobs.clone(),
     }
 }
 

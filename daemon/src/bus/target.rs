@@ -1,13 +1,19 @@
 //! `org.offloadd.Offload1.Target`, `.Cache` and `.Builder`.
 
+use std::time::Duration;
+
 use offload_client::{
     errors::BusError,
     snapshot::{BuilderFacts, CacheFacts, Facts, Target},
 };
-use zbus::interface;
+use zbus::{Connection, ObjectServer, OwnedObjectPath, interface, message::Header};
 
-use super::values::{self, Dict};
-use crate::{monitor::Handle, target::TargetId};
+use super::{
+    authority::{self, Action},
+    job,
+    values::{self, Dict},
+};
+use crate::{build, monitor::Handle, target::TargetId};
 
 /// One target on the bus. The same value serves the interface that caches and builders share and
 /// the one that only its kind has.
@@ -21,7 +27,10 @@ pub(super) struct TargetObject {
 pub(super) struct CacheObject(pub(super) TargetObject);
 
 /// What only a builder has.
-pub(super) struct BuilderObject(pub(super) TargetObject);
+pub(super) struct BuilderObject {
+    pub(super) target: TargetObject,
+    pub(super) jobs: build::Handle,
+}
 
 impl TargetObject {
     /// Reads the target; what is not set where it is gone, which its object is about to be too.
@@ -45,7 +54,7 @@ impl CacheObject {
 
 impl BuilderObject {
     fn read<T: Default>(&self, read: impl FnOnce(&BuilderFacts) -> T) -> T {
-        self.0.read(|target| match &target.facts {
+        self.target.read(|target| match &target.facts {
             Facts::Builder(facts) => read(facts),
             Facts::Cache(_) => T::default(),
         })
@@ -174,6 +183,21 @@ impl CacheObject {
 
 #[interface(name = "org.offloadd.Offload1.Builder", introspection_docs = false)]
 impl BuilderObject {
+    /// Builds a trivial derivation on it.
+    #[zbus(out_args("job"))]
+    async fn test_build(
+        &self,
+        options: Dict,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(object_server)] server: &ObjectServer,
+    ) -> Result<OwnedObjectPath, BusError> {
+        let timeout = timeout(&options)?;
+        let uid = authority::require(connection, &header, Action::TestBuild).await?;
+        let number = self.jobs.start(&self.target.id, timeout, uid).await?;
+        Ok(job::announce(server, &self.jobs, number).await?)
+    }
+
     #[zbus(property)]
     fn protocol(&self) -> String {
         self.read(|facts| facts.protocol.clone())
@@ -213,4 +237,26 @@ impl BuilderObject {
     fn host_key_fingerprint(&self) -> String {
         self.read(|facts| facts.host_key_fingerprint.clone())
     }
+}
+
+/// The time limit among the options of a test build.
+///
+/// # Errors
+///
+/// `Failed` where an option is not known, is of another type, or asks for no time or too much:
+/// what was asked for is done or refused, never something else.
+fn timeout(options: &Dict) -> Result<Duration, BusError> {
+    let mut timeout = build::TIMEOUT;
+    for (name, value) in options {
+        let refused = |why: &str| BusError::Failed(format!("option {name}: {why}"));
+        if name != "timeout" {
+            return Err(refused("not known"));
+        }
+        let usec = u64::try_from(&**value).map_err(|_| refused("not of type t"))?;
+        timeout = Duration::from_micros(usec);
+        if timeout.is_zero() || timeout > build::TIMEOUT_MAX {
+            return Err(refused("not between 1 and 600000000"));
+        }
+    }
+    Ok(timeout)
 }

@@ -69,6 +69,15 @@ pub enum Event {
         /// How long it took.
         latency: Duration,
     },
+    /// A test build ended; nothing was wrong, or why it failed. That verdict stands though checks
+    /// pass, until a test build succeeds, the specification changes, or a check fails. Only
+    /// `build-failed`, `built-locally` and `built-elsewhere` count against a target.
+    Tested {
+        /// The builder.
+        target: TargetId,
+        /// What it showed.
+        outcome: Result<(), Reason>,
+    },
     /// The peer closed the kept connection.
     Closed {
         /// Whose connection.
@@ -201,6 +210,11 @@ impl Health {
                 outcome,
                 latency,
             } => self.report(now, target, check, outcome, latency, &mut effects),
+            Event::Tested { target, outcome } => {
+                let tested = self.targets.get_mut(&target);
+                let change = tested.and_then(|tested| tested.tested(now, outcome));
+                effects.extend(changed(&target, change));
+            }
             Event::Closed { target, idle } => self.closed(now, &target, idle),
             Event::Refresh(only) => self.refresh(now, only.as_ref(), &mut effects),
             Event::Pause { until } => self.pause(now, until, &mut effects),

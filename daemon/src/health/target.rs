@@ -1,4 +1,7 @@
 //! One target: its published health, its check in flight, and when the next one is due.
+//!
+//! What the checks amount to and what the last test build proved are kept apart: a builder that
+//! passes every check and fails at building is published as degraded, and checked as a ready one.
 
 use std::time::Duration;
 
@@ -53,6 +56,10 @@ pub(super) type Change = Option<(Standing, Standing)>;
 #[derive(Debug)]
 pub(super) struct Target {
     health: TargetHealth,
+    /// State, reason and stage by the checks alone.
+    checks: (Standing, Stage),
+    /// What the last test build found wrong, if anything.
+    flaw: Option<Reason>,
     judge: Judge,
     patience: Patience,
     bucket: Bucket,
@@ -93,6 +100,8 @@ impl Target {
                 latency: Duration::ZERO,
                 consecutive_failures: 0,
             },
+            checks: ((TargetState::Unknown, Reason::None), Stage::None),
+            flaw: None,
             judge: Judge::default(),
             patience: Patience::default(),
             bucket: Bucket::default(),
@@ -104,7 +113,9 @@ impl Target {
             excused: false,
         };
         if paused {
-            (target.health.state, target.health.reason) = (TargetState::Paused, Reason::Paused);
+            let paused = (TargetState::Paused, Reason::Paused);
+            target.checks.0 = paused;
+            (target.health.state, target.health.reason) = paused;
         } else {
             target.schedule(now, Duration::ZERO);
         }
@@ -150,7 +161,7 @@ impl Target {
     /// check not long ago, is a cheap one enough: nothing becomes ready on an old connection.
     pub(super) fn start(&mut self, now: Now, id: CheckId, deep_interval: Duration) -> Depth {
         let recent = |deep: Duration| now.boot.saturating_sub(deep) < deep_interval;
-        let depth = match self.health.state {
+        let depth = match self.state_by_checks() {
             TargetState::Ready if self.deep.is_some_and(recent) => Depth::Cheap,
             _ => Depth::Deep,
         };
@@ -191,7 +202,7 @@ impl Target {
         }
         self.record(now, outcome, latency);
         let cause = outcome.map(drop).map_err(|(_, reason)| reason);
-        let verdict = self.judge.weigh(self.standing(), cause, thresholds);
+        let verdict = self.judge.weigh(self.checks.0, cause, thresholds);
         let change = match verdict {
             Verdict::Becomes(state, reason) => self.set(now, (state, reason), latency),
             Verdict::Stands | Verdict::Again => None,
@@ -203,7 +214,7 @@ impl Target {
         } else if verdict == Verdict::Again {
             self.schedule(now, Duration::ZERO);
         } else {
-            let wait = self.judge.wait(self.health.state, thresholds);
+            let wait = self.judge.wait(self.state_by_checks(), thresholds);
             self.schedule(now, pace.wait(wait));
         }
         change
@@ -213,7 +224,7 @@ impl Target {
     /// to be ready, and nothing while a check is finding out anyway.
     pub(super) fn closed(&mut self, now: Now, idle: Duration) {
         let Some(due) = self.due else { return };
-        if self.health.state != TargetState::Ready || !self.patience.closed(idle) {
+        if self.state_by_checks() != TargetState::Ready || !self.patience.closed(idle) {
             return;
         }
         let earliest = self.checked.map_or(now.boot, |checked| {
@@ -248,6 +259,8 @@ impl Target {
         let aborted = self.in_flight();
         self.forget();
         self.checked = None;
+        self.flaw = None;
+        self.checks.1 = Stage::None;
         self.health.stage = Stage::None;
         self.health.last_check = 0;
         self.health.last_success = 0;
@@ -284,14 +297,35 @@ impl Target {
         // What a check keeps for the next goes with the old bounds.
         self.deep = None;
         let Some(due) = self.due else { return };
-        let wait = pace.wait(self.judge.wait(self.health.state, thresholds));
+        let wait = pace.wait(self.judge.wait(self.state_by_checks(), thresholds));
         if now.boot.saturating_add(wait) < due {
             self.schedule(now, wait);
         }
     }
 
-    fn standing(&self) -> Standing {
-        (self.health.state, self.health.reason)
+    /// A test build ended. What it found wrong stands though checks pass, until another one
+    /// succeeds; of a target that fails its checks, the checks have more to say.
+    pub(super) fn tested(&mut self, now: Now, outcome: Result<(), Reason>) -> Change {
+        self.flaw = match (outcome, self.state_by_checks()) {
+            (Ok(()), _) => None,
+            (Err(reason), TargetState::Ready | TargetState::Unknown | TargetState::Paused) => {
+                is_flaw(reason).then_some(reason).or(self.flaw)
+            }
+            (Err(_), TargetState::Degraded | TargetState::Down | TargetState::Away) => None,
+        };
+        self.publish(now, Duration::ZERO)
+    }
+
+    fn state_by_checks(&self) -> TargetState {
+        self.checks.0.0
+    }
+
+    /// What is to be published: the checks' verdict, unless that is ready and a test build failed.
+    fn verdict(&self) -> (Standing, Stage) {
+        match (self.state_by_checks(), self.flaw) {
+            (TargetState::Ready, Some(flaw)) => ((TargetState::Degraded, flaw), Stage::Build),
+            _ => self.checks,
+        }
     }
 
     fn record(&mut self, now: Now, outcome: Outcome, latency: Duration) {
@@ -317,13 +351,27 @@ impl Target {
             Ok(stage) => (stage, Reason::None),
             Err(failure) => failure,
         };
-        if reason == self.health.reason {
-            self.health.stage = stage;
+        if reason == self.checks.0.1 {
+            self.checks.1 = stage;
+            self.health.stage = self.verdict().1;
         }
     }
 
+    /// Takes up what the checks amount to. A target that fails otherwise is judged anew when it
+    /// comes back: by then somebody may have mended what the test build found.
     fn set(&mut self, now: Now, new: Standing, latency: Duration) -> Change {
-        let old = self.standing();
+        self.checks.0 = new;
+        match new.0 {
+            TargetState::Degraded | TargetState::Down | TargetState::Away => self.flaw = None,
+            TargetState::Unknown | TargetState::Ready | TargetState::Paused => {}
+        }
+        self.publish(now, latency)
+    }
+
+    fn publish(&mut self, now: Now, latency: Duration) -> Change {
+        let old = (self.health.state, self.health.reason);
+        let (new, stage) = self.verdict();
+        self.health.stage = stage;
         if old == new {
             return None;
         }
@@ -353,6 +401,14 @@ impl Target {
         self.due = Some(now.boot.saturating_add(wait));
         self.health.next_check = now.realtime_usec.saturating_add(usec(wait));
     }
+}
+
+/// Whether a test build that ends so says something of its builder.
+fn is_flaw(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::BuildFailed | Reason::BuiltLocally | Reason::BuiltElsewhere
+    )
 }
 
 fn usec(duration: Duration) -> u64 {

@@ -5,7 +5,12 @@ use std::{sync::Arc, time::Duration};
 use offload_client::{Snapshot, errors::BusError, snapshot::HistoryEntry};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::{config::Poll, plan::Plan, target::TargetId};
+use crate::{
+    build::Tested,
+    config::Poll,
+    plan::Plan,
+    target::{TargetId, TargetSpec},
+};
 
 /// How many requests may wait for the monitor's next turn.
 pub(super) const INBOX: usize = 32;
@@ -54,6 +59,15 @@ pub(super) enum Command {
         done: oneshot::Sender<()>,
     },
     Resume {
+        done: oneshot::Sender<()>,
+    },
+    Spec {
+        target: TargetId,
+        reply: oneshot::Sender<Option<Arc<TargetSpec>>>,
+    },
+    Tested {
+        spec: Arc<TargetSpec>,
+        tested: Tested,
         done: oneshot::Sender<()>,
     },
     Watch {
@@ -110,6 +124,20 @@ impl Handle {
     /// Ends a pause.
     pub async fn resume(&self) {
         self.ask(|done| Command::Resume { done }).await;
+    }
+
+    /// What a target is checked by; `None` where it is not watched.
+    pub async fn spec(&self, target: TargetId) -> Option<Arc<TargetSpec>> {
+        self.ask(|reply| Command::Spec { target, reply })
+            .await
+            .flatten()
+    }
+
+    /// Keeps what a test build showed of the builder that was `spec` when it began. Returns when
+    /// that is in the snapshot; another specification since then makes it old news.
+    pub async fn tested(&self, spec: Arc<TargetSpec>, tested: Tested) {
+        self.ask(|done| Command::Tested { spec, tested, done })
+            .await;
     }
 
     /// Watches what `plan` says from now on; what did not change goes on undisturbed. Returns when

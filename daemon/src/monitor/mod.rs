@@ -30,13 +30,14 @@ use self::{
     watched::{Running, Watched},
 };
 use crate::{
+    build::Tested,
     clock::{Alarm, Now},
     config::Poll,
     health::{CheckId, Denied, Depth, Effect, Event, Health},
     plan::Plan,
     probe::{self, Closed, Report, Session},
     service::Watchdog,
-    target::TargetId,
+    target::{TargetId, TargetSpec},
 };
 
 /// Watches the targets of a [`Plan`] until it is dropped.
@@ -168,6 +169,15 @@ impl Monitor {
                 self.publish();
                 let _ = done.send(());
             }
+            Turn::Command(Command::Spec { target, reply }) => {
+                let watched = self.watched.get(&target);
+                let _ = reply.send(watched.map(|watched| watched.spec.clone()));
+            }
+            Turn::Command(Command::Tested { spec, tested, done }) => {
+                self.tested(now, &spec, tested);
+                self.publish();
+                let _ = done.send(());
+            }
             Turn::Command(Command::Watch { plan, poll, done }) => {
                 self.set_poll(now, poll);
                 self.watch(now, plan);
@@ -197,7 +207,8 @@ impl Monitor {
                     new: (state, reason),
                     ..
                 } => {
-                    let failure = self.watched.get(&target).map(Watched::failure);
+                    let watched = self.watched.get(&target);
+                    let failure = watched.map(|watched| watched.failure(reason));
                     transition::target(&target, state, reason, failure.unwrap_or_default());
                 }
                 Effect::OverallChanged { new, reason, .. } => transition::overall(new, reason),
@@ -263,6 +274,18 @@ impl Monitor {
         self.handle(now, event);
         self.publish();
         self.waiters.done(&target, Ok(()));
+    }
+
+    /// Keeps what a test build showed. That all slots were in use says nothing of the builder.
+    fn tested(&mut self, now: Now, spec: &TargetSpec, tested: Tested) {
+        let target = spec.id.clone();
+        let watched = self.watched.get_mut(&target);
+        let Some(watched) = watched.filter(|watched| *watched.spec == *spec) else {
+            return;
+        };
+        let outcome = tested.outcome;
+        watched.tested(tested);
+        self.handle(now, Event::Tested { target, outcome });
     }
 
     fn check(

@@ -3,16 +3,20 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use offload_client::{
-    Reason, Stage, WarningCode,
+    JobState, Reason, Stage, WarningCode,
     snapshot::{BuilderFacts, CacheFacts, DETAIL_ERROR, Detail, Facts, Target, Warning},
 };
 use tokio::task::AbortHandle;
 
 use crate::{
+    build::Tested,
     health::{CheckId, TargetHealth},
     probe::{Learned, Report, Session, builder::DETAIL_UNSUPPORTED},
     target::{SpecKind, TargetSpec},
 };
+
+/// The words of a failed test build.
+const TEST_BUILD_ERROR: &str = "test_build_error";
 
 /// One target as the monitor holds it.
 pub(super) struct Watched {
@@ -25,6 +29,8 @@ pub(super) struct Watched {
     located: bool,
     facts: Facts,
     details: BTreeMap<String, Detail>,
+    /// What the last test build showed; checks know nothing of it.
+    test_build: BTreeMap<String, Detail>,
 }
 
 /// A check under way.
@@ -45,6 +51,7 @@ impl Watched {
             located: false,
             facts: configured(&spec.kind),
             details: BTreeMap::new(),
+            test_build: BTreeMap::new(),
             spec: Arc::new(spec),
         }
     }
@@ -73,12 +80,54 @@ impl Watched {
         (outcome, report.latency)
     }
 
-    /// The particulars of the last check's failure.
-    pub(super) fn failure(&self) -> &str {
-        match self.details.get(DETAIL_ERROR) {
+    /// Keeps what a test build showed, beside what the checks learn.
+    pub(super) fn tested(&mut self, tested: Tested) {
+        let (state, reason) = match tested.outcome {
+            Ok(()) => (JobState::Succeeded, Reason::None),
+            Err(reason) => (JobState::Failed, reason),
+        };
+        let took = u64::try_from(tested.took.as_micros()).unwrap_or(u64::MAX);
+        self.test_build = [
+            ("test_build", Detail::from(state.as_str())),
+            ("test_build_reason", reason.as_str().into()),
+            ("test_build_timestamp", tested.finished.into()),
+            ("test_build_usec", took.into()),
+            ("test_build_place", tested.place.into()),
+            (TEST_BUILD_ERROR, tested.detail.into()),
+        ]
+        .map(|(key, detail)| (key.to_owned(), detail))
+        .into();
+    }
+
+    /// The particulars of a failure for `reason`: the last check's, or the last test build's.
+    pub(super) fn failure(&self, reason: Reason) -> &str {
+        let failure = match self.build_failure(reason) {
+            Some(failure) => Some(failure),
+            None => self.details.get(DETAIL_ERROR),
+        };
+        match failure {
             Some(Detail::Text(text)) => text,
             _ => "",
         }
+    }
+
+    fn build_failure(&self, reason: Reason) -> Option<&Detail> {
+        let of_build = self.test_build.get("test_build_reason");
+        of_build.filter(|of_build| **of_build == Detail::from(reason.as_str()))?;
+        self.test_build.get(TEST_BUILD_ERROR)
+    }
+
+    /// What the last check learned and the last test build showed. Where that is what makes the
+    /// target less than ready, its words are the target's.
+    fn described(&self, health: &TargetHealth) -> BTreeMap<String, Detail> {
+        let mut details = self.details.clone();
+        details.extend(self.test_build.clone());
+        if health.stage == Stage::Build
+            && let Some(failure) = self.build_failure(health.reason)
+        {
+            details.insert(DETAIL_ERROR.to_owned(), failure.clone());
+        }
+        details
     }
 
     /// What the last check found that makes its verdict less than Nix's.
@@ -108,7 +157,7 @@ impl Watched {
             latency_usec: health.latency.as_micros() as u64,
             consecutive_failures: health.consecutive_failures,
             facts: self.facts.clone(),
-            details: self.details.clone(),
+            details: self.described(health),
         }
     }
 }

@@ -60,6 +60,13 @@ impl Play {
             "changed" => Event::Changed(self.id.clone()),
             "pause" => Event::Pause { until: None },
             "resume" => Event::Resume,
+            "built" | "misbuilt" => Event::Tested {
+                target: self.id.clone(),
+                outcome: match word {
+                    "built" => Ok(()),
+                    _ => Err(Reason::BuildFailed),
+                },
+            },
             "closed" | "pause-60s" | "tick" | "ask" => Event::Tick,
             answer => return self.answer(answer),
         };

@@ -103,6 +103,10 @@ fn any_step() -> impl Strategy<Value = Step> {
         4 => (any_id(), any_time())
             .prop_map(|(target, idle)| Step::Happen(Event::Closed { target, idle })),
         3 => proptest::option::of(any_id()).prop_map(|id| Step::Happen(Event::Refresh(id))),
+        3 => (any_id(), any_outcome()).prop_map(|(target, outcome)| {
+            let outcome = outcome.map(drop).map_err(|(_, reason)| reason);
+            Step::Happen(Event::Tested { target, outcome })
+        }),
         1 => Just(Step::Happen(Event::Pause { until: None })),
         2 => any_time().prop_map(Step::PauseFor),
         2 => Just(Step::Happen(Event::Resume)),

@@ -1,0 +1,173 @@
+//! What everybody may know of the jobs: one board, written by the jobs, read by the bus.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+
+use offload_client::{JobState, Reason};
+
+use crate::target::TargetId;
+
+/// How many lines of a job's output are kept.
+pub const LINES_MAX: usize = 1000;
+/// How many jobs that have ended are kept.
+const FINISHED_MAX: usize = 16;
+
+/// The jobs under way, and the last ones that ended.
+#[derive(Debug, Default)]
+pub struct Board {
+    jobs: BTreeMap<u32, Job>,
+}
+
+/// One job as it can be read. Timestamps are microseconds of `CLOCK_REALTIME`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// The builder it is for.
+    pub builder: TargetId,
+    /// Who asked for it.
+    pub uid: u32,
+    /// What became of it.
+    pub state: JobState,
+    /// Why it failed.
+    pub reason: Reason,
+    /// When it began.
+    pub started: u64,
+    /// When it ended; 0 while it is running.
+    pub finished: u64,
+}
+
+/// One job.
+#[derive(Debug)]
+pub struct Job {
+    /// All but its output.
+    pub status: Status,
+    /// What it printed.
+    pub output: Transcript,
+}
+
+/// The last [`LINES_MAX`] lines that a job printed.
+#[derive(Debug, Default)]
+pub struct Transcript {
+    lines: VecDeque<Arc<str>>,
+    /// How many lines there were before those.
+    dropped: u64,
+}
+
+impl Board {
+    /// A job, while it is kept.
+    pub fn get(&self, number: u32) -> Option<&Job> {
+        self.jobs.get(&number)
+    }
+
+    /// All of them, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &Job)> {
+        self.jobs.iter().map(|(number, job)| (*number, job))
+    }
+
+    /// Puts a job up, and takes down the oldest ones that ended: that needs no timer.
+    pub(super) fn begin(&mut self, number: u32, status: Status) {
+        let output = Transcript::default();
+        self.jobs.insert(number, Job { status, output });
+        let ended = |job: &Job| job.status.state != JobState::Running;
+        let mut extra = self.jobs.values().filter(|job| ended(job)).count();
+        while extra > FINISHED_MAX {
+            let oldest = self.iter().find(|(_, job)| ended(job));
+            let Some(oldest) = oldest.map(|(number, _)| number) else {
+                return;
+            };
+            self.jobs.remove(&oldest);
+            extra -= 1;
+        }
+    }
+
+    /// Adds a line to a job's output.
+    pub(super) fn print(&mut self, number: u32, line: &str) {
+        if let Some(job) = self.jobs.get_mut(&number) {
+            job.output.push(line);
+        }
+    }
+
+    /// Says how a job ended.
+    pub(super) fn end(&mut self, number: u32, state: JobState, reason: Reason, at: u64) {
+        if let Some(job) = self.jobs.get_mut(&number) {
+            let status = &mut job.status;
+            (status.state, status.reason, status.finished) = (state, reason, at);
+        }
+    }
+}
+
+impl Transcript {
+    fn push(&mut self, line: &str) {
+        if self.lines.len() == LINES_MAX {
+            self.lines.pop_front();
+            self.dropped += 1;
+        }
+        self.lines.push_back(line.into());
+    }
+
+    /// The lines that are kept.
+    pub fn lines(&self) -> impl DoubleEndedIterator<Item = &str> + Clone {
+        self.lines.iter().map(|line| &**line)
+    }
+
+    /// How many lines there were in all.
+    pub fn count(&self) -> u64 {
+        self.dropped + self.lines.len() as u64
+    }
+
+    /// Those that came after the first `seen`, as far as they are kept.
+    pub fn after(&self, seen: u64) -> Vec<Arc<str>> {
+        let skip = usize::try_from(seen.saturating_sub(self.dropped)).unwrap_or(usize::MAX);
+        self.lines.iter().skip(skip).cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(state: JobState) -> Status {
+        Status {
+            builder: TargetId::builder("desktop"),
+            uid: 0,
+            state,
+            reason: Reason::None,
+            started: 1,
+            finished: 0,
+        }
+    }
+
+    #[test]
+    fn only_the_last_lines_are_kept_and_none_is_told_twice() {
+        let mut output = Transcript::default();
+        for line in 0..LINES_MAX + 10 {
+            output.push(&line.to_string());
+        }
+        assert_eq!(output.lines().count(), LINES_MAX);
+        assert_eq!(output.lines().next(), Some("10"));
+        assert_eq!(output.count(), LINES_MAX as u64 + 10);
+        let new = output.after(LINES_MAX as u64 + 8);
+        assert_eq!(
+            new.iter().map(|line| &**line).collect::<Vec<_>>(),
+            ["1008", "1009"]
+        );
+        assert_eq!(output.after(3).len(), LINES_MAX);
+        assert!(output.after(output.count()).is_empty());
+    }
+
+    #[test]
+    fn old_jobs_make_room_and_running_ones_stay() {
+        let mut board = Board::default();
+        board.begin(1, status(JobState::Running));
+        for number in 2..40 {
+            board.begin(number, status(JobState::Running));
+            board.end(number, JobState::Succeeded, Reason::None, 5);
+        }
+        board.begin(40, status(JobState::Running));
+        assert!(board.get(1).is_some());
+        assert_eq!(board.iter().count(), FINISHED_MAX + 2);
+        assert!(board.get(23).is_none());
+        assert!(board.get(24).is_some());
+    }
+}

@@ -1,0 +1,357 @@
+//! A laptop with a nix-daemon of its own, and a builder behind a real sshd.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::Write,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use data_encoding::BASE64;
+use offload_client::{JobState, Reason, snapshot::Detail};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+use tokio::{
+    net::{TcpStream, UnixStream},
+    task::JoinHandle,
+};
+
+use crate::{
+    build::{Handle, Jobs, Nix, StartError},
+    config::Poll,
+    monitor::{self, Monitor},
+    plan::Plan,
+    target::{
+        Address, BuilderSpec, Dispatch, HostKeyRule, Protocol, SpecKind, TargetId, TargetSpec,
+    },
+};
+
+/// Only this machine is ever dialled.
+pub(super) const HOST: &str = "127.0.15.6";
+/// What a builder that waits says first.
+pub(super) const WAITS: &str = "the builder waits";
+
+/// What sort of builder.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Builder {
+    /// With a store of its own.
+    Sound,
+    /// Its sandbox has no `/bin/sh`.
+    WithoutShell,
+    /// Its builds wait for [`Laptop::open_gate`].
+    Waits,
+    /// Its store is the laptop's.
+    OurStore,
+    /// Nix has no line for it.
+    Unknown,
+}
+
+/// Both ends, running. Dropping it ends them.
+pub(super) struct Laptop {
+    dir: TempDir,
+    sshd: Child,
+    daemon: Child,
+    pub(super) monitor: monitor::Handle,
+    pub(super) jobs: Handle,
+    pub(super) actor: JoinHandle<()>,
+}
+
+impl Laptop {
+    pub(super) async fn start(builder: Builder) -> Self {
+        let dir = tempfile::Builder::new().prefix("nix").tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name).display().to_string();
+        let port = free_port();
+        let sshd = start_sshd(&dir, port, builder);
+        let daemon = start_daemon(&dir, port);
+        eventually("sshd listens", async || {
+            TcpStream::connect((HOST, port)).await.is_ok()
+        })
+        .await;
+        let socket = at("socket");
+        eventually("nix-daemon listens", async || {
+            UnixStream::connect(&socket).await.is_ok()
+        })
+        .await;
+
+        let nix = laptops(&dir)
+            .into_iter()
+            .fold(Nix::from_environment(), |nix, (name, value)| {
+                nix.with(name, value)
+            });
+        let plan = Plan {
+            targets: vec![spec(&dir, builder)],
+            ..Plan::default()
+        };
+        let (monitor, handle) = Monitor::new(plan, Poll::default(), None).unwrap();
+        tokio::spawn(monitor.run());
+        let (jobs, jobs_handle) = Jobs::new(nix, handle.clone());
+        Self {
+            dir,
+            sshd,
+            daemon,
+            monitor: handle,
+            jobs: jobs_handle,
+            actor: tokio::spawn(jobs.run()),
+        }
+    }
+
+    /// Begins a test build.
+    pub(super) async fn begin(&self, timeout: Duration) -> Result<u32, StartError> {
+        self.jobs.start(&id(), timeout, 0).await
+    }
+
+    /// Waits for the end of a job.
+    pub(super) async fn ended(&self, number: u32) -> (JobState, Reason, Vec<String>) {
+        let mut board = self.jobs.subscribe();
+        let waiting =
+            board.wait_for(|board| board.get(number).unwrap().status.state != JobState::Running);
+        let board = tokio::time::timeout(super::PATIENCE, waiting)
+            .await
+            .expect("it ends")
+            .unwrap();
+        let job = board.get(number).unwrap();
+        let lines = job.output.lines().map(str::to_owned).collect();
+        (job.status.state, job.status.reason, lines)
+    }
+
+    /// Waits until a job has printed these words.
+    pub(super) async fn printed(&self, number: u32, words: &str) {
+        let mut board = self.jobs.subscribe();
+        let waiting = board.wait_for(|board| {
+            let job = board.get(number).unwrap();
+            assert_eq!(job.status.state, JobState::Running, "{:?}", job.output);
+            job.output.lines().any(|line| line.contains(words))
+        });
+        tokio::time::timeout(super::PATIENCE, waiting)
+            .await
+            .expect("it prints")
+            .unwrap();
+    }
+
+    /// The builder's details.
+    pub(super) fn details(&self) -> BTreeMap<String, Detail> {
+        self.monitor.snapshot().targets[0].details.clone()
+    }
+
+    /// Whether the builder's own store holds `path`.
+    pub(super) fn builder_has(&self, path: &str) -> bool {
+        self.path("desktop")
+            .join(path.trim_start_matches('/'))
+            .exists()
+    }
+
+    /// The key's path, which is in the arguments of all that uses it.
+    pub(super) fn key(&self) -> String {
+        self.path("user").display().to_string()
+    }
+
+    /// Lets builds that wait go on, and later ones not wait.
+    pub(super) fn open_gate(&self) {
+        let gate = fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(self.path("gate"));
+        gate.unwrap().write_all(b"go\n").unwrap();
+    }
+
+    /// Ends sshd, and all that it serves.
+    pub(super) fn stop_sshd(&mut self) {
+        self.kill_sessions();
+        let _ = self.sshd.kill();
+        let _ = self.sshd.wait();
+    }
+
+    /// Ends the processes of sshd that serve a connection.
+    pub(super) fn kill_sessions(&self) {
+        let pid = self.sshd.id();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        let children = children.unwrap_or_default();
+        let children = children
+            .split_whitespace()
+            .filter_map(|pid| pid.parse().ok());
+        for session in children.filter_map(Pid::from_raw) {
+            let _ = kill_process(session, Signal::KILL);
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+}
+
+impl Drop for Laptop {
+    fn drop(&mut self) {
+        self.actor.abort();
+        self.stop_sshd();
+        let _ = self.daemon.kill();
+        let _ = self.daemon.wait();
+        if self.path("gate").exists() {
+            self.open_gate();
+        }
+    }
+}
+
+/// Waits until `condition` holds.
+pub(super) async fn eventually(what: &str, condition: impl AsyncFn() -> bool) {
+    let waiting = async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let waited = tokio::time::timeout(super::PATIENCE, waiting).await;
+    waited.unwrap_or_else(|_| panic!("{what}: not in time"));
+}
+
+pub(super) fn id() -> TargetId {
+    TargetId::builder("desktop")
+}
+
+/// The environment of the laptop's Nix.
+fn laptops(dir: &TempDir) -> Vec<(&'static str, String)> {
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    vec![
+        ("NIX_REMOTE", "daemon".to_owned()),
+        ("NIX_DAEMON_SOCKET_PATH", at("socket")),
+        ("NIX_STORE_DIR", at("store")),
+        ("NIX_STATE_DIR", at("state")),
+        ("NIX_LOG_DIR", at("log")),
+        ("NIX_CONF_DIR", at("conf")),
+        ("HOME", at("home")),
+    ]
+}
+
+fn start_daemon(dir: &TempDir, port: u16) -> Child {
+    let conf = dir.path().join("conf");
+    fs::create_dir(&conf).unwrap();
+    let text = "build-users-group =\nsandbox = false\nsubstituters =\ntrusted-users = root\n";
+    fs::write(conf.join("nix.conf"), text).unwrap();
+    // A port in the URI is no port to a Nix this old, and its known_hosts would lack it.
+    let options =
+        format!("-F none -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -p {port}");
+    Command::new("nix-daemon")
+        .envs(
+            laptops(dir)
+                .into_iter()
+                .filter(|(name, _)| *name != "NIX_REMOTE"),
+        )
+        .env("NIX_SSHOPTS", options)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(fs::File::create(dir.path().join("daemon.log")).unwrap())
+        .spawn()
+        .unwrap()
+}
+
+fn start_sshd(dir: &TempDir, port: u16, builder: Builder) -> Child {
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    fs::create_dir_all("/run/sshd").unwrap();
+    keygen(&dir.path().join("host"));
+    keygen(&dir.path().join("user"));
+    fs::create_dir(at("desktop-conf")).unwrap();
+    fs::write(at("desktop-conf/nix.conf"), desktops(dir, builder)).unwrap();
+    let state = match builder {
+        Builder::OurStore => at("state"),
+        _ => at("desktop-state"),
+    };
+    let config = format!(
+        "SetEnv NIX_CONF_DIR={conf} NIX_STORE_DIR={store} NIX_STATE_DIR={state}\n\
+         ListenAddress {HOST}:{port}\nPidFile none\nUsePAM no\nStrictModes no\n\
+         PermitRootLogin yes\nAuthorizedKeysFile {user}.pub\nHostKey {host}\n",
+        conf = at("desktop-conf"),
+        store = at("store"),
+        user = at("user"),
+        host = at("host"),
+    );
+    fs::write(at("sshd_config"), config).unwrap();
+    Command::new("/usr/sbin/sshd")
+        .args(["-D", "-f", &at("sshd_config"), "-E", &at("sshd.log")])
+        .spawn()
+        .unwrap()
+}
+
+/// The builder's nix.conf. Its store is not where its paths say, so its builds need a sandbox.
+fn desktops(dir: &TempDir, builder: Builder) -> String {
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    let shell = match builder {
+        Builder::Sound | Builder::Unknown => "/bin/sh".to_owned(),
+        Builder::WithoutShell => String::new(),
+        Builder::OurStore => return "build-users-group =\nsandbox = false\n".to_owned(),
+        Builder::Waits => {
+            let script = format!(
+                "#!/bin/dash\necho {WAITS}\nread go < {}\nexec /bin/dash \"$@\"\n",
+                at("gate")
+            );
+            fs::write(at("waiting-shell"), script).unwrap();
+            let made = Command::new("chmod")
+                .args(["755", &at("waiting-shell")])
+                .status();
+            assert!(made.unwrap().success());
+            let made = Command::new("mkfifo")
+                .args(["-m", "666", &at("gate")])
+                .status();
+            assert!(made.unwrap().success());
+            format!("/bin/sh={} /bin/dash {}", at("waiting-shell"), at("gate"))
+        }
+    };
+    format!(
+        "build-users-group =\nsandbox = true\nsubstituters =\n\
+         sandbox-paths = {shell} /lib /lib64 /usr/lib /usr/lib64\n"
+    )
+}
+
+fn spec(dir: &TempDir, builder: Builder) -> TargetSpec {
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    let store = match builder {
+        Builder::OurStore => "local".to_owned(),
+        _ => format!("local?root={}%26store={}", at("desktop"), at("store")),
+    };
+    let uri = format!("ssh-ng://root@{HOST}?remote-store={store}");
+    let host_key = BASE64.encode(&fs::read(at("host.pub")).unwrap());
+    let dispatch = Dispatch {
+        store_uri: uri.clone(),
+        max_jobs: 1,
+        line: format!("{uri} x86_64-linux {} 1 1 - - {host_key}", at("user")),
+    };
+    TargetSpec {
+        id: id(),
+        uri,
+        addresses: vec![Address {
+            host: HOST.into(),
+            port: None,
+        }],
+        kind: SpecKind::Builder(BuilderSpec {
+            protocol: Protocol::SshNg,
+            host: HOST.into(),
+            user: Some("root".into()),
+            port: None,
+            params: BTreeMap::from([("remote-store".to_owned(), store)]),
+            ssh_key: Some(at("user").into()),
+            host_keys: HostKeyRule::KnownHosts,
+            systems: vec!["x86_64-linux".into()],
+            features: Vec::new(),
+            mandatory_features: Vec::new(),
+            max_jobs: 1,
+            speed_factor: 1.0,
+            dispatch: match builder {
+                Builder::Unknown => Vec::new(),
+                _ => vec![dispatch],
+            },
+        }),
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((HOST, 0)).unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+fn keygen(path: &Path) {
+    let mut command = Command::new("ssh-keygen");
+    command
+        .args(["-q", "-N", "", "-t", "ed25519", "-f"])
+        .arg(path);
+    assert!(command.status().unwrap().success());
+}

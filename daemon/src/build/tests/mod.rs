@@ -1,0 +1,105 @@
+//! Test builds through a real nix-daemon, sshd and Nix on both ends, each with a store of its own.
+
+mod bus;
+mod ends;
+mod laptop;
+
+use std::time::Duration;
+
+use offload_client::{JobState, Reason, snapshot::Detail};
+
+use self::laptop::{Builder, Laptop};
+
+/// Longer than any test build takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[tokio::test]
+async fn a_test_build_runs_on_the_builder_and_its_log_is_kept() {
+    let laptop = Laptop::start(Builder::Sound).await;
+    let number = laptop.begin(PATIENCE).await.unwrap();
+    let (state, reason, lines) = laptop.ended(number).await;
+    assert_eq!(
+        (state, reason),
+        (JobState::Succeeded, Reason::None),
+        "{lines:?}"
+    );
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.contains("a test build of offloadd runs here")),
+        "{lines:?}"
+    );
+    let path = lines.iter().find(|line| line.starts_with('/')).unwrap();
+    assert!(laptop.builder_has(path), "{path}");
+
+    let details = laptop.details();
+    assert_eq!(details["test_build"], Detail::from("succeeded"));
+    assert_eq!(details["test_build_reason"], Detail::from(""));
+    // Both ends are one machine here, whose name the sandbox hides.
+    assert_eq!(details["test_build_place"], Detail::from(laptop::HOST));
+    let Detail::Uint(took) = details["test_build_usec"] else {
+        panic!("{details:?}");
+    };
+    assert!(took > 0);
+}
+
+#[tokio::test]
+async fn every_test_build_is_a_new_one() {
+    let laptop = Laptop::start(Builder::Sound).await;
+    let mut paths = Vec::new();
+    for _ in 0..2 {
+        let number = laptop.begin(PATIENCE).await.unwrap();
+        let (_, _, lines) = laptop.ended(number).await;
+        paths.push(
+            lines
+                .into_iter()
+                .find(|line| line.starts_with('/'))
+                .unwrap(),
+        );
+    }
+    assert_ne!(paths[0], paths[1]);
+}
+
+#[tokio::test]
+async fn a_builder_that_can_t_build_fails_with_nix_s_words() {
+    let laptop = Laptop::start(Builder::WithoutShell).await;
+    let number = laptop.begin(PATIENCE).await.unwrap();
+    let (state, reason, lines) = laptop.ended(number).await;
+    assert_eq!(
+        (state, reason),
+        (JobState::Failed, Reason::BuildFailed),
+        "{lines:?}"
+    );
+    let details = laptop.details();
+    assert_eq!(details["test_build_reason"], Detail::from("build-failed"));
+    let error = details["test_build_error"].to_string();
+    assert!(error.contains("offload-test-build-"), "{error}");
+    assert!(!error.contains('\n') && error.len() < 2_000, "{error}");
+}
+
+#[tokio::test]
+async fn a_builder_that_is_away_fails_with_the_hook_s_words() {
+    let mut laptop = Laptop::start(Builder::Sound).await;
+    laptop.stop_sshd();
+    let number = laptop.begin(PATIENCE).await.unwrap();
+    let (state, reason, lines) = laptop.ended(number).await;
+    assert_eq!(
+        (state, reason),
+        (JobState::Failed, Reason::BuildFailed),
+        "{lines:?}"
+    );
+    let error = laptop.details()["test_build_error"].to_string();
+    assert!(error.contains("cannot build on '"), "{error}");
+}
+
+#[tokio::test]
+async fn a_builder_that_is_this_store_has_built_locally() {
+    let laptop = Laptop::start(Builder::OurStore).await;
+    let number = laptop.begin(PATIENCE).await.unwrap();
+    let (state, reason, lines) = laptop.ended(number).await;
+    assert_eq!(
+        (state, reason),
+        (JobState::Failed, Reason::BuiltLocally),
+        "{lines:?}"
+    );
+}

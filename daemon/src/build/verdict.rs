@@ -1,0 +1,335 @@
+//! What a test build proves. Pure: evidence in, verdict out.
+
+use offload_client::Reason;
+
+use super::derivation::{BOOT_ID, HOSTNAME, NAME, NONCE};
+use crate::probe::excerpt::excerpt;
+
+/// How much of a log line becomes the detail of a failure, in characters.
+const DETAIL_MAX: usize = 300;
+
+/// What is known of a test build whose command succeeded.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Evidence<'a> {
+    /// The nonce it was asked to write.
+    pub nonce: &'a str,
+    /// What its output holds.
+    pub output: &'a [u8],
+    /// Whether this machine's store says that it built the path itself (`ultimate` of
+    /// `ValidPathInfo`, src/libstore/path-info.hh); `None` where it did not say.
+    pub ultimate: Option<bool>,
+    /// This machine's boot id; empty where not known.
+    pub own_boot_id: &'a str,
+    /// The builder's boot id, by its last checks; empty where not known.
+    pub boot_id: &'a str,
+    /// The builder's host name, by its last checks; empty where not known.
+    pub hostname: &'a str,
+    /// The host of its URI.
+    pub host: &'a str,
+}
+
+/// What a test build amounts to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It ran where it should.
+    Succeeded {
+        /// That machine's name.
+        place: String,
+    },
+    /// It failed, or ran on the wrong machine.
+    Failed {
+        /// `build-failed`, `built-locally` or `built-elsewhere`.
+        reason: Reason,
+        /// The particulars.
+        detail: String,
+    },
+}
+
+/// Where a build ran, by what it left.
+pub(super) fn judge(evidence: &Evidence<'_>) -> Verdict {
+    let Evidence {
+        boot_id: expected, ..
+    } = *evidence;
+    if value(evidence.output, NONCE) != evidence.nonce {
+        let output = excerpt(evidence.output, DETAIL_MAX);
+        return failed(
+            Reason::BuildFailed,
+            format!("the output is not what was asked for: {output}"),
+        );
+    }
+    let (boot_id, hostname) = (
+        value(evidence.output, BOOT_ID),
+        value(evidence.output, HOSTNAME),
+    );
+    // In the sandbox every machine is called localhost.
+    let named = Some(hostname).filter(|name| !name.is_empty() && *name != "localhost");
+    let is_another = !expected.is_empty() && !boot_id.is_empty() && expected != boot_id;
+    let is_here = !boot_id.is_empty() && boot_id == evidence.own_boot_id;
+    match evidence.ultimate {
+        Some(true) => failed(
+            Reason::BuiltLocally,
+            "this machine's own store built it".to_owned(),
+        ),
+        None if is_another && is_here => failed(
+            Reason::BuiltLocally,
+            "it ran under this machine's kernel".to_owned(),
+        ),
+        Some(false) | None if is_another => {
+            let name = named.map_or(String::new(), |name| {
+                format!(" ({})", excerpt(name.as_bytes(), 64))
+            });
+            failed(
+                Reason::BuiltElsewhere,
+                format!(
+                    "it ran on the machine with boot id {}{name}, the builder's is {}",
+                    excerpt(boot_id.as_bytes(), 64),
+                    excerpt(expected.as_bytes(), 64),
+                ),
+            )
+        }
+        Some(false) | None => {
+            let known = Some(evidence.hostname).filter(|name| !name.is_empty());
+            let place = named.or(known).unwrap_or(evidence.host);
+            Verdict::Succeeded {
+                place: excerpt(place.as_bytes(), 64),
+            }
+        }
+    }
+}
+
+/// The line of a failed build's log that says most, fit to be shown; empty where none does.
+///
+/// Nix's build hook says `cannot build on 'URI': why` (src/nix/build-remote/build-remote.cc), after
+/// which the build fails for want of another builder: the first is the cause. Otherwise the last
+/// `error:` is, otherwise the last line of all.
+pub(super) fn telling<'a>(log: impl DoubleEndedIterator<Item = &'a str> + Clone) -> String {
+    let last = |wanted: &dyn Fn(&str) -> bool| log.clone().rev().find(|line| wanted(line));
+    let line = last(&|line| line.contains("cannot build on '"))
+        .or_else(|| last(&|line| line.trim_start().starts_with("error:")))
+        .or_else(|| last(&|line| !line.trim().is_empty()));
+    let line = line.unwrap_or_default().trim();
+    let line = line.strip_prefix("error:").unwrap_or(line);
+    excerpt(line.as_bytes(), DETAIL_MAX)
+}
+
+/// Whether `path` is a store path of this test build: what Nix printed is checked before it is read.
+pub(super) fn is_output(path: &str, nonce: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    path.starts_with('/')
+        && !path.contains("/../")
+        && name
+            .split_once('-')
+            .is_some_and(|(hash, name)| !hash.is_empty() && name.strip_prefix(NAME) == Some(nonce))
+}
+
+/// Whether Nix's `path-info --json` says that this store built `path` itself; `None` where it says
+/// nothing of it. A false one is left out (`pathInfoToJSON`, src/nix/path-info.cc): an old Nix prints
+/// a list with the path in each, later ones an object by path (since 2.19), the latest below `info`.
+pub(super) fn ultimate(json: &[u8], path: &str) -> Option<bool> {
+    let all: serde_json::Value = serde_json::from_slice(json).ok()?;
+    let base = path.rsplit('/').next().unwrap_or(path);
+    let entry = match &all {
+        serde_json::Value::Array(entries) => entries
+            .iter()
+            .find(|entry| entry.get("path").and_then(|p| p.as_str()) == Some(path)),
+        object => [Some(object), object.get("info")]
+            .into_iter()
+            .flatten()
+            .find_map(|paths| paths.get(path).or_else(|| paths.get(base))),
+    };
+    let entry = entry?.as_object()?;
+    if entry.get("valid").and_then(serde_json::Value::as_bool) == Some(false) {
+        return None;
+    }
+    let flag = entry.get("ultimate");
+    Some(flag.and_then(serde_json::Value::as_bool).unwrap_or(false))
+}
+
+fn failed(reason: Reason, detail: String) -> Verdict {
+    Verdict::Failed { reason, detail }
+}
+
+/// The value of `key=value` in an output; empty where there is none.
+fn value<'a>(output: &'a [u8], key: &str) -> &'a str {
+    let text = std::str::from_utf8(output).unwrap_or_default();
+    text.lines()
+        .find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
+        .unwrap_or_default()
+        .trim()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const OUTPUT: &[u8] = b"nonce=n1\nboot_id=b-desktop\nhostname=desktop\n";
+    const SANDBOXED: &[u8] = b"nonce=n1\nboot_id=b-desktop\nhostname=localhost\n";
+
+    fn evidence() -> Evidence<'static> {
+        Evidence {
+            nonce: "n1",
+            output: OUTPUT,
+            ultimate: Some(false),
+            own_boot_id: "b-laptop",
+            boot_id: "b-desktop",
+            hostname: "tower",
+            host: "192.0.2.6",
+        }
+    }
+
+    fn place(evidence: Evidence<'_>) -> String {
+        match judge(&evidence) {
+            Verdict::Succeeded { place } => place,
+            Verdict::Failed { reason, detail } => format!("{reason}: {detail}"),
+        }
+    }
+
+    fn reason(evidence: Evidence<'_>) -> Reason {
+        match judge(&evidence) {
+            Verdict::Succeeded { .. } => Reason::None,
+            Verdict::Failed { reason, .. } => reason,
+        }
+    }
+
+    #[test]
+    fn the_place_is_the_best_name_that_is_known() {
+        let sandboxed = Evidence {
+            output: SANDBOXED,
+            ..evidence()
+        };
+        let unnamed = Evidence {
+            hostname: "",
+            ..sandboxed
+        };
+        assert_eq!(place(evidence()), "desktop");
+        assert_eq!(place(sandboxed), "tower");
+        assert_eq!(place(unnamed), "192.0.2.6");
+    }
+
+    #[test]
+    fn a_path_that_this_store_built_was_built_locally() {
+        let local = Evidence {
+            ultimate: Some(true),
+            ..evidence()
+        };
+        assert_eq!(reason(local), Reason::BuiltLocally);
+        let unsaid = Evidence {
+            ultimate: None,
+            own_boot_id: "b-desktop",
+            boot_id: "b-tower",
+            ..evidence()
+        };
+        assert_eq!(reason(unsaid), Reason::BuiltLocally);
+    }
+
+    #[test]
+    fn another_boot_id_than_the_builders_is_elsewhere() {
+        let other = Evidence {
+            boot_id: "b-tower",
+            ..evidence()
+        };
+        assert_eq!(reason(other), Reason::BuiltElsewhere);
+    }
+
+    #[test]
+    fn what_is_not_known_accuses_nobody() {
+        let unknown = Evidence {
+            boot_id: "",
+            ultimate: None,
+            ..evidence()
+        };
+        assert_eq!(reason(unknown), Reason::None);
+        let no_linux = Evidence {
+            output: b"nonce=n1\nboot_id=\nhostname=\n",
+            ..evidence()
+        };
+        assert_eq!(place(no_linux), "tower");
+        // A builder that is a container on this machine.
+        let same_kernel = Evidence {
+            own_boot_id: "b-desktop",
+            ..evidence()
+        };
+        assert_eq!(reason(same_kernel), Reason::None);
+    }
+
+    #[test]
+    fn an_output_without_the_nonce_is_no_proof() {
+        for output in [&b""[..], b"nonce=n2\nboot_id=b-desktop\n", b"\xff\xfe"] {
+            let forged = Evidence {
+                output,
+                ..evidence()
+            };
+            assert_eq!(reason(forged), Reason::BuildFailed);
+        }
+    }
+
+    #[test]
+    fn the_line_that_tells_is_the_cause_and_not_the_consequence() {
+        let log = [
+            "these derivations will be built:",
+            "cannot build on 'ssh-ng://desktop': error: failed to start SSH connection to 'desktop'",
+            "error: unable to start any build; either increase '--max-jobs' or enable remote builds.",
+        ];
+        let told = telling(log.into_iter());
+        assert!(
+            told.starts_with("cannot build on 'ssh-ng://desktop'"),
+            "{told}"
+        );
+        assert_eq!(telling(log[..1].iter().copied()), log[0]);
+        let told = telling(["error: builder failed", "  last words", ""].into_iter());
+        assert_eq!(told, "builder failed");
+        assert_eq!(telling([].into_iter()), "");
+    }
+
+    #[test]
+    fn each_form_of_path_info_is_read() {
+        let path = "/nix/store/abc-x";
+        let said = |json: &str| ultimate(json.as_bytes(), path);
+        assert_eq!(
+            said(r#"[{"path":"/nix/store/abc-x","ultimate":true}]"#),
+            Some(true)
+        );
+        assert_eq!(said(r#"[{"path":"/nix/store/abc-x"}]"#), Some(false));
+        assert_eq!(said(r#"[{"path":"/nix/store/abc-x","valid":false}]"#), None);
+        assert_eq!(
+            said(r#"{"/nix/store/abc-x":{"ultimate":true}}"#),
+            Some(true)
+        );
+        assert_eq!(
+            said(r#"{"/nix/store/abc-x":{"ultimate":false}}"#),
+            Some(false)
+        );
+        assert_eq!(said(r#"{"/nix/store/abc-x":null}"#), None);
+        assert_eq!(
+            said(r#"{"version":2,"info":{"abc-x":{"ultimate":true}}}"#),
+            Some(true)
+        );
+        assert_eq!(said("[]"), None);
+        assert_eq!(said("error"), None);
+    }
+
+    #[test]
+    fn only_this_builds_own_output_is_read() {
+        assert!(is_output("/nix/store/abc-offload-test-build-n1", "n1"));
+        for path in [
+            "/nix/store/abc-offload-test-build-n2",
+            "nix/store/abc-offload-test-build-n1",
+            "/etc/../abc-offload-test-build-n1",
+            "/etc/shadow",
+            "",
+        ] {
+            assert!(!is_output(path, "n1"), "{path}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_output_makes_it_panic(output: Vec<u8>, json: Vec<u8>, lines: Vec<String>) {
+            let _ = judge(&Evidence { output: &output, ..evidence() });
+            let _ = ultimate(&json, "/nix/store/abc-x");
+            prop_assert!(telling(lines.iter().map(String::as_str)).chars().count() <= DETAIL_MAX + 1);
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! `org.offloadd.Offload1.Job`, and what is new of all jobs as signals.
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use offload_client::{
+    errors::BusError,
+    names::{JOB, job_path, target_path},
+};
+use zbus::{
+    Connection, ObjectServer, OwnedObjectPath, Variant, fdo, interface, message::Header,
+    names::InterfaceName, object_server::SignalEmitter,
+};
+
+use super::authority;
+use crate::build::{Handle, Job, Status};
+
+/// One job on the bus.
+pub(super) struct JobObject {
+    number: u32,
+    jobs: Handle,
+}
+
+impl JobObject {
+    /// Reads the job; what is not set where it is gone, which its object is about to be too.
+    fn read<T: Default>(&self, read: impl FnOnce(&Job) -> T) -> T {
+        self.jobs
+            .read(|board| board.get(self.number).map_or_else(T::default, read))
+    }
+}
+
+#[interface(name = "org.offloadd.Offload1.Job", introspection_docs = false)]
+impl JobObject {
+    /// Ends it.
+    async fn cancel(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<(), BusError> {
+        let uid = self.read(|job| Some(job.status.uid));
+        let gone = || BusError::Failed("the job is gone".to_owned());
+        authority::require_user(connection, &header, uid.ok_or_else(gone)?).await?;
+        self.jobs.cancel(self.number).await;
+        Ok(())
+    }
+
+    /// What it has printed so far.
+    #[zbus(out_args("lines"))]
+    async fn get_output(&self) -> Vec<String> {
+        self.read(|job| job.output.lines().map(str::to_owned).collect())
+    }
+
+    /// It printed a line.
+    #[zbus(signal)]
+    async fn output(emitter: &SignalEmitter<'_>, line: &str) -> zbus::Result<()>;
+
+    #[zbus(property)]
+    fn state(&self) -> String {
+        self.read(|job| job.status.state.to_string())
+    }
+
+    #[zbus(property)]
+    fn reason(&self) -> String {
+        self.read(|job| job.status.reason.to_string())
+    }
+
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn builder(&self) -> fdo::Result<OwnedObjectPath> {
+        let path = self.read(|job| {
+            let id = &job.status.builder;
+            OwnedObjectPath::try_from(target_path(id.kind, &id.name)).ok()
+        });
+        path.ok_or_else(|| fdo::Error::UnknownObject("the job is gone".to_owned()))
+    }
+
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn start_timestamp(&self) -> u64 {
+        self.read(|job| job.status.started)
+    }
+
+    #[zbus(property)]
+    fn finish_timestamp(&self) -> u64 {
+        self.read(|job| job.status.finished)
+    }
+}
+
+/// Puts a job on the bus: before whoever started it is answered.
+pub(super) async fn announce(
+    server: &ObjectServer,
+    jobs: &Handle,
+    number: u32,
+) -> zbus::Result<OwnedObjectPath> {
+    let path = OwnedObjectPath::try_from(job_path(number))?;
+    let jobs = jobs.clone();
+    server.at(&path, JobObject { number, jobs }).await?;
+    Ok(path)
+}
+
+/// What was told of the jobs so far.
+#[derive(Debug, Default)]
+pub(super) struct Told(BTreeMap<u32, (Status, u64)>);
+
+/// What is new of one job.
+struct News {
+    number: u32,
+    status: Status,
+    lines: Vec<Arc<str>>,
+    has_changed: bool,
+}
+
+impl Told {
+    /// Tells what is new: the lines, then how the job ended. Takes away the objects of jobs that
+    /// are no longer kept.
+    pub(super) async fn tell(
+        &mut self,
+        connection: &Connection,
+        jobs: &Handle,
+    ) -> zbus::Result<()> {
+        let (news, gone) = jobs.read(|board| {
+            let news: Vec<_> = board
+                .iter()
+                .filter_map(|(n, job)| self.news(n, job))
+                .collect();
+            let gone: Vec<_> = self
+                .0
+                .keys()
+                .copied()
+                .filter(|n| board.get(*n).is_none())
+                .collect();
+            (news, gone)
+        });
+        for job in news {
+            job.emit(connection).await?;
+        }
+        for number in gone {
+            self.0.remove(&number);
+            let server = connection.object_server();
+            server.remove::<JobObject, _>(job_path(number)).await?;
+        }
+        Ok(())
+    }
+
+    fn news(&mut self, number: u32, job: &Job) -> Option<News> {
+        let begun = || (job.status.clone(), 0);
+        let (status, seen) = self.0.entry(number).or_insert_with(begun);
+        let has_changed = *status != job.status;
+        let lines = job.output.after(*seen);
+        (*status, *seen) = (job.status.clone(), job.output.count());
+        (has_changed || !lines.is_empty()).then(|| News {
+            number,
+            status: job.status.clone(),
+            lines,
+            has_changed,
+        })
+    }
+}
+
+impl News {
+    async fn emit(&self, connection: &Connection) -> zbus::Result<()> {
+        let emitter = SignalEmitter::new(connection, job_path(self.number))?;
+        for line in &self.lines {
+            JobObject::output(&emitter, line).await?;
+        }
+        if !self.has_changed {
+            return Ok(());
+        }
+        let changed = HashMap::from([
+            ("State", Variant::from(self.status.state.as_str())),
+            ("Reason", self.status.reason.as_str().into()),
+            ("FinishTimestamp", self.status.finished.into()),
+        ]);
+        let interface = InterfaceName::try_from(JOB)?;
+        fdo::Properties::properties_changed(&emitter, interface, changed, Cow::default()).await
+    }
+}

@@ -1,0 +1,133 @@
+//! What a test build makes of a builder. `built` and `misbuilt` are the ends of one.
+
+use std::time::Duration;
+
+use offload_client::{Reason, Stage, TargetState};
+
+use super::{
+    play::play,
+    world::{PASSED, World, answer_next, failed, single},
+};
+use crate::{config::Poll, health::Event, target::TargetId};
+
+fn tested(world: &mut World, id: &TargetId, outcome: Result<(), Reason>) {
+    let target = id.clone();
+    world.happen(Event::Tested { target, outcome });
+}
+
+fn published(world: &World, id: &TargetId) -> (TargetState, Reason, Stage) {
+    let health = world.health.target(id).unwrap();
+    (health.state, health.reason, health.stage)
+}
+
+#[test]
+fn a_failed_test_build_stands_though_checks_pass() {
+    play(
+        "0s     ok       -> ready
+         3s     ok
+         10s    misbuilt -> degraded build-failed
+         ~30s   ok
+         ~30s   ok
+         10s    built    -> ready
+         ~30s   ok",
+    );
+}
+
+#[test]
+fn a_builder_that_comes_back_is_judged_anew() {
+    play(
+        "0s     ok       -> ready
+         3s     ok
+         10s    misbuilt -> degraded build-failed
+         ~30s   refused  -> down refused
+         3s     ok
+         3s     ok       -> ready",
+    );
+}
+
+#[test]
+fn a_new_specification_makes_a_failed_test_build_old() {
+    play(
+        "0s     ok       -> ready
+         3s     ok
+         10s    misbuilt -> degraded build-failed
+         11s    changed  -> unknown
+         -      ok       -> ready",
+    );
+}
+
+#[test]
+fn a_pause_hides_a_failed_test_build_and_does_not_mend_it() {
+    play(
+        "0s     ok       -> ready
+         3s     ok
+         10s    misbuilt -> degraded build-failed
+         11s    pause    -> paused paused
+         12s    resume   -> unknown
+         -      ok       -> degraded build-failed",
+    );
+}
+
+#[test]
+fn a_builder_that_fails_its_checks_keeps_their_reason() {
+    play(
+        "0s     refused  -> down refused
+         1s     misbuilt
+         3s     ok
+         3s     ok       -> ready",
+    );
+}
+
+#[test]
+fn the_stage_of_a_failed_test_build_is_its_own() {
+    let (mut world, id) = single(Poll::default(), 3);
+    answer_next(&mut world, &id, PASSED);
+    tested(&mut world, &id, Err(Reason::BuiltLocally));
+    let local = (TargetState::Degraded, Reason::BuiltLocally, Stage::Build);
+    assert_eq!(published(&world, &id), local);
+    answer_next(&mut world, &id, PASSED);
+    assert_eq!(published(&world, &id), local);
+    tested(&mut world, &id, Err(Reason::BuiltElsewhere));
+    assert_eq!(published(&world, &id).1, Reason::BuiltElsewhere);
+    tested(&mut world, &id, Ok(()));
+    let ready = (TargetState::Ready, Reason::None, Stage::Auth);
+    assert_eq!(published(&world, &id), ready);
+}
+
+#[test]
+fn a_lost_packet_does_not_mend_a_failed_test_build() {
+    let (mut world, id) = single(Poll::default(), 3);
+    answer_next(&mut world, &id, PASSED);
+    tested(&mut world, &id, Err(Reason::BuildFailed));
+    answer_next(&mut world, &id, failed(Reason::TimedOut));
+    let expected = (TargetState::Degraded, Reason::BuildFailed, Stage::Build);
+    assert_eq!(published(&world, &id), expected);
+}
+
+#[test]
+fn what_says_nothing_of_the_builder_does_not_count() {
+    let (mut world, id) = single(Poll::default(), 3);
+    answer_next(&mut world, &id, PASSED);
+    for reason in [Reason::BuilderFull, Reason::None, Reason::TimedOut] {
+        tested(&mut world, &id, Err(reason));
+        assert_eq!(world.state(&id), TargetState::Ready, "{reason}");
+    }
+    tested(&mut world, &id, Err(Reason::BuildFailed));
+    tested(&mut world, &id, Err(Reason::BuilderFull));
+    assert_eq!(published(&world, &id).1, Reason::BuildFailed);
+}
+
+#[test]
+fn a_builder_that_misbuilds_is_not_checked_more_often() {
+    let run = |misbuilt: bool| {
+        let (mut world, id) = single(Poll::default(), 3);
+        answer_next(&mut world, &id, PASSED);
+        answer_next(&mut world, &id, PASSED);
+        if misbuilt {
+            tested(&mut world, &id, Err(Reason::BuildFailed));
+        }
+        world.run(Duration::from_secs(3600), |_| PASSED);
+        world.starts
+    };
+    assert_eq!(run(true), run(false));
+}
