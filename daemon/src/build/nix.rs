@@ -73,6 +73,13 @@ impl Nix {
         self
     }
 
+    /// The same with `dir` searched first.
+    #[cfg(test)]
+    pub(super) fn preferring(mut self, dir: PathBuf) -> Self {
+        self.path.insert(0, dir);
+        self
+    }
+
     /// Runs `program` to its end, and hands each line it prints to `heard`: at most
     /// `line_max` bytes of it. Dropping the future ends the command and its process group.
     ///

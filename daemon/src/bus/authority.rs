@@ -64,7 +64,11 @@ pub(super) async fn require(
     };
     let flags = header.primary().flags();
     let interactive = flags.contains(Flags::ALLOW_INTERACTIVE_AUTH);
-    match ask(connection, sender.as_str(), action, interactive).await {
+    let (flags, patience) = match interactive {
+        true => (ALLOW_USER_INTERACTION, PERSON),
+        false => (0, PROGRAM),
+    };
+    match ask(connection, sender.as_str(), action, flags, patience).await {
         Ok(Answer::Yes) => Ok(uid),
         Ok(Answer::No) => Err(refused("polkit refuses it")),
         Ok(Answer::Challenge) => Err(refused("polkit would ask for a password")),
@@ -104,13 +108,10 @@ async fn ask(
     connection: &Connection,
     sender: &str,
     action: Action,
-    interactive: bool,
+    flags: u32,
+    patience: Duration,
 ) -> Result<Answer, String> {
     let subject = HashMap::from([("name", Variant::from(sender))]);
-    let (flags, patience) = match interactive {
-        true => (ALLOW_USER_INTERACTION, PERSON),
-        false => (0, PROGRAM),
-    };
     // Unique among the calls of this connection: a caller may wait for two answers at once.
     let cancellation = nonce();
     let details = HashMap::<&str, &str>::new();
@@ -186,4 +187,90 @@ async fn caller(connection: &Connection, header: &Header<'_>) -> Result<u32, Bus
     let bus = DBusProxy::new(connection).await?;
     let uid = bus.get_connection_unix_user(sender.clone().into()).await;
     uid.map_err(|error| refused(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use zbus::{connection, interface};
+
+    use super::*;
+    use crate::bus::embedded::EmbeddedBus;
+
+    type Subject = (String, HashMap<String, zbus::OwnedVariant>);
+
+    /// A polkit that says what a test wants; without an answer it says nothing.
+    struct Polkit(Option<(bool, bool)>);
+
+    #[interface(name = "org.freedesktop.PolicyKit1.Authority")]
+    impl Polkit {
+        async fn check_authorization(
+            &self,
+            subject: Subject,
+            action: &str,
+            _details: HashMap<String, String>,
+            flags: u32,
+            _cancellation: &str,
+        ) -> (bool, bool, HashMap<String, String>) {
+            let (kind, who) = subject;
+            assert_eq!((&*kind, who.len()), ("system-bus-name", 1));
+            assert!(String::try_from(who["name"].clone()).is_ok_and(|name| name == ":1.99"));
+            assert_eq!((action, flags), (Action::TestBuild.id(), 0));
+            match self.0 {
+                Some((yes, challenge)) => (yes, challenge, HashMap::new()),
+                None => pending().await,
+            }
+        }
+    }
+
+    /// What is answered where this polkit, or none, is on the bus.
+    async fn answer(polkit: Option<Polkit>, patience: Duration) -> Result<Answer, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let bus = EmbeddedBus::start(&dir.path().join("bus/socket")).unwrap();
+        let _polkit = match polkit {
+            Some(polkit) => {
+                let server = connection::Builder::address(bus.address())
+                    .serve_at(AUTHORITY_PATH, polkit)
+                    .name(POLKIT);
+                Some(server.build().await.unwrap())
+            }
+            None => None,
+        };
+        let client = connection::Builder::address(bus.address()).build().await;
+        ask(&client.unwrap(), ":1.99", Action::TestBuild, 0, patience).await
+    }
+
+    #[tokio::test]
+    async fn polkits_answers_are_told_apart() {
+        for (said, expected) in [
+            ((true, false), Answer::Yes),
+            ((false, false), Answer::No),
+            ((false, true), Answer::Challenge),
+        ] {
+            assert_eq!(answer(Some(Polkit(Some(said))), PERSON).await, Ok(expected));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_polkit_that_is_not_there_allows_nothing() {
+        assert_eq!(
+            answer(None, PERSON).await,
+            Err("it is not on the bus".to_owned())
+        );
+    }
+
+    #[tokio::test]
+    async fn a_polkit_that_hangs_allows_nothing() {
+        let hung = answer(Some(Polkit(None)), Duration::from_millis(300)).await;
+        assert_eq!(hung, Err("it does not answer".to_owned()));
+    }
+
+    #[test]
+    fn the_committed_policy_has_every_action() {
+        let policy = include_str!("../../../dbus/org.offloadd.Offload1.policy");
+        for action in [Action::TestBuild, Action::Pause] {
+            assert!(policy.contains(&format!("<action id=\"{}\">", action.id())));
+        }
+    }
 }

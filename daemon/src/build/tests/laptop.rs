@@ -43,8 +43,8 @@ pub(super) enum Builder {
     WithoutShell,
     /// Its builds wait for [`Laptop::open_gate`].
     Waits,
-    /// Its store is the laptop's.
-    OurStore,
+    /// The laptop's Nix does not use it: it builds itself, whatever it is told.
+    Ignored,
     /// Nix has no line for it.
     Unknown,
 }
@@ -81,6 +81,10 @@ impl Laptop {
             .fold(Nix::from_environment(), |nix, (name, value)| {
                 nix.with(name, value)
             });
+        let nix = match builder {
+            Builder::Ignored => nix.preferring(stubborn(&dir)),
+            _ => nix,
+        };
         let plan = Plan {
             targets: vec![spec(&dir, builder)],
             ..Plan::default()
@@ -138,9 +142,9 @@ impl Laptop {
 
     /// Whether the builder's own store holds `path`.
     pub(super) fn builder_has(&self, path: &str) -> bool {
-        self.path("desktop")
-            .join(path.trim_start_matches('/'))
-            .exists()
+        // Where Nix puts the paths of a `root` (`LocalFSStoreConfig`, src/libstore/local-fs-store.hh).
+        let name = Path::new(path).file_name().unwrap();
+        self.path("desktop/nix/store").join(name).exists()
     }
 
     /// The key's path, which is in the arguments of all that uses it.
@@ -226,6 +230,8 @@ fn laptops(dir: &TempDir) -> Vec<(&'static str, String)> {
 fn start_daemon(dir: &TempDir, port: u16) -> Child {
     let conf = dir.path().join("conf");
     fs::create_dir(&conf).unwrap();
+    // Without it a nix-daemon takes its own socket for its store.
+    fs::create_dir(dir.path().join("state")).unwrap();
     let text = "build-users-group =\nsandbox = false\nsubstituters =\ntrusted-users = root\n";
     fs::write(conf.join("nix.conf"), text).unwrap();
     // A port in the URI is no port to a Nix this old, and its known_hosts would lack it.
@@ -252,15 +258,12 @@ fn start_sshd(dir: &TempDir, port: u16, builder: Builder) -> Child {
     keygen(&dir.path().join("user"));
     fs::create_dir(at("desktop-conf")).unwrap();
     fs::write(at("desktop-conf/nix.conf"), desktops(dir, builder)).unwrap();
-    let state = match builder {
-        Builder::OurStore => at("state"),
-        _ => at("desktop-state"),
-    };
     let config = format!(
         "SetEnv NIX_CONF_DIR={conf} NIX_STORE_DIR={store} NIX_STATE_DIR={state}\n\
          ListenAddress {HOST}:{port}\nPidFile none\nUsePAM no\nStrictModes no\n\
          PermitRootLogin yes\nAuthorizedKeysFile {user}.pub\nHostKey {host}\n",
         conf = at("desktop-conf"),
+        state = at("desktop-state"),
         store = at("store"),
         user = at("user"),
         host = at("host"),
@@ -276,9 +279,8 @@ fn start_sshd(dir: &TempDir, port: u16, builder: Builder) -> Child {
 fn desktops(dir: &TempDir, builder: Builder) -> String {
     let at = |name: &str| dir.path().join(name).display().to_string();
     let shell = match builder {
-        Builder::Sound | Builder::Unknown => "/bin/sh".to_owned(),
+        Builder::Sound | Builder::Unknown | Builder::Ignored => "/bin/sh".to_owned(),
         Builder::WithoutShell => String::new(),
-        Builder::OurStore => return "build-users-group =\nsandbox = false\n".to_owned(),
         Builder::Waits => {
             let script = format!(
                 "#!/bin/dash\necho {WAITS}\nread go < {}\nexec /bin/dash \"$@\"\n",
@@ -304,10 +306,7 @@ fn desktops(dir: &TempDir, builder: Builder) -> String {
 
 fn spec(dir: &TempDir, builder: Builder) -> TargetSpec {
     let at = |name: &str| dir.path().join(name).display().to_string();
-    let store = match builder {
-        Builder::OurStore => "local".to_owned(),
-        _ => format!("local?root={}%26store={}", at("desktop"), at("store")),
-    };
+    let store = format!("local?root={}%26store={}", at("desktop"), at("store"));
     let uri = format!("ssh-ng://root@{HOST}?remote-store={store}");
     let host_key = BASE64.encode(&fs::read(at("host.pub")).unwrap());
     let dispatch = Dispatch {
@@ -341,6 +340,20 @@ fn spec(dir: &TempDir, builder: Builder) -> TargetSpec {
             },
         }),
     }
+}
+
+/// A directory with a `nix-build` that is the real one, and deaf to who should build.
+fn stubborn(dir: &TempDir) -> PathBuf {
+    let bin = dir.path().join("bin");
+    fs::create_dir(&bin).unwrap();
+    let script = "#!/bin/sh\nexec nix-build \"$@\" --max-jobs 1 --builders ''\n";
+    fs::write(bin.join("nix-build"), script).unwrap();
+    let made = Command::new("chmod")
+        .arg("755")
+        .arg(bin.join("nix-build"))
+        .status();
+    assert!(made.unwrap().success());
+    bin
 }
 
 fn free_port() -> u16 {

@@ -93,8 +93,8 @@ async fn a_builder_that_is_away_fails_with_the_hook_s_words() {
 }
 
 #[tokio::test]
-async fn a_builder_that_is_this_store_has_built_locally() {
-    let laptop = Laptop::start(Builder::OurStore).await;
+async fn a_nix_that_builds_itself_is_found_out() {
+    let laptop = Laptop::start(Builder::Ignored).await;
     let number = laptop.begin(PATIENCE).await.unwrap();
     let (state, reason, lines) = laptop.ended(number).await;
     assert_eq!(
