@@ -103,9 +103,10 @@ impl Nginx {
     /// keys may be added to the end.
     pub fn entry(&self, name: &str) -> String {
         format!(
-            "[[cache]]\nname = \"{name}\"\nurl = \"{}\"\npublic_keys = [\"{}\"]\n",
+            "[[cache]]\nname = \"{name}\"\nurl = \"{}\"\npublic_keys = [\"{}\"]\nsample = \"{}\"\n",
             self.url(),
-            self.public_key
+            self.public_key,
+            self.store_path
         )
     }
 

@@ -49,6 +49,7 @@ pub fn cache(desktop: &Desktop) -> CacheEntry {
         url: Some(desktop.cache.url()),
         addresses: candidates(),
         public_keys: vec![desktop.cache.public_key()],
+        sample: Some(desktop.cache.store_path().to_owned()),
         host: Some(NAME.into()),
     }
 }

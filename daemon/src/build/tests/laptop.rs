@@ -312,6 +312,7 @@ fn spec(dir: &TempDir, builder: Builder) -> TargetSpec {
     let dispatch = Dispatch {
         store_uri: uri.clone(),
         max_jobs: 1,
+        slots: Vec::new(),
         line: format!("{uri} x86_64-linux {} 1 1 - - {host_key}", at("user")),
     };
     TargetSpec {
