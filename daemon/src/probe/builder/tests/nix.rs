@@ -150,7 +150,7 @@ async fn a_nix_that_trusts_us_passes_over_both_protocols() {
             (Protocol::Ssh, "2.7", "nix-store --serve --write"),
         ] {
             let report = deep(&sshd, protocol).await;
-            assert_passed(&report, Stage::Trust);
+            assert_passed(&report, Stage::System);
             assert_eq!(facts(&report).nix_version, "2.8.0", "{protocol:?} {remote}");
             assert_eq!(facts(&report).trusted, "yes", "{protocol:?} {remote}");
             assert_eq!(text(&report, "protocol_version"), version);
@@ -183,16 +183,16 @@ async fn cheap_checks_say_again_what_the_last_deep_one_found() {
         let builder = builder(&sshd, Protocol::SshNg);
         let mut probe = Probe::new(builder, options(sshd.port), how, PATIENCE);
         let first = probe.session.check(Depth::Deep).await;
-        assert_passed(&first, Stage::Trust);
+        assert_passed(&first, Stage::System);
         for _ in 0..2 {
             let kept = probe.check().await;
-            assert_passed(&kept, Stage::Trust);
+            assert_passed(&kept, Stage::System);
             assert_eq!(kept.details, first.details);
             assert_eq!(kept.facts.is_none(), how == Connection::Keep);
         }
         sshd.signal(Signal::KILL);
         let anew = probe.check().await;
-        assert_passed(&anew, Stage::Trust);
+        assert_passed(&anew, Stage::System);
         assert_eq!((&anew.facts, &anew.details), (&first.facts, &first.details));
     }
 }
@@ -202,7 +202,7 @@ async fn what_was_found_outlasts_a_deep_check_that_does_not_come_so_far() {
     let desktop = Desktop::new();
     let sshd = desktop.sshd(&[], "").await;
     let mut probe = probe(&sshd, Protocol::SshNg);
-    assert_passed(&probe.session.check(Depth::Deep).await, Stage::Trust);
+    assert_passed(&probe.session.check(Depth::Deep).await, Stage::System);
     sshd.deauthorise();
     let report = probe.session.check(Depth::Deep).await;
     failed(&report, Stage::Auth, Reason::AuthRejected);
@@ -218,9 +218,9 @@ async fn nothing_is_left_running_on_the_builder() {
     let sshd = desktop.sshd(&[], "").await;
     for protocol in BOTH {
         let mut probe = probe(&sshd, protocol);
-        assert_passed(&probe.session.check(Depth::Deep).await, Stage::Trust);
+        assert_passed(&probe.session.check(Depth::Deep).await, Stage::System);
         eventually("Nix ends", async || sshd.sessions().len() == 1).await;
-        assert_passed(&probe.check().await, Stage::Trust);
+        assert_passed(&probe.check().await, Stage::System);
         drop(probe);
         eventually("sshd ends", async || sshd.sessions().is_empty()).await;
     }
@@ -233,7 +233,7 @@ async fn each_deep_check_begins_anew_and_ends_politely() {
     let builder = builder(&sshd, Protocol::Ssh);
     let mut probe = Probe::new(builder, options(sshd.port), Connection::PerCheck, PATIENCE);
     for _ in 0..2 {
-        assert_passed(&probe.session.check(Depth::Deep).await, Stage::Trust);
+        assert_passed(&probe.session.check(Depth::Deep).await, Stage::System);
     }
     assert_eq!(sshd.logged("Accepted publickey"), 2);
     eventually("both end", async || sshd.logged("Received disconnect") == 2).await;
@@ -250,7 +250,7 @@ async fn another_store_of_the_uri_is_the_one_that_is_opened() {
         let mut builder = builder(&sshd, protocol);
         builder.params.insert("remote-store".into(), store.clone());
         let mut probe = Probe::keeping(builder, options(sshd.port));
-        assert_passed(&probe.session.check(Depth::Deep).await, Stage::Trust);
+        assert_passed(&probe.session.check(Depth::Deep).await, Stage::System);
         assert!(root.exists());
         fs::remove_dir_all(&root).unwrap();
     }
@@ -274,7 +274,7 @@ async fn a_nix_off_the_path_is_missing() {
         let path = format!("/usr/bin/{program}");
         builder.params.insert("remote-program".into(), path);
         let mut probe = Probe::keeping(builder, options(sshd.port));
-        assert_passed(&probe.session.check(Depth::Deep).await, Stage::Trust);
+        assert_passed(&probe.session.check(Depth::Deep).await, Stage::System);
     }
     eventually("good-byes", async || {
         sshd.logged("Received disconnect") >= 2
