@@ -53,6 +53,14 @@ pub const fn text(code: WarningCode) -> Text {
                      differs: `publicHostKey` in nix.buildMachines (the eighth field of /etc/nix/machines), or \
                      `host_key` in /etc/offloadd/config.toml, which may as well be left out.",
         },
+        WarningCode::KeyNotTrusted => Text {
+            title: "a signing key that Nix does not trust",
+            explanation: "offloadd's configuration names {actual|a key} for {uri|a cache}, and Nix does not trust it: what is \
+                          signed with it alone, Nix ignores.",
+            remedy: "Add the line `extra-trusted-public-keys = {actual|NAME:…}` to /etc/nix/nix.conf and run \
+                     `sudo systemctl restart nix-daemon` (NixOS: `nix.settings.trusted-public-keys`). If the key is an old \
+                     one, take it out of `public_keys` in /etc/offloadd/config.toml.",
+        },
         WarningCode::ConfigRejected => Text {
             title: "new configuration rejected",
             explanation: "offloadd's configuration was changed but has an error; the old one is still in force.",

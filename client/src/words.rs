@@ -262,6 +262,8 @@ words! {
         SshOptionIgnored = "ssh-option-ignored",
         /// Nix and offloadd's configuration name different host keys for one builder.
         HostKeyDiffers = "host-key-differs",
+        /// offloadd's configuration names a signing key that Nix does not trust.
+        KeyNotTrusted = "key-not-trusted",
         /// The configuration was changed but has an error: the old one is in force.
         ConfigRejected = "config-rejected",
     }

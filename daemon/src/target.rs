@@ -86,6 +86,9 @@ pub struct CacheSpec {
     pub ssl_cert_file: Option<PathBuf>,
     /// The keys Nix trusts for it: `name:base64`.
     pub public_keys: Vec<String>,
+    /// Whether Nix has secret keys too, whose public halves it trusts: which they are, only root
+    /// can read.
+    pub has_own_keys: bool,
     /// Whether Nix takes from it only what one of them signed.
     pub require_sigs: bool,
     /// A store path that it is known to have.

@@ -232,7 +232,8 @@ pub const fn text(reason: Reason) -> Text {
         },
         Reason::NotTrusted => Text {
             title: "user not trusted",
-            explanation: "The nix-daemon on {host} does not trust {user|the user}, so it refuses what this machine sends to be built.",
+            explanation: "The nix-daemon on {host} does not trust {user|the user}, so it takes from this machine only what somebody it \
+                          trusts has signed, and refuses builds that need anything else.",
             remedy: "On the desktop add the line `extra-trusted-users = {user|nix-builder}` to /etc/nix/nix.conf and run \
                      `sudo systemctl restart nix-daemon`; on NixOS set `nix.settings.trusted-users = [ \"{user|nix-builder}\" ];` instead (for the user \
                      nix-ssh: `nix.sshServe.trusted = true;`). Whom Nix trusts can become root there: give the key to nobody else.",
@@ -242,7 +243,8 @@ pub const fn text(reason: Reason) -> Text {
             explanation: "Nix would send builds for {missing|a system} to {host}, which builds for {offered|others} only.",
             remedy: "Take {missing|it} out of this machine's entry for the builder (NixOS: `systems` in nix.buildMachines; elsewhere the \
                      second field in /etc/nix/machines). Or let the desktop build it: on NixOS \
-                     `boot.binfmt.emulatedSystems`, elsewhere `extra-platforms = {missing_spaced|SYSTEM}` in its nix.conf.",
+                     `boot.binfmt.emulatedSystems`, elsewhere `extra-platforms = {missing_spaced|SYSTEM}` in its nix.conf. With \
+                     `max-jobs = 0` there it builds nothing at all: set it to `auto`.",
         },
         Reason::FeatureMissing => Text {
             title: "feature missing",

@@ -20,7 +20,13 @@ pub(super) const fn words(target: &Target) -> Text {
                      restarted, ran out of memory, or the machine was shut down.",
             ..text(Reason::ConnectionLost)
         },
-        (Reason::TimedOut, Stage::Handshake | Stage::Trust | Stage::System) => Text {
+        (Reason::TimedOut, Stage::System) => Text {
+            explanation: "Nix answered on {host}, and then the connection went silent.",
+            remedy: "The desktop was suspended or lost its network in that moment, or hangs: see whether \
+                     `ssh {user|nix-builder}@{host} true` comes back.",
+            ..text(Reason::TimedOut)
+        },
+        (Reason::TimedOut, Stage::Handshake | Stage::Trust) => Text {
             explanation: "SSH answers on {host}, but Nix there does not: `{command|nix-daemon --stdio}` said nothing in time.",
             remedy: "See on the desktop whether nix-daemon hangs, `systemctl status nix-daemon.service`, and whether the machine is \
                      out of memory or its disk does not answer (`dmesg | tail`). `sudo systemctl restart nix-daemon.service` \

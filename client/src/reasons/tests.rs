@@ -98,7 +98,7 @@ fn silence_of_nix_is_told_from_silence_of_the_network() {
         for reason in [Reason::TimedOut, Reason::ConnectionLost] {
             let target = builder(reason, stage, "ssh-ng://builder@192.0.2.6");
             let words = explanation_for(&target) + &remedy_for(&target);
-            assert!(words.contains("nix-daemon"), "{words}");
+            assert!(words.contains("Nix"), "{words}");
             assert!(!words.contains("firewall"), "{words}");
         }
     }

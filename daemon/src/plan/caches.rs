@@ -1,6 +1,11 @@
 //! Substituters and `[[cache]]` entries.
 
-use offload_client::{Kind, snapshot::Warning};
+use std::collections::BTreeMap;
+
+use offload_client::{
+    Kind, WarningCode,
+    snapshot::{Detail, Warning},
+};
 
 use super::{candidates, names, naming, naming::Wanted, not_watchable, nothing_to_enrich};
 use crate::{
@@ -56,9 +61,28 @@ pub(super) fn plan(
         .collect();
     let names = naming::names(&wanted);
     let targets = names.iter().zip(&found);
+    let conf = settings.nix.import.then_some(&imported.conf);
     targets
-        .map(|(name, cache)| target(name, cache, &imported.conf))
+        .map(|(name, cache)| {
+            warnings.extend(conf.and_then(|conf| untrusted_keys(name, cache, conf)));
+            target(name, cache, &imported.conf, settings.nix.import)
+        })
         .collect()
+}
+
+/// The keys of the entry that Nix does not trust. Nix's own decide what is said of the cache.
+fn untrusted_keys(name: &str, cache: &Found<'_>, conf: &NixConf) -> Option<Warning> {
+    let own = cache.entry.map(|entry| entry.public_keys.iter())?;
+    let strange = own.filter(|key| !conf.trusted_public_keys.contains(key));
+    let strange: Vec<_> = strange.cloned().collect();
+    (conf.require_sigs && !strange.is_empty()).then(|| Warning {
+        code: WarningCode::KeyNotTrusted,
+        target: Some((Kind::Cache, name.to_owned())),
+        details: BTreeMap::from([
+            ("uri".to_owned(), uri::redacted(cache.text).into()),
+            ("actual".to_owned(), Detail::List(strange)),
+        ]),
+    })
 }
 
 fn substituters<'a>(
@@ -135,7 +159,7 @@ fn own_uri(entry: &CacheEntry) -> Option<CacheUri> {
     }
 }
 
-fn target(name: &str, cache: &Found<'_>, conf: &NixConf) -> TargetSpec {
+fn target(name: &str, cache: &Found<'_>, conf: &NixConf, imported: bool) -> TargetSpec {
     let Found { text, uri, entry } = cache;
     let address = |host: &str| Address {
         host: host.to_owned(),
@@ -144,7 +168,12 @@ fn target(name: &str, cache: &Found<'_>, conf: &NixConf) -> TargetSpec {
     let port = uri.effective_port();
     let listed = entry.map(|entry| entry.addresses.as_slice());
     let other = entry.and_then(own_uri).map(|own| address(&own.host));
-    let own_keys = entry.map(|entry| &entry.public_keys);
+    // What Nix would take decides; where Nix is not asked, what the configuration says of it.
+    let public_keys = match imported {
+        true => conf.trusted_public_keys.clone(),
+        false => entry.map_or_else(Vec::new, |entry| entry.public_keys.clone()),
+    };
+    let is_known = imported || !public_keys.is_empty();
     TargetSpec {
         id: TargetId::cache(name),
         // What Nix reads as a path may have been meant as a password.
@@ -161,12 +190,10 @@ fn target(name: &str, cache: &Found<'_>, conf: &NixConf) -> TargetSpec {
                 .map_or_else(|| conf.store_dir(), String::as_str)
                 .to_owned(),
             ssl_cert_file: conf.ssl_cert_file.clone(),
-            public_keys: own_keys
-                .filter(|keys| !keys.is_empty())
-                .unwrap_or(&conf.trusted_public_keys)
-                .clone(),
+            public_keys,
+            has_own_keys: conf.has_own_keys,
             // As in Nix's `PathSubstitutionGoal` (src/libstore/build/substitution-goal.cc).
-            require_sigs: conf.require_sigs && !is_trusted(uri),
+            require_sigs: is_known && conf.require_sigs && !is_trusted(uri),
             sample: entry.and_then(|entry| entry.sample.clone()),
             host_builder: entry.and_then(|entry| entry.host.clone()),
         }),

@@ -162,7 +162,6 @@ fn an_entry_with_the_same_host_enriches_what_nix_names() {
     let mut settings = settings();
     settings.caches = vec![CacheEntry {
         addresses: vec![address("192.0.2.6"), address("192.0.2.7")],
-        public_keys: vec!["desktop-1:x".into()],
         ..cache_entry("desktop")
     }];
     settings.builders = vec![BuilderEntry {
@@ -177,7 +176,6 @@ fn an_entry_with_the_same_host_enriches_what_nix_names() {
     assert_eq!(ids(&plan), ["cache/desktop", "builder/desktop"]);
     assert_eq!(plan.targets[0].uri, "http://192.0.2.7:5000");
     assert_eq!(hosts(&plan.targets[0]), ["192.0.2.6", "192.0.2.7"]);
-    assert_eq!(cache(&plan.targets[0]).public_keys, ["desktop-1:x"]);
     assert_eq!(
         cache(&plan.targets[0]).host_builder.as_deref(),
         Some("desktop")
@@ -210,6 +208,45 @@ fn signatures_are_asked_for_where_nix_asks_for_them() {
     assert_eq!(required(urls), [true, false, true]);
     let lax = format!("{urls}require-sigs = false\n");
     assert_eq!(required(&lax), [false; 3]);
+}
+
+#[test]
+fn the_keys_that_nix_trusts_decide_and_others_are_warned_of() {
+    let known = "desktop-1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    let entry = |key: &str| CacheEntry {
+        public_keys: vec![key.into()],
+        url: Some("http://desktop:5000".into()),
+        ..cache_entry("desktop")
+    };
+    let conf = format!("substituters = http://desktop:5000\ntrusted-public-keys = {known}\n");
+    let imported = imported(&conf, "");
+    let mut settings = settings();
+    settings.caches = vec![entry(known)];
+    let agreed = plan(&settings, &imported);
+    assert_eq!(agreed.warnings, []);
+
+    settings.caches = vec![entry("desktop-2:x")];
+    let differs = plan(&settings, &imported);
+    assert_eq!(cache(&differs.targets[0]).public_keys, [known]);
+    let [warning] = differs.warnings.as_slice() else {
+        panic!("{:?}", differs.warnings);
+    };
+    assert_eq!(warning.code, WarningCode::KeyNotTrusted);
+    let told = offload_client::warnings::remedy_for(warning);
+    assert!(
+        told.contains("extra-trusted-public-keys = desktop-2:x"),
+        "{told}"
+    );
+
+    // Where Nix is not asked, nothing is known of what it trusts but what the entry says.
+    settings.nix.import = false;
+    let alone = plan(&settings, &Imported::default());
+    assert_eq!(alone.warnings, []);
+    assert_eq!(cache(&alone.targets[0]).public_keys, ["desktop-2:x"]);
+    assert!(cache(&alone.targets[0]).require_sigs);
+    settings.caches[0].public_keys.clear();
+    let nothing = plan(&settings, &Imported::default());
+    assert!(!cache(&nothing.targets[0]).require_sigs);
 }
 
 #[test]

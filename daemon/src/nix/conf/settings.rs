@@ -21,6 +21,9 @@ pub struct NixConf {
     pub substitute: bool,
     /// `trusted-public-keys`: `name:base64`.
     pub trusted_public_keys: Vec<String>,
+    /// Whether `secret-key-files` names any: Nix trusts their public halves as well
+    /// (`getDefaultPublicKeys`, src/libstore/keys.cc).
+    pub has_own_keys: bool,
     /// `require-sigs`: whether a path needs a signature by one of them.
     pub require_sigs: bool,
     /// `builders`: machines lines and `@file`s.
@@ -61,6 +64,7 @@ impl Default for NixConf {
             substituters: vec![DEFAULT_SUBSTITUTER.into()],
             substitute: true,
             trusted_public_keys: vec![DEFAULT_KEY.into()],
+            has_own_keys: false,
             require_sigs: true,
             builders: String::new(),
             builders_at: (PathBuf::new(), None),
@@ -117,6 +121,8 @@ impl NixConf {
             }
             // It never had another name (src/libstore/include/nix/store/globals.hh).
             "require-sigs" => self.require_sigs = boolean(line)?,
+            "secret-key-files" => self.has_own_keys = !value.is_empty(),
+            "extra-secret-key-files" => self.has_own_keys |= !value.is_empty(),
             "builders" => {
                 self.builders = value.to_owned();
                 self.builders_at = (line.file.clone(), Some(line.line));

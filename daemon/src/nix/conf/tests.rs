@@ -126,6 +126,8 @@ fn public_keys_are_appended_under_both_names() {
 #[test]
 fn signatures_are_required_unless_nix_is_told_otherwise() {
     assert!(!clean("require-sigs = false\n").require_sigs);
+    assert!(clean("secret-key-files = /etc/nix/key\n").has_own_keys);
+    assert!(!clean("secret-key-files = /etc/nix/key\nsecret-key-files =\n").has_own_keys);
     assert!(clean("require-sigs = no\nrequire-sigs = yes\n").require_sigs);
     let told = problems(&[(CONF, "require-sigs = never\n")]);
     let expected = "'require-sigs' has the invalid value 'never'";

@@ -177,7 +177,7 @@ fn detail(broken: &Broken, exec: &Exec, command: &Command) -> String {
     if !stderr.is_empty() {
         parts.push(stderr);
     }
-    format!("{}: {}", command.line, parts.join("; "))
+    format!("{}: {}", command.shown, parts.join("; "))
 }
 
 fn failure(reason: Reason, detail: String) -> Failure {
@@ -204,6 +204,7 @@ mod tests {
     fn judged(broken: Broken, stderr: &str, status: u32) -> Reason {
         let command = Command {
             line: "nix-daemon --stdio".into(),
+            shown: "nix-daemon --stdio".into(),
             program: "nix-daemon".into(),
         };
         let exit = Exit::Status(status);

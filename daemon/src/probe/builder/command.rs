@@ -8,13 +8,18 @@
 //! `base64-ssh-public-host-key` are those of the machines entry; `compress` and `max-connections`
 //! change how Nix's ssh carries it, and no server refuses either.
 
-use crate::target::{BuilderSpec, Protocol};
+use crate::{
+    nix::uri,
+    target::{BuilderSpec, Protocol},
+};
 
 /// What is run, as ssh hands it to the shell on the builder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Command {
     /// The whole line: `nix-daemon --stdio`.
     pub line: String,
+    /// The line as it may be shown, without what may be a secret of a store's URL.
+    pub shown: String,
     /// The program's name, without the folder it is in: `nix-daemon`.
     pub program: String,
 }
@@ -49,13 +54,17 @@ impl Command {
             line.push(' ');
             line.push_str(argument);
         }
+        let mut shown = line.clone();
         if let Some(store) = spec.params.get("remote-store").filter(|s| !s.is_empty()) {
-            line.push_str(" --store ");
-            line.push_str(&quoted(store));
+            for (line, store) in [(&mut line, store), (&mut shown, &uri::redacted(store))] {
+                line.push_str(" --store ");
+                line.push_str(&quoted(store));
+            }
         }
         let program = program.last().map(|last| name(last)).unwrap_or_default();
         Self {
             line,
+            shown,
             program: program.to_owned(),
         }
     }
@@ -148,6 +157,14 @@ mod tests {
         );
         let (command, _) = self::command(Protocol::SshNg, &[("remote-store", "")]);
         assert_eq!(command.line, "nix-daemon --stdio");
+    }
+
+    #[test]
+    fn a_password_of_the_store_is_run_and_not_shown() {
+        let params = [("remote-store", "https://me:secret@cache")];
+        let (command, _) = command(Protocol::SshNg, &params);
+        assert!(command.line.contains("secret"), "{}", command.line);
+        assert!(!command.shown.contains("secret"), "{}", command.shown);
     }
 
     #[test]

@@ -72,7 +72,8 @@ impl Found {
     ) -> Result<Stage, Failure> {
         trace.enter(Stage::Handshake);
         match handshake::check(link, spec, patience, notes).await {
-            Ok(remote) => self.remote = remote,
+            Ok(Some(remote)) => self.remote = remote,
+            Ok(None) => {}
             Err(failure) => {
                 // What Nix said of itself holds as long as it is only the network that is gone.
                 if is_nixs(failure.reason) {

@@ -36,14 +36,15 @@ pub(super) struct Remote {
 
 /// Runs what Nix runs and speaks to it, to the point where Nix would ask for something. Silence is
 /// waited for without an end; what is no silence and no answer either, no longer than `patience`.
+/// `None` where all is well, and what that Nix is was not to be heard.
 pub(super) async fn check(
     link: &Link,
     spec: &BuilderSpec,
     patience: Duration,
     notes: &mut Notes,
-) -> Result<Remote, Failure> {
+) -> Result<Option<Remote>, Failure> {
     let command = Command::of(spec);
-    notes.note("command", command.line.as_str());
+    notes.note("command", command.shown.as_str());
     notes.note("program", command.program.as_str());
     let mut exec = Exec::start(link, &command.line)
         .await
@@ -66,7 +67,7 @@ pub(super) async fn check(
             exec.close().await;
             notes.note("protocol_version", protocol.to_string());
             match spec.protocol {
-                Protocol::SshNg => Ok(remote),
+                Protocol::SshNg => Ok(Some(remote)),
                 Protocol::Ssh => ask_daemon(link, spec, patience).await,
             }
         }
@@ -90,12 +91,12 @@ async fn speak_serve(
 }
 
 /// `ssh://` carries neither version nor trust: the daemon beside it is asked. Where that is not to be
-/// had (a forced command, another program), they stay unknown.
+/// had (a forced command, another program, one that is slow this time), there is nothing new.
 async fn ask_daemon(
     link: &Link,
     spec: &BuilderSpec,
     patience: Duration,
-) -> Result<Remote, Failure> {
+) -> Result<Option<Remote>, Failure> {
     let command = Command::daemon_beside(spec);
     let asked = async {
         let mut exec = Exec::start(link, &command.line).await.ok()?;
@@ -106,7 +107,7 @@ async fn ask_daemon(
     let remote = timeout(patience, asked).await.unwrap_or_default();
     match link.end() {
         Some(end) => Err(failure(end.reason, end.detail)),
-        None => Ok(remote.unwrap_or_default()),
+        None => Ok(remote),
     }
 }
 

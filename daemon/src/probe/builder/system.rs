@@ -219,13 +219,19 @@ async fn capture(link: &Link, command: &str, most: usize) -> Result<Captured, Ha
         Ok(Err(StartError::End(end))) => Err(ended(end)),
         // A command that does not end leaves the connection as good as it was; a peer that is
         // gone does not open another session either.
-        Err(_) => Err(match (link.session().await, link.end()) {
-            (_, Some(end)) => ended(end),
-            (Ok(_) | Err(_), None) => Halt::Unknown(format!(
-                "no end of the answer within {} s",
-                PATIENCE.as_secs()
-            )),
-        }),
+        Err(_) => {
+            if let Ok(session) = link.session().await {
+                // Dropping it would leave it open for as long as the connection stands.
+                let _ = session.close().await;
+            }
+            Err(match link.end() {
+                Some(end) => ended(end),
+                None => Halt::Unknown(format!(
+                    "no end of the answer within {} s",
+                    PATIENCE.as_secs()
+                )),
+            })
+        }
     }
 }
 

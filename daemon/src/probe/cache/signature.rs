@@ -68,7 +68,8 @@ impl Deep {
 enum Verdict {
     /// Nothing, or nothing that tells of signatures.
     Nothing,
-    /// Nix would take it: signed by this trusted key, or by these, where it asks for none.
+    /// Nix would take it: signed by this trusted key; or by these, where it asks for none or may know
+    /// them though nobody but root can tell.
     Good(Option<NixPublicKey>, Vec<String>),
     /// Nix would not take it.
     Bad(SignatureError),
@@ -203,6 +204,8 @@ fn judge(
         Ok(key) => Verdict::Good(Some(key.clone()), vec![key.name.clone()]),
         // Nix takes it as it is, so that it tells nothing of what needs a signature.
         Err(_) if narinfo.content_addressed => Verdict::Nothing,
+        // It may be one of those whose secret half is here.
+        Err(SignatureError::Untrusted(names)) if cache.has_own_keys => Verdict::Good(None, names),
         Err(error) if !cache.require_sigs => Verdict::Good(None, error.names().to_vec()),
         Err(error) => Verdict::Bad(error),
     })

@@ -156,6 +156,7 @@ pub(super) fn cache_spec(change: impl FnOnce(&mut CacheSpec)) -> CacheSpec {
         store_dir: "/nix/store".to_owned(),
         ssl_cert_file: None,
         public_keys: Vec::new(),
+        has_own_keys: false,
         require_sigs: true,
         sample: None,
         host_builder: None,

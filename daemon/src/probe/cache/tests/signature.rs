@@ -233,6 +233,16 @@ async fn what_is_not_signed_fails_where_nix_asks_for_a_signature() {
 }
 
 #[tokio::test]
+async fn who_may_be_a_secret_key_of_nixs_own_is_no_stranger() {
+    let server = Server::of(&SIGNED).await;
+    let keyed = |cache: &mut CacheSpec| (cache.has_own_keys, cache.public_keys) = (true, vec![]);
+    assert_eq!(verdict(&server.check(keyed).await), SIGNATURE);
+    let server = Server::of(&UNSIGNED).await;
+    let report = server.check(|cache| cache.has_own_keys = true).await;
+    assert_eq!(verdict(&report), (Stage::Signature, Reason::Unsigned));
+}
+
+#[tokio::test]
 async fn a_path_that_needs_no_signature_tells_nothing_of_others() {
     let only = narinfo_name(&STORE.content_addressed);
     let server = Server::new(move |name| {
