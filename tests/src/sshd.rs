@@ -132,7 +132,8 @@ impl Sshd {
         self.change_options()
     }
 
-    /// Changes what its Nix builds for and has: `system` and `system-features` of its nix.conf.
+    /// Changes what its Nix builds for and has: `system` and `system-features` of its nix.conf, and
+    /// `extra-platforms` where more than one system is named.
     ///
     /// # Errors
     /// When that can't be written.

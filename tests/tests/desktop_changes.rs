@@ -223,6 +223,8 @@ async fn a_builder_whose_line_changes_is_told_and_checked_anew() {
     let mut desk = Desk::start().await;
     let builder = desk.laptop.the(Kind::Builder).await.unwrap();
     let logins = desk.sshd.logins();
+    let offered = ("x86_64-linux aarch64-linux", "kvm big-parallel");
+    desk.sshd.set_system(offered.0, offered.1).unwrap();
     let wider = Machine {
         systems: "x86_64-linux,aarch64-linux".into(),
         max_jobs: 9,

@@ -22,7 +22,9 @@ async fn cache_and_builder_are_ready_within_a_second_of_the_start() {
     let nix = NixConf::for_desktop(&nginx, &sshd).unwrap();
 
     let watch = Stopwatch::start();
-    let laptop = Laptop::start(&nix, "").await.unwrap();
+    let laptop = Laptop::start(&nix, &nginx.entry("127.0.15.6"))
+        .await
+        .unwrap();
     let snapshot = laptop.until_ready().await.unwrap();
     let took = watch.elapsed();
     // The bus that was started for it is in it too.
@@ -41,7 +43,7 @@ async fn cache_and_builder_are_ready_within_a_second_of_the_start() {
     assert_eq!((&cache.uri, &builder.uri), (&nginx.url(), &sshd.uri()));
     assert_eq!(
         (cache.stage, builder.stage),
-        (Stage::CacheInfo, Stage::Auth)
+        (Stage::Signature, Stage::System)
     );
     for target in [cache, builder] {
         assert_eq!(
@@ -55,6 +57,7 @@ async fn cache_and_builder_are_ready_within_a_second_of_the_start() {
         panic!("{cache:#?}");
     };
     assert_eq!(facts.store_dir, "/nix/store");
+    assert_eq!(facts.signing_key, nginx.public_key());
     let Facts::Builder(facts) = &builder.facts else {
         panic!("{builder:#?}");
     };
@@ -62,6 +65,8 @@ async fn cache_and_builder_are_ready_within_a_second_of_the_start() {
         (facts.max_jobs, &*facts.systems),
         (4, &["x86_64-linux".to_owned()][..])
     );
+    assert!(facts.nix_version.starts_with("2."), "{facts:?}");
+    assert_eq!(facts.trusted, "yes");
     assert!(
         facts.host_key_fingerprint.starts_with("SHA256:"),
         "{facts:?}"

@@ -108,7 +108,8 @@ impl Installation {
         self.install()
     }
 
-    /// From the next program on: what it is configured to build for and to have.
+    /// From the next program on: what it is configured to build for and to have. Systems after the
+    /// first are its `extra-platforms`.
     ///
     /// # Errors
     /// When `nix.conf` can't be written.
@@ -197,14 +198,19 @@ impl Installation {
             | RemoteNix::DaemonFrozen
             | RemoteNix::Missing => "*",
         };
+        let (system, platforms) = match self.system.split_once(' ') {
+            Some((system, more)) => (system, format!("extra-platforms = {more}\n")),
+            None => (self.system.as_str(), String::new()),
+        };
         let text = format!(
             "build-users-group =\n\
              sandbox = false\n\
              substituters =\n\
              trusted-users = {trusted}\n\
-             system = {}\n\
+             system = {system}\n\
+             {platforms}\
              system-features = {}\n",
-            self.system, self.features
+            self.features
         );
         fs::write(self.path("etc/nix.conf"), text).context("the builder's nix.conf")
     }

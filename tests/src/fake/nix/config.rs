@@ -21,6 +21,14 @@ pub(super) async fn show(stream: &mut Stream<'_>, fault: Fault) -> Result<(), En
         .await
 }
 
+/// What a shell says that is asked how many builders a desktop has that has no machines file, as
+/// most have: `builders` names that file whether it is there or not.
+pub(super) async fn no_machines(stream: &mut Stream<'_>) -> Result<(), End> {
+    stream.write(b"0\n").await?;
+    let complaint = "grep: /etc/nix/machines: No such file or directory\n";
+    Err(End::Failed(2, complaint.into()))
+}
+
 /// A few of the settings, each with all that Nix says of one (src/libutil/configuration.cc, toJSON).
 fn settings(fault: Fault) -> Value {
     let all = json!(["benchmark", "big-parallel", "kvm", "nixos-test"]);

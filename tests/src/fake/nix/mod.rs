@@ -64,6 +64,12 @@ async fn program(mut stream: Stream<'_>, command: &str) -> Result<(), End> {
     if shows_config {
         return config::show(&mut stream, fault).await;
     }
+    if is(
+        "test",
+        " -e /etc/nix/machines || echo 0; grep -c \"^[^#]\" /etc/nix/machines",
+    ) {
+        return config::no_machines(&mut stream).await;
+    }
     if fault == Fault::NoNix {
         return Err(End::not_found(program));
     }
