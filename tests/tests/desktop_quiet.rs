@@ -5,7 +5,7 @@
 
 use std::{fs, time::Duration};
 
-use offload_client::Kind;
+use offload_client::{Kind, Stage};
 use offload_tests::{
     Ground, Laptop, Nginx, NixConf, Sshd, eventually,
     process::{Process, system_program},
@@ -28,7 +28,9 @@ async fn hundreds_of_good_checks_are_not_one_signal() {
     let mut nginx = Nginx::start(ground.cache()).await.unwrap();
     let sshd = Sshd::start(ground.ssh()).await.unwrap();
     let nix = NixConf::for_desktop(&nginx, &sshd).unwrap();
-    let mut laptop = Laptop::start(&nix, POLL).await.unwrap();
+    // With a sample, so that there is something that only a deep check sees on both sides.
+    let config = format!("{POLL}{}", nginx.entry("127.0.15.6"));
+    let mut laptop = Laptop::start(&nix, &config).await.unwrap();
     let before = laptop.until_ready().await.unwrap();
 
     // What a person would run to see whether it is quiet. It hears each signal of the daemon,
@@ -81,7 +83,14 @@ async fn hundreds_of_good_checks_are_not_one_signal() {
     for (before, after) in before.targets.iter().zip(&after.targets) {
         assert!(after.last_check_timestamp > before.last_check_timestamp);
         assert_eq!(after.state_change_timestamp, before.state_change_timestamp);
+        // What the deep check found is said again by each cheap one.
+        assert_eq!(
+            (after.stage, &after.facts, &after.details),
+            (before.stage, &before.facts, &before.details)
+        );
     }
+    let stages: Vec<_> = after.targets.iter().map(|target| target.stage).collect();
+    assert_eq!(stages, [Stage::Signature, Stage::System]);
     // All of that was one login and one connection.
     assert_eq!((sshd.logins(), nginx.connections()), (1, 1));
 

@@ -49,7 +49,7 @@ pub fn cache(desktop: &Desktop) -> CacheEntry {
         url: Some(desktop.cache.url()),
         addresses: candidates(),
         public_keys: vec![desktop.cache.public_key()],
-        sample: Some(desktop.cache.store_path().to_owned()),
+        sample: Some(desktop.cache.store_path()),
         host: Some(NAME.into()),
     }
 }
