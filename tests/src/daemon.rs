@@ -2,6 +2,7 @@
 
 use std::{
     env, fs,
+    net::SocketAddrV4,
     path::{Path, PathBuf},
     process::ExitStatus,
     time::Duration,
@@ -182,6 +183,26 @@ impl Daemon {
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.process.id()
+    }
+
+    /// The ends on this side of the connections that are open to `server`, as the network that the
+    /// daemon is in has them; nobody else there may have any (proc(5), `/proc/PID/net/tcp`).
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn connections_to(&self, server: SocketAddrV4) -> Result<Vec<String>> {
+        const ESTABLISHED: &str = "01";
+        // The address is one number in the machine's own byte order.
+        let ip = u32::from_ne_bytes(server.ip().octets());
+        let remote = format!("{ip:08X}:{:04X}", server.port());
+        let path = format!("/proc/{}/net/tcp", self.id());
+        let table = fs::read_to_string(&path).context(path)?;
+        let rows = table.lines().filter_map(|line| {
+            let mut fields = line.split_whitespace().skip(1);
+            Some((fields.next()?, fields.next()?, fields.next()?))
+        });
+        let ours = rows.filter(|(_, to, state)| *to == remote && *state == ESTABLISHED);
+        Ok(ours.map(|(from, ..)| from.to_owned()).collect())
     }
 
     /// What systemd was told, oldest first.

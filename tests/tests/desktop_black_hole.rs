@@ -3,10 +3,13 @@
 // A test program is a test throughout, its helpers too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{SocketAddr, SocketAddrV4},
+    time::Duration,
+};
 
 use offload_client::{Kind, Reason, TargetState, snapshot::Target};
-use offload_tests::{Error, Laptop, Namespace, Nginx, NixConf, Sshd};
+use offload_tests::{Error, Laptop, Namespace, Nginx, NixConf, Sshd, eventually};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -130,4 +133,38 @@ async fn silence_is_noticed_without_being_asked_and_so_is_its_end() {
 
     desk.network.restore(Namespace::DESKTOP).unwrap();
     desk.laptop.until_ready().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_whose_packets_are_dropped_is_given_up_by_the_first_check() {
+    // A cheap check, which goes by the kept connection, and then no other for a long time.
+    let poll = "[poll]\n\
+                interval = \"2s\"\n\
+                fast_interval = \"2s\"\n\
+                timeout = \"300ms\"\n\
+                fall = 10\n";
+    let Some(desk) = Desk::start(poll).await else {
+        return;
+    };
+    let sshd = SocketAddrV4::new(Namespace::DESKTOP, 2222);
+    let open = || desk.laptop.daemon.connections_to(sshd).unwrap();
+    let kept = open();
+    assert_eq!(kept.len(), 1, "{kept:?}");
+
+    desk.network.black_hole(Namespace::DESKTOP).unwrap();
+    eventually(PATIENCE, "it is given up", async || {
+        open().is_empty().then_some(())
+    })
+    .await
+    .unwrap();
+    let builder = desk.laptop.the(Kind::Builder).await.unwrap();
+    assert_eq!(builder.state, TargetState::Ready, "{builder:#?}");
+
+    desk.network.restore(Namespace::DESKTOP).unwrap();
+    eventually(PATIENCE, "there is another", async || {
+        (open().len() == 1).then_some(())
+    })
+    .await
+    .unwrap();
+    assert_ne!(open(), kept);
 }

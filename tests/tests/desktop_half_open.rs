@@ -3,11 +3,7 @@
 // A test program is a test throughout, its helpers too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::{
-    fs,
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+use std::{net::SocketAddr, time::Duration};
 
 use offload_client::{Kind, Reason, Stage, TargetState, snapshot::Target};
 use offload_tests::{Ground, Laptop, Nginx, NixConf, Sshd, eventually, sshd::RemoteNix};
@@ -54,38 +50,27 @@ impl Desk {
         checked.await.unwrap().unwrap()
     }
 
+    /// The daemon's connections to sshd.
+    fn open(&self) -> Vec<String> {
+        let SocketAddr::V4(sshd) = self.sshd.address() else {
+            panic!("{}", self.sshd.address());
+        };
+        self.laptop.daemon.connections_to(sshd).unwrap()
+    }
+
     async fn none_is_open(&self) {
         eventually(PATIENCE, "no connection is open", async || {
-            open_to(self.sshd.address()).is_empty().then_some(())
+            self.open().is_empty().then_some(())
         })
         .await
         .unwrap();
     }
 }
 
-/// The local ports of this machine's connections to `server` (proc(5), /proc/net/tcp).
-fn open_to(server: SocketAddr) -> Vec<String> {
-    const ESTABLISHED: &str = "01";
-    let IpAddr::V4(ip) = server.ip() else {
-        panic!("{server}");
-    };
-    // The address is one number in the machine's own byte order.
-    let remote = format!(
-        "{:08X}:{:04X}",
-        u32::from_ne_bytes(ip.octets()),
-        server.port()
-    );
-    let table = fs::read_to_string("/proc/net/tcp").unwrap();
-    let rows = table.lines().map(|line| line.split_whitespace().collect());
-    rows.filter(|row: &Vec<&str>| row.get(2) == Some(&&*remote) && row.get(3) == Some(&ESTABLISHED))
-        .map(|row| row[1].to_owned())
-        .collect()
-}
-
 #[tokio::test]
 async fn a_frozen_builder_is_noticed_within_fall_checks_and_its_connection_given_up() {
     let desk = Desk::start(&format!("{ON_DEMAND}fall = 3\n")).await;
-    let kept = open_to(desk.sshd.address());
+    let kept = desk.open();
     assert_eq!(kept.len(), 1, "{kept:?}");
 
     desk.sshd.freeze().unwrap();
@@ -103,7 +88,7 @@ async fn a_frozen_builder_is_noticed_within_fall_checks_and_its_connection_given
 
     desk.sshd.thaw().unwrap();
     assert_eq!(desk.check().await, "ready");
-    let anew = open_to(desk.sshd.address());
+    let anew = desk.open();
     assert_eq!(anew.len(), 1, "{anew:?}");
     assert_ne!(anew, kept);
 }
