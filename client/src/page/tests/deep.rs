@@ -195,9 +195,9 @@ fn an_untrusted_user_reads_what_to_add() {
         "\
 ▲ degraded   builder/desktop   192.0.2.6:22   for 2 min
     trust: user not trusted
-    The nix-daemon on 192.0.2.6 does not trust nix-builder, so it takes from this
-    machine only what somebody it trusts has signed, and refuses builds that need
-    anything else.
+    The nix-daemon on 192.0.2.6 does not trust nix-builder, so it takes from
+    this machine only what somebody it trusts has signed, and refuses builds
+    that need anything else.
     → On the desktop add the line `extra-trusted-users = nix-builder` to
       /etc/nix/nix.conf and run `sudo systemctl restart nix-daemon`; on NixOS
       set `nix.settings.trusted-users = [ \"nix-builder\" ];` instead (for the
