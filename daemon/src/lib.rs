@@ -9,6 +9,7 @@ pub mod config;
 pub mod health;
 pub mod monitor;
 pub mod nix;
+mod nonce;
 pub mod once;
 pub mod plan;
 pub mod probe;

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     clock::{Now, Stopwatch},
     monitor,
+    nonce::nonce,
     target::{BuilderSpec, SpecKind, TargetSpec},
 };
 
@@ -273,12 +274,6 @@ fn number(target: &Target, key: &str) -> Option<u64> {
         Detail::Uint(number) => Some(*number),
         _ => None,
     }
-}
-
-/// A word that no other build has.
-fn nonce() -> std::io::Result<String> {
-    let uuid = fs::read_to_string("/proc/sys/kernel/random/uuid")?;
-    Ok(uuid.chars().filter(char::is_ascii_alphanumeric).collect())
 }
 
 /// The output's text: it is to be a file, and a small one.

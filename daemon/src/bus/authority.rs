@@ -11,12 +11,17 @@ use zbus::{
     Connection, Variant, fdo,
     fdo::DBusProxy,
     message::{Flags, Header},
+    names::WellKnownName,
 };
+
+use crate::nonce::nonce;
 
 /// polkit's bus name and its interface.
 const POLKIT: &str = "org.freedesktop.PolicyKit1";
 const AUTHORITY_PATH: &str = "/org/freedesktop/PolicyKit1/Authority";
 const AUTHORITY: &str = "org.freedesktop.PolicyKit1.Authority";
+/// Why it is not asked.
+const NOT_THERE: &str = "it is not on the bus";
 /// `AllowUserInteraction` of `CheckAuthorizationFlags`.
 const ALLOW_USER_INTERACTION: u32 = 1;
 
@@ -103,8 +108,36 @@ enum Answer {
     Challenge,
 }
 
-/// Asks polkit whether the owner of the bus name `sender` may do `action`.
+/// Asks polkit whether the owner of the bus name `sender` may do `action`; where it is neither on
+/// the bus nor started by it, nobody is asked. (Not every bus answers a call to a name that nobody
+/// owns.)
 async fn ask(
+    connection: &Connection,
+    sender: &str,
+    action: Action,
+    flags: u32,
+    patience: Duration,
+) -> Result<Answer, String> {
+    match tokio::time::timeout(PROGRAM, is_there(connection)).await {
+        Ok(Ok(true)) => question(connection, sender, action, flags, patience).await,
+        Ok(Ok(false)) => Err(NOT_THERE.to_owned()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("the bus does not answer".to_owned()),
+    }
+}
+
+/// Whether polkit is on the bus, or would be started by a call.
+async fn is_there(connection: &Connection) -> fdo::Result<bool> {
+    let bus = DBusProxy::new(connection).await?;
+    let name = WellKnownName::from_static_str_unchecked(POLKIT);
+    if bus.name_has_owner(name.into()).await? {
+        return Ok(true);
+    }
+    let activatable = bus.list_activatable_names().await?;
+    Ok(activatable.iter().any(|name| name.as_str() == POLKIT))
+}
+
+async fn question(
     connection: &Connection,
     sender: &str,
     action: Action,
@@ -113,7 +146,8 @@ async fn ask(
 ) -> Result<Answer, String> {
     let subject = HashMap::from([("name", Variant::from(sender))]);
     // Unique among the calls of this connection: a caller may wait for two answers at once.
-    let cancellation = nonce();
+    // Empty, which polkit takes for a question that can't be taken back, where there is none.
+    let cancellation = nonce().unwrap_or_default();
     let details = HashMap::<&str, &str>::new();
     let question = (
         ("system-bus-name", subject),
@@ -136,10 +170,11 @@ async fn ask(
     let answer = answer.map_err(|error| match error {
         zbus::Error::MethodError(name, text, _) => match text {
             Some(text) if name.as_str() != "org.freedesktop.DBus.Error.ServiceUnknown" => text,
-            _ => "it is not on the bus".to_owned(),
+            // It went meanwhile, or could not be started.
+            _ => NOT_THERE.to_owned(),
         },
         zbus::Error::FDO(error) if matches!(*error, fdo::Error::ServiceUnknown(_)) => {
-            "it is not on the bus".to_owned()
+            NOT_THERE.to_owned()
         }
         error => error.to_string(),
     })?;
@@ -166,13 +201,6 @@ async fn withdraw(connection: &Connection, cancellation: &str) {
     let _ = tokio::time::timeout(Duration::from_secs(1), call).await;
 }
 
-/// A word that no other question has. Empty, which polkit takes for a question that can't be taken
-/// back, where the kernel has none.
-fn nonce() -> String {
-    let uuid = std::fs::read_to_string("/proc/sys/kernel/random/uuid");
-    uuid.map_or_else(|_| String::new(), |uuid| uuid.trim().to_owned())
-}
-
 async fn caller(connection: &Connection, header: &Header<'_>) -> Result<u32, BusError> {
     let refused =
         |text: String| BusError::NotAuthorized(format!("the caller is not known: {text}"));
@@ -193,6 +221,7 @@ async fn caller(connection: &Connection, header: &Header<'_>) -> Result<u32, Bus
 mod tests {
     use std::future::pending;
 
+    use tokio::sync::mpsc;
     use zbus::{connection, interface};
 
     use super::*;
@@ -201,7 +230,10 @@ mod tests {
     type Subject = (String, HashMap<String, zbus::OwnedVariant>);
 
     /// A polkit that says what a test wants; without an answer it says nothing.
-    struct Polkit(Option<(bool, bool)>);
+    struct Polkit {
+        answer: Option<(bool, bool)>,
+        asked: mpsc::UnboundedSender<(&'static str, String)>,
+    }
 
     #[interface(name = "org.freedesktop.PolicyKit1.Authority")]
     impl Polkit {
@@ -211,34 +243,61 @@ mod tests {
             action: &str,
             _details: HashMap<String, String>,
             flags: u32,
-            _cancellation: &str,
+            cancellation: &str,
         ) -> (bool, bool, HashMap<String, String>) {
             let (kind, who) = subject;
             assert_eq!((&*kind, who.len()), ("system-bus-name", 1));
             assert!(String::try_from(who["name"].clone()).is_ok_and(|name| name == ":1.99"));
             assert_eq!((action, flags), (Action::TestBuild.id(), 0));
-            match self.0 {
+            let _ = self.asked.send(("asked", cancellation.to_owned()));
+            match self.answer {
                 Some((yes, challenge)) => (yes, challenge, HashMap::new()),
                 None => pending().await,
             }
         }
+
+        async fn cancel_check_authorization(&self, cancellation: &str) {
+            let _ = self.asked.send(("taken back", cancellation.to_owned()));
+        }
     }
 
-    /// What is answered where this polkit, or none, is on the bus.
-    async fn answer(polkit: Option<Polkit>, patience: Duration) -> Result<Answer, String> {
-        let dir = tempfile::tempdir().unwrap();
-        let bus = EmbeddedBus::start(&dir.path().join("bus/socket")).unwrap();
-        let _polkit = match polkit {
-            Some(polkit) => {
-                let server = connection::Builder::address(bus.address())
-                    .serve_at(AUTHORITY_PATH, polkit)
-                    .name(POLKIT);
-                Some(server.build().await.unwrap())
+    /// A bus, with this polkit or none on it, and somebody who asks.
+    struct Desk {
+        client: Connection,
+        asked: mpsc::UnboundedReceiver<(&'static str, String)>,
+        _polkit: Option<Connection>,
+        _bus: EmbeddedBus,
+        _dir: tempfile::TempDir,
+    }
+
+    impl Desk {
+        async fn start(answer: Option<Option<(bool, bool)>>) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let bus = EmbeddedBus::start(&dir.path().join("bus/socket")).unwrap();
+            let (sender, asked) = mpsc::unbounded_channel();
+            let polkit = match answer {
+                Some(answer) => {
+                    let asked = sender;
+                    let server = connection::Builder::address(bus.address())
+                        .serve_at(AUTHORITY_PATH, Polkit { answer, asked })
+                        .name(POLKIT);
+                    Some(server.build().await.unwrap())
+                }
+                None => None,
+            };
+            let client = connection::Builder::address(bus.address()).build().await;
+            Self {
+                client: client.unwrap(),
+                asked,
+                _polkit: polkit,
+                _bus: bus,
+                _dir: dir,
             }
-            None => None,
-        };
-        let client = connection::Builder::address(bus.address()).build().await;
-        ask(&client.unwrap(), ":1.99", Action::TestBuild, 0, patience).await
+        }
+
+        async fn ask(&self) -> Result<Answer, String> {
+            ask(&self.client, ":1.99", Action::TestBuild, 0, PERSON).await
+        }
     }
 
     #[tokio::test]
@@ -248,22 +307,32 @@ mod tests {
             ((false, false), Answer::No),
             ((false, true), Answer::Challenge),
         ] {
-            assert_eq!(answer(Some(Polkit(Some(said))), PERSON).await, Ok(expected));
+            let desk = Desk::start(Some(Some(said))).await;
+            assert_eq!(desk.ask().await, Ok(expected));
         }
     }
 
     #[tokio::test]
     async fn a_polkit_that_is_not_there_allows_nothing() {
-        assert_eq!(
-            answer(None, PERSON).await,
-            Err("it is not on the bus".to_owned())
-        );
+        let desk = Desk::start(None).await;
+        assert_eq!(desk.ask().await, Err(NOT_THERE.to_owned()));
     }
 
     #[tokio::test]
-    async fn a_polkit_that_hangs_allows_nothing() {
-        let hung = answer(Some(Polkit(None)), Duration::from_millis(300)).await;
-        assert_eq!(hung, Err("it does not answer".to_owned()));
+    async fn a_polkit_that_hangs_allows_nothing_and_the_question_is_taken_back() {
+        let mut desk = Desk::start(Some(None)).await;
+        let client = desk.client.clone();
+        let asking = async move { ask(&client, ":1.99", Action::TestBuild, 0, PERSON).await };
+        let asking = tokio::spawn(asking);
+        let (asked, id) = desk.asked.recv().await.unwrap();
+        assert_eq!(asked, "asked");
+        assert!(!id.is_empty());
+        // Only now: while the clock stands still, time would pass before another thread answers.
+        tokio::time::pause();
+        tokio::time::advance(PERSON).await;
+        tokio::time::resume();
+        assert_eq!(asking.await.unwrap(), Err("it does not answer".to_owned()));
+        assert_eq!(desk.asked.recv().await, Some(("taken back", id)));
     }
 
     #[test]

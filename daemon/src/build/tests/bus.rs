@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt};
 use offload_client::{
     Kind,
     errors::BusError,
@@ -11,7 +11,10 @@ use offload_client::{
 };
 use zbus::{Connection, OwnedVariant, Variant, connection, fdo::PropertiesProxy};
 
-use super::laptop::{Builder, Laptop, WAITS};
+use super::{
+    PATIENCE,
+    laptop::{Builder, Laptop, WAITS},
+};
 use crate::bus::{Service, embedded::EmbeddedBus};
 
 /// The laptop's daemon on a bus of its own, and somebody else on it.
@@ -81,7 +84,7 @@ async fn a_job_tells_its_lines_and_then_its_end_in_one_signal() {
     let mut changes = properties.receive_properties_changed().await.unwrap();
     desk.laptop.open_gate();
     loop {
-        let line = printed.next().await.unwrap();
+        let line = next(&mut printed).await;
         if line
             .args()
             .unwrap()
@@ -91,7 +94,7 @@ async fn a_job_tells_its_lines_and_then_its_end_in_one_signal() {
             break;
         }
     }
-    let change = changes.next().await.unwrap();
+    let change = next(&mut changes).await;
     let args = change.args().unwrap();
     assert_eq!(*args.interface_name(), names::JOB);
     let changed = args.changed_properties();
@@ -105,6 +108,12 @@ async fn a_job_tells_its_lines_and_then_its_end_in_one_signal() {
     assert!(job.finish_timestamp().await.unwrap() >= started);
     let output = job.get_output().await.unwrap();
     assert!(output.iter().any(|line| line.contains(WAITS)), "{output:?}");
+}
+
+/// The next signal.
+async fn next<T>(signals: &mut (impl Stream<Item = T> + Unpin)) -> T {
+    let next = tokio::time::timeout(PATIENCE, signals.next()).await;
+    next.expect("there is one more").unwrap()
 }
 
 #[tokio::test]

@@ -95,12 +95,16 @@ async fn what_is_no_builder_of_nix_s_is_not_begun() {
 
 /// The next one: the actor learns of a job's end a moment after the board.
 async fn eventually_begun(laptop: &Laptop) -> u32 {
-    loop {
-        match laptop.begin(PATIENCE).await {
-            Err(StartError::Busy) => tokio::task::yield_now().await,
-            begun => return begun.unwrap(),
+    let begin = async {
+        loop {
+            match laptop.begin(PATIENCE).await {
+                Err(StartError::Busy) => tokio::task::yield_now().await,
+                begun => return begun.unwrap(),
+            }
         }
-    }
+    };
+    let begun = tokio::time::timeout(PATIENCE, begin).await;
+    begun.expect("the first is over")
 }
 
 impl Laptop {

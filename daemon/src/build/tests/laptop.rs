@@ -54,6 +54,9 @@ pub(super) struct Laptop {
     dir: TempDir,
     sshd: Child,
     daemon: Child,
+    /// Both ends of the pipe that builds wait at, of [`Builder::Waits`]. Held open: what is written
+    /// before a build reads would be lost with the last end closed.
+    gate: Option<fs::File>,
     pub(super) monitor: monitor::Handle,
     pub(super) jobs: Handle,
     pub(super) actor: JoinHandle<()>,
@@ -92,10 +95,15 @@ impl Laptop {
         let (monitor, handle) = Monitor::new(plan, Poll::default(), None).unwrap();
         tokio::spawn(monitor.run());
         let (jobs, jobs_handle) = Jobs::new(nix, handle.clone());
+        let gate = fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(dir.path().join("gate"));
         Self {
             dir,
             sshd,
             daemon,
+            gate: gate.ok(),
             monitor: handle,
             jobs: jobs_handle,
             actor: tokio::spawn(jobs.run()),
@@ -154,11 +162,9 @@ impl Laptop {
 
     /// Lets builds that wait go on, and later ones not wait.
     pub(super) fn open_gate(&self) {
-        let gate = fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(self.path("gate"));
-        gate.unwrap().write_all(b"go\n").unwrap();
+        let mut gate = self.gate.as_ref().unwrap();
+        // A line for each, and a pipe holds them all.
+        gate.write_all(&b"go\n".repeat(16)).unwrap();
     }
 
     /// Ends sshd, and all that it serves.
@@ -192,7 +198,7 @@ impl Drop for Laptop {
         self.stop_sshd();
         let _ = self.daemon.kill();
         let _ = self.daemon.wait();
-        if self.path("gate").exists() {
+        if self.gate.is_some() {
             self.open_gate();
         }
     }

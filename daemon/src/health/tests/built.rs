@@ -52,7 +52,7 @@ fn a_new_specification_makes_a_failed_test_build_old() {
          3s     ok
          10s    misbuilt -> degraded build-failed
          11s    changed  -> unknown
-         -      ok       -> ready",
+         11s    ok       -> ready",
     );
 }
 
@@ -64,7 +64,7 @@ fn a_pause_hides_a_failed_test_build_and_does_not_mend_it() {
          10s    misbuilt -> degraded build-failed
          11s    pause    -> paused paused
          12s    resume   -> unknown
-         -      ok       -> degraded build-failed",
+         12s    ok       -> degraded build-failed",
     );
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use offload_client::{OverallState, Reason, TargetState};
+use offload_client::{OverallState, Reason, Stage, TargetState};
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::world::{PASSED, World, answer_next, failed, single};
@@ -160,11 +160,31 @@ proptest! {
         let mut world = past.world();
         world.run(SETTLED, |_| PASSED);
         for id in ids() {
+            // Checks that pass don't mend what a test build has found: only another one does.
+            let health = world.health.target(&id).unwrap();
+            let found = (health.state, health.reason, health.stage);
+            match world.misbuilt(&id) {
+                Some(reason) if health.state == TargetState::Degraded => {
+                    prop_assert_eq!(found, (TargetState::Degraded, reason, Stage::Build));
+                }
+                Some(_) | None => {
+                    let ready = (TargetState::Ready, Reason::None, Stage::Auth);
+                    prop_assert_eq!(found, ready);
+                }
+            }
+        }
+        let changes = world.changes;
+        world.run(SETTLED, |_| PASSED);
+        prop_assert_eq!(world.changes, changes, "quiet is quiet");
+
+        for target in ids() {
+            world.happen(Event::Tested { target, outcome: Ok(()) });
+        }
+        for id in ids() {
             prop_assert_eq!(world.state(&id), TargetState::Ready);
         }
         prop_assert_eq!(world.health.overall().state, OverallState::Ready);
         prop_assert_eq!(world.health.overall().reason, Reason::None);
-
         let changes = world.changes;
         world.run(SETTLED, |_| PASSED);
         prop_assert_eq!(world.changes, changes, "quiet is quiet");

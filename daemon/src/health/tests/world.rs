@@ -37,6 +37,8 @@ struct Seen {
     in_flight: Option<CheckId>,
     /// Whether the last check that began is a deep one.
     deep: bool,
+    /// What a test build found wrong, unless something since then made that old news.
+    misbuilt: Option<Reason>,
 }
 
 impl World {
@@ -62,6 +64,11 @@ impl World {
         self.health.target(id).expect("it is watched").state
     }
 
+    /// What a test build found wrong, where that can still stand.
+    pub(super) fn misbuilt(&self, id: &TargetId) -> Option<Reason> {
+        self.targets.get(id)?.misbuilt
+    }
+
     pub(super) fn in_flight(&self, id: &TargetId) -> Option<CheckId> {
         self.targets.get(id)?.in_flight
     }
@@ -81,10 +88,25 @@ impl World {
                     standing,
                     in_flight,
                     deep: false,
+                    misbuilt: None,
                 };
                 self.targets.insert(id.clone(), seen);
             }
             Event::Removed(id) => gone = Some(id.clone()),
+            Event::Changed(id) => {
+                if let Some(seen) = self.targets.get_mut(id) {
+                    seen.misbuilt = None;
+                }
+            }
+            Event::Tested { target, outcome } => {
+                if let Some(seen) = self.targets.get_mut(target) {
+                    seen.misbuilt = match outcome {
+                        Ok(()) => None,
+                        Err(reason) if MISBUILT.contains(reason) => Some(*reason),
+                        Err(_) => seen.misbuilt,
+                    };
+                }
+            }
             Event::Reported { target, check, .. } => {
                 if let Some(seen) = self.targets.get_mut(target) {
                     seen.in_flight.take_if(|id| id == check);
@@ -214,6 +236,12 @@ impl World {
                     assert_eq!(seen.standing, *old);
                     assert_ne!(old, new);
                     seen.standing = *new;
+                    let failed = [TargetState::Degraded, TargetState::Down, TargetState::Away];
+                    let stage = self.health.target(target).map(|health| health.stage);
+                    if failed.contains(&new.0) && stage != Some(Stage::Build) {
+                        // A failed check: when it comes back, it is judged anew.
+                        seen.misbuilt = None;
+                    }
                     self.changes += 1;
                 }
                 Effect::OverallChanged { old, new, reason } => {
@@ -320,6 +348,13 @@ fn worst(standings: &[(TargetState, Reason)]) -> Reason {
         .or_else(|| of(TargetState::Paused))
         .map_or(Reason::None, |(_, reason)| *reason)
 }
+
+/// What a test build can find wrong with a builder.
+const MISBUILT: [Reason; 3] = [
+    Reason::BuildFailed,
+    Reason::BuiltLocally,
+    Reason::BuiltElsewhere,
+];
 
 /// A success, as far as checks go.
 pub(super) const PASSED: Outcome = Ok(Stage::Auth);
