@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::{
     Board, Nix, StartError, Tested, Verdict, derivation,
     nix::Stream,
-    verdict::{self, Evidence},
+    verdict::{self, Evidence, Given, failed},
 };
 use crate::{
     clock::{Now, Stopwatch},
@@ -173,11 +173,22 @@ impl Attempt {
             nonce,
             output: &output,
             ultimate,
+            given: &self.given(builder, nonce),
             own_boot_id: own_boot_id.unwrap_or_default().trim(),
             boot_id: known(DETAIL_BOOT_ID).trim(),
             hostname: known(DETAIL_HOSTNAME).trim(),
             host: &builder.host,
         })
+    }
+
+    /// Whom this machine's Nix gave it to.
+    fn given(&self, builder: &BuilderSpec, nonce: &str) -> Given {
+        let uris = builder.dispatch.iter().map(|way| &*way.store_uri);
+        let board = self.board.borrow();
+        match board.get(self.number) {
+            Some(job) => verdict::given(job.output.lines(), nonce, uris),
+            None => Given::Unknown,
+        }
     }
 
     /// Whether this machine's store built `path` itself; `None` where it does not say.
@@ -247,7 +258,11 @@ impl Attempt {
 fn tested(took: Duration, verdict: Verdict) -> Tested {
     let (outcome, place, detail) = match verdict {
         Verdict::Succeeded { place } => (Ok(()), place, String::new()),
-        Verdict::Failed { reason, detail } => (Err(reason), String::new(), detail),
+        Verdict::Failed {
+            reason,
+            place,
+            detail,
+        } => (Err(reason), place, detail),
     };
     Tested {
         outcome,
@@ -256,10 +271,6 @@ fn tested(took: Duration, verdict: Verdict) -> Tested {
         finished: Now::read().realtime_usec,
         took,
     }
-}
-
-fn failed(reason: Reason, detail: String) -> Verdict {
-    Verdict::Failed { reason, detail }
 }
 
 fn text(target: &Target, key: &str) -> Option<String> {

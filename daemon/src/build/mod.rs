@@ -46,7 +46,7 @@ const INBOX: usize = 8;
 pub struct Tested {
     /// Nothing was wrong, or what was.
     pub outcome: Result<(), Reason>,
-    /// The machine that it ran on; empty where it did not succeed.
+    /// The machine that it ran on: where it succeeded, or ran on another builder; empty otherwise.
     pub place: String,
     /// The particulars of a failure.
     pub detail: String,

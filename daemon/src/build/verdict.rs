@@ -3,13 +3,18 @@
 use offload_client::Reason;
 
 use super::derivation::{BOOT_ID, HOSTNAME, NAME, NONCE};
-use crate::probe::excerpt::excerpt;
+use crate::{
+    nix::uri::{self, StoreUri},
+    probe::excerpt::excerpt,
+};
 
 /// How much of a log line becomes the detail of a failure, in characters.
 const DETAIL_MAX: usize = 300;
+/// How much of a machine's name is shown, in characters.
+const NAME_MAX: usize = 64;
 
 /// What is known of a test build whose command succeeded.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Evidence<'a> {
     /// The nonce it was asked to write.
     pub nonce: &'a str,
@@ -18,6 +23,8 @@ pub(super) struct Evidence<'a> {
     /// Whether this machine's store says that it built the path itself (`ultimate` of
     /// `ValidPathInfo`, src/libstore/path-info.hh); `None` where it did not say.
     pub ultimate: Option<bool>,
+    /// Whom this machine's Nix gave it to.
+    pub given: &'a Given,
     /// This machine's boot id; empty where not known.
     pub own_boot_id: &'a str,
     /// The builder's boot id, by its last checks; empty where not known.
@@ -26,6 +33,17 @@ pub(super) struct Evidence<'a> {
     pub hostname: &'a str,
     /// The host of its URI.
     pub host: &'a str,
+}
+
+/// Whom this machine's Nix gave a build to, by its own log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Given {
+    /// It does not say.
+    Unknown,
+    /// To the builder that was asked.
+    Here,
+    /// To another one: its host.
+    Another(String),
 }
 
 /// What a test build amounts to.
@@ -40,60 +58,117 @@ pub(super) enum Verdict {
     Failed {
         /// `build-failed`, `built-locally` or `built-elsewhere`.
         reason: Reason,
+        /// Where it ran, where that is another builder.
+        place: String,
         /// The particulars.
         detail: String,
     },
 }
 
-/// Where a build ran, by what it left.
+/// Where a build ran, by what it left. The nonce in the output proves that it is no older one's.
+///
+/// | this store built it | Nix gave it to | boot id of the build | verdict             |
+/// |---------------------|----------------|----------------------|---------------------|
+/// | yes                 |                |                      | `built-locally`     |
+/// |                     | another one    |                      | `built-elsewhere`   |
+/// |                     |                | the builder's, none  | succeeded           |
+/// |                     | the builder    | this machine's       | succeeded           |
+/// |                     | unknown        | this machine's       | `built-locally`     |
+/// |                     |                | a third one's        | `built-elsewhere`   |
+///
+/// The first row that fits counts. A boot id is the kernel's, and a container has its machine's,
+/// though its init may hide it: a build in Nix's sandbox, with a `/proc` of its own, sees another one
+/// than a login to the same builder. Of a builder in a container on this machine that is all there
+/// is to see, so there Nix's word decides. A boot id that is neither this machine's nor the
+/// builder's is of a machine to which the builder handed the build on.
 pub(super) fn judge(evidence: &Evidence<'_>) -> Verdict {
-    let Evidence {
-        boot_id: expected, ..
-    } = *evidence;
     if value(evidence.output, NONCE) != evidence.nonce {
         let output = excerpt(evidence.output, DETAIL_MAX);
-        return failed(
-            Reason::BuildFailed,
-            format!("the output is not what was asked for: {output}"),
-        );
+        let detail = format!("the output is not what was asked for: {output}");
+        return failed(Reason::BuildFailed, detail);
     }
-    let (boot_id, hostname) = (
-        value(evidence.output, BOOT_ID),
-        value(evidence.output, HOSTNAME),
-    );
+    if evidence.ultimate == Some(true) {
+        let detail = "this machine's own store built it".to_owned();
+        return failed(Reason::BuiltLocally, detail);
+    }
+    if let Given::Another(host) = evidence.given {
+        let host = excerpt(host.as_bytes(), NAME_MAX);
+        let detail = format!("this machine's Nix gave it to {host}");
+        return elsewhere(host, detail);
+    }
+    let (expected, found) = (evidence.boot_id, value(evidence.output, BOOT_ID));
     // In the sandbox every machine is called localhost.
-    let named = Some(hostname).filter(|name| !name.is_empty() && *name != "localhost");
-    let is_another = !expected.is_empty() && !boot_id.is_empty() && expected != boot_id;
-    let is_here = !boot_id.is_empty() && boot_id == evidence.own_boot_id;
-    match evidence.ultimate {
-        Some(true) => failed(
-            Reason::BuiltLocally,
-            "this machine's own store built it".to_owned(),
-        ),
-        None if is_another && is_here => failed(
+    let named = Some(value(evidence.output, HOSTNAME));
+    let named = named.filter(|name| !name.is_empty() && *name != "localhost");
+    if expected.is_empty() || found.is_empty() || expected == found {
+        return succeeded(evidence, named);
+    }
+    match (found == evidence.own_boot_id, evidence.given) {
+        (true, Given::Here) => succeeded(evidence, named),
+        (true, Given::Unknown | Given::Another(_)) => failed(
             Reason::BuiltLocally,
             "it ran under this machine's kernel".to_owned(),
         ),
-        Some(false) | None if is_another => {
-            let name = named.map_or(String::new(), |name| {
-                format!(" ({})", excerpt(name.as_bytes(), 64))
-            });
-            failed(
-                Reason::BuiltElsewhere,
-                format!(
-                    "it ran on the machine with boot id {}{name}, the builder's is {}",
-                    excerpt(boot_id.as_bytes(), 64),
-                    excerpt(expected.as_bytes(), 64),
-                ),
-            )
+        (false, _) => {
+            let found = excerpt(found.as_bytes(), NAME_MAX);
+            let expected = excerpt(expected.as_bytes(), NAME_MAX);
+            let place = match named {
+                Some(name) => excerpt(name.as_bytes(), NAME_MAX),
+                None => format!("the machine with boot id {found}"),
+            };
+            let detail =
+                format!("the boot id where it ran is {found}, the builder's is {expected}");
+            elsewhere(place, detail)
         }
-        Some(false) | None => {
-            let known = Some(evidence.hostname).filter(|name| !name.is_empty());
-            let place = named.or(known).unwrap_or(evidence.host);
-            Verdict::Succeeded {
-                place: excerpt(place.as_bytes(), 64),
-            }
-        }
+    }
+}
+
+fn succeeded(evidence: &Evidence<'_>, named: Option<&str>) -> Verdict {
+    let known = Some(evidence.hostname).filter(|name| !name.is_empty());
+    let place = named.or(known).unwrap_or(evidence.host);
+    Verdict::Succeeded {
+        place: excerpt(place.as_bytes(), NAME_MAX),
+    }
+}
+
+fn elsewhere(place: String, detail: String) -> Verdict {
+    Verdict::Failed {
+        reason: Reason::BuiltElsewhere,
+        place,
+        detail,
+    }
+}
+
+/// Whom Nix gave this test build to, which is meant for one of the store URLs `uris`:
+/// `building '/nix/store/….drv' on 'URI'` (`DerivationBuildingGoal`,
+/// src/libstore/build/derivation-building-goal.cc; derivation-goal.cc before 2.30). A `URI` that
+/// is none of SSH says nothing, and neither does another way to write the user or the parameters.
+pub(super) fn given<'a>(
+    log: impl IntoIterator<Item = &'a str>,
+    nonce: &str,
+    uris: impl IntoIterator<Item = &'a str>,
+) -> Given {
+    let derivation = format!("{NAME}{nonce}.drv' on '");
+    let said = log.into_iter().find_map(|line| {
+        let (building, rest) = line.split_once(&derivation)?;
+        let (uri, _) = rest.split_once('\'')?;
+        building.starts_with("building '").then_some(uri)
+    });
+    let Some((host, port)) = said.and_then(place) else {
+        return Given::Unknown;
+    };
+    let mut wanted = uris.into_iter().filter_map(place);
+    match wanted.any(|wanted| wanted == (host.clone(), port)) {
+        true => Given::Here,
+        false => Given::Another(host),
+    }
+}
+
+/// Host and port of a builder's store URL.
+fn place(uri: &str) -> Option<(String, u16)> {
+    match uri::parse(&uri::complete_machine(uri)) {
+        Ok(StoreUri::Ssh(ssh)) => Some((ssh.host, ssh.port.unwrap_or(22))),
+        Ok(StoreUri::Cache(_)) | Err(_) => None,
     }
 }
 
@@ -145,8 +220,13 @@ pub(super) fn ultimate(json: &[u8], path: &str) -> Option<bool> {
     Some(flag.and_then(serde_json::Value::as_bool).unwrap_or(false))
 }
 
-fn failed(reason: Reason, detail: String) -> Verdict {
-    Verdict::Failed { reason, detail }
+/// A failure that is of no other place.
+pub(super) fn failed(reason: Reason, detail: String) -> Verdict {
+    Verdict::Failed {
+        reason,
+        place: String::new(),
+        detail,
+    }
 }
 
 /// The value of `key=value` in an output; empty where there is none.
@@ -172,6 +252,7 @@ mod tests {
             nonce: "n1",
             output: OUTPUT,
             ultimate: Some(false),
+            given: &Given::Unknown,
             own_boot_id: "b-laptop",
             boot_id: "b-desktop",
             hostname: "tower",
@@ -182,7 +263,7 @@ mod tests {
     fn place(evidence: Evidence<'_>) -> String {
         match judge(&evidence) {
             Verdict::Succeeded { place } => place,
-            Verdict::Failed { reason, detail } => format!("{reason}: {detail}"),
+            Verdict::Failed { reason, place, .. } => format!("{reason}: {place}"),
         }
     }
 
@@ -225,12 +306,93 @@ mod tests {
     }
 
     #[test]
-    fn another_boot_id_than_the_builders_is_elsewhere() {
+    fn another_boot_id_than_the_builders_is_elsewhere_and_the_place_is_named() {
         let other = Evidence {
             boot_id: "b-tower",
             ..evidence()
         };
-        assert_eq!(reason(other), Reason::BuiltElsewhere);
+        assert_eq!(place(other), "built-elsewhere: desktop");
+        let given = Evidence {
+            given: &Given::Here,
+            ..other
+        };
+        assert_eq!(place(given), "built-elsewhere: desktop");
+        let sandboxed = Evidence {
+            output: SANDBOXED,
+            ..other
+        };
+        let nameless = "built-elsewhere: the machine with boot id b-desktop";
+        assert_eq!(place(sandboxed), nameless);
+    }
+
+    #[test]
+    fn what_nix_gave_to_another_builder_is_elsewhere_whatever_the_boot_ids() {
+        let another = Given::Another("tower".to_owned());
+        for boot_id in ["", "b-desktop", "b-tower"] {
+            let given = Evidence {
+                given: &another,
+                boot_id,
+                ..evidence()
+            };
+            assert_eq!(place(given), "built-elsewhere: tower");
+        }
+        let local = Evidence {
+            given: &another,
+            ultimate: Some(true),
+            ..evidence()
+        };
+        assert_eq!(reason(local), Reason::BuiltLocally);
+    }
+
+    #[test]
+    fn a_container_on_this_machine_is_believed_by_what_nix_says() {
+        // The login sees the container's boot id, the sandbox this machine's.
+        let container = Evidence {
+            given: &Given::Here,
+            boot_id: "b-container",
+            own_boot_id: "b-desktop",
+            ..evidence()
+        };
+        for ultimate in [Some(false), None] {
+            let asked = Evidence {
+                ultimate,
+                ..container
+            };
+            assert_eq!(reason(asked), Reason::None);
+            let unsaid = Evidence {
+                given: &Given::Unknown,
+                ..asked
+            };
+            assert_eq!(reason(unsaid), Reason::BuiltLocally);
+        }
+    }
+
+    #[test]
+    fn nix_says_whom_it_gave_a_build_to() {
+        let to = |line: &str| given([line], "n1", ["ssh-ng://root@desktop?x=1", "tower"]);
+        let on =
+            |uri: &str| format!("building '/nix/store/h-offload-test-build-n1.drv' on '{uri}'...");
+        for uri in [
+            "ssh-ng://root@desktop?x=1",
+            "ssh-ng://root@desktop",
+            "ssh://tower:22",
+        ] {
+            assert_eq!(to(&on(uri)), Given::Here, "{uri}");
+        }
+        let another = Given::Another("192.0.2.7".to_owned());
+        assert_eq!(to(&on("ssh://root@192.0.2.7")), another);
+        let other_port = Given::Another("desktop".to_owned());
+        assert_eq!(to(&on("ssh-ng://desktop:2222")), other_port);
+        for line in [
+            "building '/nix/store/h-offload-test-build-n1.drv'...",
+            "building '/nix/store/h-offload-test-build-n2.drv' on 'ssh://tower'...",
+            "x> building '/nix/store/h-offload-test-build-n1.drv' on 'ssh://tower'...",
+            &on("daemon"),
+            &on("ssh://tower").replace('\'', ""),
+            "",
+        ] {
+            assert_eq!(to(line), Given::Unknown, "{line}");
+        }
     }
 
     #[test]
@@ -328,6 +490,8 @@ mod tests {
         #[test]
         fn no_output_makes_it_panic(output: Vec<u8>, json: Vec<u8>, lines: Vec<String>) {
             let _ = judge(&Evidence { output: &output, ..evidence() });
+            let uris = ["ssh://desktop", lines.first().map_or("", String::as_str)];
+            let _ = given(lines.iter().map(String::as_str), "", uris);
             let _ = ultimate(&json, "/nix/store/abc-x");
             prop_assert!(telling(lines.iter().map(String::as_str)).chars().count() <= DETAIL_MAX + 1);
         }
