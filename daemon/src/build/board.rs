@@ -66,7 +66,7 @@ impl Board {
     }
 
     /// Puts a job up, and takes down the oldest ones that ended: that needs no timer.
-    pub(super) fn begin(&mut self, number: u32, status: Status) {
+    pub(crate) fn begin(&mut self, number: u32, status: Status) {
         let output = Transcript::default();
         self.jobs.insert(number, Job { status, output });
         let ended = |job: &Job| job.status.state != JobState::Running;
@@ -82,14 +82,14 @@ impl Board {
     }
 
     /// Adds a line to a job's output.
-    pub(super) fn print(&mut self, number: u32, line: &str) {
+    pub(crate) fn print(&mut self, number: u32, line: &str) {
         if let Some(job) = self.jobs.get_mut(&number) {
             job.output.push(line);
         }
     }
 
     /// Says how a job ended.
-    pub(super) fn end(&mut self, number: u32, state: JobState, reason: Reason, at: u64) {
+    pub(crate) fn end(&mut self, number: u32, state: JobState, reason: Reason, at: u64) {
         if let Some(job) = self.jobs.get_mut(&number) {
             let status = &mut job.status;
             (status.state, status.reason, status.finished) = (state, reason, at);

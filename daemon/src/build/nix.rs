@@ -112,7 +112,8 @@ impl Nix {
         };
         let mut group = Group(child);
         let (mut output, mut error) = (Lines::new(line_max), Lines::new(line_max));
-        // Until both pipes are closed, or the command has ended and what it wrote is read.
+        // Until both pipes are closed. What it left behind may hold them: then the caller's patience
+        // ends, and while nobody has waited for the child its group can still be ended safely.
         while output.open || error.open {
             tokio::select! {
                 biased;

@@ -7,6 +7,7 @@ use std::{
 };
 
 use offload_client::{
+    JobState,
     errors::BusError,
     names::{JOB, job_path, target_path},
 };
@@ -144,11 +145,13 @@ impl Told {
     }
 
     fn news(&mut self, number: u32, job: &Job) -> Option<News> {
-        let begun = || (job.status.clone(), 0);
-        let (status, seen) = self.0.entry(number).or_insert_with(begun);
-        let has_changed = *status != job.status;
-        let lines = job.output.after(*seen);
-        (*status, *seen) = (job.status.clone(), job.output.count());
+        let now = (job.status.clone(), job.output.count());
+        let (has_changed, seen) = match self.0.insert(number, now) {
+            Some((status, seen)) => (status != job.status, seen),
+            // It may have ended before anything was told of it, and somebody have read it as running.
+            None => (job.status.state != JobState::Running, 0),
+        };
+        let lines = job.output.after(seen);
         (has_changed || !lines.is_empty()).then(|| News {
             number,
             status: job.status.clone(),
@@ -174,5 +177,37 @@ impl News {
         ]);
         let interface = InterfaceName::try_from(JOB)?;
         fdo::Properties::properties_changed(&emitter, interface, changed, Cow::default()).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use offload_client::Reason;
+
+    use super::*;
+    use crate::{build::Board, target::TargetId};
+
+    #[test]
+    fn the_end_of_a_job_is_told_though_it_came_before_anything_else_was() {
+        let status = Status {
+            builder: TargetId::builder("desktop"),
+            uid: 0,
+            state: JobState::Running,
+            reason: Reason::None,
+            started: 1,
+            finished: 0,
+        };
+        let (mut board, mut told) = (Board::default(), Told::default());
+        board.begin(1, status.clone());
+        board.begin(2, status);
+        assert!(told.news(1, board.get(1).unwrap()).is_none());
+        for number in [1, 2] {
+            board.print(number, "a line");
+            board.end(number, JobState::Failed, Reason::BuilderFull, 2);
+            let news = told.news(number, board.get(number).unwrap()).unwrap();
+            assert!(news.has_changed);
+            assert_eq!(news.lines.len(), 1);
+            assert!(told.news(number, board.get(number).unwrap()).is_none());
+        }
     }
 }

@@ -5,6 +5,8 @@
 
 mod describe;
 mod handle;
+#[cfg(test)]
+mod tests;
 mod transition;
 mod waiters;
 mod watched;

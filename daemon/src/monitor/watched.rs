@@ -200,36 +200,9 @@ mod tests {
     use super::*;
     use crate::{
         config::Poll,
-        monitor::Monitor,
+        monitor::{Monitor, tests::desktop},
         plan::Plan,
-        target::{Address, BuilderSpec, HostKeyRule, Protocol, TargetId},
     };
-
-    fn desktop() -> TargetSpec {
-        TargetSpec {
-            id: TargetId::builder("desktop"),
-            uri: "ssh-ng://desktop".into(),
-            addresses: vec![Address {
-                host: "desktop".into(),
-                port: None,
-            }],
-            kind: SpecKind::Builder(BuilderSpec {
-                protocol: Protocol::SshNg,
-                host: "desktop".into(),
-                user: None,
-                port: None,
-                params: BTreeMap::new(),
-                ssh_key: None,
-                host_keys: HostKeyRule::KnownHosts,
-                systems: Vec::new(),
-                features: Vec::new(),
-                mandatory_features: Vec::new(),
-                max_jobs: 1,
-                speed_factor: 1.0,
-                dispatch: Vec::new(),
-            }),
-        }
-    }
 
     fn report(details: BTreeMap<String, Detail>) -> Report {
         Report {

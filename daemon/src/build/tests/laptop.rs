@@ -31,6 +31,8 @@ use crate::{
 
 /// Only this machine is ever dialled.
 pub(super) const HOST: &str = "127.0.15.6";
+/// The same machine by another address, which is another builder to Nix.
+pub(super) const OTHER_HOST: &str = "127.0.15.7";
 /// What a builder that waits says first.
 pub(super) const WAITS: &str = "the builder waits";
 
@@ -45,6 +47,8 @@ pub(super) enum Builder {
     Waits,
     /// The laptop's Nix does not use it: it builds itself, whatever it is told.
     Ignored,
+    /// The laptop's Nix gives its builds to [`OTHER_HOST`], whatever it is told.
+    Diverted,
     /// Nix has no line for it.
     Unknown,
 }
@@ -85,8 +89,12 @@ impl Laptop {
                 nix.with(name, value)
             });
         let nix = match builder {
-            Builder::Ignored => nix.preferring(stubborn(&dir)),
-            _ => nix,
+            Builder::Ignored => nix.preferring(stubborn(&dir, "--max-jobs 1 --builders ''")),
+            Builder::Diverted => {
+                let other = dispatch(&dir).line.replace(HOST, OTHER_HOST);
+                nix.preferring(stubborn(&dir, &format!("--builders '{other}'")))
+            }
+            Builder::Sound | Builder::WithoutShell | Builder::Waits | Builder::Unknown => nix,
         };
         let plan = Plan {
             targets: vec![spec(&dir, builder)],
@@ -146,6 +154,13 @@ impl Laptop {
     /// The builder's details.
     pub(super) fn details(&self) -> BTreeMap<String, Detail> {
         self.monitor.snapshot().targets[0].details.clone()
+    }
+
+    /// Lets the laptop's Nix use the builder's one slot, until what is returned goes.
+    pub(super) fn take_slot(&self) -> fs::File {
+        let slot = fs::File::create(self.path("slot-0")).unwrap();
+        slot.lock().unwrap();
+        slot
     }
 
     /// Whether the builder's own store holds `path`.
@@ -266,7 +281,7 @@ fn start_sshd(dir: &TempDir, port: u16, builder: Builder) -> Child {
     fs::write(at("desktop-conf/nix.conf"), desktops(dir, builder)).unwrap();
     let config = format!(
         "SetEnv NIX_CONF_DIR={conf} NIX_STORE_DIR={store} NIX_STATE_DIR={state}\n\
-         ListenAddress {HOST}:{port}\nPidFile none\nUsePAM no\nStrictModes no\n\
+         ListenAddress {HOST}:{port}\nListenAddress {OTHER_HOST}:{port}\nPidFile none\nUsePAM no\nStrictModes no\n\
          PermitRootLogin yes\nAuthorizedKeysFile {user}.pub\nHostKey {host}\n",
         conf = at("desktop-conf"),
         state = at("desktop-state"),
@@ -285,7 +300,9 @@ fn start_sshd(dir: &TempDir, port: u16, builder: Builder) -> Child {
 fn desktops(dir: &TempDir, builder: Builder) -> String {
     let at = |name: &str| dir.path().join(name).display().to_string();
     let shell = match builder {
-        Builder::Sound | Builder::Unknown | Builder::Ignored => "/bin/sh".to_owned(),
+        Builder::Sound | Builder::Unknown | Builder::Ignored | Builder::Diverted => {
+            "/bin/sh".to_owned()
+        }
         Builder::WithoutShell => String::new(),
         Builder::Waits => {
             let script = format!(
@@ -310,20 +327,29 @@ fn desktops(dir: &TempDir, builder: Builder) -> String {
     )
 }
 
-fn spec(dir: &TempDir, builder: Builder) -> TargetSpec {
+/// What the laptop's Nix has of its builder.
+fn dispatch(dir: &TempDir) -> Dispatch {
     let at = |name: &str| dir.path().join(name).display().to_string();
-    let store = format!("local?root={}%26store={}", at("desktop"), at("store"));
-    let uri = format!("ssh-ng://root@{HOST}?remote-store={store}");
+    let uri = format!("ssh-ng://root@{HOST}?remote-store={}", remote_store(dir));
     let host_key = BASE64.encode(&fs::read(at("host.pub")).unwrap());
-    let dispatch = Dispatch {
-        store_uri: uri.clone(),
+    Dispatch {
         max_jobs: 1,
-        slots: Vec::new(),
+        slots: vec![at("slot-").into()],
         line: format!("{uri} x86_64-linux {} 1 1 - - {host_key}", at("user")),
-    };
+        store_uri: uri,
+    }
+}
+
+fn remote_store(dir: &TempDir) -> String {
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    format!("local?root={}%26store={}", at("desktop"), at("store"))
+}
+
+fn spec(dir: &TempDir, builder: Builder) -> TargetSpec {
+    let dispatch = dispatch(dir);
     TargetSpec {
         id: id(),
-        uri,
+        uri: dispatch.store_uri.clone(),
         addresses: vec![Address {
             host: HOST.into(),
             port: None,
@@ -333,8 +359,8 @@ fn spec(dir: &TempDir, builder: Builder) -> TargetSpec {
             host: HOST.into(),
             user: Some("root".into()),
             port: None,
-            params: BTreeMap::from([("remote-store".to_owned(), store)]),
-            ssh_key: Some(at("user").into()),
+            params: BTreeMap::from([("remote-store".to_owned(), remote_store(dir))]),
+            ssh_key: Some(dir.path().join("user")),
             host_keys: HostKeyRule::KnownHosts,
             systems: vec!["x86_64-linux".into()],
             features: Vec::new(),
@@ -349,11 +375,11 @@ fn spec(dir: &TempDir, builder: Builder) -> TargetSpec {
     }
 }
 
-/// A directory with a `nix-build` that is the real one, and deaf to who should build.
-fn stubborn(dir: &TempDir) -> PathBuf {
+/// A directory with a `nix-build` that is the real one, and has the last word on who builds.
+fn stubborn(dir: &TempDir, options: &str) -> PathBuf {
     let bin = dir.path().join("bin");
     fs::create_dir(&bin).unwrap();
-    let script = "#!/bin/sh\nexec nix-build \"$@\" --max-jobs 1 --builders ''\n";
+    let script = format!("#!/bin/sh\nexec nix-build \"$@\" {options}\n");
     fs::write(bin.join("nix-build"), script).unwrap();
     let made = Command::new("chmod")
         .arg("755")

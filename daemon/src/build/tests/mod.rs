@@ -6,7 +6,7 @@ mod laptop;
 
 use std::time::Duration;
 
-use offload_client::{JobState, Reason, snapshot::Detail};
+use offload_client::{JobState, Reason, Stage, snapshot::Detail};
 
 use self::laptop::{Builder, Laptop};
 
@@ -102,4 +102,36 @@ async fn a_nix_that_builds_itself_is_found_out() {
         (JobState::Failed, Reason::BuiltLocally),
         "{lines:?}"
     );
+}
+
+#[tokio::test]
+async fn a_nix_that_chooses_for_itself_is_found_out_and_its_choice_is_named() {
+    let laptop = Laptop::start(Builder::Diverted).await;
+    let number = laptop.begin(PATIENCE).await.unwrap();
+    let (state, reason, lines) = laptop.ended(number).await;
+    assert_eq!(
+        (state, reason),
+        (JobState::Failed, Reason::BuiltElsewhere),
+        "{lines:?}"
+    );
+    let place = laptop.details()["test_build_place"].clone();
+    assert_eq!(place, Detail::from(laptop::OTHER_HOST));
+}
+
+#[tokio::test]
+async fn a_builder_without_a_free_slot_is_full_and_not_at_fault() {
+    let laptop = Laptop::start(Builder::Sound).await;
+    let slot = laptop.take_slot();
+    let number = laptop.begin(PATIENCE).await.unwrap();
+    let (state, reason, lines) = laptop.ended(number).await;
+    let full = (JobState::Failed, Reason::BuilderFull);
+    assert_eq!((state, reason), full, "{lines:?}");
+    assert_eq!(lines, Vec::<String>::new());
+    let details = laptop.details();
+    let used = "1 of 1 slots are in use";
+    assert_eq!(details["test_build_error"], Detail::from(used));
+    let snapshot = laptop.monitor.snapshot();
+    assert_ne!(snapshot.targets[0].reason, Reason::BuilderFull);
+    assert_ne!(snapshot.targets[0].stage, Stage::Build);
+    drop(slot);
 }
