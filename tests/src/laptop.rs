@@ -61,15 +61,28 @@ impl Laptop {
     /// # Errors
     /// As [`Self::start`].
     pub async fn start_inside(nix: &NixConf, config: &str, netns: Option<&str>) -> Result<Self> {
+        Self::start_with(Launch {
+            config: format!("[nix]\nconf = \"{}\"\n{config}", nix.path().display()),
+            netns: netns.map(str::to_owned),
+            ..Launch::default()
+        })
+        .await
+    }
+
+    /// Starts offloadd as `launch` says, but on a bus of its own and with each check in its log;
+    /// returns when it is ready.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_with(launch: Launch) -> Result<Self> {
         let bus = Bus::start().await?;
         let signals = Signals::listen(&bus.address()).await?;
+        let mut environment = launch.environment;
+        environment.push(("OFFLOADD_LOG".into(), "offloadd=debug".into()));
         let daemon = Daemon::start(Launch {
-            config: format!("[nix]\nconf = \"{}\"\n{config}", nix.path().display()),
             bus: bus.address(),
-            netns: netns.map(str::to_owned),
-            // Each check is a line.
-            environment: vec![("OFFLOADD_LOG".into(), "offloadd=debug".into())],
-            ..Launch::default()
+            environment,
+            ..launch
         })
         .await?;
         daemon.wait_ready().await?;

@@ -12,7 +12,7 @@ use std::{
 use tempfile::TempDir;
 
 use crate::{
-    Error, Result,
+    Error, Result, Sshd,
     error::Context,
     eventually,
     process::{Process, run_command, system_program},
@@ -96,6 +96,30 @@ impl NixDaemon {
         // The value is a URI with a query of its own; `decodeQuery` in src/libutil/url.cc.
         let root = self.file("root");
         format!("remote-store={}%3Froot%3D{}", self.uri(), root.display())
+    }
+
+    /// Makes it the Nix that a login of `sshd` finds, which has one of its own otherwise. A URI needs
+    /// no [`Self::remote_store`] then, and the configuration found is this daemon's.
+    ///
+    /// # Errors
+    /// When the profile can't be written.
+    pub fn serve(&self, sshd: &Sshd) -> Result<()> {
+        let forgotten = INHERITED.join(" ");
+        let mut profile = format!("unset {forgotten}\n");
+        for (name, value) in self.environment() {
+            // The login's own; its programs and what they remember lie there.
+            if !["HOME", "XDG_CACHE_HOME", "NIX_REMOTE"].contains(&&*name) {
+                profile += &format!("export {name}='{value}'\n");
+            }
+        }
+        // `nix-store --serve` asks the daemon what there is, and reads it itself.
+        let root = self.file("root");
+        profile += &format!(
+            "export NIX_REMOTE='{}?root={}'\n",
+            self.uri(),
+            root.display()
+        );
+        sshd.set_profile(&profile)
     }
 
     /// Its socket.
@@ -266,6 +290,35 @@ impl NixDaemon {
             });
         }
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
+    /// Puts its store where the store's paths say that it is, for the process `id` and what that
+    /// starts: for who reads a path that Nix built. The process has mounts of its own, as all have
+    /// that were started inside a network namespace.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] where its mounts are this machine's; otherwise what mount(8) said.
+    pub fn show_store_to(&self, id: u32) -> Result<()> {
+        let mounts = |process: &str| {
+            let link = format!("/proc/{process}/ns/mnt");
+            fs::read_link(&link).context(link)
+        };
+        if mounts(&id.to_string())? == mounts("self")? {
+            return Err(Error::Unsupported(format!(
+                "process {id} has no mounts of its own: start it inside a namespace"
+            )));
+        }
+        // An empty place to mount on, which Nix makes at its first use, and one that is there.
+        let (store, place) = (self.file("root/nix/store"), Path::new("/nix/store"));
+        for directory in [&*store, place] {
+            fs::create_dir_all(directory).context(directory.display())?;
+        }
+        let mut command = Command::new(system_program("nsenter", "util-linux")?);
+        command
+            .args(["--target", &id.to_string(), "--mount", "--"])
+            .args(["mount", "--bind"])
+            .args([&*store, place]);
+        run_command(&mut command).map(drop)
     }
 
     /// All that it logged since the first start.

@@ -80,26 +80,26 @@ async fn a_build_goes_to_the_other_store_over_either_protocol() {
     let laptop = NixDaemon::start_inside(Some(namespace.laptop()))
         .await
         .unwrap();
-    for protocol in ["ssh-ng", "ssh"] {
-        let uri = format!(
-            "{protocol}://{}@{}?{}",
-            sshd.user(),
-            address.ip(),
-            desktop.remote_store()
-        );
+    desktop.serve(&sshd).unwrap();
+    let host = format!("{}@{}", sshd.user(), address.ip());
+    let named = format!("{host}?{}", desktop.remote_store());
+    for (protocol, name, place) in [
+        ("ssh-ng", "ng-found", &host),
+        ("ssh-ng", "ng-named", &named),
+        ("ssh", "found", &host),
+        ("ssh", "named", &named),
+    ] {
+        let uri = format!("{protocol}://{place}");
         let arguments = ["--max-jobs", "0", "--builders", &machine(&uri, &sshd)];
-        let built = laptop
-            .build(&derivation(protocol), &arguments)
-            .await
-            .unwrap();
+        let built = laptop.build(&derivation(name), &arguments).await.unwrap();
         for store in [&laptop, &desktop] {
             assert!(store.has(&built).unwrap(), "{built}");
             let text = fs::read_to_string(store.real_path(&built)).unwrap();
-            assert_eq!(text, format!("{protocol}\n"));
+            assert_eq!(text, format!("{name}\n"));
         }
         assert!(laptop.state_dir().join("current-load").is_dir());
     }
-    assert!(sshd.logins() >= 2);
+    assert!(sshd.logins() >= 4);
 }
 
 #[tokio::test]

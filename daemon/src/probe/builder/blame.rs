@@ -44,6 +44,12 @@ const NO_DAEMON: [&str; 8] = [
 /// What only a `nix-daemon --stdio` says that hands on to a daemon.
 const HANDED_ON: &str = "from daemon socket";
 
+/// How far a Nix comes that relays to a daemon which is not there, without a word on why: later
+/// versions (seen with 2.26) hold the conversation themselves (`runDaemon` in src/nix/unix/daemon.cc),
+/// ask the daemon only for what follows the protocol version (`processConnection` in
+/// src/libstore/daemon.cc), and have nowhere to say that it is not there.
+const BEFORE_DAEMON: &str = "version of Nix";
+
 /// Where the conversation broke off.
 #[derive(Debug)]
 pub(super) enum Broken {
@@ -126,11 +132,23 @@ fn reason(
             true => Reason::NixDaemonDown,
             false => Reason::ProtocolMismatch,
         }
+    } else if is_relay_without_daemon(broken, exit, protocol) {
+        Reason::NixDaemonDown
     } else if is_noise && !matches!(exit, Some(Exit::Signal(_))) {
         Reason::NotNix
     } else {
         Reason::ProtocolMismatch
     }
+}
+
+/// Whether a Nix gave up, by itself and of its own accord, where it needs its daemon.
+fn is_relay_without_daemon(broken: &Broken, exit: Option<&Exit>, protocol: Protocol) -> bool {
+    protocol == Protocol::SshNg
+        && matches!(
+            broken,
+            Broken::Protocol(ProtocolError::Ended(BEFORE_DAEMON))
+        )
+        && matches!(exit, Some(Exit::Status(1)))
 }
 
 /// Whether a shell says that there is no such program.
@@ -255,6 +273,18 @@ mod tests {
             let broken = Broken::Protocol(ProtocolError::Ended("trust"));
             assert_eq!(judged(broken, stderr, 1), Reason::NixDaemonDown, "{stderr}");
         }
+    }
+
+    #[test]
+    fn a_nix_that_gives_up_where_it_needs_its_daemon_has_none() {
+        let gave_up = || Broken::Protocol(ProtocolError::Ended(BEFORE_DAEMON));
+        assert_eq!(judged(gave_up(), "", 1), Reason::NixDaemonDown);
+        // It has words of its own, was ended by somebody else, or came further.
+        let stderr = "error: client protocol is too old\n";
+        assert_eq!(judged(gave_up(), stderr, 1), Reason::ProtocolMismatch);
+        assert_eq!(judged(gave_up(), "", 255), Reason::ProtocolMismatch);
+        let later = Broken::Protocol(ProtocolError::Ended("messages"));
+        assert_eq!(judged(later, "", 1), Reason::ProtocolMismatch);
     }
 
     #[test]

@@ -1,0 +1,153 @@
+//! Test builds that do not end well: each says why, in bounded time.
+
+use std::{process::Stdio, time::Duration};
+
+use offload_client::{Reason, Stage, TargetState, reasons::text};
+use offload_tests::eventually;
+
+use crate::desk::{ASKED, Desk, PATIENCE, PROMISE, Promise, detail, words};
+
+#[tokio::test]
+async fn a_build_that_the_desktop_refuses_has_failed_there() {
+    let Some(desk) = Desk::start("ssh-ng", PROMISE, ASKED).await else {
+        return;
+    };
+    let watcher = &desk.watcher;
+    watcher.checked(Reason::None).await;
+    // Nix itself is well; what its builds need is not.
+    let inside = desk.desktop.container();
+    let shell = |script: &str| inside.run(&["bash", "-c", script]).map(drop);
+    shell("chmod 000 /usr/bin/dash").unwrap();
+    watcher.test_build().await.expect("failed", "build-failed");
+    let target = watcher.builder().await;
+    assert_eq!(
+        (target.state, target.reason),
+        (TargetState::Degraded, Reason::BuildFailed),
+        "{target:#?}"
+    );
+    assert_eq!(target.stage, Stage::Build);
+    watcher.status_has_the_remedy().await;
+
+    // That the rest is well does not mend it; a build does.
+    watcher.checked(Reason::BuildFailed).await;
+    shell("chmod 755 /usr/bin/dash").unwrap();
+    watcher.test_build().await.expect("succeeded", "");
+    assert_eq!(watcher.builder().await.state, TargetState::Ready);
+}
+
+#[tokio::test]
+async fn a_desktop_without_a_free_slot_is_full_and_not_broken() {
+    let promise = Promise {
+        max_jobs: 1,
+        ..PROMISE
+    };
+    let Some(desk) = Desk::start("ssh-ng", promise, ASKED).await else {
+        return;
+    };
+    let watcher = &desk.watcher;
+    watcher.checked(Reason::None).await;
+    // The only slot is taken by a build of the laptop's own Nix that takes its time.
+    let slow = "derivation { name = \"slow\"; system = \"x86_64-linux\"; builder = \"/bin/sh\"; \
+                args = [ \"-c\" \"exec /bin/sleep 1000\" ]; }";
+    let mut build = watcher.nix.command("nix-build").unwrap();
+    build.args(["--no-out-link", "--max-jobs", "0", "--expr", slow]);
+    let mut build = tokio::process::Command::from(build);
+    build
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true);
+    let mut build = build.spawn().unwrap();
+    let taken = eventually(PATIENCE, "the slot is in use", async || {
+        let target = watcher.checked(Reason::None).await;
+        (detail(&target, "slots_in_use") == "1").then_some(target)
+    });
+    let target = taken.await.unwrap();
+    assert_eq!(detail(&target, "slots"), "1");
+
+    watcher.test_build().await.expect("failed", "builder-full");
+    let target = watcher.builder().await;
+    assert_eq!(target.state, TargetState::Ready, "{target:#?}");
+    let command = ["test-build", &*target.name];
+    let run = watcher.laptop.offloadctl(&command).await.unwrap();
+    assert_ne!(run.code, 0, "{run:?}");
+    let said = words(&run.stdout) + &words(&run.stderr);
+    assert!(said.contains(text(Reason::BuilderFull).title), "{run:?}");
+    assert!(
+        said.contains("Try again when one of them is done"),
+        "{run:?}"
+    );
+
+    build.kill().await.unwrap();
+    let freed = eventually(PATIENCE, "the slot is free", async || {
+        let target = watcher.checked(Reason::None).await;
+        (detail(&target, "slots_in_use") == "0").then_some(())
+    });
+    freed.await.unwrap();
+    watcher.test_build().await.expect("succeeded", "");
+}
+
+#[tokio::test]
+async fn a_desktop_that_dies_in_mid_build_fails_the_build_and_is_down() {
+    let Some(mut desk) = Desk::start("ssh-ng", PROMISE, ASKED).await else {
+        return;
+    };
+    desk.watcher.checked(Reason::None).await;
+    let job = in_mid_build(&desk).await;
+    desk.desktop.stop();
+    desk.watcher
+        .end(&job)
+        .await
+        .expect("failed", "build-failed");
+    let is_down = desk.watcher.laptop.until("it is down", |snapshot| {
+        let target = &snapshot.targets[0];
+        (target.state, target.stage) == (TargetState::Down, Stage::Connect)
+    });
+    is_down.await.unwrap();
+    desk.watcher.status_has_the_remedy().await;
+
+    // It comes back as another boot of the same machine.
+    desk.desktop.boot().await.unwrap();
+    desk.watcher.checked(Reason::BuildFailed).await;
+    desk.watcher.test_build().await.expect("succeeded", "");
+    let target = desk.watcher.builder().await;
+    assert_eq!(
+        detail(&target, "boot_id"),
+        desk.desktop.boot_id().unwrap(),
+        "{target:#?}"
+    );
+}
+
+#[tokio::test]
+async fn a_desktop_that_falls_silent_in_mid_build_takes_no_longer_than_is_allowed() {
+    let Some(desk) = Desk::start("ssh-ng", PROMISE, ASKED).await else {
+        return;
+    };
+    desk.watcher.checked(Reason::None).await;
+    let job = in_mid_build(&desk).await;
+    desk.desktop.container().freeze().unwrap();
+    let built = desk.watcher.end(&job).await;
+    built.expect("failed", "build-failed");
+    let target = desk.watcher.builder().await;
+    let said = detail(&target, "test_build_error");
+    assert!(said.contains("had not ended after"), "{said}");
+}
+
+/// A test build that has reached the desktop, whose nix-daemon will not answer it.
+async fn in_mid_build(desk: &Desk) -> offload_client::proxy::JobProxy<'static> {
+    let inside = desk.desktop.container();
+    let connections = || {
+        let lines = inside.run(&["ss", "-Htn", "state", "established", "sport", "=", ":22"]);
+        lines.unwrap().lines().count()
+    };
+    let stop = ["systemctl", "kill", "--signal=STOP", "nix-daemon.service"];
+    inside.run(&stop).unwrap();
+    let before = connections();
+    let job = desk.watcher.begin(Duration::from_secs(8)).await;
+    let reached = eventually(PATIENCE, "Nix reaches the desktop", async || {
+        (connections() > before).then_some(())
+    });
+    reached.await.unwrap();
+    assert_eq!(job.state().await.unwrap(), "running");
+    job
+}
