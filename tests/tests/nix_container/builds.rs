@@ -1,11 +1,19 @@
 //! Test builds that do not end well: each says why, in bounded time.
 
-use std::{process::Stdio, time::Duration};
+use std::{fs, process::Stdio, time::Duration};
 
-use offload_client::{Reason, Stage, TargetState, reasons::text};
-use offload_tests::eventually;
+use offload_client::{Reason, Stage, TargetState, proxy::JobProxy, reasons::text};
+use offload_tests::{Namespace, NixDaemon, eventually};
 
-use crate::desk::{ASKED, Desk, PATIENCE, PROMISE, Promise, detail, words};
+use crate::desk::{
+    ASKED, Desk, PATIENCE, PROMISE, Promise, Watcher, detail, sshd_before, supported, words,
+};
+
+/// What a derivation's `/bin/sh` is on the desktop.
+const SHELL: &str = "/usr/bin/dash";
+const KEPT_SHELL: &str = "/usr/bin/dash.kept";
+/// What a build says that goes on running.
+const WAITS: &str = "the-build-waits";
 
 #[tokio::test]
 async fn a_build_that_the_desktop_refuses_has_failed_there() {
@@ -17,7 +25,7 @@ async fn a_build_that_the_desktop_refuses_has_failed_there() {
     // Nix itself is well; what its builds need is not.
     let inside = desk.desktop.container();
     let shell = |script: &str| inside.run(&["bash", "-c", script]).map(drop);
-    shell("chmod 000 /usr/bin/dash").unwrap();
+    shell(&format!("chmod 000 {SHELL}")).unwrap();
     watcher.test_build().await.expect("failed", "build-failed");
     let target = watcher.builder().await;
     assert_eq!(
@@ -30,7 +38,7 @@ async fn a_build_that_the_desktop_refuses_has_failed_there() {
 
     // That the rest is well does not mend it; a build does.
     watcher.checked(Reason::BuildFailed).await;
-    shell("chmod 755 /usr/bin/dash").unwrap();
+    shell(&format!("chmod 755 {SHELL}")).unwrap();
     watcher.test_build().await.expect("succeeded", "");
     assert_eq!(watcher.builder().await.state, TargetState::Ready);
 }
@@ -105,10 +113,14 @@ async fn a_desktop_that_dies_in_mid_build_fails_the_build_and_is_down() {
     });
     is_down.await.unwrap();
     desk.watcher.status_has_the_remedy().await;
+    // Not by the time that it was given.
+    let said = detail(&desk.watcher.builder().await, "test_build_error");
+    assert!(!said.contains("had not ended after"), "{said}");
 
-    // It comes back as another boot of the same machine.
+    // It comes back as another boot of the same machine, and what failed on the old one is past.
+    mend(&desk);
     desk.desktop.boot().await.unwrap();
-    desk.watcher.checked(Reason::BuildFailed).await;
+    desk.watcher.checked(Reason::None).await;
     desk.watcher.test_build().await.expect("succeeded", "");
     let target = desk.watcher.builder().await;
     assert_eq!(
@@ -133,21 +145,49 @@ async fn a_desktop_that_falls_silent_in_mid_build_takes_no_longer_than_is_allowe
     assert!(said.contains("had not ended after"), "{said}");
 }
 
-/// A test build that has reached the desktop, whose nix-daemon will not answer it.
-async fn in_mid_build(desk: &Desk) -> offload_client::proxy::JobProxy<'static> {
-    let inside = desk.desktop.container();
-    let connections = || {
-        let lines = inside.run(&["ss", "-Htn", "state", "established", "sport", "=", ":22"]);
-        lines.unwrap().lines().count()
+#[tokio::test]
+async fn a_builder_that_leads_back_to_this_store_waits_for_itself_and_is_given_up() {
+    let Some(network) = supported(Namespace::new()) else {
+        return;
     };
-    let stop = ["systemctl", "kill", "--signal=STOP", "nix-daemon.service"];
-    inside.run(&stop).unwrap();
-    let before = connections();
+    let Some(nix) = supported(NixDaemon::start_inside(Some(network.laptop())).await) else {
+        return;
+    };
+    let (_sshd, line) = sshd_before(&nix, network.laptop(), Namespace::LAPTOP, "ssh-ng").await;
+    let watcher = Watcher::beside(nix, &network, &line, ASKED).await;
+    watcher.checked(Reason::None).await;
+    let job = watcher.begin(Duration::from_secs(5)).await;
+    watcher.end(&job).await.expect("failed", "build-failed");
+    // Nix holds the output's lock while it waits for its builder, which is itself.
+    let said = detail(&watcher.builder().await, "test_build_error");
+    assert!(said.contains("waiting for lock on"), "{said}");
+    watcher.status_has_the_remedy().await;
+}
+
+/// A test build that runs on the desktop, and goes on running.
+async fn in_mid_build(desk: &Desk) -> JobProxy<'static> {
+    let inside = desk.desktop.container();
+    inside.run(&["mv", SHELL, KEPT_SHELL]).unwrap();
+    // Everybody else's shell is as it was; what has a nonce is the build.
+    let script = format!(
+        "#!/bin/bash\n[ -z \"$nonce\" ] || {{ echo {WAITS}; exec /usr/bin/sleep 1000; }}\n\
+         exec {KEPT_SHELL} \"$@\"\n"
+    );
+    inside.write_mode(SHELL, &script, 0o755).unwrap();
     let job = desk.watcher.begin(Duration::from_secs(8)).await;
-    let reached = eventually(PATIENCE, "Nix reaches the desktop", async || {
-        (connections() > before).then_some(())
+    let waits = eventually(PATIENCE, "the desktop builds", async || {
+        let output = job.get_output().await.unwrap();
+        output.iter().any(|line| line.contains(WAITS)).then_some(())
     });
-    reached.await.unwrap();
+    if let Err(late) = waits.await {
+        panic!("{late}: {:#?}", job.get_output().await);
+    }
     assert_eq!(job.state().await.unwrap(), "running");
     job
+}
+
+/// Gives the desktop its shell back, whether it runs or not.
+fn mend(desk: &Desk) {
+    let [kept, shell] = [KEPT_SHELL, SHELL].map(|path| desk.desktop.container().path(path));
+    fs::rename(kept, shell).unwrap();
 }

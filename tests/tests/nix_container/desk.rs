@@ -1,6 +1,6 @@
 //! A laptop with its own Nix and offloadd beside it, and what it is asked in these tests.
 
-use std::{collections::HashMap, fs, time::Duration};
+use std::{collections::HashMap, fs, net::Ipv4Addr, time::Duration};
 
 use data_encoding::BASE64;
 use offload_client::{
@@ -190,21 +190,17 @@ impl Desk {
     }
 }
 
-/// An sshd on the desktop's side of `network` that leads to `nix`, and the line for it.
-pub(crate) async fn beside_sshd(
-    network: &Namespace,
-    protocol: &str,
+/// An sshd at `address` in `netns` whose logins find `nix`, and the line for it.
+pub(crate) async fn sshd_before(
     nix: &NixDaemon,
+    netns: &str,
+    address: Ipv4Addr,
+    protocol: &str,
 ) -> (Sshd, String) {
-    let address = (Namespace::DESKTOP, 22).into();
-    let sshd = Sshd::start_inside(address, Some(network.desktop()));
+    let sshd = Sshd::start_inside((address, 22).into(), Some(netns));
     let sshd = sshd.await.unwrap();
-    let uri = format!(
-        "{protocol}://{}@{}?{}",
-        sshd.user(),
-        Namespace::DESKTOP,
-        nix.remote_store()
-    );
+    nix.serve(&sshd).unwrap();
+    let uri = format!("{protocol}://{}@{address}", sshd.user());
     let promise = Promise {
         features: "-",
         ..PROMISE

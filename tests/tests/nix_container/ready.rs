@@ -1,9 +1,9 @@
 //! Ready, and what is known then: with Nix 2.26 on the desktop, and with 2.8 on both ends.
 
 use offload_client::{Reason, Stage, TargetState, snapshot::Target};
-use offload_tests::{Namespace, NixDaemon, container::Desktop};
+use offload_tests::{Namespace, NixDaemon, Sshd, container::Desktop};
 
-use crate::desk::{ASKED, Desk, PROMISE, Watcher, beside_sshd, detail, facts, supported};
+use crate::desk::{ASKED, Desk, PROMISE, Watcher, detail, facts, sshd_before, supported};
 
 #[tokio::test]
 async fn ready_names_the_desktops_nix_and_a_test_build_its_place() {
@@ -48,7 +48,7 @@ async fn an_old_nix_on_both_ends_is_ready_and_builds() {
         let Some(desktop) = supported(started) else {
             return;
         };
-        let (sshd, line) = beside_sshd(&network, protocol, &desktop).await;
+        let (sshd, line) = old_desktop(&network, protocol, &desktop).await;
         let watcher = Watcher::start(&network, &line, ASKED).await;
         let target = watcher.checked(Reason::None).await;
         is_ready(&target, protocol, "2.8.0");
@@ -69,6 +69,30 @@ async fn an_old_nix_on_both_ends_is_ready_and_builds() {
 }
 
 #[tokio::test]
+async fn a_store_that_the_uri_names_is_checked_as_far_as_its_trust() {
+    let Some(network) = supported(Namespace::new()) else {
+        return;
+    };
+    let Some(desktop) = supported(NixDaemon::start_inside(Some(network.desktop())).await) else {
+        return;
+    };
+    let (_sshd, line) = old_desktop(&network, "ssh-ng", &desktop).await;
+    let (uri, rest) = line.split_once(' ').unwrap();
+    let line = format!("{uri}?{} {rest}", desktop.remote_store());
+    let watcher = Watcher::start(&network, &line, ASKED).await;
+    let target = watcher.checked(Reason::None).await;
+    // Whose configuration the login shows is not known to be that store's.
+    assert_eq!(
+        (target.state, target.stage),
+        (TargetState::Ready, Stage::Trust),
+        "{target:#?}"
+    );
+    assert!(detail(&target, "system_unknown").contains("unix://"));
+    assert_eq!(facts(&target).trusted, "yes");
+    watcher.test_build().await.expect("succeeded", "");
+}
+
+#[tokio::test]
 async fn an_old_nix_that_does_not_trust_the_user_says_so() {
     let Some(network) = supported(Namespace::new()) else {
         return;
@@ -79,7 +103,7 @@ async fn an_old_nix_that_does_not_trust_the_user_says_so() {
     };
     desktop.set("trusted-users", "nobody");
     desktop.restart().await.unwrap();
-    let (_sshd, line) = beside_sshd(&network, "ssh-ng", &desktop).await;
+    let (_sshd, line) = old_desktop(&network, "ssh-ng", &desktop).await;
     let watcher = Watcher::start(&network, &line, ASKED).await;
     let target = watcher.checked(Reason::NotTrusted).await;
     assert_eq!(target.stage, Stage::Trust);
@@ -89,6 +113,10 @@ async fn an_old_nix_that_does_not_trust_the_user_says_so() {
     desktop.set("trusted-users", "root");
     desktop.restart().await.unwrap();
     watcher.checked(Reason::None).await;
+}
+
+async fn old_desktop(network: &Namespace, protocol: &str, nix: &NixDaemon) -> (Sshd, String) {
+    sshd_before(nix, network.desktop(), Namespace::DESKTOP, protocol).await
 }
 
 fn is_ready(target: &Target, protocol: &str, version: &str) {

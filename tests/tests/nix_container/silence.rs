@@ -1,9 +1,9 @@
 //! A kept connection whose other end says nothing any more: no check hangs on it, and it is let go.
 
-use offload_client::{Reason, TargetState};
+use offload_client::{Reason, Stage, TargetState};
 use offload_tests::{Namespace, eventually};
 
-use crate::desk::{Desk, PATIENCE, PROMISE};
+use crate::desk::{ASKED, Desk, PATIENCE, PROMISE};
 
 /// Not asked by anybody: what is noticed is noticed on the kept connection.
 const POLL: &str = "[poll]\n\
@@ -33,6 +33,29 @@ async fn a_desktop_whose_packets_are_lost_is_down_within_fall_checks_and_let_go(
     is_noticed(&desk, &|| desk.network.black_hole(address).unwrap()).await;
     desk.network.restore(address).unwrap();
     desk.watcher.laptop.until_ready().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_nix_daemon_that_freezes_is_told_by_the_stage_and_keeps_nobody_waiting() {
+    let poll = ASKED.to_owned() + "deep_timeout = \"2s\"\n";
+    let Some(desk) = Desk::start("ssh-ng", PROMISE, &poll).await else {
+        return;
+    };
+    let inside = desk.desktop.container();
+    let signal = |signal: &str| {
+        let signal = format!("--signal={signal}");
+        inside
+            .run(&["systemctl", "kill", &signal, "nix-daemon.service"])
+            .unwrap()
+    };
+    desk.watcher.checked(Reason::None).await;
+    signal("STOP");
+    // The machine and its sshd are well.
+    let target = desk.watcher.checked(Reason::TimedOut).await;
+    assert_eq!(target.stage, Stage::Handshake, "{target:#?}");
+    desk.watcher.status_has_the_remedy().await;
+    signal("CONT");
+    desk.watcher.checked(Reason::None).await;
 }
 
 async fn is_noticed(desk: &Desk, silence: &dyn Fn()) {
