@@ -3,7 +3,7 @@
 use std::{fs, process::Stdio, time::Duration};
 
 use offload_client::{Reason, Stage, TargetState, proxy::JobProxy, reasons::text};
-use offload_tests::{Namespace, NixDaemon, eventually};
+use offload_tests::{Namespace, NixDaemon, container::Desktop, eventually};
 
 use crate::desk::{
     ASKED, Desk, PATIENCE, PROMISE, Promise, Watcher, detail, sshd_before, supported, words,
@@ -161,6 +161,41 @@ async fn a_builder_that_leads_back_to_this_store_waits_for_itself_and_is_given_u
     // Nix holds the output's lock while it waits for its builder, which is itself.
     let said = detail(&watcher.builder().await, "test_build_error");
     assert!(said.contains("waiting for lock on"), "{said}");
+    watcher.status_has_the_remedy().await;
+}
+
+#[tokio::test]
+async fn a_nix_that_does_not_let_offloadd_choose_builds_elsewhere() {
+    let Some(network) = supported(Namespace::new()) else {
+        return;
+    };
+    let Some(desktop) = supported(Desktop::start(&network).await) else {
+        return;
+    };
+    let inside = || NixDaemon::start_inside(Some(network.laptop()));
+    let (near, mut nix) = (inside().await.unwrap(), inside().await.unwrap());
+    let (_sshd, line) = sshd_before(&near, network.laptop(), Namespace::LAPTOP, "ssh-ng").await;
+    let host_key = desktop.host_key().unwrap();
+    let other = PROMISE.line(&desktop.uri("ssh-ng"), desktop.user_key(), &host_key);
+    // The faster of two is Nix's choice, and whom it does not trust has none.
+    let other = other.replacen(" 2 1 ", " 2 9 ", 1);
+    nix.set("trusted-users", "nobody");
+    let watcher = Watcher::beside(nix, &network, &(line + &other), ASKED).await;
+    assert_eq!(
+        watcher.checked(Reason::None).await.name,
+        Namespace::LAPTOP.to_string()
+    );
+    watcher
+        .test_build()
+        .await
+        .expect("failed", "built-elsewhere");
+    let target = watcher.builder().await;
+    assert_eq!(
+        (target.state, target.reason),
+        (TargetState::Degraded, Reason::BuiltElsewhere)
+    );
+    let said = detail(&target, "test_build_error");
+    assert!(said.contains(&desktop.boot_id().unwrap()), "{said}");
     watcher.status_has_the_remedy().await;
 }
 
