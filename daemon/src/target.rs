@@ -140,6 +140,12 @@ pub struct Dispatch {
     pub slots: Vec<PathBuf>,
     /// The whole line, as `--builders` takes it.
     pub line: String,
+    /// A system that it builds for: this machine's own where it is among them.
+    pub system: String,
+    /// Whether that is this machine's own.
+    pub is_native: bool,
+    /// The features a build must ask for to go there.
+    pub mandatory_features: Vec<String>,
 }
 
 /// What a builder's host key is held against.

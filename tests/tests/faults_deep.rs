@@ -37,7 +37,13 @@ struct Desk {
 
 impl Desk {
     async fn start(scheme: &str) -> Self {
+        Self::start_under(Fault::Healthy, scheme).await
+    }
+
+    /// Nobody has seen the desktop before the fault.
+    async fn start_under(fault: Fault, scheme: &str) -> Self {
         let desktop = Desktop::start(ANY, ANY).await.unwrap();
+        desktop.ssh.set(fault).await.unwrap();
         let nix = NixConf::new().unwrap();
         let machine = Machine {
             uri: format!("{scheme}://nix-builder@{}", desktop.ssh.address()),
@@ -145,10 +151,28 @@ async fn each_message_of_nix_over_ssh_can_be_the_last() {
     for point in [Point::Magic, Point::Version, Point::Handshake] {
         desk.each(&after(point, SILENT, BROKEN)).await;
     }
-    // These are of the daemon beside it alone, which is asked for nothing else.
+}
+
+#[tokio::test]
+async fn a_daemon_beside_ssh_that_does_not_say_leaves_what_is_known() {
     let unknown = Seen::TrustUnknown;
-    for point in [Point::NixVersion, Point::Trust] {
-        desk.each(&after(point, unknown, unknown)).await;
+    let faults = [Point::NixVersion, Point::Trust].map(|point| after(point, unknown, unknown));
+    for (fault, seen) in faults.concat() {
+        let desk = Desk::start_under(fault, "ssh").await;
+        let what = format!("{fault:?} is seen as {seen:?}");
+        desk.until(&what, |target| seen.fits(target)).await;
+        desk.desktop.ssh.set(Fault::Healthy).await.unwrap();
+        desk.until("all is proven", |target| Seen::Well.fits(target))
+            .await;
+
+        desk.desktop.ssh.set(fault).await.unwrap();
+        let checked = desk.laptop.the(Kind::Builder).await.unwrap();
+        desk.until("it is checked again and again", |target| {
+            target.last_check_timestamp > checked.last_check_timestamp + 3_000_000
+        })
+        .await;
+        let target = desk.laptop.the(Kind::Builder).await.unwrap();
+        assert!(Seen::Well.fits(&target), "{fault:?}: {target:#?}");
     }
 }
 

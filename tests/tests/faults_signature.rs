@@ -29,6 +29,8 @@ const POLL: &str = "[poll]\n\
 async fn each_answer_about_a_path_that_is_none_is_told_apart() {
     let cache = Cache::start(ANY).await.unwrap();
     let nix = NixConf::new().unwrap();
+    nix.set_caches(&[(&cache.url(), &cache.public_key())])
+        .unwrap();
     let config = format!(
         "{POLL}[[cache]]\nname = \"desktop\"\nurl = \"{}\"\npublic_keys = [\"{}\"]\nsample = \"{}\"\n",
         cache.url(),

@@ -11,6 +11,10 @@ use crate::target::TargetId;
 
 /// How many lines of a job's output are kept.
 pub const LINES_MAX: usize = 1000;
+/// How many bytes of them.
+const KEPT_MAX: usize = 64 * 1024;
+/// How many bytes of a job's output are told at all. A test build has some hundred.
+const TOLD_MAX: usize = 1024 * 1024;
 /// How many jobs that have ended are kept.
 const FINISHED_MAX: usize = 16;
 
@@ -46,10 +50,14 @@ pub struct Job {
     pub output: Transcript,
 }
 
-/// The last [`LINES_MAX`] lines that a job printed.
+/// The last [`LINES_MAX`] lines that a job printed, fewer where they are long.
 #[derive(Debug, Default)]
 pub struct Transcript {
     lines: VecDeque<Arc<str>>,
+    /// The bytes of those.
+    kept: usize,
+    /// The bytes of all lines.
+    told: usize,
     /// How many lines there were before those.
     dropped: u64,
 }
@@ -99,11 +107,26 @@ impl Board {
 
 impl Transcript {
     fn push(&mut self, line: &str) {
-        if self.lines.len() == LINES_MAX {
-            self.lines.pop_front();
+        if self.told > TOLD_MAX {
+            return;
+        }
+        self.told += line.len() + 1;
+        match self.told > TOLD_MAX {
+            true => self.keep("… and more than is worth telling"),
+            false => self.keep(line),
+        }
+    }
+
+    fn keep(&mut self, line: &str) {
+        self.kept += line.len();
+        self.lines.push_back(line.into());
+        while self.lines.len() > LINES_MAX || self.kept > KEPT_MAX {
+            let Some(oldest) = self.lines.pop_front() else {
+                return;
+            };
+            self.kept -= oldest.len();
             self.dropped += 1;
         }
-        self.lines.push_back(line.into());
     }
 
     /// The lines that are kept.
@@ -154,6 +177,21 @@ mod tests {
         );
         assert_eq!(output.after(3).len(), LINES_MAX);
         assert!(output.after(output.count()).is_empty());
+    }
+
+    #[test]
+    fn a_builder_that_prints_without_end_is_no_longer_told() {
+        let mut output = Transcript::default();
+        let line = "x".repeat(1023);
+        for _ in 0..3 * TOLD_MAX / 1024 {
+            output.push(&line);
+            assert!(output.lines().map(str::len).sum::<usize>() <= KEPT_MAX);
+        }
+        assert_eq!(output.count(), (TOLD_MAX / 1024) as u64 + 1);
+        assert_eq!(
+            output.lines().next_back(),
+            Some("… and more than is worth telling")
+        );
     }
 
     #[test]

@@ -27,15 +27,17 @@ const SCRIPT: &str = "\
 
 /// The Nix expression of a test build on `builder`, as `nix-build -E` takes it.
 ///
-/// It asks for the first system that the builder is configured with and for the features that it
-/// is reserved for, since a build without them would not go there. `nonce` is a word of letters and
-/// digits: it is a part of the store path's name.
+/// It asks for what one line of the machines file offers, or the build would go nowhere: for this
+/// machine's own system where a line has it, and for the features that the line is reserved for.
+/// `nonce` is a word of letters and digits: it is a part of the store path's name.
 pub(super) fn expression(builder: &BuilderSpec, nonce: &str) -> String {
-    let system = builder.systems.first();
-    // What a machines line without systems means (`Machine`, src/libstore/machines.cc).
-    let system = system.map_or("builtins.currentSystem".to_owned(), |name| quoted(name));
+    let lines = builder.dispatch.iter();
+    let line = lines.min_by_key(|line| (!line.is_native, line.mandatory_features.len()));
+    let system = line.map_or("builtins.currentSystem".to_owned(), |line| {
+        quoted(&line.system)
+    });
     let mut features = String::new();
-    for feature in &builder.mandatory_features {
+    for feature in line.map_or(&[][..], |line| &line.mandatory_features) {
         let _ = write!(features, "{} ", quoted(feature));
     }
     format!(

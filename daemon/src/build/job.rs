@@ -9,14 +9,16 @@ use offload_client::{
 use tokio::sync::watch;
 
 use super::{
-    Board, Nix, StartError, Tested, Verdict, derivation,
+    Board, Nix, StartError, TIMEOUT, Tested, Verdict, derivation,
     nix::Stream,
-    verdict::{self, Evidence, Given, failed},
+    verdict::{self, Evidence, Given, failed, unblamed},
 };
 use crate::{
     clock::{Now, Stopwatch},
     monitor,
+    nix::uri,
     nonce::nonce,
+    probe::builder::slots_in_use,
     target::{BuilderSpec, SpecKind, TargetSpec},
 };
 
@@ -24,13 +26,11 @@ use crate::{
 const DETAIL_BOOT_ID: &str = "boot_id";
 /// The builder's host name, likewise.
 const DETAIL_HOSTNAME: &str = "hostname";
-/// How many slots this machine's Nix has of it, likewise.
-const DETAIL_SLOTS: &str = "slots";
-/// How many of those are in use, likewise.
-const DETAIL_SLOTS_IN_USE: &str = "slots_in_use";
 
-/// What was seen of the slots in this time need not be looked at again.
-const FRESH: Duration = Duration::from_secs(5);
+/// A slot whose build has just ended is free a little later: so often it is looked at.
+const LOOKS: u32 = 10;
+/// The time between two looks.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 /// How much longer Nix itself is given, which ends the build on the other side if nobody here can.
 const GRACE: Duration = Duration::from_secs(10);
 /// How long this machine's Nix may take to say what it knows of a path.
@@ -71,16 +71,14 @@ impl Attempt {
 
     /// Builds. Dropping the future ends Nix's command, and with it the build.
     pub(super) async fn run(&self, builder: &BuilderSpec) -> Tested {
-        if let Some((used, total)) = self.slots().await
-            && used >= total
-        {
-            let detail = format!("{used} of {total} slots are in use");
-            return tested(Duration::ZERO, failed(Reason::BuilderFull, detail));
+        let watch = Stopwatch::start();
+        if let Some(full) = self.waits_for_a_slot(builder).await {
+            return tested(watch.elapsed(), unblamed(Reason::BuilderFull, full));
         }
         let watch = Stopwatch::start();
         let verdict = match nonce() {
             Ok(nonce) => self.build(builder, &nonce).await,
-            Err(error) => failed(Reason::BuildFailed, format!("no random number: {error}")),
+            Err(error) => unblamed(Reason::BuildFailed, format!("no random number: {error}")),
         };
         tested(watch.elapsed(), verdict)
     }
@@ -133,17 +131,17 @@ impl Attempt {
         let building = self
             .nix
             .run("nix-build", &arguments, LINE_MAX, |stream, line| {
-                let line = String::from_utf8_lossy(line);
+                let line = self.shown(builder, &String::from_utf8_lossy(line));
                 if stream == Stream::Output {
-                    path = line.clone().into_owned();
+                    path.clone_from(&line);
                 }
                 self.board
                     .send_modify(|board| board.print(self.number, &line));
             });
         let status = match tokio::time::timeout(self.timeout, building).await {
             Ok(Ok(status)) => status,
-            Ok(Err(error)) => return failed(Reason::BuildFailed, error.to_string()),
-            Err(_) => return self.timed_out().await,
+            Ok(Err(error)) => return unblamed(Reason::BuildFailed, error.to_string()),
+            Err(_) => return self.timed_out(builder, nonce),
         };
         if !status.success() {
             let told = self.told();
@@ -151,7 +149,10 @@ impl Attempt {
                 true => format!("nix-build ended with {status}"),
                 false => told,
             };
-            return failed(Reason::BuildFailed, detail);
+            return match self.was_reached(builder, nonce) {
+                true => failed(Reason::BuildFailed, detail),
+                false => unblamed(Reason::BuildFailed, detail),
+            };
         }
         self.judge(builder, nonce, &path).await
     }
@@ -160,23 +161,22 @@ impl Attempt {
     async fn judge(&self, builder: &BuilderSpec, nonce: &str, path: &str) -> Verdict {
         if !verdict::is_output(path, nonce) {
             let detail = "nix-build did not say where the output is".to_owned();
-            return failed(Reason::BuildFailed, detail);
+            return unblamed(Reason::BuildFailed, detail);
         }
         let output = match read_output(Path::new(path)) {
             Ok(output) => output,
-            Err(error) => return failed(Reason::BuildFailed, format!("{path}: {error}")),
+            Err(error) => return unblamed(Reason::BuildFailed, format!("{path}: {error}")),
         };
         let ultimate = self.is_ultimate(path).await;
-        let own_boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id");
-        let known = |key| self.detail(|target| text(target, key)).unwrap_or_default();
+        let hostname = self.detail(|target| text(target, DETAIL_HOSTNAME));
         verdict::judge(&Evidence {
             nonce,
             output: &output,
             ultimate,
             given: &self.given(builder, nonce),
-            own_boot_id: own_boot_id.unwrap_or_default().trim(),
-            boot_id: known(DETAIL_BOOT_ID).trim(),
-            hostname: known(DETAIL_HOSTNAME).trim(),
+            own_boot_id: &own_boot_id(),
+            boot_id: &self.boot_id(),
+            hostname: hostname.unwrap_or_default().trim(),
             host: &builder.host,
         })
     }
@@ -208,19 +208,53 @@ impl Attempt {
         }
     }
 
-    async fn timed_out(&self) -> Verdict {
+    /// Whether it was this builder that failed, and not this machine's Nix before it came so far.
+    fn was_reached(&self, builder: &BuilderSpec, nonce: &str) -> bool {
+        let board = self.board.borrow();
+        let refused = board
+            .get(self.number)
+            .is_some_and(|job| job.output.lines().any(verdict::is_refusal));
+        drop(board);
+        refused || self.given(builder, nonce) == Given::Here
+    }
+
+    fn timed_out(&self, builder: &BuilderSpec, nonce: &str) -> Verdict {
         let after = humantime::format_duration(self.timeout);
         let mut detail = format!("it had not ended after {after}");
-        if let Some((used, total)) = self.slots().await
-            && used >= total
-        {
-            detail.push_str(&format!("; {used} of {total} slots are in use"));
-        }
         let told = self.told();
         if !told.is_empty() {
             detail.push_str(&format!("; Nix said last: {told}"));
         }
-        failed(Reason::BuildFailed, detail)
+        let was_reached = self.was_reached(builder, nonce);
+        let own_boot_id = own_boot_id();
+        let leads_back = !own_boot_id.is_empty() && self.boot_id() == own_boot_id;
+        if was_reached && leads_back && verdict::waits_for_itself(&told) {
+            return failed(Reason::BuiltLocally, detail);
+        }
+        if let Some((used, total)) = slots_in_use(builder)
+            && used >= total
+            && !was_reached
+        {
+            detail.push_str(&format!("; {used} of {total} slots are in use"));
+            return unblamed(Reason::BuilderFull, detail);
+        }
+        // Whoever asked for less than a build usually takes learns what he asked for, and no more.
+        match was_reached && self.timeout >= TIMEOUT {
+            true => failed(Reason::BuildFailed, detail),
+            false => unblamed(Reason::BuildFailed, detail),
+        }
+    }
+
+    /// A line of Nix's as it may be shown: a password of the builder's URL has no place in it.
+    fn shown(&self, builder: &BuilderSpec, line: &str) -> String {
+        let mut shown = line.to_owned();
+        for way in &builder.dispatch {
+            let redacted = uri::redacted(&way.store_uri);
+            if redacted != way.store_uri {
+                shown = shown.replace(&way.store_uri, &redacted);
+            }
+        }
+        shown
     }
 
     /// The line of the log that says most.
@@ -230,19 +264,26 @@ impl Attempt {
         job.map_or_else(String::new, |job| verdict::telling(job.output.lines()))
     }
 
-    /// How many slots of the builder are in use, of how many, by a check that is fresh where there
-    /// can be one.
-    async fn slots(&self) -> Option<(u64, u64)> {
-        let last = self.detail(|target| Some(target.last_check_timestamp))?;
-        let age = Now::read().realtime_usec.saturating_sub(last);
-        if Duration::from_micros(age) > FRESH {
-            // Paused, or asked too often: then what is known has to do.
-            let _ = self.monitor.check(Some(self.spec.id.clone())).await;
+    /// Gives a build that has just ended the time to leave its slot; how full the builder is where
+    /// none becomes free.
+    async fn waits_for_a_slot(&self, builder: &BuilderSpec) -> Option<String> {
+        for look in 1..=LOOKS {
+            let (used, total) = slots_in_use(builder)?;
+            if used < total {
+                return None;
+            }
+            if look == LOOKS {
+                return Some(format!("{used} of {total} slots are in use"));
+            }
+            tokio::time::sleep(BETWEEN_LOOKS).await;
         }
-        self.detail(|target| {
-            let total = number(target, DETAIL_SLOTS)?;
-            Some((number(target, DETAIL_SLOTS_IN_USE)?, total)).filter(|_| total > 0)
-        })
+        None
+    }
+
+    /// The builder's boot id, as far as the checks know it.
+    fn boot_id(&self) -> String {
+        let known = self.detail(|target| text(target, DETAIL_BOOT_ID));
+        known.unwrap_or_default().trim().to_owned()
     }
 
     fn detail<T>(&self, read: impl FnOnce(&Target) -> Option<T>) -> Option<T> {
@@ -256,16 +297,18 @@ impl Attempt {
 }
 
 fn tested(took: Duration, verdict: Verdict) -> Tested {
-    let (outcome, place, detail) = match verdict {
-        Verdict::Succeeded { place } => (Ok(()), place, String::new()),
+    let (outcome, blames, place, detail) = match verdict {
+        Verdict::Succeeded { place } => (Ok(()), false, place, String::new()),
         Verdict::Failed {
             reason,
+            blames,
             place,
             detail,
-        } => (Err(reason), place, detail),
+        } => (Err(reason), blames, place, detail),
     };
     Tested {
         outcome,
+        blames,
         place,
         detail,
         finished: Now::read().realtime_usec,
@@ -273,16 +316,15 @@ fn tested(took: Duration, verdict: Verdict) -> Tested {
     }
 }
 
+/// This machine's.
+fn own_boot_id() -> String {
+    let own = fs::read_to_string("/proc/sys/kernel/random/boot_id");
+    own.unwrap_or_default().trim().to_owned()
+}
+
 fn text(target: &Target, key: &str) -> Option<String> {
     match target.details.get(key)? {
         Detail::Text(text) => Some(text.clone()),
-        _ => None,
-    }
-}
-
-fn number(target: &Target, key: &str) -> Option<u64> {
-    match target.details.get(key)? {
-        Detail::Uint(number) => Some(*number),
         _ => None,
     }
 }

@@ -46,6 +46,9 @@ const INBOX: usize = 8;
 pub struct Tested {
     /// Nothing was wrong, or what was.
     pub outcome: Result<(), Reason>,
+    /// Whether it is the builder that failed, and not what lies before it: this machine's Nix, a limit
+    /// that was too short, a lack of slots.
+    pub blames: bool,
     /// The machine that it ran on: where it succeeded, or ran on another builder; empty otherwise.
     pub place: String,
     /// The particulars of a failure.

@@ -56,8 +56,10 @@ pub(super) enum Verdict {
     },
     /// It failed, or ran on the wrong machine.
     Failed {
-        /// `build-failed`, `built-locally` or `built-elsewhere`.
+        /// `build-failed`, `built-locally`, `built-elsewhere` or `builder-full`.
         reason: Reason,
+        /// Whether the builder is what failed.
+        blames: bool,
         /// Where it ran, where that is another builder.
         place: String,
         /// The particulars.
@@ -71,7 +73,9 @@ pub(super) enum Verdict {
 /// |---------------------|----------------|----------------------|---------------------|
 /// | yes                 |                |                      | `built-locally`     |
 /// |                     | another one    |                      | `built-elsewhere`   |
-/// |                     |                | the builder's, none  | succeeded           |
+/// |                     |                | the builder's        | succeeded           |
+/// |                     | the builder    | not known            | succeeded           |
+/// |                     | unknown        | not known            | nothing is proven   |
 /// |                     | the builder    | this machine's       | succeeded           |
 /// |                     | unknown        | this machine's       | `built-locally`     |
 /// |                     |                | a third one's        | `built-elsewhere`   |
@@ -100,10 +104,14 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> Verdict {
     // In the sandbox every machine is called localhost.
     let named = Some(value(evidence.output, HOSTNAME));
     let named = named.filter(|name| !name.is_empty() && *name != "localhost");
-    if expected.is_empty() || found.is_empty() || expected == found {
-        return succeeded(evidence, named);
-    }
+    let is_known = !expected.is_empty() && !found.is_empty();
     match (found == evidence.own_boot_id, evidence.given) {
+        _ if is_known && expected == found => succeeded(evidence, named),
+        (_, Given::Here) if !is_known => succeeded(evidence, named),
+        _ if !is_known => {
+            let detail = "it succeeded, and nothing proves where it ran".to_owned();
+            unblamed(Reason::BuildFailed, detail)
+        }
         (true, Given::Here) => succeeded(evidence, named),
         (true, Given::Unknown | Given::Another(_)) => failed(
             Reason::BuiltLocally,
@@ -134,6 +142,8 @@ fn succeeded(evidence: &Evidence<'_>, named: Option<&str>) -> Verdict {
 fn elsewhere(place: String, detail: String) -> Verdict {
     Verdict::Failed {
         reason: Reason::BuiltElsewhere,
+        // It built somewhere: of the builder that was asked that says nothing bad.
+        blames: false,
         place,
         detail,
     }
@@ -179,7 +189,7 @@ fn place(uri: &str) -> Option<(String, u16)> {
 /// `error:` is, otherwise the last line of all.
 pub(super) fn telling<'a>(log: impl DoubleEndedIterator<Item = &'a str> + Clone) -> String {
     let last = |wanted: &dyn Fn(&str) -> bool| log.clone().rev().find(|line| wanted(line));
-    let line = last(&|line| line.contains("cannot build on '"))
+    let line = last(&|line| is_refusal(line))
         .or_else(|| last(&|line| line.trim_start().starts_with("error:")))
         .or_else(|| last(&|line| !line.trim().is_empty()));
     let line = line.unwrap_or_default().trim();
@@ -220,10 +230,33 @@ pub(super) fn ultimate(json: &[u8], path: &str) -> Option<bool> {
     Some(flag.and_then(serde_json::Value::as_bool).unwrap_or(false))
 }
 
-/// A failure that is of no other place.
+/// Whether a line of Nix's log says that it could not use the builder.
+pub(super) fn is_refusal(line: &str) -> bool {
+    line.contains("cannot build on '")
+}
+
+/// Whether what Nix said last shows that the builder's store is this machine's own: the build here
+/// holds the lock of its output (`PathLocks`, src/libstore/pathlocks.cc) while it waits for the one
+/// there.
+pub(super) fn waits_for_itself(told: &str) -> bool {
+    told.contains("waiting for lock on")
+}
+
+/// The builder failed.
 pub(super) fn failed(reason: Reason, detail: String) -> Verdict {
     Verdict::Failed {
         reason,
+        blames: true,
+        place: String::new(),
+        detail,
+    }
+}
+
+/// Something failed before the builder had a part in it, or beside it.
+pub(super) fn unblamed(reason: Reason, detail: String) -> Verdict {
+    Verdict::Failed {
+        reason,
+        blames: false,
         place: String::new(),
         detail,
     }
@@ -400,11 +433,22 @@ mod tests {
         let unknown = Evidence {
             boot_id: "",
             ultimate: None,
+            given: &Given::Here,
             ..evidence()
         };
         assert_eq!(reason(unknown), Reason::None);
+        // What neither Nix nor a boot id tells of is not proven, and nobody's fault.
+        let unproven = Evidence {
+            given: &Given::Unknown,
+            ..unknown
+        };
+        assert!(matches!(
+            judge(&unproven),
+            Verdict::Failed { blames: false, .. }
+        ));
         let no_linux = Evidence {
             output: b"nonce=n1\nboot_id=\nhostname=\n",
+            given: &Given::Here,
             ..evidence()
         };
         assert_eq!(place(no_linux), "tower");

@@ -226,7 +226,8 @@ impl Health {
     }
 
     /// Somebody asks for a check of `target` now: a deep one. One that is in flight already is
-    /// shared, and leads to no effect; a cheap one in flight gives way to it. Asking for a target that is not ready restarts its back-off.
+    /// shared, and leads to no effect; a cheap one in flight gives way to it. Asking for a target
+    /// that is not ready restarts its back-off.
     ///
     /// # Errors
     ///

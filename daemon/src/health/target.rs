@@ -83,6 +83,8 @@ struct InFlight {
     began: Duration,
     /// The network changed since then.
     overtaken: bool,
+    /// The bounds changed since then: what it keeps for the next check goes with the old ones.
+    repaced: bool,
 }
 
 impl Target {
@@ -172,6 +174,7 @@ impl Target {
             depth,
             began: now.boot,
             overtaken: false,
+            repaced: false,
         });
         depth
     }
@@ -197,7 +200,7 @@ impl Target {
             return None;
         }
 
-        if outcome.is_ok() && check.depth == Depth::Deep {
+        if outcome.is_ok() && check.depth == Depth::Deep && !check.repaced {
             self.deep = Some(now.boot);
         }
         self.record(now, outcome, latency);
@@ -296,6 +299,9 @@ impl Target {
     pub(super) fn repace(&mut self, now: Now, thresholds: Thresholds, pace: &mut Pace) {
         // What a check keeps for the next goes with the old bounds.
         self.deep = None;
+        if let Some(check) = &mut self.in_flight {
+            check.repaced = true;
+        }
         let Some(due) = self.due else { return };
         let wait = pace.wait(self.judge.wait(self.state_by_checks(), thresholds));
         if now.boot.saturating_add(wait) < due {

@@ -278,16 +278,18 @@ impl Monitor {
         self.waiters.done(&target, Ok(()));
     }
 
-    /// Keeps what a test build showed. That all slots were in use says nothing of the builder.
+    /// Keeps what a test build showed; of what is not the builder's fault nobody is to be judged.
     fn tested(&mut self, now: Now, spec: &TargetSpec, tested: Tested) {
         let target = spec.id.clone();
         let watched = self.watched.get_mut(&target);
         let Some(watched) = watched.filter(|watched| *watched.spec == *spec) else {
             return;
         };
-        let outcome = tested.outcome;
+        let (outcome, blames) = (tested.outcome, tested.blames);
         watched.tested(tested);
-        self.handle(now, Event::Tested { target, outcome });
+        if outcome.is_ok() || blames {
+            self.handle(now, Event::Tested { target, outcome });
+        }
     }
 
     fn check(

@@ -76,6 +76,7 @@ impl Watch {
     fn test_build(&mut self, outcome: Result<(), Reason>, place: &str) {
         let tested = Tested {
             outcome,
+            blames: outcome.is_err_and(|reason| reason != Reason::BuilderFull),
             place: place.to_owned(),
             detail: outcome.map_or("a build's words".to_owned(), |()| String::new()),
             finished: self.now.realtime_usec,

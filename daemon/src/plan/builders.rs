@@ -140,7 +140,15 @@ fn of_machine(
 }
 
 fn dispatch(machine: &Machine, conf: &NixConf) -> Dispatch {
+    let is_native = machine.systems.contains(&conf.system);
+    let system = match machine.systems.first() {
+        Some(first) if !is_native => first,
+        Some(_) | None => &conf.system,
+    };
     Dispatch {
+        system: system.clone(),
+        is_native,
+        mandatory_features: machine.mandatory_features.clone(),
         slots: current_load::slots(conf.state_dir(), &machine.uri),
         store_uri: machine.uri.clone(),
         max_jobs: machine.max_jobs,

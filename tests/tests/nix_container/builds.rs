@@ -146,7 +146,7 @@ async fn a_desktop_that_falls_silent_in_mid_build_takes_no_longer_than_is_allowe
 }
 
 #[tokio::test]
-async fn a_builder_that_leads_back_to_this_store_waits_for_itself_and_is_given_up() {
+async fn a_builder_that_leads_back_to_this_store_builds_locally() {
     let Some(network) = supported(Namespace::new()) else {
         return;
     };
@@ -157,8 +157,8 @@ async fn a_builder_that_leads_back_to_this_store_waits_for_itself_and_is_given_u
     let watcher = Watcher::beside(nix, &network, &line, ASKED).await;
     watcher.checked(Reason::None).await;
     let job = watcher.begin(Duration::from_secs(5)).await;
-    watcher.end(&job).await.expect("failed", "build-failed");
     // Nix holds the output's lock while it waits for its builder, which is itself.
+    watcher.end(&job).await.expect("failed", "built-locally");
     let said = detail(&watcher.builder().await, "test_build_error");
     assert!(said.contains("waiting for lock on"), "{said}");
     watcher.status_has_the_remedy().await;
@@ -192,11 +192,11 @@ async fn a_nix_that_does_not_let_offloadd_choose_builds_elsewhere() {
     let target = watcher.builder().await;
     assert_eq!(
         (target.state, target.reason),
-        (TargetState::Degraded, Reason::BuiltElsewhere)
+        (TargetState::Ready, Reason::None),
+        "whom it was meant for is not to blame"
     );
     let said = detail(&target, "test_build_error");
-    assert!(said.contains(&desktop.boot_id().unwrap()), "{said}");
-    watcher.status_has_the_remedy().await;
+    assert!(said.contains("gave it to"), "{said}");
 }
 
 /// A test build that runs on the desktop, and goes on running.

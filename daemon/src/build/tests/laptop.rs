@@ -333,6 +333,9 @@ fn dispatch(dir: &TempDir) -> Dispatch {
     let uri = format!("ssh-ng://root@{HOST}?remote-store={}", remote_store(dir));
     let host_key = BASE64.encode(&fs::read(at("host.pub")).unwrap());
     Dispatch {
+        system: "x86_64-linux".into(),
+        is_native: true,
+        mandatory_features: Vec::new(),
         max_jobs: 1,
         slots: vec![at("slot-").into()],
         line: format!("{uri} x86_64-linux {} 1 1 - - {host_key}", at("user")),

@@ -47,6 +47,8 @@ mod system;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use self::slots::in_use as slots_in_use;
+
 /// The detail that lists what ssh_config asks for and the probe does not do.
 pub const DETAIL_UNSUPPORTED: &str = "ssh_config_unsupported";
 

@@ -20,7 +20,7 @@ pub(super) fn note(spec: &BuilderSpec, notes: &mut Notes) {
 }
 
 /// How many slots are in use, and how many there are; `None` where that is not known.
-fn in_use(spec: &BuilderSpec) -> Option<(u32, u32)> {
+pub(crate) fn in_use(spec: &BuilderSpec) -> Option<(u32, u32)> {
     if spec.dispatch.is_empty() {
         return None;
     }
