@@ -262,7 +262,7 @@ pub const fn text(reason: Reason) -> Text {
         },
         Reason::Unsigned => Text {
             title: "not signed",
-            explanation: "The cache has {sample|this machine's paths}, but without a signature: Nix ignores them and builds instead.",
+            explanation: "The cache has {sample|this machine's paths}, but without a signature: Nix ignores what it serves and builds instead.",
             remedy: "Let the desktop sign. There: `sudo nix-store --generate-binary-cache-key {name}-1 /var/lib/cache.secret /var/lib/cache.pub`, \
                      then give /var/lib/cache.secret to the server (NixOS: `services.harmonia.cache.signKeyPaths`, \
                      in older releases `services.harmonia.signKeyPaths`, or `services.nix-serve.secretKeyFile`). Here: add what is \
@@ -270,7 +270,7 @@ pub const fn text(reason: Reason) -> Text {
         },
         Reason::UntrustedSignature => Text {
             title: "signature not trusted",
-            explanation: "The cache signs with {signed_by|a key} that this machine's Nix does not accept: it ignores what is served and builds instead.",
+            explanation: "The cache signs with {signed_by|a key}, which this machine's Nix does not accept: it ignores what is served and builds instead.",
             remedy: "Get the public key on the desktop, \
                      `sudo cat SECRET-KEY-FILE | nix --extra-experimental-features nix-command key convert-secret-to-public`, which must begin \
                      with `{signed_by|NAME}:`. Add it here: the line `extra-trusted-public-keys = {signed_by|NAME}:…` in \
