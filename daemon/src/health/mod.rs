@@ -6,6 +6,7 @@
 //! - `idle`: which closed connections mean something. `rate`, `history`: what they say.
 
 mod evidence;
+mod flaw;
 mod history;
 mod idle;
 mod overall;

@@ -10,6 +10,7 @@ use offload_client::{Reason, Stage, TargetState, snapshot::HistoryEntry};
 use super::{
     CheckId, Depth, Outcome,
     evidence::Thresholds,
+    flaw::Flaw,
     history::History,
     idle::Patience,
     rate::Bucket,
@@ -58,8 +59,7 @@ pub(super) struct Target {
     health: TargetHealth,
     /// State, reason and stage by the checks alone.
     checks: (Standing, Stage),
-    /// What the last test build found wrong, if anything.
-    flaw: Option<Reason>,
+    flaw: Flaw,
     judge: Judge,
     patience: Patience,
     bucket: Bucket,
@@ -103,7 +103,7 @@ impl Target {
                 consecutive_failures: 0,
             },
             checks: ((TargetState::Unknown, Reason::None), Stage::None),
-            flaw: None,
+            flaw: Flaw::default(),
             judge: Judge::default(),
             patience: Patience::default(),
             bucket: Bucket::default(),
@@ -262,7 +262,7 @@ impl Target {
         let aborted = self.in_flight();
         self.forget();
         self.checked = None;
-        self.flaw = None;
+        self.flaw = Flaw::default();
         self.checks.1 = Stage::None;
         self.health.stage = Stage::None;
         self.health.last_check = 0;
@@ -309,16 +309,9 @@ impl Target {
         }
     }
 
-    /// A test build ended. What it found wrong stands though checks pass, until another one
-    /// succeeds; of a target that fails its checks, the checks have more to say.
+    /// A test build ended.
     pub(super) fn tested(&mut self, now: Now, outcome: Result<(), Reason>) -> Change {
-        self.flaw = match (outcome, self.state_by_checks()) {
-            (Ok(()), _) => None,
-            (Err(reason), TargetState::Ready | TargetState::Unknown | TargetState::Paused) => {
-                is_flaw(reason).then_some(reason).or(self.flaw)
-            }
-            (Err(_), TargetState::Degraded | TargetState::Down | TargetState::Away) => None,
-        };
+        self.flaw.tested(outcome, self.state_by_checks());
         self.publish(now, Duration::ZERO)
     }
 
@@ -328,7 +321,7 @@ impl Target {
 
     /// What is to be published: the checks' verdict, unless that is ready and a test build failed.
     fn verdict(&self) -> (Standing, Stage) {
-        match (self.state_by_checks(), self.flaw) {
+        match (self.state_by_checks(), self.flaw.reason()) {
             (TargetState::Ready, Some(flaw)) => ((TargetState::Degraded, flaw), Stage::Build),
             _ => self.checks,
         }
@@ -363,14 +356,10 @@ impl Target {
         }
     }
 
-    /// Takes up what the checks amount to. A target that fails otherwise is judged anew when it
-    /// comes back: by then somebody may have mended what the test build found.
+    /// Takes up what the checks amount to.
     fn set(&mut self, now: Now, new: Standing, latency: Duration) -> Change {
         self.checks.0 = new;
-        match new.0 {
-            TargetState::Degraded | TargetState::Down | TargetState::Away => self.flaw = None,
-            TargetState::Unknown | TargetState::Ready | TargetState::Paused => {}
-        }
+        self.flaw.checked(new.0);
         self.publish(now, latency)
     }
 
@@ -407,14 +396,6 @@ impl Target {
         self.due = Some(now.boot.saturating_add(wait));
         self.health.next_check = now.realtime_usec.saturating_add(usec(wait));
     }
-}
-
-/// Whether a test build that ends so says something of its builder.
-fn is_flaw(reason: Reason) -> bool {
-    matches!(
-        reason,
-        Reason::BuildFailed | Reason::BuiltLocally | Reason::BuiltElsewhere
-    )
 }
 
 fn usec(duration: Duration) -> u64 {
