@@ -19,7 +19,7 @@ use crate::{
     nix::uri,
     nonce::nonce,
     probe::builder::slots_in_use,
-    target::{BuilderSpec, SpecKind, TargetSpec},
+    target::{BuilderSpec, Dispatch, SpecKind, TargetSpec},
 };
 
 /// The builder's boot id, as the checks note it among a target's details.
@@ -131,7 +131,7 @@ impl Attempt {
         let building = self
             .nix
             .run("nix-build", &arguments, LINE_MAX, |stream, line| {
-                let line = self.shown(builder, &String::from_utf8_lossy(line));
+                let line = shown(&builder.dispatch, &String::from_utf8_lossy(line));
                 if stream == Stream::Output {
                     path.clone_from(&line);
                 }
@@ -245,18 +245,6 @@ impl Attempt {
         }
     }
 
-    /// A line of Nix's as it may be shown: a password of the builder's URL has no place in it.
-    fn shown(&self, builder: &BuilderSpec, line: &str) -> String {
-        let mut shown = line.to_owned();
-        for way in &builder.dispatch {
-            let redacted = uri::redacted(&way.store_uri);
-            if redacted != way.store_uri {
-                shown = shown.replace(&way.store_uri, &redacted);
-            }
-        }
-        shown
-    }
-
     /// The line of the log that says most.
     fn told(&self) -> String {
         let board = self.board.borrow();
@@ -294,6 +282,18 @@ impl Attempt {
             .find(|target| target.kind == id.kind && *target.name == *id.name)
             .and_then(read)
     }
+}
+
+/// A line of Nix's as it may be shown: a password of the builder's URL has no place in it.
+fn shown(dispatch: &[Dispatch], line: &str) -> String {
+    let mut shown = line.to_owned();
+    for way in dispatch {
+        let redacted = uri::redacted(&way.store_uri);
+        if redacted != way.store_uri {
+            shown = shown.replace(&way.store_uri, &redacted);
+        }
+    }
+    shown
 }
 
 fn tested(took: Duration, verdict: Verdict) -> Tested {
@@ -339,4 +339,28 @@ fn read_output(path: &Path) -> std::io::Result<Vec<u8>> {
         .take(OUTPUT_MAX)
         .read_to_end(&mut text)?;
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_of_the_builders_url_is_not_shown() {
+        let way = Dispatch {
+            store_uri: "ssh-ng://me:secret@desktop".into(),
+            max_jobs: 1,
+            line: String::new(),
+            system: "x86_64-linux".into(),
+            is_native: true,
+            mandatory_features: Vec::new(),
+            slots: Vec::new(),
+        };
+        let line = "cannot build on 'ssh-ng://me:secret@desktop': error: gone";
+        assert_eq!(
+            shown(&[way], line),
+            "cannot build on 'ssh-ng://me:***@desktop': error: gone"
+        );
+        assert_eq!(shown(&[], line), line);
+    }
 }

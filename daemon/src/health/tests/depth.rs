@@ -132,3 +132,23 @@ fn after_a_resume_the_first_answer_is_from_scratch() {
     desk.happen(Event::Refresh(None));
     assert_eq!(desk.check(OK), Depth::Deep);
 }
+
+#[test]
+fn a_deep_check_under_other_bounds_is_made_again_under_the_new_ones() {
+    let mut desk = Desk::new();
+    desk.check(OK);
+    let effects = desk.health.request(desk.now, &desk.id).unwrap();
+    desk.take(effects);
+    assert_eq!(desk.begun.len(), 1, "it is under way");
+    desk.happen(Event::PollChanged(Poll {
+        timeout: Duration::from_secs(1),
+        ..Poll::default()
+    }));
+    assert_eq!(desk.check(OK), Depth::Deep);
+    assert_eq!(
+        desk.check(OK),
+        Depth::Deep,
+        "what the last one kept is gone"
+    );
+    assert_eq!(desk.check(OK), Depth::Cheap);
+}
