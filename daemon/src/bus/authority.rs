@@ -218,6 +218,7 @@ async fn caller(connection: &Connection, header: &Header<'_>) -> Result<u32, Bus
 }
 
 #[cfg(test)]
+#[cfg(feature = "embedded-bus")]
 mod tests {
     use std::future::pending;
 

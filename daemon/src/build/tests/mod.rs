@@ -1,5 +1,6 @@
 //! Test builds through a real nix-daemon, sshd and Nix on both ends, each with a store of its own.
 
+#[cfg(feature = "embedded-bus")]
 mod bus;
 mod ends;
 mod laptop;
