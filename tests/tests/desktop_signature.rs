@@ -104,7 +104,7 @@ async fn what_nix_would_not_take_is_told_with_the_key_to_add_until_it_is_mended(
     assert_eq!(cache.details.get("signed_by"), Some(&named));
     for part in [
         "signature: signature not trusted",
-        "signs with somebody-else-1 that",
+        "signs with somebody-else-1, which",
         "`extra-trusted-public-keys = somebody-else-1:…`",
     ] {
         assert!(page.contains(part), "{part:?}: {page}");
