@@ -1,6 +1,6 @@
 //! A program run on the builder: what `ssh HOST COMMAND` does (RFC 4254, 6.5).
 
-use std::fmt;
+use std::{fmt, mem};
 
 use bytes::{Buf, BytesMut};
 use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, client::Msg};
@@ -61,7 +61,7 @@ pub(super) struct Eof;
 #[derive(Clone, Debug)]
 pub(super) struct Captured {
     /// Its standard output; `None` where that is more than was to be read.
-    pub stdout: Option<Vec<u8>>,
+    pub stdout: Option<BytesMut>,
     /// The beginning of its standard error, escaped.
     pub stderr: String,
     /// How it ended; `None` where the server did not say.
@@ -127,7 +127,7 @@ impl Exec {
             return Err(StartError::End(end));
         }
         Ok(Captured {
-            stdout: whole.then(|| exec.stdout.to_vec()),
+            stdout: whole.then(|| mem::take(&mut exec.stdout)),
             stderr: exec.stderr(),
             exit,
         })
