@@ -12,6 +12,7 @@ use offloadd::{
     config::{self, Sources},
     once,
 };
+use tokio::runtime::{Builder, LocalOptions};
 
 fn main() -> ExitCode {
     let cli = match Cli::read(env::args_os()) {
@@ -34,12 +35,14 @@ fn main() -> ExitCode {
         Ok(settings) => settings,
         Err(errors) => return fail(&errors, errors.exit_code()),
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    let runtime = Builder::new_current_thread()
         .enable_all()
         // Only the resolver blocks: a name that it says nothing of holds one thread of each target
         // that has it (`probe::resolve`). They are made when needed and end when idle.
         .max_blocking_threads(32)
-        .build();
+        // A local runtime, for what it leaves out: without the multi-threaded scheduler (which russh
+        // asks of tokio) there is no need of libm, a third of a megabyte in memory for one `pow`.
+        .build_local(LocalOptions::default());
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error, exit::OS_ERROR),
