@@ -39,6 +39,7 @@ pub mod snapshot;
 mod template;
 pub mod test_build;
 pub mod warnings;
+mod warnings_drift;
 pub mod watch;
 pub mod wire;
 pub mod words;

@@ -137,6 +137,7 @@ fn target(objects: &ManagedObjects, path: &str) -> Target {
             Some(Variant::Dict(dict)) => particulars(dict),
             _ => Default::default(),
         },
+        layers: Vec::new(),
     }
 }
 

@@ -77,6 +77,35 @@ pub struct Target {
     pub facts: Facts,
     /// What else is worth knowing, by key: never needed to read the state.
     pub details: BTreeMap<String, Detail>,
+    /// What each layer says of it, side by side; only in JSON, not on the bus.
+    #[serde(default)]
+    pub layers: Vec<Comparison>,
+}
+
+/// One thing that several layers speak of, with what each says; nothing where it says nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Comparison {
+    /// What it is: `address`, `host-key`, `signing-key`, `user`.
+    pub subject: String,
+    /// offloadd's own configuration.
+    pub declared: Option<Placed>,
+    /// What stands in Nix's files.
+    pub deployed: Option<Placed>,
+    /// What the running nix-daemon has.
+    pub loaded: Option<Placed>,
+    /// What is really out there.
+    pub observed: Option<Placed>,
+}
+
+/// A value, and where it is from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Placed {
+    /// The value: `192.0.2.6:5000`, `SHA256:…`.
+    pub value: String,
+    /// `/etc/nix/nix.conf:12`; empty of what was observed.
+    pub source: String,
 }
 
 /// What only a cache or only a builder has. Empty and 0 where not known.

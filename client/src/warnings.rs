@@ -61,6 +61,18 @@ pub const fn text(code: WarningCode) -> Text {
                      `sudo systemctl restart nix-daemon` (NixOS: `nix.settings.trusted-public-keys`). If the key is an old \
                      one, take it out of `public_keys` in /etc/offloadd/config.toml.",
         },
+        WarningCode::AddressMismatch
+        | WarningCode::AddressMoved
+        | WarningCode::NotInNixConf
+        | WarningCode::BuildersDisabled
+        | WarningCode::DaemonConfigStale
+        | WarningCode::SshConfigMismatch
+        | WarningCode::HostKeyNotKnown
+        | WarningCode::HostKeyMismatch
+        | WarningCode::OtherCache
+        | WarningCode::NegativeCacheStale
+        | WarningCode::FallbackOff
+        | WarningCode::LanCacheLast => crate::warnings_drift::text(code),
         WarningCode::ConfigRejected => Text {
             title: "new configuration rejected",
             explanation: "offloadd's configuration was changed but has an error; the old one is still in force.",

@@ -264,6 +264,30 @@ words! {
         HostKeyDiffers = "host-key-differs",
         /// offloadd's configuration names a signing key that Nix does not trust.
         KeyNotTrusted = "key-not-trusted",
+        /// offloadd's configuration and Nix's name different addresses for one target.
+        AddressMismatch = "address-mismatch",
+        /// The desktop is at another address than the one Nix is configured with.
+        AddressMoved = "address-moved",
+        /// offloadd's configuration names a target that Nix does not use.
+        NotInNixConf = "not-in-nix-conf",
+        /// `builders` is empty, so that Nix uses none of those it was given.
+        BuildersDisabled = "builders-disabled",
+        /// nix-daemon has an older nix.conf than the one that is there.
+        DaemonConfigStale = "daemon-config-stale",
+        /// ssh_config sends Nix's ssh elsewhere than the configuration says.
+        SshConfigMismatch = "ssh-config-mismatch",
+        /// Nix's ssh would refuse the builder, because it knows no host key of it.
+        HostKeyNotKnown = "host-key-not-known",
+        /// Another machine answers at an address of the builder; the builder itself is elsewhere.
+        HostKeyMismatch = "host-key-mismatch",
+        /// Something else answers at an address of the cache; the cache itself is elsewhere.
+        OtherCache = "other-cache",
+        /// Nix remembers that a path is not in the cache, and it is.
+        NegativeCacheStale = "negative-cache-stale",
+        /// `fallback` is off, and a cache of this network is used: its absence fails builds.
+        FallbackOff = "fallback-off",
+        /// A cache of this network is the last that Nix asks, so that its absence is fatal.
+        LanCacheLast = "lan-cache-last",
         /// The configuration was changed but has an error: the old one is in force.
         ConfigRejected = "config-rejected",
     }

@@ -16,9 +16,10 @@ use offload_client::{
 };
 
 use crate::{
-    config::Settings,
-    nix::{Imported, Problem, Source},
-    target::{Address, SpecKind, TargetSpec},
+    config::{Discover, Settings},
+    drift::Origin,
+    nix::{Imported, Problem, Source, loaded::Loaded},
+    target::{Address, SpecKind, TargetId, TargetSpec},
 };
 
 /// What to watch.
@@ -28,6 +29,12 @@ pub struct Plan {
     pub targets: Vec<TargetSpec>,
     /// What is broken or can't be watched.
     pub warnings: Vec<Warning>,
+    /// What is declared and deployed of each target.
+    pub origins: BTreeMap<TargetId, Origin>,
+    /// What the running nix-daemon has.
+    pub loaded: Loaded,
+    /// How a target that is at none of its addresses is looked for.
+    pub discover: Discover,
     /// The files this came from, those that do not exist included: a change of one needs a new plan.
     pub files: Vec<PathBuf>,
 }
@@ -44,6 +51,9 @@ pub fn plan(settings: &Settings, imported: &Imported) -> Plan {
     Plan {
         targets,
         warnings,
+        origins: BTreeMap::new(),
+        loaded: Loaded::default(),
+        discover: settings.discover.clone(),
         files: imported.files.clone(),
     }
 }

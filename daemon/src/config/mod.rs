@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 pub use error::{ConfigErrors, Place, Problem};
 pub use files::{DEFAULT_FILE, Files};
 pub use flags::Flags;
-pub use settings::{BuilderEntry, CacheEntry, Connection, NixImport, Poll, Settings};
+pub use settings::{BuilderEntry, CacheEntry, Connection, Discover, NixImport, Poll, Settings};
 pub use values::exclude::exclude_matches;
 
 use error::Problems;

@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use ipnet::Ipv4Net;
 use russh::keys::PublicKey;
 
 use super::Files;
@@ -14,6 +15,8 @@ pub struct Settings {
     pub poll: Poll,
     /// What is taken over from Nix.
     pub nix: NixImport,
+    /// How a desktop that moved is looked for.
+    pub discover: Discover,
     /// Caches of the configuration file and of `--cache`.
     pub caches: Vec<CacheEntry>,
     /// Builders of the configuration file and of `--builder`.
@@ -63,6 +66,17 @@ pub struct NixImport {
     pub conf: PathBuf,
     /// Substituters that are not ours to poll: URLs, `*` matches any run of characters.
     pub exclude: Vec<String>,
+}
+
+/// `[discover]`: how a desktop that is at none of its addresses is looked for. Off by default: a
+/// machine that nobody asked sends nothing to machines that Nix does not name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Discover {
+    /// Whether to ask for it by multicast DNS, and to try the neighbours that the kernel knows.
+    pub mdns: bool,
+    /// Networks whose every address may be tried: of at most 1024 addresses each, and only while
+    /// this machine is in them.
+    pub sweep: Vec<Ipv4Net>,
 }
 
 /// A `[[cache]]`. What is `None` or empty is taken from the imported entry with the same name or

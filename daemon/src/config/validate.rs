@@ -28,6 +28,7 @@ pub(super) fn validate(
     };
     let entries = |section| merged.order.get(section).into_iter().flatten();
     let settings = Settings {
+        discover: super::Discover::default(),
         poll: validation.poll(&merged.inputs.poll),
         nix: validation.nix(&merged.inputs.nix),
         caches: entries("cache")

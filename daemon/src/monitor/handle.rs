@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::{
     build::Tested,
     config::Poll,
+    net::Network,
     plan::Plan,
     target::{TargetId, TargetSpec},
 };
@@ -42,6 +43,23 @@ pub enum CheckError {
     Stopping,
 }
 
+/// Why nothing was looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DiscoverError {
+    /// Nothing is watched.
+    #[error("nothing is configured to be watched")]
+    NotConfigured,
+    /// Checks are paused, and so is this.
+    #[error("checks are paused")]
+    Paused,
+    /// A search that somebody asked for ended less than ten seconds ago.
+    #[error("searches were asked for too often")]
+    RateLimited,
+    /// The daemon is about to end.
+    #[error("the daemon is about to end")]
+    Stopping,
+}
+
 /// What the monitor is asked.
 #[derive(Debug)]
 pub(super) enum Command {
@@ -60,6 +78,15 @@ pub(super) enum Command {
     },
     Resume {
         done: oneshot::Sender<()>,
+    },
+    /// This machine is on these networks now.
+    Network(Arc<Network>),
+    /// Whatever was known may have changed meanwhile: after a resume from suspend.
+    Refresh,
+    /// Look for what is not where it should be, by every way that is configured or that a person
+    /// may ask for; the targets that were found.
+    Discover {
+        reply: oneshot::Sender<Result<Vec<TargetId>, DiscoverError>>,
     },
     Spec {
         target: TargetId,
@@ -124,6 +151,25 @@ impl Handle {
     /// Ends a pause.
     pub async fn resume(&self) {
         self.ask(|done| Command::Resume { done }).await;
+    }
+
+    /// Tells that this machine is on these networks now.
+    pub async fn network(&self, network: Arc<Network>) {
+        // A monitor that is gone needs to know nothing.
+        let _ = self.commands.send(Command::Network(network)).await;
+    }
+
+    /// Checks everything at once, because all of it may have changed: after a resume from suspend.
+    pub async fn refresh(&self) {
+        let _ = self.commands.send(Command::Refresh).await;
+    }
+
+    /// Looks for every target that is at none of its addresses. Returns when that is over, with
+    /// those that were found; callers who ask while a search is under way share it.
+    pub async fn discover(&self) -> Result<Vec<TargetId>, DiscoverError> {
+        self.ask(|reply| Command::Discover { reply })
+            .await
+            .unwrap_or(Err(DiscoverError::Stopping))
     }
 
     /// What a target is checked by; `None` where it is not watched.

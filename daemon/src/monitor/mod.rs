@@ -24,7 +24,7 @@ use tokio::{
     task::JoinSet,
 };
 
-pub use self::handle::{CheckError, Handle};
+pub use self::handle::{CheckError, DiscoverError, Handle};
 pub use self::transition::{MESSAGE_NOT_READY, MESSAGE_OVERALL, MESSAGE_READY, MESSAGE_UNKNOWN};
 use self::{
     handle::{Command, INBOX},
@@ -170,6 +170,11 @@ impl Monitor {
                 self.handle(now, Event::Resume);
                 self.publish();
                 let _ = done.send(());
+            }
+            Turn::Command(Command::Network(_network)) => {}
+            Turn::Command(Command::Refresh) => self.handle(now, Event::Refresh(None)),
+            Turn::Command(Command::Discover { reply }) => {
+                let _ = reply.send(Ok(Vec::new()));
             }
             Turn::Command(Command::Spec { target, reply }) => {
                 let watched = self.watched.get(&target);

@@ -62,6 +62,7 @@ impl Watch {
             target: id,
             check,
             report: Report {
+                strangers: None,
                 outcome,
                 latency: Duration::from_millis(1),
                 address: None,

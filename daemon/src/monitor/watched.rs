@@ -158,6 +158,7 @@ impl Watched {
             consecutive_failures: health.consecutive_failures,
             facts: self.facts.clone(),
             details: self.described(health),
+            layers: Vec::new(),
         }
     }
 }
@@ -211,6 +212,7 @@ mod tests {
             address: None,
             facts: None,
             details,
+            strangers: None,
         }
     }
 

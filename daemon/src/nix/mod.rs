@@ -19,6 +19,7 @@ pub mod current_load;
 pub(crate) mod fixtures;
 pub mod keys;
 pub mod known_hosts;
+pub mod loaded;
 pub mod machines;
 pub mod narinfo;
 pub mod remote;

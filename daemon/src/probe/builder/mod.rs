@@ -162,6 +162,7 @@ impl Session {
             address: trace.address(),
             facts: notes.learned.map(Learned::Builder),
             details: notes.details,
+            strangers: None,
         }
     }
 

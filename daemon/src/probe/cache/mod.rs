@@ -129,6 +129,7 @@ impl Session {
             address: trace.address(),
             facts: found.facts.map(Learned::Cache),
             details: found.details,
+            strangers: None,
         }
     }
 
