@@ -9,7 +9,7 @@ use figment::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BuilderEntry, CacheEntry, Connection, NixImport, Poll, Settings,
+    BuilderEntry, CacheEntry, Connection, Discover, NixImport, Poll, Settings,
     error::Place,
     raw::{Fragment, KeyPath, Origin},
     values::{duration, host_key},
@@ -21,6 +21,7 @@ use super::{
 pub(super) struct Inputs {
     pub(super) poll: PollInput,
     pub(super) nix: NixInput,
+    pub(super) discover: DiscoverInput,
     pub(super) cache: BTreeMap<String, CacheInput>,
     pub(super) builder: BTreeMap<String, BuilderInput>,
 }
@@ -45,6 +46,13 @@ pub(super) struct NixInput {
     pub(super) import: bool,
     pub(super) conf: String,
     pub(super) exclude: Vec<String>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DiscoverInput {
+    pub(super) mdns: bool,
+    pub(super) sweep: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize, Serialize)]
@@ -180,6 +188,7 @@ impl From<&Settings> for Inputs {
         Self {
             poll: (&settings.poll).into(),
             nix: (&settings.nix).into(),
+            discover: (&settings.discover).into(),
             cache: caches
                 .map(|entry| (entry.name.clone(), entry.into()))
                 .collect(),
@@ -215,6 +224,15 @@ impl From<&NixImport> for NixInput {
             import: nix.import,
             conf: nix.conf.to_string_lossy().into_owned(),
             exclude: nix.exclude.clone(),
+        }
+    }
+}
+
+impl From<&Discover> for DiscoverInput {
+    fn from(discover: &Discover) -> Self {
+        Self {
+            mdns: discover.mdns,
+            sweep: discover.sweep.iter().map(ToString::to_string).collect(),
         }
     }
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::{
     Settings,
     error::printable,
-    inputs::{BuilderInput, CacheInput, NixInput, Origins, PollInput},
+    inputs::{BuilderInput, CacheInput, DiscoverInput, NixInput, Origins, PollInput},
     raw::KeyPath,
     schema,
 };
@@ -27,6 +27,7 @@ pub(super) fn render(settings: &Settings, origins: &Origins) -> String {
     }
     page.section("poll", PollInput::from(&settings.poll));
     page.section("nix", NixInput::from(&settings.nix));
+    page.section("discover", DiscoverInput::from(&settings.discover));
     for cache in &settings.caches {
         page.entry("cache", &cache.name, CacheInput::from(cache));
     }

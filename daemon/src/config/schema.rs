@@ -20,7 +20,7 @@ pub(super) enum Type {
 }
 
 /// The sections that are one table each.
-pub(super) const SECTIONS: [&str; 2] = ["poll", "nix"];
+pub(super) const SECTIONS: [&str; 3] = ["poll", "nix", "discover"];
 /// The sections that are lists of tables.
 pub(super) const TABLES: [&str; 2] = ["cache", "builder"];
 
@@ -41,6 +41,7 @@ pub(super) const fn keys(section: &str) -> &'static [(&'static str, Type)] {
             ("connection", Text),
         ],
         b"nix" => &[("import", Flag), ("conf", Text), ("exclude", List)],
+        b"discover" => &[("mdns", Flag), ("sweep", List)],
         b"cache" => &[
             ("url", Text),
             ("addresses", List),
@@ -110,7 +111,8 @@ mod tests {
             ("bulider", Some("builder")),
             ("interval", Some("poll.interval")),
             ("poll_interval", Some("poll.interval")),
-            ("discover", None),
+            ("discovery", Some("discover")),
+            ("mdns", Some("discover.mdns")),
             ("x", None),
         ] {
             assert_eq!(nearest_at_top(unknown).as_deref(), meant, "{unknown}");

@@ -32,7 +32,7 @@ pub(super) fn shape(origin: Origin, raw: Raw, problems: &mut Problems) -> Fragme
             shaping.entries(section, value, &path);
         } else {
             shaping.unknown(&path, schema::nearest_at_top(&key), || {
-                "known are [poll], [nix], [[cache]] and [[builder]]".into()
+                "known are [poll], [nix], [discover], [[cache]] and [[builder]]".into()
             });
         }
     }

@@ -3,13 +3,13 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::{
-    BuilderEntry, CacheEntry, Connection, NixImport, Poll, Settings,
+    BuilderEntry, CacheEntry, Connection, Discover, NixImport, Poll, Settings,
     error::{Place, Problems, quoted},
     files::Files,
-    inputs::{BuilderInput, CacheInput, Merged, NixInput, PollInput},
+    inputs::{BuilderInput, CacheInput, DiscoverInput, Merged, NixInput, PollInput},
     raw::KeyPath,
     schema::nearest,
-    values::{duration, exclude, host_key, public_key, sample, ssh_key, url},
+    values::{duration, exclude, host_key, network, public_key, sample, ssh_key, url},
 };
 use crate::target::Address;
 
@@ -28,9 +28,9 @@ pub(super) fn validate(
     };
     let entries = |section| merged.order.get(section).into_iter().flatten();
     let settings = Settings {
-        discover: super::Discover::default(),
         poll: validation.poll(&merged.inputs.poll),
         nix: validation.nix(&merged.inputs.nix),
+        discover: validation.discover(&merged.inputs.discover),
         caches: entries("cache")
             .filter_map(|name| Some((name, merged.inputs.cache.get(name)?)))
             .map(|(name, input)| validation.cache(name, input))
@@ -105,6 +105,32 @@ impl Validation<'_> {
                         pattern => format!("{} {why}", quoted(pattern)),
                     })
             }),
+        }
+    }
+
+    fn discover(&mut self, input: &DiscoverInput) -> Discover {
+        let path = KeyPath::of(&["discover", "sweep"]);
+        let mut sweep = Vec::new();
+        for (index, text) in input.sweep.iter().enumerate() {
+            let path = path.item(index);
+            match network::parse(text) {
+                Ok(network) if sweep.contains(&network) => {
+                    self.wrong(&path, format!("\"{network}\" is there twice; remove one"));
+                }
+                result => sweep.extend(self.judge(&path, result)),
+            }
+        }
+        if sweep.len() > network::MOST {
+            let message = format!(
+                "is {} networks, and a search would take too long; write at most {}",
+                sweep.len(),
+                network::MOST
+            );
+            self.wrong(&path, message);
+        }
+        Discover {
+            mdns: input.mdns,
+            sweep,
         }
     }
 

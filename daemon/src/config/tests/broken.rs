@@ -55,6 +55,11 @@ fn durations_must_fit_together() {
 }
 
 #[test]
+fn networks_to_sweep_are_small_and_ipv4() {
+    told(include_str!("broken/discover.txt"));
+}
+
+#[test]
 fn keys_of_nix() {
     told(include_str!("broken/nix.txt"));
 }
@@ -100,12 +105,12 @@ fn variables_are_told_by_their_name() {
         (
             "OFFLOADD_FOO",
             "1",
-            "OFFLOADD_FOO: foo: unknown key; known are [poll], [nix], [[cache]] and [[builder]]",
+            "OFFLOADD_FOO: foo: unknown key; known are [poll], [nix], [discover], [[cache]] and [[builder]]",
         ),
         (
             "OFFLOADD_",
             "1",
-            r#"OFFLOADD_: "": unknown key; known are [poll], [nix], [[cache]] and [[builder]]"#,
+            r#"OFFLOADD_: "": unknown key; known are [poll], [nix], [discover], [[cache]] and [[builder]]"#,
         ),
         (
             "OFFLOADD_CACHE",

@@ -179,6 +179,10 @@ import = true  # default
 conf = "/etc/nix/nix.conf"  # default
 exclude = ["https://cache.nixos.org", "https://*.cachix.org"]  # default
 
+[discover]
+mdns = false  # default
+sweep = []  # default
+
 [[cache]]
 name = "desktop"  # config.toml:4
 url = "http://desktop:5000"  # config.toml:6

@@ -46,6 +46,7 @@ fn line() -> impl Strategy<Value = String> {
         "[[builder]]",
         "[cache]",
         "[discover]",
+        "[steer]",
         "cache = [{}]",
     ]);
     let keys = schema::SECTIONS.into_iter().chain(schema::TABLES);
@@ -76,6 +77,7 @@ fn value() -> impl Strategy<Value = String> {
         "2026-11-23",
         "\"desktop\"",
         "\"http://desktop:5000\"",
+        "[\"192.0.2.0/24\"]",
         "\"ssh://me:pw@desktop\"",
         "\"/etc/nix/key\"",
         "[\"desktop-1:AAAA\"]",
@@ -93,14 +95,15 @@ fn settings() -> impl Strategy<Value = Settings> {
     (
         poll(),
         nix(),
+        discover(),
         entries.clone(),
         entries,
         prop::collection::vec(any::<u8>(), 4),
     )
-        .prop_map(|(poll, nix, caches, builders, seed)| Settings {
-            discover: crate::config::Discover::default(),
+        .prop_map(|(poll, nix, discover, caches, builders, seed)| Settings {
             poll,
             nix,
+            discover,
             caches: caches
                 .into_iter()
                 .map(|name| cache_entry(name, seed[0]))
@@ -154,6 +157,16 @@ fn nix() -> impl Strategy<Value = NixImport> {
         import,
         conf: conf.into(),
         exclude,
+    })
+}
+
+fn discover() -> impl Strategy<Value = Discover> {
+    let network = (any::<u32>(), 22_u8..=32)
+        .prop_map(|(bits, prefix)| ipnet::Ipv4Net::new_assert(bits.into(), prefix).trunc());
+    let sweep = prop::collection::btree_set(network, 0..4);
+    (any::<bool>(), sweep).prop_map(|(mdns, sweep)| Discover {
+        mdns,
+        sweep: sweep.into_iter().collect(),
     })
 }
 

@@ -4,6 +4,7 @@
 pub(super) mod duration;
 pub(super) mod exclude;
 pub(super) mod host_key;
+pub(super) mod network;
 pub(super) mod public_key;
 pub(super) mod sample;
 pub(super) mod ssh_key;
