@@ -1,14 +1,36 @@
 //! Looks for a target that is at none of its addresses, and knows it by its identity.
+//!
+//! What other machines say of themselves is a hint where to look and no more: only an address at
+//! which the identity is proved is ever used. Nobody outside of this machine's own networks is asked
+//! or tried.
 
-use std::{net::SocketAddr, sync::Arc};
+mod answers;
+mod ground;
+mod mdns;
 
-use ipnet::Ipv4Net;
+use std::{collections::HashSet, net::SocketAddr, sync::Arc, time::Duration};
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use ipnet::{IpNet, Ipv4Net};
+use offload_client::{Reason, Stage};
 
 use crate::{
-    net::Network,
-    probe::{Context, Stranger},
+    net::{self, Network},
+    probe::{self, Context, Failure, Proof, Stranger},
     target::TargetSpec,
 };
+use ground::Ground;
+use mdns::Asker;
+
+/// How many addresses are tried at once: each is one socket.
+pub const AT_ONCE: usize = 64;
+/// The most strangers of each sort that are remembered.
+pub const MOST_STRANGERS: usize = 16;
+
+/// How long one address of a sweep may take: most have nobody.
+const SWEPT: Duration = Duration::from_millis(250);
+/// How long one may take at which somebody is.
+const HINTED: Duration = Duration::from_millis(1500);
 
 /// Where to look.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,17 +59,214 @@ pub enum How {
 pub struct Search {
     /// Where the target proved to be, and how it was found.
     pub found: Option<(SocketAddr, How)>,
-    /// Who answered to its name without being it.
+    /// Who answered to its name without being it; at most [`MOST_STRANGERS`].
     pub strangers: Vec<Stranger>,
+    /// Who else was met on the way, and claimed nothing: every machine of a network has a host key
+    /// of its own. At most [`MOST_STRANGERS`].
+    pub others: Vec<Stranger>,
+    /// Networks that were not swept, since this machine is not in them.
+    pub refused: Vec<Ipv4Net>,
+}
+
+/// Who can tell whether the target is at an address.
+pub trait Judge: Sync {
+    /// Tries to prove it within `bound`, with one socket.
+    fn prove(
+        &self,
+        address: SocketAddr,
+        bound: Duration,
+    ) -> impl Future<Output = Proof> + Send + '_;
 }
 
 /// Looks for `wanted`: bounded in time and in sockets, and it ends with the first address at which
 /// the target's identity is proved. Dropping the future ends it.
 pub async fn search(
-    _wanted: Arc<TargetSpec>,
-    _scope: Scope,
-    _network: Arc<Network>,
-    _context: Arc<Context>,
+    wanted: Arc<TargetSpec>,
+    scope: Scope,
+    network: Arc<Network>,
+    context: Arc<Context>,
 ) -> Search {
-    Search::default()
+    let identity = Identity {
+        wanted: &wanted,
+        context: &context,
+    };
+    let own = ground::with_own_addresses(&network.own());
+    search_with(&wanted, &scope, &own, &identity).await
 }
+
+/// The same with `own` for the networks that this machine has an address in, each with that address
+/// and its prefix, and another judge of who the target is.
+pub async fn search_with<J: Judge>(
+    wanted: &TargetSpec,
+    scope: &Scope,
+    own: &[IpNet],
+    judge: &J,
+) -> Search {
+    let mut hunt = Hunt {
+        ground: Arc::new(Ground::new(own, wanted)),
+        judge,
+        tried: HashSet::new(),
+        slow: Vec::new(),
+        result: Search::default(),
+    };
+    hunt.run(scope).await;
+    if let Some((address, how)) = hunt.result.found {
+        tracing::info!("{} is at {address}, found by {how:?}", wanted.id);
+    }
+    hunt.result
+}
+
+/// An address to try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Candidate {
+    address: SocketAddr,
+    /// Whether it was given for the target's own name.
+    named: bool,
+}
+
+/// One search under way.
+struct Hunt<'a, J> {
+    ground: Arc<Ground>,
+    judge: &'a J,
+    tried: HashSet<SocketAddr>,
+    /// Where somebody is who was not through in time.
+    slow: Vec<Candidate>,
+    result: Search,
+}
+
+impl<J: Judge> Hunt<'_, J> {
+    async fn run(&mut self, scope: &Scope) {
+        if scope.mdns {
+            let asker = Asker::start(self.ground.clone()).await;
+            if self.go(Source::Heard(asker), How::Mdns, HINTED).await {
+                return;
+            }
+        }
+        // These were just tried, or there would be no search. (One that announces itself is news.)
+        self.tried.extend(self.ground.known());
+        if scope.neighbours && self.neighbours().await {
+            return;
+        }
+        for network in &scope.sweep {
+            if self.sweep(*network).await {
+                return;
+            }
+        }
+    }
+
+    async fn neighbours(&mut self) -> bool {
+        let neighbours = net::neighbours().await.unwrap_or_else(|error| {
+            tracing::debug!("the neighbour table can't be read: {error}");
+            Vec::new()
+        });
+        let near = self.ground.near(neighbours);
+        self.go(Source::list(near), How::Neighbour, HINTED).await
+    }
+
+    async fn sweep(&mut self, network: Ipv4Net) -> bool {
+        let ground = self.ground.clone();
+        let Some(addresses) = ground.addresses(network) else {
+            tracing::debug!("{network} is not swept: this machine is not in it");
+            self.result.refused.push(network);
+            return false;
+        };
+        if self.go(Source::list(addresses), How::Sweep, SWEPT).await {
+            return true;
+        }
+        // A key exchange may take longer than it takes to learn that nobody is there.
+        let slow = std::mem::take(&mut self.slow);
+        for Candidate { address, .. } in &slow {
+            self.tried.remove(address);
+        }
+        self.go(Source::list(slow), How::Sweep, HINTED).await
+    }
+
+    /// Tries all of `candidates` that were not tried yet, until one is the target: whether one is.
+    async fn go(&mut self, mut candidates: Source, how: How, bound: Duration) -> bool {
+        let judge = self.judge;
+        let mut proofs = FuturesUnordered::new();
+        let mut more = true;
+        loop {
+            let (candidate, proof) = tokio::select! {
+                biased;
+                next = candidates.next(), if more && proofs.len() < AT_ONCE => {
+                    match next {
+                        Some(next) if self.tried.insert(next.address) => proofs.push(async move {
+                            (next, judge.prove(next.address, bound).await)
+                        }),
+                        Some(_) => {}
+                        None => more = false,
+                    }
+                    continue;
+                }
+                Some(proof) = proofs.next() => proof,
+                else => return false,
+            };
+            match proof {
+                Proof::Same => {
+                    self.result.found = Some((candidate.address, how));
+                    return true;
+                }
+                Proof::Stranger(stranger) => {
+                    tracing::debug!("at {} is somebody else", candidate.address);
+                    let met = match candidate.named {
+                        true => &mut self.result.strangers,
+                        false => &mut self.result.others,
+                    };
+                    if met.len() < MOST_STRANGERS {
+                        met.push(stranger);
+                    }
+                }
+                Proof::Nobody(failure) if is_slow(&failure) && self.slow.len() < AT_ONCE => {
+                    self.slow.push(candidate);
+                }
+                Proof::Nobody(_) => {}
+            }
+        }
+    }
+}
+
+/// Where candidates come from.
+enum Source {
+    /// They are known.
+    List(Box<dyn Iterator<Item = Candidate> + Send>),
+    /// They are heard of one by one.
+    Heard(Asker),
+}
+
+impl Source {
+    fn list<I: Iterator<Item = Candidate> + Send + 'static>(
+        candidates: impl IntoIterator<IntoIter = I>,
+    ) -> Self {
+        Self::List(Box::new(candidates.into_iter()))
+    }
+
+    /// The next one; `None` where there is no more. Nothing is lost where it is dropped.
+    async fn next(&mut self) -> Option<Candidate> {
+        match self {
+            Self::List(candidates) => candidates.next(),
+            Self::Heard(asker) => asker.next().await,
+        }
+    }
+}
+
+/// Whether somebody took the connection, and no more in the time that there was.
+fn is_slow(failure: &Failure) -> bool {
+    failure.reason == Reason::TimedOut
+        && !matches!(failure.stage, Stage::None | Stage::Resolve | Stage::Connect)
+}
+
+/// The target's own identity.
+struct Identity<'a> {
+    wanted: &'a TargetSpec,
+    context: &'a Arc<Context>,
+}
+
+impl Judge for Identity<'_> {
+    async fn prove(&self, address: SocketAddr, bound: Duration) -> Proof {
+        probe::prove(self.wanted, address, bound, self.context).await
+    }
+}
+
+#[cfg(test)]
+mod tests;
