@@ -33,6 +33,11 @@ pub trait Manager {
     #[zbus(allow_interactive_auth)]
     fn resume(&self) -> Result<(), BusError>;
 
+    /// Looks for every target that is at none of its addresses; answers with the objects of those
+    /// that were found, which may take half a minute. May ask for a password.
+    #[zbus(allow_interactive_auth)]
+    fn discover(&self) -> Result<Vec<OwnedObjectPath>, BusError>;
+
     /// The whole [`crate::Snapshot`] as JSON.
     fn describe(&self) -> Result<String, BusError>;
 

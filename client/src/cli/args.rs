@@ -58,6 +58,13 @@ pub(super) enum Command {
         /// Only this one
         target: Option<String>,
     },
+    /// Look on the local network for what is not where it should be
+    #[command(
+        after_help = "Asks by multicast DNS and tries the neighbours; also each address of `[discover] sweep` in\n\
+                      /etc/offloadd/config.toml. Only the target's own host key or signing key counts.\n\
+                      Exit codes: 0 everything is ready, 3 not, 4 no daemon, 64 usage."
+    )]
+    Discover,
     /// Show each change as it happens
     Watch,
     /// Wait until ready

@@ -167,11 +167,17 @@ fn bus(error: &BusError, cli: &Cli) -> String {
             format!("{}: {} {}", words.title, words.explanation, words.remedy)
         }
         BusError::NoSuchTarget(_) => "that target is no longer watched".to_owned(),
+        BusError::RateLimited(_) if is_discover(cli) => {
+            "it was looked for only just now; try again in ten seconds".to_owned()
+        }
         BusError::RateLimited(_) => {
             "it was checked only just now; try again in a few seconds".to_owned()
         }
         BusError::Busy(_) if is_test_build(cli) => {
             "a test build is running on that builder already; try again when it is done".to_owned()
+        }
+        BusError::Busy(_) if is_discover(cli) => {
+            "the checks are paused, and so are searches; `offloadctl resume` ends that".to_owned()
         }
         BusError::Busy(_) => "offloadd is busy with another task; try again in a moment".to_owned(),
         BusError::TimedOut(_) => "offloadd could not finish in time; try again".to_owned(),
@@ -204,6 +210,8 @@ fn bus(error: &BusError, cli: &Cli) -> String {
 fn not_authorized(why: &str, cli: &Cli) -> String {
     let (what, action) = if is_test_build(cli) {
         ("start or end a test build", "test-build")
+    } else if is_discover(cli) {
+        ("search the network", "discover")
     } else {
         ("do that", "pause")
     };
@@ -220,6 +228,10 @@ fn not_authorized(why: &str, cli: &Cli) -> String {
 
 const fn is_test_build(cli: &Cli) -> bool {
     matches!(cli.command, Some(Command::TestBuild { .. }))
+}
+
+const fn is_discover(cli: &Cli) -> bool {
+    matches!(cli.command, Some(Command::Discover))
 }
 
 fn is_denied(error: &zbus::Error) -> bool {

@@ -2,6 +2,7 @@
 
 mod args;
 mod check;
+mod discover;
 mod failure;
 mod history;
 mod output;
@@ -57,6 +58,7 @@ async fn run(cli: &Cli) -> Result<Outcome, Failure> {
     match cli.command.as_ref().unwrap_or(&Command::Status) {
         Command::Status => status::status(cli, output).await,
         Command::Check { target } => check::check(cli, output, target.as_deref()).await,
+        Command::Discover => discover::discover(cli, output).await,
         Command::Watch => watch::watch(cli, output).await,
         Command::Wait { target, timeout } => {
             wait::wait(cli, output, target.as_deref(), *timeout).await

@@ -25,6 +25,8 @@ pub(crate) struct Script {
     pub(crate) after_check: Option<Snapshot>,
     /// What it will know once somebody has read the objects.
     pub(crate) after_objects: Option<Snapshot>,
+    /// What it will know after a search, and the objects that are found.
+    pub(crate) after_discover: Option<(Snapshot, Vec<String>)>,
     /// The error of its every method but the reading ones.
     pub(crate) error: Option<&'static str>,
     /// Every target's history.
@@ -135,7 +137,7 @@ fn answer(call: &Message, script: &watch::Sender<Script>) -> Vec<Message> {
     let fails = now.error.filter(|_| {
         matches!(
             member.as_str(),
-            "Check" | "Pause" | "Resume" | "GetHistory" | "TestBuild" | "Cancel"
+            "Check" | "Discover" | "Pause" | "Resume" | "GetHistory" | "TestBuild" | "Cancel"
         )
     });
     if let Some(error) = fails {
@@ -168,6 +170,16 @@ fn answer(call: &Message, script: &watch::Sender<Script>) -> Vec<Message> {
                 script.send_modify(|script| script.snapshot = after);
             }
             reply.build(&"ready")
+        }
+        "Discover" => {
+            let mut found = Vec::new();
+            if let Some((after, paths)) = now.after_discover {
+                script.send_modify(|script| script.snapshot = after);
+                found = paths;
+            }
+            let path = |path| ObjectPath::try_from(path).unwrap();
+            let found: Vec<ObjectPath<'_>> = found.into_iter().map(path).collect();
+            reply.build(&found)
         }
         "GetHistory" => {
             let entries: Vec<(u64, &str, &str, u64)> = now

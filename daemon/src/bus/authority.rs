@@ -37,6 +37,8 @@ pub(super) enum Action {
     TestBuild,
     /// Pausing the checks, and ending a pause.
     Pause,
+    /// Looking for what is not where it should be.
+    Discover,
 }
 
 impl Action {
@@ -44,6 +46,7 @@ impl Action {
         match self {
             Self::TestBuild => "org.offloadd.Offload1.test-build",
             Self::Pause => "org.offloadd.Offload1.pause",
+            Self::Discover => "org.offloadd.Offload1.discover",
         }
     }
 }
@@ -339,7 +342,7 @@ mod tests {
     #[test]
     fn the_committed_policy_has_every_action() {
         let policy = include_str!("../../../dbus/org.offloadd.Offload1.policy");
-        for action in [Action::TestBuild, Action::Pause] {
+        for action in [Action::TestBuild, Action::Pause, Action::Discover] {
             assert!(policy.contains(&format!("<action id=\"{}\">", action.id())));
         }
     }

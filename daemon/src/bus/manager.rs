@@ -9,7 +9,7 @@ use super::{
     authority::{self, Action},
     values::{self, Dict},
 };
-use crate::monitor::Handle;
+use crate::monitor::{DiscoverError, Handle};
 
 /// The verdict over everything, and what may be asked of the daemon as a whole.
 pub(super) struct Manager {
@@ -53,6 +53,18 @@ impl Manager {
         authority::require(connection, &header, Action::Pause).await?;
         self.monitor.resume().await;
         Ok(())
+    }
+
+    /// Looks for every target that is at none of its addresses; those that were found.
+    #[zbus(out_args("targets"))]
+    async fn discover(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<Vec<OwnedObjectPath>, BusError> {
+        authority::require(connection, &header, Action::Discover).await?;
+        let found = self.monitor.discover().await.map_err(refusal)?;
+        Ok(values::paths(&found))
     }
 
     /// The whole snapshot as JSON.
@@ -113,5 +125,15 @@ impl Manager {
     #[zbus(property)]
     fn warnings(&self) -> Vec<(String, String, Dict)> {
         values::warnings(&self.now())
+    }
+}
+
+fn refusal(error: DiscoverError) -> BusError {
+    let text = error.to_string();
+    match error {
+        DiscoverError::NotConfigured => BusError::NotConfigured(text),
+        DiscoverError::Paused => BusError::Busy(text),
+        DiscoverError::RateLimited => BusError::RateLimited(text),
+        DiscoverError::Stopping => BusError::Failed(text),
     }
 }

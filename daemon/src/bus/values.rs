@@ -9,6 +9,8 @@ use offload_client::{
 };
 use zbus::{OwnedObjectPath, OwnedVariant};
 
+use crate::target::TargetId;
+
 /// `a{sv}`.
 pub(super) type Dict = HashMap<String, OwnedVariant>;
 
@@ -34,6 +36,15 @@ pub(super) fn warnings(snapshot: &Snapshot) -> Vec<(String, String, Dict)> {
 pub(super) fn targets(snapshot: &Snapshot) -> Vec<OwnedObjectPath> {
     let paths = snapshot.targets.iter().map(|target| target.path());
     paths
+        .filter_map(|path| OwnedObjectPath::try_from(path).ok())
+        .collect()
+}
+
+/// The objects of `targets`.
+pub(super) fn paths(targets: &[TargetId]) -> Vec<OwnedObjectPath> {
+    let paths = targets.iter();
+    paths
+        .map(|target| names::target_path(target.kind, &target.name))
         .filter_map(|path| OwnedObjectPath::try_from(path).ok())
         .collect()
 }

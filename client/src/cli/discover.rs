@@ -1,0 +1,98 @@
+//! `discover`: looks on the local network for what is not where it should be.
+
+use serde_json::{Value, json};
+
+use super::{
+    args::Cli,
+    failure::{Failure, Outcome},
+    output::Output,
+    session::{Session, call},
+    spinner,
+};
+use crate::{Snapshot, page, snapshot::Target};
+
+pub(super) async fn discover(cli: &Cli, output: Output) -> Result<Outcome, Failure> {
+    let session = Session::open(cli).await?;
+    let before = session.snapshot().await?;
+    let manager = session.manager().await?;
+    let found = spinner::beside("looking", call(manager.discover())).await?;
+    let after = session.snapshot().await?;
+    let found: Vec<&Target> = after
+        .targets
+        .iter()
+        .filter(|target| found.iter().any(|path| path.as_str() == target.path()))
+        .collect();
+    if cli.json {
+        let mut document = session.document(None).await?;
+        if let Some(object) = document.as_object_mut() {
+            let found = found.iter().map(|target| place(target)).collect();
+            object.insert("found".to_owned(), Value::Array(found));
+        }
+        output.print(&format!("{document}\n"))?;
+    } else {
+        output.print(&sentences(&before, &after, &found))?;
+    }
+    Ok(Outcome::ready(all_ready(&after)))
+}
+
+/// A target that was found, for programs.
+fn place(target: &Target) -> Value {
+    json!({
+        "kind": target.kind.as_str(),
+        "name": target.name,
+        "address": target.address,
+        "state": target.state.as_str(),
+    })
+}
+
+fn all_ready(snapshot: &Snapshot) -> bool {
+    snapshot
+        .targets
+        .iter()
+        .all(|target| target.state.is_ready())
+}
+
+/// What came of it, a line for each target that was looked for.
+fn sentences(before: &Snapshot, after: &Snapshot, found: &[&Target]) -> String {
+    if found.is_empty() && all_ready(before) && all_ready(after) {
+        return "Nothing is missing: every target is ready where it is.\n".to_owned();
+    }
+    let mut page = String::new();
+    let mut lost = false;
+    for target in &after.targets {
+        let (label, address) = (page::clean(&target.label()), page::clean(&target.address));
+        let is_found = found.iter().any(|one| one.path() == target.path());
+        let was_ready = before
+            .targets
+            .iter()
+            .any(|old| old.path() == target.path() && old.state.is_ready());
+        let line = match (is_found, target.state.is_ready()) {
+            (true, true) => format!("✔ {label} was found at {address}\n"),
+            (true, false) => {
+                let state = target.state;
+                format!("! {label} was found at {address}, and it is {state}: see `offloadctl`\n")
+            }
+            // It came back by itself meanwhile.
+            (false, true) if !was_ready => format!("✔ {label} is ready at {address}\n"),
+            (false, true) => continue,
+            (false, false) => {
+                lost = true;
+                format!("✘ {label} was not found\n")
+            }
+        };
+        page.push_str(&line);
+    }
+    if lost {
+        page.push_str(REMEDY);
+    }
+    page
+}
+
+/// What to do where something was not found.
+const REMEDY: &str = "\
+→ Is the desktop on, and on this network? Multicast DNS and the neighbours were asked in any case;
+  to have each address tried, name the network in /etc/offloadd/config.toml and look again:
+      [discover]
+      sweep = [\"192.0.2.0/24\"]
+  `ip -4 route` shows this machine's networks. `offloadctl` says what is wrong at the old address.
+";
