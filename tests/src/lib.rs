@@ -1,10 +1,11 @@
 //! The test desktop and what is shown with it.
 //!
-//! The real parts ([`Bus`], [`Sshd`], [`Nginx`], [`NixDaemon`], [`container::Desktop`], [`Namespace`],
+//! The real parts ([`Avahi`], [`Bus`], [`Sshd`], [`Nginx`], [`NixDaemon`], [`container::Desktop`], [`Namespace`],
 //! [`Daemon`]) prove that offloadd works with what people run; [`fake`] is for the faults that real
 //! parts do not have. Everything is a value whose `Drop` ends its process and removes its files.
 //! Nothing here dials anything but 127.0.0.0/8 and the addresses of a [`Namespace`].
 
+pub mod avahi;
 pub mod bench;
 pub mod bus;
 pub mod container;
@@ -27,6 +28,7 @@ pub mod signals;
 pub mod sshd;
 pub mod wait;
 
+pub use avahi::Avahi;
 pub use bus::Bus;
 pub use daemon::Daemon;
 pub use error::{Error, Result};
