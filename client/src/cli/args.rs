@@ -93,6 +93,20 @@ pub(super) enum Command {
         #[arg(long, value_name = "DURATION", value_parser = limit)]
         timeout: Option<Duration>,
     },
+    /// Find the root cause of what is wrong, and what mends it
+    #[command(
+        after_help = "Compares what is declared, deployed, loaded and really there, after a fresh check; without a daemon\n\
+                      `offloadd --once` makes it. It changes nothing.\n\
+                      Exit codes: 0 nothing to mend, 3 something, 4 neither daemon nor offloadd, 64 usage."
+    )]
+    Doctor {
+        /// Where a wrong address is looked for [default: /etc/nixos]
+        #[arg(long, value_name = "DIR")]
+        config_dir: Option<PathBuf>,
+        /// Write the proposed patch alone, for `patch -p1`
+        #[arg(long)]
+        patch: bool,
+    },
     /// Show what changed, and when
     History {
         /// Only this one's
@@ -119,6 +133,12 @@ impl Cli {
             return Err(Self::command().error(
                 ErrorKind::ArgumentConflict,
                 "is-ready writes nothing: its exit code is the answer",
+            ));
+        }
+        if self.json && matches!(self.command, Some(Command::Doctor { patch: true, .. })) {
+            return Err(Self::command().error(
+                ErrorKind::ArgumentConflict,
+                "--json has the patch in it: either that or --patch",
             ));
         }
         Ok(self)

@@ -1,8 +1,14 @@
 //! How a command can end, in a sentence and an exit code.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+};
 
-use super::args::{Cli, Command};
+use super::{
+    args::{Cli, Command},
+    doctor::OnceError,
+};
 use crate::{Reason, connect::NoDaemon, errors::BusError, names, page, reasons};
 
 /// The command line makes no sense (sysexits.h: EX_USAGE).
@@ -65,6 +71,10 @@ pub(super) enum Failure {
     NotReadyInTime(String),
     /// What the daemon said makes no sense.
     Nonsense(String),
+    /// No daemon runs, and one round without it was not to be had either.
+    Once(OnceError),
+    /// The configuration tree that was named is no directory that can be read.
+    ConfigDir(PathBuf, io::Error),
     /// Standard output could not be written.
     Output(io::Error),
     /// The runtime could not be started.
@@ -75,7 +85,11 @@ impl Failure {
     pub(super) fn code(&self) -> u8 {
         match self {
             Self::NoDaemon(_) | Self::DaemonGone | Self::LeftMidway | Self::Silent => NO_DAEMON,
-            Self::UnknownTarget { .. } => USAGE,
+            Self::UnknownTarget { .. } | Self::ConfigDir(..) => USAGE,
+            Self::Once(OnceError::NotFound(_)) => NO_DAEMON,
+            Self::Once(OnceError::TimedOut(_)) => TRY_AGAIN,
+            Self::Once(OnceError::Run(..) | OnceError::Failed { .. }) => UNAVAILABLE,
+            Self::Once(OnceError::TooMuch(_)) => SOFTWARE,
             Self::NotReadyInTime(_) | Self::NoBuilder => NOT_READY,
             Self::Interrupted => INTERRUPTED,
             Self::BusGone => UNAVAILABLE,
@@ -95,6 +109,11 @@ impl Failure {
                 BusError::ZBus(_) => UNAVAILABLE,
             },
         }
+    }
+
+    /// Whether it means that no daemon answers.
+    pub(super) fn is_no_daemon(&self) -> bool {
+        self.code() == NO_DAEMON
     }
 
     /// Says on standard error what went wrong.
@@ -129,6 +148,14 @@ impl Failure {
             Self::UnknownTarget { name, known } => unknown_target(name, known),
             Self::NotReadyInTime(state) => format!("not ready in time: {state}"),
             Self::Nonsense(what) => format!("offloadd's answer makes no sense: {what}"),
+            Self::Once(error) => {
+                let words = error.to_string();
+                let lines: Vec<String> = words.lines().map(page::clean).collect();
+                format!("offloadd is not running, and {}", lines.join("\n  "))
+            }
+            Self::ConfigDir(path, error) => {
+                format!("{}: {error}", page::clean(&path.display().to_string()))
+            }
             Self::Bus(error) => bus(error, cli),
         })
     }
@@ -251,6 +278,12 @@ impl From<BusError> for Failure {
 impl From<zbus::Error> for Failure {
     fn from(error: zbus::Error) -> Self {
         Self::Bus(error.into())
+    }
+}
+
+impl From<OnceError> for Failure {
+    fn from(error: OnceError) -> Self {
+        Self::Once(error)
     }
 }
 

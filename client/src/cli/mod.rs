@@ -3,6 +3,7 @@
 mod args;
 mod check;
 mod discover;
+mod doctor;
 mod failure;
 mod history;
 mod output;
@@ -69,6 +70,14 @@ async fn run(cli: &Cli) -> Result<Outcome, Failure> {
         }
         Command::TestBuild { builder, timeout } => {
             test_build::test_build(cli, output, builder.as_deref(), *timeout).await
+        }
+        Command::Doctor { config_dir, patch } => {
+            let form = match (cli.json, patch) {
+                (true, _) => doctor::Form::Json,
+                (false, true) => doctor::Form::Patch,
+                (false, false) => doctor::Form::Page,
+            };
+            doctor::doctor(cli, output, config_dir.as_deref(), form).await
         }
         Command::Pause { duration } => pause::pause(cli, output, *duration).await,
         Command::Resume => pause::resume(cli, output).await,

@@ -14,6 +14,17 @@ const REMEDY_INDENT: &str = "      ";
 /// Help for a target; nothing where nothing is wrong. `before` are the targets above it: a cause that
 /// one of them has in common with it is explained there.
 pub(super) fn target(target: &Target, before: &[&Target], style: &Style) -> String {
+    let twin = before.iter().find(|other| same_cause(other, target));
+    let mut help = cause(target, twin.copied(), style);
+    if !help.is_empty() && twin.is_none() {
+        help.push_str(&words_for(target, style));
+    }
+    help
+}
+
+/// What went wrong, without what it means; nothing where nothing did. `twin` is a target to which it
+/// happened too.
+pub(super) fn cause(target: &Target, twin: Option<&Target>, style: &Style) -> String {
     // Whether to pause is one decision for all: the headline has the help.
     if target.state.is_ready() || matches!(target.reason, Reason::None | Reason::Paused) {
         return String::new();
@@ -23,7 +34,6 @@ pub(super) fn target(target: &Target, before: &[&Target], style: &Style) -> Stri
         Stage::None => words.title.to_owned(),
         stage => format!("{stage}: {}", words.title),
     };
-    let twin = before.iter().find(|other| same_cause(other, target));
     if let Some(twin) = twin {
         cause.push_str(&format!(", as for {}", twin.label()));
     }
@@ -40,11 +50,7 @@ pub(super) fn target(target: &Target, before: &[&Target], style: &Style) -> Stri
         TargetState::Unknown => Tone::Neutral,
         state => state_tone(state),
     };
-    let mut help = lines(&clean(&cause), INDENT, INDENT, style, Some(tone));
-    if twin.is_none() {
-        help.push_str(&words_for(target, style));
-    }
-    help
+    lines(&clean(&cause), INDENT, INDENT, style, Some(tone))
 }
 
 /// The explanation and the remedy of a target's reason.
@@ -97,7 +103,7 @@ fn same_cause(one: &Target, other: &Target) -> bool {
 }
 
 /// Words of ours with words of the wire in them: longer than one value may be.
-fn clean_prose(prose: &str) -> String {
+pub(super) fn clean_prose(prose: &str) -> String {
     let words: Vec<String> = prose.split(' ').map(clean).collect();
     words.join(" ")
 }

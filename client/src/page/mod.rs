@@ -2,6 +2,8 @@
 //!
 //! A pure function of the snapshot; `offloadctl` and `offloadd --once` print it.
 
+#[cfg(feature = "cli")]
+pub mod doctor;
 mod help;
 mod paint;
 mod table;

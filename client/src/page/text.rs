@@ -23,6 +23,20 @@ pub fn clean(text: &str) -> String {
     safe
 }
 
+/// A whole line made safe as [`clean`] does, with its tabs: it is there to be copied.
+#[cfg(feature = "cli")]
+pub(super) fn clean_line(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_harmful(c) && c != '\t' {
+            safe.extend(c.escape_default());
+        } else {
+            safe.push(c);
+        }
+    }
+    safe
+}
+
 /// The columns that `text` takes.
 pub(super) fn width(text: &str) -> usize {
     text.width()

@@ -1,6 +1,6 @@
 //! Runs the program `offloadctl`.
 
-use std::{process::Stdio, time::Duration};
+use std::{path::Path, process::Stdio, time::Duration};
 
 use tokio::{
     process::{Child, Command},
@@ -21,7 +21,12 @@ pub(crate) struct Run {
 }
 
 pub(crate) fn command(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_offloadctl"));
+    program_at(Path::new(env!("CARGO_BIN_EXE_offloadctl")), args)
+}
+
+/// The same, of a copy of the program.
+pub(crate) fn program_at(path: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(path);
     command
         .args(args)
         .env_remove("NO_COLOR")

@@ -1,0 +1,179 @@
+//! `doctor`: what a person would have looked up in an afternoon, on one page.
+
+mod comments;
+mod once;
+mod patch;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod whole;
+mod wrong;
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::task::spawn_blocking;
+
+pub(super) use once::OnceError;
+
+use super::{
+    args::Cli,
+    failure::{Failure, Outcome},
+    output::Output,
+    session::{Session, call},
+    spinner,
+};
+use crate::{
+    Snapshot,
+    errors::BusError,
+    page::doctor::{self, Examination, Search, Source},
+};
+
+/// The version of the JSON. It grows only when a reader of the old one would misread the new.
+const DOCTOR_VERSION: u32 = 1;
+/// Where NixOS has its configuration.
+const CONFIG_DIR: &str = "/etc/nixos";
+
+/// What to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Page,
+    Json,
+    /// The proposed patch alone.
+    Patch,
+}
+
+pub(super) async fn doctor(
+    cli: &Cli,
+    output: Output,
+    config_dir: Option<&Path>,
+    form: Form,
+) -> Result<Outcome, Failure> {
+    if let Some(given) = config_dir {
+        std::fs::read_dir(given).map_err(|error| Failure::ConfigDir(given.to_owned(), error))?;
+    }
+    let known = Known::look(cli).await?;
+    let search = look_for(&known.snapshot, config_dir).await?;
+    let text = match form {
+        Form::Json => format!("{}\n", known.json(search.as_ref())),
+        Form::Patch => search.map(|search| search.patch).unwrap_or_default(),
+        Form::Page => {
+            let examination = Examination {
+                snapshot: &known.snapshot,
+                source: known.source,
+                search: search.as_ref(),
+            };
+            doctor::render(&examination, &output.style_now())
+        }
+    };
+    output.print(&text)?;
+    Ok(Outcome::ready(doctor::is_well(&known.snapshot)))
+}
+
+/// What is known of the targets, and from whom.
+struct Known {
+    source: Source,
+    snapshot: Snapshot,
+    /// The same as it came, words of newer daemons included.
+    document: Value,
+}
+
+impl Known {
+    /// From the daemon after a fresh check; from `offloadd --once` where there is none.
+    async fn look(cli: &Cli) -> Result<Self, Failure> {
+        let no_daemon = match spinner::beside("checking", Self::of_daemon(cli)).await {
+            Err(failure) if failure.is_no_daemon() => failure,
+            known => return known,
+        };
+        let (json, program) = spinner::beside("checking without a daemon", once::round()).await?;
+        let document: Value =
+            serde_json::from_slice(&json).map_err(|error| Failure::Nonsense(error.to_string()))?;
+        let source = Source::Once {
+            program: program.display().to_string(),
+            why: match no_daemon {
+                Failure::NoDaemon(_) => "No daemon runs",
+                Failure::Silent => "The daemon does not answer",
+                _ => "The daemon went away",
+            }
+            .to_owned(),
+        };
+        Self::of(source, document)
+    }
+
+    async fn of_daemon(cli: &Cli) -> Result<Self, Failure> {
+        let session = Session::open(cli).await?;
+        match call(session.manager().await?.check()).await {
+            Ok(_) => {}
+            // Checked too often, or busy: then what is known has to do.
+            Err(Failure::Bus(error)) if !matches!(error, BusError::ZBus(_)) => {}
+            Err(failure) => return Err(failure),
+        }
+        Self::of(Source::Daemon, session.document(None).await?)
+    }
+
+    fn of(source: Source, document: Value) -> Result<Self, Failure> {
+        let snapshot = Snapshot::deserialize(&document)
+            .map_err(|error| Failure::Nonsense(error.to_string()))?;
+        Ok(Self {
+            source,
+            snapshot,
+            document,
+        })
+    }
+
+    fn json(&self, search: Option<&Search>) -> Value {
+        let (source, program) = match &self.source {
+            Source::Daemon => ("daemon", None),
+            Source::Once { program, .. } => ("once", Some(program)),
+        };
+        let root = doctor::root(&self.snapshot).map(|root| root.told());
+        let none = Search::default();
+        let found = search.unwrap_or(&none);
+        json!({
+            "doctor_version": DOCTOR_VERSION,
+            "source": source,
+            "program": program,
+            "root_cause": root,
+            "snapshot": self.document,
+            "config_dir": search.map(|search| &search.directory),
+            "findings": found.findings,
+            "not_searched": found.notes,
+            "patch": found.patch,
+        })
+    }
+}
+
+/// Searches the configuration tree where an address in it may be wrong.
+async fn look_for(
+    snapshot: &Snapshot,
+    config_dir: Option<&Path>,
+) -> Result<Option<Search>, Failure> {
+    let wrongs = wrong::addresses(snapshot);
+    if wrongs.is_empty() {
+        return Ok(None);
+    }
+    let directory = config_dir.map_or_else(|| PathBuf::from(CONFIG_DIR), Path::to_owned);
+    let root = directory.clone();
+    let found = spawn_blocking(move || tree::search(&root, &wrongs));
+    let found = spinner::beside("searching the configuration", found).await;
+    match found.map_err(|error| Failure::Runtime(io::Error::other(error)))? {
+        Ok(search) => Ok(Some(search)),
+        // Not NixOS, or its configuration is elsewhere: there is a page all the same.
+        Err(error) if config_dir.is_none() => Ok(Some(Search {
+            directory: CONFIG_DIR.to_owned(),
+            wrong: wrong::addresses(snapshot)
+                .into_iter()
+                .map(|w| w.wrong)
+                .collect(),
+            notes: vec![format!(
+                "{CONFIG_DIR}: {error}; --config-dir names another place"
+            )],
+            ..Search::default()
+        })),
+        Err(error) => Err(Failure::ConfigDir(directory, error)),
+    }
+}

@@ -1,0 +1,151 @@
+//! What the configuration tree says wrongly, the proposed patch, and the commands to run.
+
+use super::{Search, Snapshot, Style, Tone, Warning, WarningCode, clean, help, text};
+use crate::template;
+
+const INDENT: &str = "    ";
+/// The most places that a page lists; the JSON has them all.
+const PLACES: usize = 20;
+/// The longest patch that a page shows, in lines.
+const PATCH: usize = 120;
+
+/// Where the wrong address stands.
+pub(super) fn found(search: Option<&Search>, style: &Style) -> String {
+    let Some(search) = search else {
+        return String::new();
+    };
+    let (wrong, directory) = (clean(&search.wrong.join(", ")), clean(&search.directory));
+    let mut part = String::from("\n");
+    let prose = |words: &str, tone| help::lines(words, "", INDENT, style, tone);
+    if search.findings.is_empty() {
+        let words = match search.notes.is_empty() {
+            true => format!(
+                "{wrong} stands nowhere in {directory}: what does is not deployed yet, and \
+                 `sudo nixos-rebuild switch` deploys it."
+            ),
+            false => format!("{wrong} was not found in {directory}, as far as that was searched."),
+        };
+        part.push_str(&prose(&words, Some(Tone::Strong)));
+    } else {
+        let words = match only_right(search) {
+            Some(right) => {
+                format!(
+                    "{wrong} stands in {directory}, where {} should:",
+                    clean(right)
+                )
+            }
+            None => format!("{wrong} stands in {directory}:"),
+        };
+        part.push_str(&prose(&words, Some(Tone::Strong)));
+    }
+    for finding in search.findings.iter().take(PLACES) {
+        let place = format!("{}:{}:{}", finding.file, finding.line, finding.column);
+        let place = style.paint(Tone::Uneasy, &clean(&place));
+        let comment = match finding.comment {
+            true => style.paint(Tone::Faint, "  (a comment: left as it is)"),
+            false => String::new(),
+        };
+        part.push_str(&format!("{INDENT}{place}{comment}\n"));
+        part.push_str(&format!("{INDENT}  {}\n", clean(finding.text.trim())));
+    }
+    if let Some(more @ 1..) = search.findings.len().checked_sub(PLACES) {
+        part.push_str(&format!("{INDENT}and {more} more; --json has them all\n"));
+    }
+    for note in &search.notes {
+        part.push_str(&help::lines(
+            &help::clean_prose(&format!("not searched: {note}")),
+            INDENT,
+            "      ",
+            style,
+            Some(Tone::Faint),
+        ));
+    }
+    part
+}
+
+/// What should stand at every place alike.
+fn only_right(search: &Search) -> Option<&str> {
+    let first = search.findings.first()?.right.as_str();
+    let alike = search.findings.iter().all(|found| found.right == first);
+    (alike && !first.is_empty()).then_some(first)
+}
+
+/// The patch, and the commands that mend what is wrong; nothing where there is none.
+pub(super) fn commands(snapshot: &Snapshot, search: Option<&Search>, style: &Style) -> String {
+    let patch = search.filter(|search| !search.patch.is_empty());
+    let mut part = String::new();
+    let mut commands: Vec<String> = Vec::new();
+    if let Some(search) = patch {
+        part.push_str(&format!(
+            "\n{}\n",
+            style.paint(Tone::Strong, "Proposed patch")
+        ));
+        part.push_str(&shown(&search.patch, style));
+        let directory = quoted(&search.directory);
+        commands.push(format!(
+            "offloadctl doctor --config-dir {directory} --patch | sudo patch -p1 -d {directory}"
+        ));
+        commands.push("sudo nixos-rebuild switch".to_owned());
+    }
+    for command in snapshot.warnings.iter().filter_map(command) {
+        if !commands.iter().any(|known| known == command) {
+            commands.push(command.to_owned());
+        }
+    }
+    if commands.is_empty() {
+        return part;
+    }
+    let heading = match patch {
+        Some(_) => "To mend it (nothing was changed yet)",
+        None => "To mend it",
+    };
+    part.push_str(&format!("\n{}\n", style.paint(Tone::Strong, heading)));
+    for command in commands {
+        part.push_str(&format!("{INDENT}{}\n", text::clean_line(&command)));
+    }
+    part
+}
+
+/// The one command that mends it, where one does.
+fn command(warning: &Warning) -> Option<&'static str> {
+    match warning.code {
+        WarningCode::AddressMismatch => {
+            let wrong = template::detail(&warning.details, "wrong");
+            (wrong.as_deref() == Some("deployed")).then_some("sudo nixos-rebuild switch")
+        }
+        WarningCode::DaemonConfigStale => Some("sudo systemctl restart nix-daemon"),
+        _ => None,
+    }
+}
+
+/// Not indented: to be copied.
+fn shown(patch: &str, style: &Style) -> String {
+    let mut lines = String::new();
+    for line in patch.lines().take(PATCH) {
+        let tone = match line.as_bytes() {
+            [b'-', b'-', b'-', b' ', ..] | [b'+', b'+', b'+', b' ', ..] => Some(Tone::Strong),
+            [b'-', ..] => Some(Tone::Bad),
+            [b'+', ..] => Some(Tone::Good),
+            [b'@', ..] => Some(Tone::Neutral),
+            _ => None,
+        };
+        let line = text::clean_line(line);
+        lines.push_str(&tone.map_or(line.clone(), |tone| style.paint(tone, &line)));
+        lines.push('\n');
+    }
+    if let Some(more @ 1..) = patch.lines().count().checked_sub(PATCH) {
+        lines.push_str(&format!(
+            "… and {more} more lines; --patch writes them all\n"
+        ));
+    }
+    lines
+}
+
+/// A word for a shell.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}

@@ -1,0 +1,482 @@
+use super::*;
+use crate::{
+    Stage, TargetState,
+    snapshot::{BuilderFacts, Comparison, Detail, Facts, Placed},
+};
+
+const NOW: u64 = 1_700_000_000_000_000;
+const HOUR: u64 = 3_600_000_000;
+const KEY: &str = "SHA256:uNiVztksCsDhcc0u9e8BgrJXVGRZ2zxKQbG0xkxZVPc";
+
+fn style() -> Style {
+    Style {
+        now_realtime_usec: NOW,
+        ..Style::default()
+    }
+}
+
+fn placed(value: &str, source: &str) -> Option<Placed> {
+    Some(Placed {
+        value: value.into(),
+        source: source.into(),
+    })
+}
+
+fn address(declared: &str, port: u16, source: &str) -> Comparison {
+    let real = format!("127.0.15.6:{port}");
+    Comparison {
+        subject: "address".into(),
+        declared: placed(
+            &format!("{declared}:{port}"),
+            "/etc/offloadd/config.toml:12",
+        ),
+        deployed: placed(&real, source),
+        loaded: placed(&real, source),
+        observed: placed(&real, ""),
+    }
+}
+
+fn cache() -> Target {
+    Target {
+        name: "desktop".into(),
+        kind: Kind::Cache,
+        uri: "http://127.0.15.6:5000".into(),
+        address: "127.0.15.6:5000".into(),
+        state: TargetState::Ready,
+        stage: Stage::CacheInfo,
+        state_change_timestamp: NOW - 2 * HOUR,
+        last_check_timestamp: NOW - 4_000_000,
+        layers: vec![address("127.0.15.6", 5000, "/etc/nix/nix.conf:3")],
+        ..Target::default()
+    }
+}
+
+fn builder() -> Target {
+    let key = Comparison {
+        subject: "host-key".into(),
+        deployed: placed(KEY, "/etc/nix/machines:1"),
+        observed: placed(KEY, ""),
+        ..Comparison::default()
+    };
+    Target {
+        kind: Kind::Builder,
+        uri: "ssh-ng://nix-builder@127.0.15.6".into(),
+        address: "127.0.15.6:22".into(),
+        stage: Stage::System,
+        facts: Facts::Builder(BuilderFacts::default()),
+        layers: vec![address("127.0.15.7", 22, "/etc/nix/machines:1"), key],
+        ..cache()
+    }
+}
+
+fn snapshot(targets: Vec<Target>, warnings: Vec<Warning>) -> Snapshot {
+    let ready = targets.iter().all(|target| target.state.is_ready());
+    Snapshot {
+        state: match ready {
+            true => OverallState::Ready,
+            false => OverallState::Degraded,
+        },
+        cache_state: OverallState::Ready,
+        builder_state: OverallState::Offline,
+        targets,
+        warnings,
+        ..Snapshot::default()
+    }
+}
+
+fn warning(code: WarningCode, kind: Option<Kind>, details: &[(&str, &str)]) -> Warning {
+    let mut details: std::collections::BTreeMap<String, Detail> = details
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).into()))
+        .collect();
+    details.insert("since".into(), (NOW - HOUR).into());
+    Warning {
+        code,
+        target: kind.map(|kind| (kind, "desktop".to_owned())),
+        details,
+    }
+}
+
+fn failed(target: Target, state: TargetState, stage: Stage, reason: Reason) -> Target {
+    Target {
+        state,
+        stage,
+        reason,
+        ..target
+    }
+}
+
+fn page(snapshot: &Snapshot, style: &Style) -> String {
+    let examination = Examination {
+        snapshot,
+        source: Source::Daemon,
+        search: None,
+    };
+    render(&examination, style)
+}
+
+fn code(snapshot: &Snapshot) -> &'static str {
+    root(snapshot).map_or("", |root| root.told().code)
+}
+
+#[test]
+fn where_all_is_well_it_says_so() {
+    let builder = Target {
+        layers: Vec::new(),
+        ..builder()
+    };
+    assert_eq!(
+        page(&snapshot(vec![cache(), builder], vec![]), &style()),
+        "\
+✔ ready: Nix can use the cache and the builder
+
+Nothing to mend.
+
+✔ cache/desktop  ready at 127.0.15.6:5000 for 2 h, checked 4 s ago
+    resolve ✔  connect ✔  http ✔  cache-info ✔  (not checked: signature)
+               address
+    declared   127.0.15.6:5000
+    deployed   127.0.15.6:5000
+    loaded     127.0.15.6:5000
+    observed   127.0.15.6:5000
+
+✔ builder/desktop  ready at 127.0.15.6:22 for 2 h, checked 4 s ago
+    resolve ✔  connect ✔  banner ✔  host-key ✔  auth ✔  handshake ✔  trust ✔
+    system ✔
+"
+    );
+}
+
+#[test]
+fn what_differs_is_marked_and_its_place_stands_under_it() {
+    let broken = warning(
+        WarningCode::MachinesFileBroken,
+        None,
+        &[("file", "/etc/nix/machines"), ("line", "2")],
+    );
+    let down = failed(
+        builder(),
+        TargetState::Down,
+        Stage::Connect,
+        Reason::Refused,
+    );
+    assert_eq!(
+        page(&snapshot(vec![down], vec![broken]), &style()),
+        "\
+▲ degraded: builder offline
+
+Root cause: the list of builders is broken · for 1 h
+    One bad line in /etc/nix/machines makes Nix drop the whole list: every build
+    stays on this machine.
+    → Correct line 2 of /etc/nix/machines: URI, systems, key, jobs, speed,
+      features, mandatory features, host key, with `-` for what is left out. On
+      NixOS it comes from `nix.buildMachines`.
+
+✗ builder/desktop  down for 2 h, checked 4 s ago
+    resolve ✔  connect ✗
+    (not reached: banner, host-key, auth, handshake, trust, system)
+    connect: connection refused
+    The machine at 127.0.15.6:22 is there, but nothing accepts connections on
+    that port.
+    → Start the service on the desktop: `systemctl status sshd` says why it does
+      not run. Where it does, compare its port with the one in
+      ssh-ng://nix-builder@127.0.15.6.
+               address           host key
+    declared ≠ 127.0.15.7:22     –
+               /etc/offloadd/config.toml:12
+    deployed   127.0.15.6:22     SHA256:uNiVztksCsDhc…
+               /etc/nix/machines:1
+    loaded     127.0.15.6:22     –
+    observed   127.0.15.6:22     SHA256:uNiVztksCsDhc…
+"
+    );
+}
+
+#[test]
+fn a_narrow_terminal_has_one_layer_on_a_line() {
+    let narrow = Style {
+        width: 40,
+        ..style()
+    };
+    let page = page(&snapshot(vec![builder()], vec![]), &narrow);
+    let table = "
+    address
+    declared ≠ 127.0.15.7:22
+      /etc/offloadd/config.toml:12
+    deployed   127.0.15.6:22
+      /etc/nix/machines:1
+    loaded     127.0.15.6:22
+      /etc/nix/machines:1
+    observed   127.0.15.6:22
+    host key
+    declared   –
+    deployed   SHA256:uNiVztksCsDhc…
+";
+    assert!(page.contains(table), "{page}");
+    let widest = page.lines().map(text::width).max();
+    assert!(widest <= Some(40), "{page}");
+}
+
+#[test]
+fn keys_that_begin_alike_are_shown_whole() {
+    let mut builder = builder();
+    let other = format!("{}x", KEY);
+    builder.layers[1].declared = placed(&other, "/etc/offloadd/config.toml:15");
+    let wide = Style {
+        width: 120,
+        ..style()
+    };
+    let page = page(&snapshot(vec![builder], vec![]), &wide);
+    assert!(page.contains(&format!("≠ {other}\n")), "{page}");
+    assert!(page.contains(&format!("  {KEY}\n")), "{page}");
+}
+
+#[test]
+fn a_name_is_no_difference_to_the_address_it_may_mean() {
+    let mut cache = cache();
+    for same in [
+        "desktop.local:5000",
+        "127.0.15.6",
+        "127.0.15.7, 127.0.15.6:5000",
+    ] {
+        cache.layers[0].declared = placed(same, "");
+        let page = page(&snapshot(vec![cache.clone()], vec![]), &style());
+        assert!(!page.contains('≠'), "{same}: {page}");
+    }
+    for other in ["127.0.15.6:5001", "127.0.15.60:5000"] {
+        cache.layers[0].declared = placed(other, "");
+        let page = page(&snapshot(vec![cache.clone()], vec![]), &style());
+        assert!(page.contains('≠'), "{other}: {page}");
+    }
+}
+
+#[test]
+fn the_root_cause_is_what_explains_the_rest() {
+    use WarningCode as W;
+    let ready = || vec![cache(), builder()];
+    let down = |reason| {
+        let down = failed(builder(), TargetState::Down, Stage::Connect, reason);
+        vec![cache(), down]
+    };
+    let of = |code, wrong| warning(code, Some(Kind::Builder), &[("wrong", wrong)]);
+    let mismatch = |wrong| of(W::AddressMismatch, wrong);
+    for (targets, warnings, expected) in [
+        (ready(), vec![], ""),
+        (
+            ready(),
+            vec![of(W::FallbackOff, ""), mismatch("declared")],
+            "address-mismatch",
+        ),
+        (
+            ready(),
+            vec![of(W::KeyNotTrusted, ""), of(W::HostKeyMismatch, "")],
+            "host-key-mismatch",
+        ),
+        (down(Reason::TimedOut), vec![], "timed-out"),
+        (
+            down(Reason::TimedOut),
+            vec![mismatch("deployed")],
+            "address-mismatch",
+        ),
+        // It is nowhere: no address is the wrong one.
+        (down(Reason::TimedOut), vec![mismatch("")], "timed-out"),
+        (
+            down(Reason::AuthRejected),
+            vec![mismatch("declared")],
+            "auth-rejected",
+        ),
+        (
+            down(Reason::TimedOut),
+            vec![of(W::FallbackOff, "")],
+            "timed-out",
+        ),
+        (
+            down(Reason::HostKeyUnknown),
+            vec![of(W::HostKeyNotKnown, "")],
+            "host-key-not-known",
+        ),
+        (
+            down(Reason::TimedOut),
+            vec![warning(W::BuildersDisabled, None, &[])],
+            "builders-disabled",
+        ),
+        (
+            down(Reason::TimedOut),
+            vec![warning(W::DaemonConfigStale, None, &[])],
+            "daemon-config-stale",
+        ),
+        (
+            vec![
+                failed(cache(), TargetState::Down, Stage::Connect, Reason::Refused),
+                failed(
+                    builder(),
+                    TargetState::Degraded,
+                    Stage::HostKey,
+                    Reason::HostKeyMismatch,
+                ),
+            ],
+            vec![],
+            "host-key-mismatch",
+        ),
+        (
+            vec![failed(
+                cache(),
+                TargetState::Away,
+                Stage::None,
+                Reason::None,
+            )],
+            vec![warning(W::AddressMoved, Some(Kind::Cache), &[])],
+            "away",
+        ),
+    ] {
+        let snapshot = snapshot(targets, warnings);
+        assert_eq!(code(&snapshot), expected, "{:?}", snapshot.warnings);
+    }
+}
+
+#[test]
+fn a_machine_without_targets_is_told_how_to_get_one() {
+    let snapshot = Snapshot {
+        reason: Reason::NotConfigured,
+        ..Snapshot::default()
+    };
+    assert_eq!(code(&snapshot), "not-configured");
+    assert!(page(&snapshot, &style()).contains("→ Give Nix a desktop"));
+}
+
+#[test]
+fn what_the_root_cause_explains_is_not_explained_again() {
+    let down = failed(
+        builder(),
+        TargetState::Down,
+        Stage::Connect,
+        Reason::TimedOut,
+    );
+    let page = page(&snapshot(vec![down], vec![]), &style());
+    assert_eq!(page.matches("Nothing came back from").count(), 1, "{page}");
+    assert!(page.contains("\n    connect: no answer\n"), "{page}");
+}
+
+#[test]
+fn a_wrong_address_is_told_with_its_place_and_its_patch() {
+    let found = Finding {
+        file: "hosts/laptop.nix".into(),
+        line: 4,
+        column: 19,
+        text: "      hostName = \"127.0.15.7\";".into(),
+        wrong: "127.0.15.7".into(),
+        right: "127.0.15.6".into(),
+        comment: false,
+    };
+    let comment = Finding {
+        line: 9,
+        text: "# 127.0.15.7 \u{1b}[2J".into(),
+        comment: true,
+        ..found.clone()
+    };
+    let search = Search {
+        directory: "/etc/my nixos".into(),
+        wrong: vec!["127.0.15.7".into()],
+        findings: vec![found, comment],
+        notes: vec!["secret.nix: permission denied: run it as root".into()],
+        patch: "--- a/x\n+++ b/x\n@@ -1,1 +1,1 @@\n-\ta\u{1b}\n+\tb\n".into(),
+    };
+    let mismatch = warning(
+        WarningCode::AddressMismatch,
+        Some(Kind::Builder),
+        &[("wrong", "declared")],
+    );
+    let stale = warning(WarningCode::DaemonConfigStale, None, &[]);
+    let snapshot = snapshot(vec![builder()], vec![mismatch, stale]);
+    let examination = Examination {
+        snapshot: &snapshot,
+        source: Source::Once {
+            program: "/bin/offloadd".into(),
+            why: "No daemon runs".into(),
+        },
+        search: Some(&search),
+    };
+    let page = render(&examination, &style());
+    assert!(
+        page.contains("\nNo daemon runs: checked once by `/bin/offloadd --once`.\n"),
+        "{page}"
+    );
+    let places = "
+127.0.15.7 stands in /etc/my nixos, where 127.0.15.6 should:
+    hosts/laptop.nix:4:19
+      hostName = \"127.0.15.7\";
+    hosts/laptop.nix:9:19  (a comment: left as it is)
+      # 127.0.15.7 \\u{1b}[2J
+    not searched: secret.nix: permission denied: run it as root
+";
+    assert!(page.contains(places), "{page}");
+    let end = "
+Proposed patch
+--- a/x
++++ b/x
+@@ -1,1 +1,1 @@
+-\ta\\u{1b}
++\tb
+
+To mend it (nothing was changed yet)
+    offloadctl doctor --config-dir '/etc/my nixos' --patch | sudo patch -p1 -d '/etc/my nixos'
+    sudo nixos-rebuild switch
+    sudo systemctl restart nix-daemon
+";
+    assert!(page.ends_with(end), "{page}");
+}
+
+#[test]
+fn a_search_that_found_nothing_says_so() {
+    let mut search = Search {
+        directory: "/etc/nixos".into(),
+        wrong: vec!["127.0.15.7".into()],
+        ..Search::default()
+    };
+    let found = mend::found(Some(&search), &style());
+    let told = "\n127.0.15.7 stands nowhere in /etc/nixos: what does is not deployed yet, and\n";
+    assert!(found.starts_with(told), "{found}");
+    search
+        .notes
+        .push("a.nix: permission denied: run it as root".into());
+    let found = mend::found(Some(&search), &style());
+    assert!(found.contains("as far as that was searched"), "{found}");
+}
+
+#[test]
+fn remote_words_can_not_write_to_the_terminal() {
+    let evil = "\u{1b}[31m\u{202e}";
+    let mut target = failed(
+        builder(),
+        TargetState::Down,
+        Stage::Connect,
+        Reason::Refused,
+    );
+    target.name = evil.into();
+    target.address = evil.into();
+    target.details.insert("error".into(), evil.into());
+    target.layers[0].declared = placed(evil, evil);
+    target.layers[0].subject = evil.into();
+    let warning = warning(
+        WarningCode::KeyNotTrusted,
+        None,
+        &[("actual", evil), ("error", evil)],
+    );
+    for warnings in [vec![], vec![warning]] {
+        let page = page(&snapshot(vec![target.clone()], warnings), &style());
+        assert!(!page.contains(['\u{1b}', '\u{202e}']), "{page}");
+    }
+    let coloured = Style {
+        colour: true,
+        ..style()
+    };
+    let page = page_of(&coloured);
+    assert!(
+        page.contains("\u{1b}[31m≠ 127.0.15.7:22\u{1b}[0m"),
+        "{page}"
+    );
+}
+
+fn page_of(style: &Style) -> String {
+    page(&snapshot(vec![builder()], vec![]), style)
+}
