@@ -128,6 +128,55 @@ impl Alarm {
     }
 }
 
+/// Notices that the wall clock was set: by hand, by NTP after a long sleep, by a flat battery.
+///
+/// A timerfd that never runs out, on `CLOCK_REALTIME`, and that is cancelled when that is set
+/// (`TFD_TIMER_CANCEL_ON_SET`, timerfd_create(2)). Nothing else wakes it; slewing does not.
+#[derive(Debug)]
+pub struct WallClock {
+    timer: AsyncFd<OwnedFd>,
+}
+
+impl WallClock {
+    /// Notices every change from now on. Fails where the kernel grants no such timer.
+    #[expect(
+        deprecated,
+        reason = "`AsyncFd::register` is for descriptors that could be closed while registered; \
+                  this one is owned by the AsyncFd, and this crate forbids unsafe code"
+    )]
+    pub fn watch() -> io::Result<Self> {
+        /// Later than any clock is set to, and no overflow of the kernel's nanoseconds.
+        const NEVER: i64 = 1 << 33;
+        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+        let timer = timerfd_create(TimerfdClockId::Realtime, flags)?;
+        let at = |tv_sec| Timespec { tv_sec, tv_nsec: 0 };
+        let spec = Itimerspec {
+            it_interval: at(0),
+            it_value: at(NEVER),
+        };
+        let flags = TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET;
+        timerfd_settime(&timer, flags, &spec)?;
+        let timer = AsyncFd::new(timer)?;
+        Ok(Self { timer })
+    }
+
+    /// Waits until the clock was set. Nothing is lost when dropped.
+    pub async fn set(&mut self) -> io::Result<()> {
+        loop {
+            let mut ready = self.timer.readable().await?;
+            let mut count = [0; 8];
+            match rustix::io::read(self.timer.get_ref(), &mut count) {
+                // It stays armed, and tells of the next change too.
+                Err(rustix::io::Errno::CANCELED) => return Ok(()),
+                // Year 2242 has come: there is nothing more to wait for.
+                Ok(_) => std::future::pending().await,
+                Err(rustix::io::Errno::AGAIN) => ready.clear_ready(),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
 fn read(clock: ClockId) -> Duration {
     let time = clock_gettime(clock);
     Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
@@ -161,5 +210,12 @@ mod tests {
         alarm.set(None).unwrap();
         let ring = futures_util::poll!(std::pin::pin!(alarm.rings()));
         assert!(ring.is_pending());
+    }
+
+    #[tokio::test]
+    async fn a_wall_clock_that_nobody_sets_wakes_nobody() {
+        let mut clock = WallClock::watch().unwrap();
+        let set = futures_util::poll!(std::pin::pin!(clock.set()));
+        assert!(set.is_pending());
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     env,
     io::{self, IsTerminal},
+    sync::Arc,
 };
 
 use offload_client::{Snapshot, page};
@@ -13,6 +14,7 @@ use crate::{
     clock::Now,
     config::Settings,
     monitor::{CheckError, Monitor},
+    net,
     service::Reloader,
 };
 
@@ -52,6 +54,10 @@ async fn check(settings: Settings) -> Result<Snapshot, RunError> {
     let poll = settings.poll.clone();
     let mut reloader = Reloader::new(None, settings)?;
     let (monitor, handle) = Monitor::new(reloader.plan(), poll, None)?;
+    match net::read_now() {
+        Ok(network) => handle.network(Arc::new(network)).await,
+        Err(error) => tracing::warn!("this machine's networks can't be read: {error}"),
+    }
     let monitor = tokio::spawn(monitor.run());
     match handle.check(None).await {
         Ok(()) | Err(CheckError::NotConfigured) => {}

@@ -11,7 +11,10 @@ use crate::{
     cli::{BusChoice, exit},
     config::{Settings, Sources},
     monitor::Monitor,
-    service::{Notifier, Reloader, Watchdog, report_status, status_line},
+    net,
+    service::{
+        Notifier, Reloader, Watchdog, follow_sleep, follow_wall_clock, report_status, status_line,
+    },
 };
 
 /// What the daemon needs to know to start.
@@ -58,6 +61,8 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let poll = options.settings.poll.clone();
     let mut reloader = Reloader::new(options.sources, options.settings)?;
     let (monitor, handle) = Monitor::new(reloader.plan(), poll, Watchdog::from_environment())?;
+    // Before the monitor, so that its first command is which networks there are.
+    let network = tokio::spawn(net::run(handle.clone()));
     // The first checks are on their way while the bus is greeted.
     let mut monitor = tokio::spawn(monitor.run());
     let (jobs, jobs_handle) = Jobs::new(Nix::from_environment(), handle.clone());
@@ -71,6 +76,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     Notifier.ready(&status_line(&handle.snapshot()));
     tracing::info!("ready on {}", bus.name);
 
+    let connection = service.connection().clone();
     let result = tokio::select! {
         ended = service.run() => {
             Err(RunError::BusGone(ended.err().map_or_else(String::new, |e| format!(": {e}"))))
@@ -81,13 +87,16 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         },
         () = reloader.run(handle.clone()) => Ok(()),
         () = report_status(handle.subscribe()) => Ok(()),
+        () = follow_sleep(&connection, handle.clone()) => Ok(()),
+        () = follow_wall_clock(handle.clone()) => Ok(()),
         () = &mut stop => Ok(()),
     };
     Notifier.stopping();
     // What they run ends with them.
     jobs.abort();
+    network.abort();
     monitor.abort();
-    drop(handle);
+    drop((handle, connection));
     if result.is_ok() {
         service.stop().await;
         tracing::info!("stopped");

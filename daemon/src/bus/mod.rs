@@ -73,6 +73,11 @@ impl Service {
         })
     }
 
+    /// The connection that the objects are on.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     /// Publishes every change, until the connection or the monitor is gone.
     pub async fn run(&mut self) -> zbus::Result<()> {
         let connection = self.connection.clone();

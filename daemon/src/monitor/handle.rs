@@ -1,6 +1,6 @@
 //! What the rest of the daemon sees of the monitor: its snapshot, and a way to ask.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use offload_client::{Snapshot, errors::BusError, snapshot::HistoryEntry};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -83,6 +83,8 @@ pub(super) enum Command {
     Network(Arc<Network>),
     /// Whatever was known may have changed meanwhile: after a resume from suspend.
     Refresh,
+    /// Somebody is at this address who was not there.
+    RefreshAddress(IpAddr),
     /// Look for what is not where it should be, by every way that is configured or that a person
     /// may ask for; the targets that were found.
     Discover {
@@ -162,6 +164,11 @@ impl Handle {
     /// Checks everything at once, because all of it may have changed: after a resume from suspend.
     pub async fn refresh(&self) {
         let _ = self.commands.send(Command::Refresh).await;
+    }
+
+    /// Checks at once what is not there and may be at `address`, where somebody has appeared.
+    pub async fn refresh_address(&self, address: IpAddr) {
+        let _ = self.commands.send(Command::RefreshAddress(address)).await;
     }
 
     /// Looks for every target that is at none of its addresses. Returns when that is over, with

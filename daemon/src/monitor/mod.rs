@@ -5,6 +5,7 @@
 
 mod describe;
 mod handle;
+mod neighbour;
 #[cfg(test)]
 mod tests;
 mod transition;
@@ -173,6 +174,7 @@ impl Monitor {
             }
             Turn::Command(Command::Network(_network)) => {}
             Turn::Command(Command::Refresh) => self.handle(now, Event::Refresh(None)),
+            Turn::Command(Command::RefreshAddress(address)) => self.appeared(now, address),
             Turn::Command(Command::Discover { reply }) => {
                 let _ = reply.send(Ok(Vec::new()));
             }

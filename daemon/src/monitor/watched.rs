@@ -56,6 +56,11 @@ impl Watched {
         }
     }
 
+    /// Where it was last found or, before it ever was, first looked for: `host:port`.
+    pub(super) fn address(&self) -> &str {
+        &self.address
+    }
+
     /// Keeps what a check learned; gives back what the health core judges.
     pub(super) fn learn(&mut self, report: Report) -> (Result<Stage, (Stage, Reason)>, Duration) {
         // Where it answered, or, before it ever did, where it was first looked for: the others that

@@ -1,56 +1,92 @@
 //! The networks that this machine is on, as the kernel tells it over rtnetlink.
+//!
+//! - `wire`: netlink messages as bytes. `entry`: what they tell. `socket`: asking and listening.
+//! - `network`: how an address would be reached; pure.
+//! - `watch`: the tasks that follow the changes.
 
-use std::net::IpAddr;
+mod entry;
+mod network;
+mod socket;
+mod watch;
+mod wire;
 
-use ipnet::IpNet;
+use std::{io, net::IpAddr};
 
-/// Whether this machine could reach an address.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Reach {
-    /// By a network of its own, by a route made for it, or, of a public address, by any route.
-    #[default]
-    Near,
-    /// A private address, and no way to it but the default route: on any network but its own that
-    /// leads nowhere, so silence there is no news of the desktop.
-    Far,
-    /// There is no route at all.
-    Nowhere,
-}
+use self::{
+    entry::Presence,
+    network::Tables,
+    socket::{Dumper, Question},
+};
+pub use self::{
+    network::{Network, Reach, Way},
+    watch::{Neighbours, run},
+};
 
-/// The way of packets to an address: when it changes, what was known of the address is old.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Way {
-    /// The index of the interface they leave by.
-    pub interface: u32,
-    /// The router they go to first, if any.
-    pub gateway: Option<IpAddr>,
-    /// The length of the route's prefix: 0 of the default route.
-    pub prefix: u8,
-}
+/// The networks that this machine is on now. Fails where netlink is not permitted, or where there
+/// is more than can be kept; the kernel answers without waiting for anything.
+pub fn read_now() -> io::Result<Network> {
+    /// A fixed part of any length is zeroes: every family, every entry. `struct ifinfomsg` is the
+    /// longest, and what it asks for is made longer by counters unless `IFLA_EXT_MASK` (29) says
+    /// `RTEXT_FILTER_SKIP_STATS` (8).
+    const EVERY: [u8; 16] = [0; 16];
+    let ask = |ask, answer, body| Question { ask, answer, body };
+    let mut without_counters = EVERY.to_vec();
+    without_counters.extend([8_u16.to_ne_bytes(), 29_u16.to_ne_bytes()].concat());
+    without_counters.extend(8_u32.to_ne_bytes());
 
-/// The networks that this machine is on at one moment: addresses and routes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Network {}
-
-impl Network {
-    /// The way to `address`; `None` where there is none.
-    pub fn way(&self, _address: IpAddr) -> Option<Way> {
-        None
-    }
-
-    /// Whether `address` could be reached.
-    pub fn reach(&self, _address: IpAddr) -> Reach {
-        Reach::Near
-    }
-
-    /// The networks that this machine has an address in, loopback included.
-    pub fn own(&self) -> Vec<IpNet> {
-        Vec::new()
-    }
+    let mut dumper = Dumper::new()?;
+    let links = ask(entry::GET_LINK, entry::NEW_LINK, &without_counters);
+    let addresses = ask(entry::GET_ADDRESS, entry::NEW_ADDRESS, &EVERY[..8]);
+    let routes = ask(entry::GET_ROUTE, entry::NEW_ROUTE, &EVERY[..12]);
+    Ok(Network::new(Tables {
+        links: dumper.dump(&links, entry::link)?,
+        addresses: dumper.dump(&addresses, entry::address)?,
+        routes: dumper.dump(&routes, entry::route)?,
+    }))
 }
 
 /// Who is known to be on this machine's networks: the kernel's neighbour table, without those that
 /// did not answer.
-pub async fn neighbours() -> std::io::Result<Vec<IpAddr>> {
-    Ok(Vec::new())
+pub async fn neighbours() -> io::Result<Vec<IpAddr>> {
+    seen_now()
+}
+
+fn seen_now() -> io::Result<Vec<IpAddr>> {
+    let question = Question {
+        ask: entry::GET_NEIGHBOUR,
+        answer: entry::NEW_NEIGHBOUR,
+        body: &[0; 12],
+    };
+    let mut neighbours = Dumper::new()?.dump(&question, entry::neighbour)?;
+    neighbours.retain(|neighbour| neighbour.presence == Presence::Seen);
+    Ok(neighbours
+        .into_iter()
+        .map(|neighbour| neighbour.address)
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine_reaches_itself_by_a_network_of_its_own() {
+        let network = read_now().unwrap();
+        let loopback = "127.0.15.6".parse().unwrap();
+        let way = network.way(loopback).expect("the loopback interface is up");
+        assert_eq!((way.gateway, way.prefix), (None, 8), "{network:?}");
+        let own = network.own();
+        assert!(own.iter().any(|net| net.contains(&loopback)), "{own:?}");
+        assert_eq!(read_now().unwrap(), network, "nothing changed");
+    }
+
+    #[tokio::test]
+    async fn the_neighbour_table_can_be_read() {
+        for address in neighbours().await.unwrap() {
+            assert!(
+                !address.is_multicast() && !address.is_loopback(),
+                "{address}"
+            );
+        }
+    }
 }

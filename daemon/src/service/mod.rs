@@ -1,9 +1,12 @@
-//! What a system service owes its manager: readiness, status, watchdog, journal, reload.
+//! What a system service owes its manager: readiness, status, watchdog, journal, reload,
+//! sleep and the clock.
 
 mod journal;
 mod notify;
 mod reload;
+mod sleep;
 mod status;
+mod wall_clock;
 mod watchdog;
 
 pub use self::{
@@ -13,5 +16,7 @@ pub use self::{
 pub(crate) use self::{
     notify::Notifier,
     reload::Reloader,
+    sleep::follow_sleep,
     status::{report_status, status_line},
+    wall_clock::follow_wall_clock,
 };

@@ -1,0 +1,205 @@
+//! Follows the networks of this machine, and, while somebody is missed, its neighbours.
+
+use std::{collections::BTreeSet, io, net::IpAddr, pin::pin, sync::Arc, time::Duration};
+
+use offload_client::{Snapshot, TargetState};
+use tokio::time::{sleep, timeout};
+
+use super::{
+    Network,
+    entry::{self, Presence},
+    read_now, seen_now,
+    socket::{Heard, Listener, NEIGHBOURS, NETWORK},
+    wire::{Malformed, Messages},
+};
+use crate::monitor::Handle;
+
+/// Changes come in bursts: a link, its addresses, their routes. The networks are read once there
+/// was no other for so long.
+const QUIET: Duration = Duration::from_millis(30);
+/// A burst is no longer waited for than that.
+const BURST: Duration = Duration::from_millis(250);
+/// As many neighbours are remembered: what the kernel keeps at most unless told otherwise
+/// (`gc_thresh3`, arp(7)).
+const MOST: usize = 1024;
+
+/// Tells the monitor of this machine's networks, first as they are, then at each change, and has
+/// what is missed looked for as soon as its address is heard of. Never ends; does nothing where
+/// netlink is not permitted.
+pub async fn run(monitor: Handle) {
+    if let Err(error) = follow(&monitor).await {
+        tracing::warn!("changes of the network will not be noticed (rtnetlink): {error}");
+        // What was known is old from here on.
+        monitor.network(Arc::default()).await;
+    }
+    std::future::pending::<()>().await;
+}
+
+async fn follow(monitor: &Handle) -> io::Result<()> {
+    // Listening first: no change is lost between the two.
+    let changes = Listener::new(NETWORK)?;
+    let mut known = read_now()?;
+    monitor.network(Arc::new(known.clone())).await;
+    let mut snapshots = monitor.subscribe();
+    let mut neighbours = Lookout::default();
+    loop {
+        neighbours.keep(is_somebody_missed(&snapshots.borrow_and_update()));
+        tokio::select! {
+            burst = burst(&changes) => {
+                burst?;
+                let network = read_or_unknown();
+                if network != known {
+                    tracing::debug!("the network changed");
+                    monitor.network(Arc::new(network.clone())).await;
+                    known = network;
+                }
+            }
+            address = neighbours.appeared() => {
+                tracing::debug!("{address} appeared");
+                monitor.refresh_address(address).await;
+            }
+            changed = snapshots.changed() => if changed.is_err() {
+                // The monitor is gone, and soon is everything.
+                std::future::pending::<()>().await;
+            },
+        }
+    }
+}
+
+/// Waits for a change, and for those that come with it.
+async fn burst(changes: &Listener) -> io::Result<()> {
+    // What changed is read as a whole: of the news nothing is kept.
+    let mut scrap = [0; 16];
+    changes.next(&mut scrap).await?;
+    let mut end = pin!(sleep(BURST));
+    loop {
+        tokio::select! {
+            () = &mut end => return Ok(()),
+            next = timeout(QUIET, changes.next(&mut scrap)) => match next {
+                Ok(heard) => drop(heard?),
+                Err(_) => return Ok(()),
+            },
+        }
+    }
+}
+
+fn read_or_unknown() -> Network {
+    read_now().unwrap_or_else(|error| {
+        tracing::warn!("this machine's networks can't be read: {error}");
+        Network::default()
+    })
+}
+
+/// Whether there is a target that a neighbour could turn out to be.
+fn is_somebody_missed(snapshot: &Snapshot) -> bool {
+    let mut targets = snapshot.targets.iter();
+    targets.any(|target| matches!(target.state, TargetState::Down | TargetState::Away))
+}
+
+/// A watch of the neighbours that is there only while it is wanted: on a quiet machine whose
+/// desktop is there, no ARP of others wakes the daemon.
+#[derive(Debug, Default)]
+struct Lookout {
+    watch: Option<Neighbours>,
+    /// Whether there is none though it is wanted: the log has it.
+    refused: bool,
+}
+
+impl Lookout {
+    fn keep(&mut self, wanted: bool) {
+        if !wanted {
+            self.watch = None;
+        } else if self.watch.is_none() && !self.refused {
+            self.watch = self.settle(Neighbours::watch());
+        }
+    }
+
+    /// The next address that appears; never, where nobody is watched.
+    async fn appeared(&mut self) -> IpAddr {
+        if let Some(watch) = &mut self.watch {
+            match watch.appeared().await {
+                Ok(address) => return address,
+                Err(error) => self.watch = self.settle(Err(error)),
+            }
+        }
+        std::future::pending().await
+    }
+
+    fn settle(&mut self, watch: io::Result<Neighbours>) -> Option<Neighbours> {
+        watch
+            .inspect_err(|error| {
+                tracing::warn!("neighbours that appear will not be noticed: {error}");
+                self.refused = true;
+            })
+            .ok()
+    }
+}
+
+/// Hears who appears on this machine's networks, from its creation on.
+#[derive(Debug)]
+pub struct Neighbours {
+    news: Listener,
+    /// Those that were there at last. Who is forgotten by the kernel stays, until it is missed:
+    /// else each of our own checks of a host that is there would make it appear.
+    seen: BTreeSet<IpAddr>,
+    /// Those that appeared in the last datagram and were not told yet.
+    untold: Vec<IpAddr>,
+}
+
+impl Neighbours {
+    /// Begins to listen. Who is known now does not appear. Fails where netlink is not permitted.
+    pub fn watch() -> io::Result<Self> {
+        let news = Listener::new(NEIGHBOURS)?;
+        let seen = seen_now()?.into_iter().take(MOST).collect();
+        Ok(Self {
+            news,
+            seen,
+            untold: Vec::new(),
+        })
+    }
+
+    /// Waits for a neighbour that was not there, or did not answer, and now does. Nothing is lost
+    /// when dropped.
+    pub async fn appeared(&mut self) -> io::Result<IpAddr> {
+        // An entry takes less than 200 bytes, and each comes in a datagram of its own.
+        let mut buffer = [0; 1024];
+        loop {
+            if let Some(address) = self.untold.pop() {
+                return Ok(address);
+            }
+            match self.news.next(&mut buffer).await? {
+                Heard::Datagram(length) => self.take(buffer.get(..length).unwrap_or_default()),
+                Heard::Lost => seen_now()?
+                    .into_iter()
+                    .for_each(|address| self.saw(address)),
+            }
+        }
+    }
+
+    fn take(&mut self, datagram: &[u8]) {
+        for message in Messages::of(datagram) {
+            let mut entries = Vec::new();
+            let read = message.and_then(|message| match message.kind {
+                entry::NEW_NEIGHBOUR => entry::neighbour(&message, &mut entries),
+                _ => Ok(()),
+            });
+            if let Err::<(), Malformed>(error) = read {
+                tracing::debug!("of a neighbour: {error}");
+                return;
+            }
+            for neighbour in entries {
+                match neighbour.presence {
+                    Presence::Seen => self.saw(neighbour.address),
+                    Presence::Missed => drop(self.seen.remove(&neighbour.address)),
+                    Presence::Untold => {}
+                }
+            }
+        }
+    }
+
+    fn saw(&mut self, address: IpAddr) {
+        if self.seen.len() < MOST && self.seen.insert(address) {
+            self.untold.push(address);
+        }
+    }
+}
