@@ -164,8 +164,8 @@ impl Bus {
     }
 
     /// As the system's own `system.conf` has it: nothing may be owned or called that a policy file
-    /// does not allow. Whoever runs the tests is allowed to be offloadd, and to
-    /// listen to everything, as root is.
+    /// does not allow. Whoever runs the tests is allowed to be offloadd or logind,
+    /// and to listen to everything, as root is.
     fn configuration(&self) -> String {
         let policy = Path::new(POLICY)
             .canonicalize()
@@ -196,6 +196,7 @@ impl Bus {
   <include>{policy}</include>
   <policy user="{user}">
     <allow own="org.offloadd.Offload1"/>
+    <allow own="org.freedesktop.login1"/>
     <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Monitoring"/>
   </policy>
 </busconfig>

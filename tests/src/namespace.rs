@@ -129,6 +129,34 @@ impl Namespace {
         ])
     }
 
+    /// Runs an ip(8) command on the laptop: `route add 198.51.100.0/24 via 192.0.2.6`.
+    ///
+    /// # Errors
+    /// What ip(8) said.
+    pub fn laptop_ip(&self, command: &str) -> Result<String> {
+        ip_in(&self.laptop, command)
+    }
+
+    /// Runs an ip(8) command on the desktop.
+    ///
+    /// # Errors
+    /// What ip(8) said.
+    pub fn desktop_ip(&self, command: &str) -> Result<String> {
+        ip_in(&self.desktop, command)
+    }
+
+    /// The desktop speaks: it sends the laptop a datagram that nobody reads, and asks who that is
+    /// (ARP), as a machine does that comes up.
+    ///
+    /// # Errors
+    /// When it could not be sent.
+    pub fn desktop_speaks(&self) -> Result<()> {
+        ip_in(&self.desktop, "neigh flush dev lan")?;
+        let datagram = format!("echo > /dev/udp/{}/9", Self::LAPTOP);
+        let shell = ["netns", "exec", &self.desktop, "bash", "-c", &datagram];
+        ip(&shell)
+    }
+
     /// Pulls the laptop's cable, or plugs it in.
     ///
     /// # Errors
@@ -152,6 +180,12 @@ impl Drop for Namespace {
             let _ = ip(&["netns", "del", side]);
         }
     }
+}
+
+fn ip_in(side: &str, command: &str) -> Result<String> {
+    let mut arguments = vec!["-n", side];
+    arguments.extend(command.split_whitespace());
+    run("ip", &arguments)
 }
 
 fn ip(arguments: &[&str]) -> Result<()> {

@@ -107,10 +107,14 @@ struct Lookout {
 
 impl Lookout {
     fn keep(&mut self, wanted: bool) {
-        if !wanted {
-            self.watch = None;
-        } else if self.watch.is_none() && !self.refused {
+        if wanted && self.watch.is_none() && !self.refused {
             self.watch = self.settle(Neighbours::watch());
+            if self.watch.is_some() {
+                tracing::debug!("listening for neighbours");
+            }
+        }
+        if !wanted && self.watch.take().is_some() {
+            tracing::debug!("no longer listening for neighbours");
         }
     }
 
@@ -201,5 +205,61 @@ impl Neighbours {
         if self.seen.len() < MOST && self.seen.insert(address) {
             self.untold.push(address);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::wire::tests::{attribute, write};
+
+    const REACHABLE: u16 = 0x02;
+    const STALE: u16 = 0x04;
+    const FAILED: u16 = 0x20;
+
+    /// What the kernel says when an entry's state becomes `state`.
+    fn news(last: u8, state: u16) -> Vec<u8> {
+        let mut body = vec![2, 0, 0, 0, 2, 0, 0, 0];
+        body.extend(state.to_ne_bytes());
+        body.extend([0, 1]);
+        body.extend(attribute(1, &[192, 0, 2, last]));
+        write(entry::NEW_NEIGHBOUR, &body)
+    }
+
+    #[tokio::test]
+    async fn only_who_was_not_there_or_was_missed_appears() {
+        let mut neighbours = Neighbours {
+            seen: BTreeSet::from([IpAddr::from([192, 0, 2, 1])]),
+            ..Neighbours::watch().unwrap()
+        };
+        let mut appears = |datagram: Vec<u8>| {
+            neighbours.take(&datagram);
+            std::mem::take(&mut neighbours.untold)
+        };
+        let desktop = IpAddr::from([192, 0, 2, 6]);
+        assert!(appears(news(1, REACHABLE)).is_empty());
+        assert_eq!(appears(news(6, STALE)), [desktop]);
+        // What our own checks make of its entry is no news.
+        assert!(appears(news(6, REACHABLE)).is_empty());
+        assert!(appears(news(6, FAILED)).is_empty());
+        assert!(appears(news(6, FAILED)).is_empty());
+        let both = [news(6, REACHABLE), news(6, STALE)].concat();
+        assert_eq!(appears(both), [desktop]);
+        // An entry that is dropped to save room (`RTM_DELNEIGH`).
+        let mut dropped = news(6, FAILED);
+        dropped[4..6].copy_from_slice(&29_u16.to_ne_bytes());
+        assert!(appears(dropped).is_empty());
+        assert!(appears(news(6, REACHABLE)).is_empty());
+        assert!(appears(news(6, REACHABLE)[..20].to_vec()).is_empty());
+    }
+
+    #[tokio::test]
+    async fn no_more_neighbours_than_so_many_are_remembered() {
+        let mut neighbours = Neighbours::watch().unwrap();
+        for i in 0..2 * MOST as u32 {
+            neighbours.saw(IpAddr::from((0x0a00_0000 + i).to_be_bytes()));
+        }
+        assert_eq!(neighbours.seen.len(), MOST);
+        assert!(neighbours.untold.len() <= MOST);
     }
 }
