@@ -87,7 +87,15 @@ impl Desk {
 
 fn namespace() -> Option<Namespace> {
     match Namespace::new() {
-        Ok(network) => Some(network),
+        Ok(network) => {
+            // Nor does IPv6 change the network, a second or two later, when its own address of the
+            // link has settled.
+            let quiet = ["link set lan addrgenmode none", "-6 addr flush dev lan"];
+            for command in quiet {
+                network.laptop_ip(command).unwrap();
+            }
+            Some(network)
+        }
         Err(Error::Unsupported(why)) => {
             eprintln!("skipped: {why}");
             None
