@@ -1,10 +1,13 @@
-//! What a reason means more precisely at the stage it was seen.
+//! What a reason means more precisely at the stage it was seen, or of a target that is away.
 
 use super::{Text, text};
-use crate::{Reason, Stage, snapshot::Target};
+use crate::{Reason, Stage, TargetState, snapshot::Target};
 
 /// The words for a target's reason.
 pub(super) const fn words(target: &Target) -> Text {
+    if matches!(target.state, TargetState::Away) {
+        return away(target.reason);
+    }
     match (target.reason, target.stage) {
         (Reason::ConnectionLost, Stage::Banner) => Text {
             explanation: "{address} accepted the connection, and closed it before a word of SSH.",
@@ -47,5 +50,16 @@ pub(super) const fn words(target: &Target) -> Text {
             ..text(target.reason)
         },
         (reason, _) => text(reason),
+    }
+}
+
+/// The words for a reason of what this machine is on no network of: nothing is broken.
+const fn away(reason: Reason) -> Text {
+    Text {
+        explanation: "This machine is on no network of {host}: builds run here alone meanwhile. It is looked at again as soon as \
+                      the networks change.",
+        remedy: "To use it from here, connect this machine to the desktop's network or its VPN. If this is the desktop's network, \
+                 its address has changed: `offloadctl discover` looks for it.",
+        ..text(reason)
     }
 }

@@ -147,6 +147,31 @@ fn a_host_that_is_away_is_explained_once() {
 }
 
 #[test]
+fn what_is_away_is_nothing_to_mend() {
+    let away = |target| failed(target, TargetState::Away, Stage::Connect, Reason::NoRoute);
+    let snapshot = Snapshot {
+        state: OverallState::Away,
+        ..snapshot(away(cache()), away(builder()))
+    };
+    assert_eq!(
+        render(&snapshot, &style()),
+        "\
+◌ away: this machine is on no network that reaches the desktop (for 2 min)
+
+◌ away   cache/desktop     192.0.2.6:5000   for 2 min
+    connect: no route
+    This machine is on no network of 192.0.2.6: builds run here alone meanwhile.
+    It is looked at again as soon as the networks change.
+    → To use it from here, connect this machine to the desktop's network or its
+      VPN. If this is the desktop's network, its address has changed:
+      `offloadctl discover` looks for it.
+◌ away   builder/desktop   192.0.2.6:22     for 2 min
+    connect: no route, as for cache/desktop
+"
+    );
+}
+
+#[test]
 fn nothing_is_configured() {
     let snapshot = Snapshot {
         reason: Reason::NotConfigured,
