@@ -64,6 +64,8 @@ async fn check(settings: Settings) -> Result<Snapshot, RunError> {
         // None of the others can come from a monitor that nobody else asks.
         Err(error) => tracing::error!("{error}"),
     }
+    // Where discovery is configured, what is missing is being looked for by now.
+    handle.searched().await;
     let snapshot = handle.snapshot();
     monitor.abort();
     Ok(Snapshot::clone(&snapshot))

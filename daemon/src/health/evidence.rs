@@ -72,6 +72,28 @@ impl Weight {
     }
 }
 
+/// Whether a failure for `reason` is what a way that leads nowhere comes to: nobody answered, or the
+/// name means nothing here.
+pub(super) const fn is_absence(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::TimedOut | Reason::NoRoute | Reason::HostUnreachable | Reason::DnsFailed
+    )
+}
+
+/// Whether a failure for `reason` is what another machine at the target's address comes to.
+pub(super) const fn is_of_another(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::HostKeyMismatch
+            | Reason::NotSsh
+            | Reason::CaptivePortal
+            | Reason::NotHttp
+            | Reason::HttpStatus
+            | Reason::UntrustedSignature
+    )
+}
+
 /// How many answers in a row make a verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Thresholds {

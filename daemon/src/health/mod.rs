@@ -26,7 +26,7 @@ use self::{
     schedule::Pace,
     target::{Change, Target},
 };
-use crate::{clock::Now, config::Poll, target::TargetId};
+use crate::{clock::Now, config::Poll, net::Reach, target::TargetId};
 
 pub use self::{overall::Overall, target::TargetHealth};
 
@@ -89,6 +89,21 @@ pub enum Event {
     /// Resume from suspend, or a change of the network, for one target or for all: its state
     /// stays published, but the next answer decides alone, and is looked for at once.
     Refresh(Option<TargetId>),
+    /// The networks of this machine lead to a target as this says; [`Reach::Near`] until told
+    /// otherwise. What they don't lead to is away at once, and looked at as seldom as can be; what
+    /// they lead to again is looked at at once, and the next answer decides alone.
+    Reach {
+        /// The target.
+        target: TargetId,
+        /// The best way to any of its addresses.
+        reach: Reach,
+    },
+    /// A target was found at another address than those it was looked for at: checked there at
+    /// once, and that answer decides alone.
+    Found {
+        /// The target.
+        target: TargetId,
+    },
     /// Stop looking. A second pause replaces the first.
     Pause {
         /// When to look again (boot clock); `None` for not before [`Event::Resume`].
@@ -119,6 +134,12 @@ pub enum Effect {
         target: TargetId,
         /// The one that was started.
         check: CheckId,
+    },
+    /// Look for a target elsewhere: at each deep check that finds it missing, or somebody else in
+    /// its place. The back-off of the checks is that of the searches.
+    Seek {
+        /// The target.
+        target: TargetId,
     },
     /// A target's state or reason changed.
     Changed {
@@ -218,6 +239,12 @@ impl Health {
             }
             Event::Closed { target, idle } => self.closed(now, &target, idle),
             Event::Refresh(only) => self.refresh(now, only.as_ref(), &mut effects),
+            Event::Reach { target, reach } => self.reach(now, &target, reach, &mut effects),
+            Event::Found { target } => {
+                let found = self.targets.get_mut(&target);
+                let aborted = found.and_then(|found| found.found(now));
+                effects.extend(abort(&target, aborted));
+            }
             Event::Pause { until } => self.pause(now, until, &mut effects),
             Event::Resume => self.resume(now, &mut effects),
             Event::PollChanged(poll) => self.repace(now, &poll),
@@ -239,8 +266,13 @@ impl Health {
         let mut effects = Vec::new();
         match self.pause {
             Some(pause) if !pause.is_over(now) => return Err(Denied::Paused),
-            // Its end checks every target.
-            Some(_) => self.resume(now, &mut effects),
+            // Its end checks every target that a way leads to, and this one anyway.
+            Some(_) => {
+                self.resume(now, &mut effects);
+                if let Some(target) = self.targets.get_mut(id) {
+                    target.hurry(now);
+                }
+            }
             None if target.is_deep_in_flight() => {}
             None => {
                 let aborted = target.ask(now).ok_or(Denied::RateLimited)?;
@@ -294,7 +326,7 @@ impl Health {
 
     fn replace(&mut self, now: Now, id: TargetId, effects: &mut Vec<Effect>) {
         if let Some(target) = self.targets.get_mut(&id) {
-            let (aborted, change) = target.replace(now);
+            let (aborted, change) = target.replace(now, &mut self.pace);
             effects.extend(abort(&id, aborted));
             effects.extend(changed(&id, change));
         }
@@ -311,8 +343,11 @@ impl Health {
     ) {
         if let Some(target) = self.targets.get_mut(&id) {
             let pace = &mut self.pace;
-            let change = target.report(now, check, outcome, latency, self.thresholds, pace);
-            effects.extend(changed(&id, change));
+            let judged = target.report(now, check, outcome, latency, self.thresholds, pace);
+            effects.extend(changed(&id, judged.change));
+            if judged.seek {
+                effects.push(Effect::Seek { target: id });
+            }
         }
     }
 
@@ -333,6 +368,14 @@ impl Health {
         }
     }
 
+    fn reach(&mut self, now: Now, id: &TargetId, reach: Reach, effects: &mut Vec<Effect>) {
+        if let Some(target) = self.targets.get_mut(id) {
+            let (aborted, change) = target.reach(now, reach, self.timeout, &mut self.pace);
+            effects.extend(abort(id, aborted));
+            effects.extend(changed(id, change));
+        }
+    }
+
     fn pause(&mut self, now: Now, until: Option<Duration>, effects: &mut Vec<Effect>) {
         let pause = Pause { until };
         if pause.is_over(now) {
@@ -349,7 +392,7 @@ impl Health {
     fn resume(&mut self, now: Now, effects: &mut Vec<Effect>) {
         if self.pause.take().is_some() {
             for (id, target) in &mut self.targets {
-                effects.extend(changed(id, target.resume(now)));
+                effects.extend(changed(id, target.resume(now, &mut self.pace)));
             }
         }
     }

@@ -17,6 +17,8 @@ pub(super) enum Wait {
     Steady,
     /// It keeps failing: the n-th step of the back-off, counted from 0.
     BackOff(u32),
+    /// It is away: a look now and then, should the networks not say all.
+    Slowest,
 }
 
 /// Turns a [`Wait`] into a time.
@@ -56,6 +58,7 @@ impl Pace {
             Wait::Fast => self.fast,
             Wait::Steady => self.jitter.apply(self.steady),
             Wait::BackOff(step) => self.jitter.apply(self.back_off.step(step)),
+            Wait::Slowest => self.jitter.apply(self.back_off.ceiling),
         }
     }
 }
@@ -167,7 +170,7 @@ mod tests {
         ) {
             let poll = Poll { interval, fast_interval, down_max_interval, ..Poll::default() };
             let mut pace = Pace::new(&poll, seed);
-            for wait in [Wait::Fast, Wait::Steady, Wait::BackOff(step)] {
+            for wait in [Wait::Fast, Wait::Steady, Wait::BackOff(step), Wait::Slowest] {
                 prop_assert!(pace.wait(wait) >= SHORTEST * 9 / 10);
             }
         }

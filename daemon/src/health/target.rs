@@ -3,13 +3,15 @@
 //! What the checks amount to and what the last test build proved are kept apart: a builder that
 //! passes every check and fails at building is published as degraded, and checked as a ready one.
 
+mod events;
+
 use std::time::Duration;
 
 use offload_client::{Reason, Stage, TargetState, snapshot::HistoryEntry};
 
 use super::{
     CheckId, Depth, Outcome,
-    evidence::Thresholds,
+    evidence::{self, Thresholds},
     flaw::Flaw,
     history::History,
     idle::Patience,
@@ -17,11 +19,7 @@ use super::{
     schedule::Pace,
     verdict::{Judge, Verdict},
 };
-use crate::clock::Now;
-
-/// Closes lead to no more than one check in this time, however a server behaves; a desktop that
-/// shuts down right after a check is still noticed within a second.
-const CLOSE_PAUSE: Duration = Duration::from_secs(1);
+use crate::{clock::Now, net::Reach};
 
 /// The health of one target, as it is published. Timestamps are microseconds of
 /// `CLOCK_REALTIME`, 0 for never.
@@ -53,6 +51,14 @@ pub(super) type Standing = (TargetState, Reason);
 /// Old and new, where they differ.
 pub(super) type Change = Option<(Standing, Standing)>;
 
+/// What the end of a check leads to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Judged {
+    pub(super) change: Change,
+    /// Whether the target is not where it was looked for, so that it is to be looked for elsewhere.
+    pub(super) seek: bool,
+}
+
 /// One target's state machine.
 #[derive(Debug)]
 pub(super) struct Target {
@@ -64,6 +70,8 @@ pub(super) struct Target {
     patience: Patience,
     bucket: Bucket,
     history: History,
+    /// Whether this machine's networks lead to it.
+    reach: Reach,
     in_flight: Option<InFlight>,
     /// Boot clock; `None` while a check is in flight, and while paused.
     due: Option<Duration>,
@@ -108,6 +116,7 @@ impl Target {
             patience: Patience::default(),
             bucket: Bucket::default(),
             history: History::default(),
+            reach: Reach::Near,
             in_flight: None,
             due: None,
             checked: None,
@@ -188,8 +197,10 @@ impl Target {
         latency: Duration,
         thresholds: Thresholds,
         pace: &mut Pace,
-    ) -> Change {
-        let check = self.in_flight.take_if(|check| check.id == id)?;
+    ) -> Judged {
+        let Some(check) = self.in_flight.take_if(|check| check.id == id) else {
+            return Judged::default();
+        };
         self.checked = Some(now.boot);
         self.health.last_check = now.realtime_usec;
         if check.overtaken && outcome.is_err() && !self.excused {
@@ -197,7 +208,7 @@ impl Target {
             // network that never comes to rest there would be no verdict otherwise.
             self.excused = true;
             self.schedule(now, Duration::ZERO);
-            return None;
+            return Judged::default();
         }
 
         if outcome.is_ok() && check.depth == Depth::Deep && !check.repaced {
@@ -205,7 +216,9 @@ impl Target {
         }
         self.record(now, outcome, latency);
         let cause = outcome.map(drop).map_err(|(_, reason)| reason);
-        let verdict = self.judge.weigh(self.checks.0, cause, thresholds);
+        let verdict = self
+            .judge
+            .weigh(self.checks.0, cause, self.reach, thresholds);
         let change = match verdict {
             Verdict::Becomes(state, reason) => self.set(now, (state, reason), latency),
             Verdict::Stands | Verdict::Again => None,
@@ -220,99 +233,23 @@ impl Target {
             let wait = self.judge.wait(self.state_by_checks(), thresholds);
             self.schedule(now, pace.wait(wait));
         }
-        change
-    }
-
-    /// The peer closed the kept connection. That says something only of a target that is thought
-    /// to be ready, and nothing while a check is finding out anyway.
-    pub(super) fn closed(&mut self, now: Now, idle: Duration) {
-        let Some(due) = self.due else { return };
-        if self.state_by_checks() != TargetState::Ready || !self.patience.closed(idle) {
-            return;
-        }
-        let earliest = self.checked.map_or(now.boot, |checked| {
-            checked.saturating_add(CLOSE_PAUSE).max(now.boot)
-        });
-        if earliest < due {
-            self.schedule(now, earliest - now.boot);
+        let proves = check.depth == Depth::Deep && outcome.is_err() && verdict != Verdict::Again;
+        Judged {
+            change,
+            seek: proves && self.is_missing(),
         }
     }
 
-    /// The network changed: the state stays published, lest every resume show twice on every
-    /// widget, but the next answer decides alone. Returns the check to abort.
-    pub(super) fn refresh(&mut self, now: Now, timeout: Duration) -> Option<CheckId> {
-        if let Some(check) = &mut self.in_flight {
-            let age = now.boot.saturating_sub(check.began);
-            if !self.judge.has_judged() && age < timeout {
-                // It is such a next answer itself. Link events come in bursts: starting over at
-                // each of them would never come to an end.
-                check.overtaken = true;
-                return None;
+    /// Whether the checks amount to this: it is not where it should be, though a way leads there.
+    fn is_missing(&self) -> bool {
+        let (state, reason) = self.checks.0;
+        match state {
+            TargetState::Down => self.reach != Reach::Nowhere,
+            TargetState::Degraded => evidence::is_of_another(reason),
+            TargetState::Unknown | TargetState::Ready | TargetState::Away | TargetState::Paused => {
+                false
             }
         }
-        let aborted = self.in_flight();
-        self.forget();
-        self.schedule(now, Duration::ZERO);
-        aborted
-    }
-
-    /// Its specification changed: it is a new target with an old history. Returns the check to
-    /// abort.
-    pub(super) fn replace(&mut self, now: Now) -> (Option<CheckId>, Change) {
-        let aborted = self.in_flight();
-        self.forget();
-        self.checked = None;
-        self.flaw = Flaw::default();
-        self.checks.1 = Stage::None;
-        self.health.stage = Stage::None;
-        self.health.last_check = 0;
-        self.health.last_success = 0;
-        self.health.latency = Duration::ZERO;
-        self.health.consecutive_failures = 0;
-        if self.health.state == TargetState::Paused {
-            return (aborted, None);
-        }
-        self.schedule(now, Duration::ZERO);
-        let unknown = (TargetState::Unknown, Reason::None);
-        (aborted, self.set(now, unknown, Duration::ZERO))
-    }
-
-    /// Nobody looks from now on. Returns the check to abort.
-    pub(super) fn pause(&mut self, now: Now) -> (Option<CheckId>, Change) {
-        let aborted = self.in_flight();
-        self.forget();
-        self.due = None;
-        self.health.next_check = 0;
-        let paused = (TargetState::Paused, Reason::Paused);
-        (aborted, self.set(now, paused, Duration::ZERO))
-    }
-
-    /// Somebody looks again: at once.
-    pub(super) fn resume(&mut self, now: Now) -> Change {
-        self.health.consecutive_failures = 0;
-        self.schedule(now, Duration::ZERO);
-        let unknown = (TargetState::Unknown, Reason::None);
-        self.set(now, unknown, Duration::ZERO)
-    }
-
-    /// The intervals changed: a check that would be due sooner by the new ones is moved there.
-    pub(super) fn repace(&mut self, now: Now, thresholds: Thresholds, pace: &mut Pace) {
-        // What a check keeps for the next goes with the old bounds.
-        self.deep = None;
-        if let Some(check) = &mut self.in_flight {
-            check.repaced = true;
-        }
-        let Some(due) = self.due else { return };
-        let wait = pace.wait(self.judge.wait(self.state_by_checks(), thresholds));
-        if now.boot.saturating_add(wait) < due {
-            self.schedule(now, wait);
-        }
-    }
-
-    /// A test build ended.
-    pub(super) fn tested(&mut self, now: Now, outcome: Result<(), Reason>) -> Change {
-        self.flaw.tested(outcome, self.state_by_checks());
-        self.publish(now, Duration::ZERO)
     }
 
     fn state_by_checks(&self) -> TargetState {

@@ -1,6 +1,7 @@
 //! The health core from outside: scenarios a reader can check by eye, and properties that hold
 //! whatever happens.
 
+mod away;
 mod built;
 mod depth;
 mod play;

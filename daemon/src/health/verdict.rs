@@ -8,6 +8,10 @@
 //! | silence       | down          | down after fall  | down after fall  | –               |
 //! | misconfigured | degraded      | degraded         | –                | degraded        |
 //!
+//! What no network of this machine but the default route leads to (far), or nothing at all, is away
+//! rather than down, and at the first failure, where nobody answers: silence there is no news of it.
+//! A refusal is an answer.
+//!
 //! ¹ since start, resume, a change of the network or of the target's specification.
 //! ² if it is the first failure in a row. The next one has its own weight, and a cut is a refusal
 //! then.
@@ -17,14 +21,15 @@
 //! The next check follows fast while anything is pending: the rise, the fall, the confirmation of
 //! a first answer, another reason than the known one. What is down is looked at fast until `fall`
 //! failures are together, so that a service that merely restarts is back in seconds; then the
-//! back-off begins. What is degraded waits for a person, and begins with the back-off.
+//! back-off begins. What is away is looked at as seldom as that ever gets. What is degraded waits for a person, and begins with the back-off.
 
 use offload_client::{Reason, TargetState};
 
 use super::{
-    evidence::{Thresholds, Weight},
+    evidence::{Thresholds, Weight, is_absence},
     schedule::Wait,
 };
+use crate::net::Reach;
 
 /// What one answer leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,16 +64,24 @@ impl Judge {
         self.judged
     }
 
-    /// Weighs one answer against the `state` and `reason` published so far.
+    /// Weighs one answer against the `state` and `reason` published so far, and the `reach` of this
+    /// machine's networks.
     pub(super) fn weigh(
         &mut self,
         (state, reason): (TargetState, Reason),
         outcome: Result<(), Reason>,
+        reach: Reach,
         thresholds: Thresholds,
     ) -> Verdict {
         match outcome {
             Ok(()) => self.weigh_success(state, thresholds),
-            Err(cause) => self.weigh_failure(state, reason, cause, thresholds),
+            Err(cause) => match (reach, is_absence(cause)) {
+                (Reach::Nowhere, true) => self.absent(state, reason, Reason::NoRoute),
+                (Reach::Far, true) => self.absent(state, reason, cause),
+                (Reach::Nowhere | Reach::Far, false) | (Reach::Near, _) => {
+                    self.weigh_failure(state, reason, cause, thresholds)
+                }
+            },
         }
     }
 
@@ -84,6 +97,7 @@ impl Judge {
             {
                 Wait::BackOff(self.misses - thresholds.fall)
             }
+            TargetState::Away if self.passed == 0 => Wait::Slowest,
             _ => Wait::Fast,
         }
     }
@@ -123,7 +137,7 @@ impl Judge {
             Weight::Misconfigured => 0,
             Weight::Refusal | Weight::Cut | Weight::Silence => self.unanswered.saturating_add(1),
         };
-        let is_down = self.judged && state == TargetState::Down;
+        let is_down = self.judged && matches!(state, TargetState::Down | TargetState::Away);
         let failed = match weight {
             Weight::Misconfigured => TargetState::Degraded,
             Weight::Cut if self.unanswered == 1 && !is_down => return Verdict::Again,
@@ -134,6 +148,22 @@ impl Judge {
             Weight::Silence => TargetState::Down,
         };
 
+        self.becomes(failed, cause, (state, reason))
+    }
+
+    /// Nobody answers where no way is known to lead.
+    fn absent(&mut self, state: TargetState, reason: Reason, cause: Reason) -> Verdict {
+        self.passed = 0;
+        self.unanswered = self.unanswered.saturating_add(1);
+        self.becomes(TargetState::Away, cause, (state, reason))
+    }
+
+    fn becomes(
+        &mut self,
+        failed: TargetState,
+        cause: Reason,
+        (state, reason): (TargetState, Reason),
+    ) -> Verdict {
         if !self.judged || failed != state {
             self.judged = true;
             self.other = None;
@@ -143,7 +173,8 @@ impl Judge {
         self.misses = self.misses.saturating_add(1);
         // A host that is off is `timed-out` or `host-unreachable` as the kernel's neighbour table
         // happens to stand: another reason counts once it came twice in a row.
-        let known = cause == reason || failed != TargetState::Down;
+        let may_vary = matches!(failed, TargetState::Down | TargetState::Away);
+        let known = cause == reason || !may_vary;
         if known || self.other.replace(cause) == Some(cause) {
             self.other = None;
             return Verdict::Becomes(failed, cause);

@@ -2,13 +2,18 @@
 
 use std::sync::Arc;
 
-use offload_client::{Snapshot, snapshot::DESCRIBE_VERSION};
+use offload_client::{
+    Snapshot,
+    snapshot::{DESCRIBE_VERSION, Target},
+};
 
 use super::{Monitor, watched::Watched};
+use crate::{clock::Now, target::TargetId};
 
 impl Monitor {
     /// Publishes what is known, if that changed.
-    pub(super) fn publish(&self) {
+    pub(super) fn publish(&mut self, now: Now) {
+        self.compare(now);
         let snapshot = self.describe();
         self.snapshot.send_if_modified(|published| {
             let changed = **published != snapshot;
@@ -19,14 +24,39 @@ impl Monitor {
         });
     }
 
+    /// Holds what is configured against what is observed, where either is new.
+    fn compare(&mut self, now: Now) {
+        let observed = |(id, watched): (&TargetId, &Watched)| {
+            let health = self.health.target(id)?;
+            Some((id.clone(), watched.observed(health)))
+        };
+        let observed = self.watched.iter().filter_map(observed).collect();
+        if !self.replanned && observed == self.observed {
+            return;
+        }
+        self.replanned = false;
+        self.observed = observed;
+        self.drift = self.ledger.compare(
+            now.realtime_usec,
+            &self.warnings,
+            &self.origins,
+            &self.loaded,
+            &self.observed,
+        );
+    }
+
     pub(super) fn describe(&self) -> Snapshot {
         let overall = self.health.overall();
         let watched = self.order.iter().filter_map(|id| self.watched.get(id));
-        let mut warnings = self.warnings.clone();
+        let mut warnings = self.drift.warnings.clone();
         warnings.extend(watched.filter_map(Watched::warning));
         let described = self.order.iter().filter_map(|id| {
             let watched = self.watched.get(id)?;
-            Some(watched.describe(self.health.target(id)?))
+            let layers = self.drift.layers.get(id).cloned().unwrap_or_default();
+            Some(Target {
+                layers,
+                ..watched.describe(self.health.target(id)?)
+            })
         });
         Snapshot {
             describe_version: DESCRIBE_VERSION,

@@ -90,6 +90,10 @@ pub(super) enum Command {
     Discover {
         reply: oneshot::Sender<Result<Vec<TargetId>, DiscoverError>>,
     },
+    /// Wait for the searches under way.
+    Searched {
+        done: oneshot::Sender<()>,
+    },
     Spec {
         target: TargetId,
         reply: oneshot::Sender<Option<Arc<TargetSpec>>>,
@@ -177,6 +181,11 @@ impl Handle {
         self.ask(|reply| Command::Discover { reply })
             .await
             .unwrap_or(Err(DiscoverError::Stopping))
+    }
+
+    /// Returns when no search is under way, and what was found is checked; at once where that is so.
+    pub async fn searched(&self) {
+        self.ask(|done| Command::Searched { done }).await;
     }
 
     /// What a target is checked by; `None` where it is not watched.

@@ -6,6 +6,8 @@
 mod describe;
 mod handle;
 mod neighbour;
+mod outlook;
+mod seek;
 #[cfg(test)]
 mod tests;
 mod transition;
@@ -29,14 +31,19 @@ pub use self::handle::{CheckError, DiscoverError, Handle};
 pub use self::transition::{MESSAGE_NOT_READY, MESSAGE_OVERALL, MESSAGE_READY, MESSAGE_UNKNOWN};
 use self::{
     handle::{Command, INBOX},
+    outlook::Routes,
+    seek::{Searched, Seekers},
     waiters::Waiters,
     watched::{Running, Watched},
 };
 use crate::{
     build::Tested,
     clock::{Alarm, Now},
-    config::Poll,
+    config::{Discover, Poll},
+    drift::{Drift, Ledger, Observed, Origin},
     health::{CheckId, Denied, Depth, Effect, Event, Health},
+    net::Network,
+    nix::loaded::Loaded,
     plan::Plan,
     probe::{self, Closed, Report, Session},
     service::Watchdog,
@@ -50,9 +57,25 @@ pub struct Monitor {
     watched: BTreeMap<TargetId, Watched>,
     /// The order in which Nix would try them.
     order: Vec<TargetId>,
+    /// Those of the plan.
     warnings: Vec<Warning>,
+    origins: BTreeMap<TargetId, Origin>,
+    loaded: Loaded,
+    /// Whether any of these is new since the last comparison.
+    replanned: bool,
+    ledger: Ledger,
+    observed: BTreeMap<TargetId, Observed>,
+    drift: Drift,
     checks: JoinSet<Finished>,
+    /// Checks that wait for [`Monitor::begin`]; nothing once it was called.
+    waiting: Option<Vec<(TargetId, CheckId, Depth)>>,
     waiters: Waiters,
+    discover: Discover,
+    searches: JoinSet<Searched>,
+    seekers: Seekers,
+    /// The networks of this machine, once they are known.
+    network: Arc<Network>,
+    routes: Option<Arc<dyn Routes>>,
     context: Arc<probe::Context>,
     closed: mpsc::Receiver<Closed>,
     inbox: mpsc::Receiver<Command>,
@@ -72,6 +95,7 @@ struct Finished {
 /// What one turn is about.
 enum Turn {
     Finished(Box<Finished>),
+    Searched(Searched),
     Closed(Closed),
     Command(Command),
     Alarm,
@@ -94,8 +118,20 @@ impl Monitor {
             watched: BTreeMap::new(),
             order: Vec::new(),
             warnings: Vec::new(),
+            origins: BTreeMap::new(),
+            loaded: Loaded::default(),
+            replanned: false,
+            ledger: Ledger::default(),
+            observed: BTreeMap::new(),
+            drift: Drift::default(),
             checks: JoinSet::new(),
+            waiting: Some(Vec::new()),
             waiters: Waiters::default(),
+            discover: Discover::default(),
+            searches: JoinSet::new(),
+            seekers: Seekers::default(),
+            network: Arc::default(),
+            routes: None,
             closed,
             inbox,
             snapshot,
@@ -103,7 +139,7 @@ impl Monitor {
             watchdog,
         };
         monitor.watch(now, plan);
-        monitor.publish();
+        monitor.publish(now);
         let handle = Handle {
             snapshot: receiver,
             commands,
@@ -113,7 +149,14 @@ impl Monitor {
 
     /// Watches until the last [`Handle`] is gone. Fails only where the kernel's timer does.
     pub async fn run(mut self) -> io::Result<()> {
-        self.set_alarm(Now::read())?;
+        let now = Now::read();
+        // What is known before the first check, such as the networks, may spare it.
+        while let Ok(command) = self.inbox.try_recv() {
+            self.turn(now, Turn::Command(command));
+        }
+        self.begin();
+        self.end_turn(now);
+        self.set_alarm(now)?;
         loop {
             let turn = tokio::select! {
                 biased;
@@ -129,6 +172,13 @@ impl Monitor {
                     // An aborted check has left its target already.
                     Err(_) => continue,
                 },
+                Some(searched) = self.searches.join_next() => match searched {
+                    Ok(searched) => Turn::Searched(searched),
+                    Err(error) if error.is_panic() => {
+                        std::panic::resume_unwind(error.into_panic())
+                    }
+                    Err(_) => continue,
+                },
                 Some(closed) = self.closed.recv() => Turn::Closed(closed),
                 rung = self.alarm.rings() => {
                     rung?;
@@ -137,9 +187,22 @@ impl Monitor {
             };
             let now = Now::read();
             self.turn(now, turn);
-            self.publish();
+            self.end_turn(now);
             self.set_alarm(now)?;
         }
+    }
+
+    /// The first checks begin.
+    fn begin(&mut self) {
+        for (target, check, depth) in self.waiting.take().unwrap_or_default() {
+            self.start(target, check, depth);
+        }
+    }
+
+    /// Tells what the turn came to.
+    fn end_turn(&mut self, now: Now) {
+        self.publish(now);
+        self.answer_seekers(now);
     }
 
     /// Sets the alarm for the next turn that must be, and feeds the watchdog. Before the first turn
@@ -153,6 +216,7 @@ impl Monitor {
     fn turn(&mut self, now: Now, turn: Turn) {
         match turn {
             Turn::Finished(finished) => self.finished(now, *finished),
+            Turn::Searched(searched) => self.searched(now, searched),
             Turn::Closed(Closed { target, idle }) => {
                 self.handle(now, Event::Closed { target, idle });
             }
@@ -164,33 +228,36 @@ impl Monitor {
             Turn::Command(Command::Pause { duration, done }) => {
                 let until = duration.map(|duration| now.boot.saturating_add(duration));
                 self.handle(now, Event::Pause { until });
-                self.publish();
+                self.stop_searches();
+                self.publish(now);
                 let _ = done.send(());
             }
             Turn::Command(Command::Resume { done }) => {
                 self.handle(now, Event::Resume);
-                self.publish();
+                self.publish(now);
                 let _ = done.send(());
             }
-            Turn::Command(Command::Network(_network)) => {}
+            Turn::Command(Command::Network(network)) => {
+                self.network = network.clone();
+                self.set_routes(now, network);
+            }
             Turn::Command(Command::Refresh) => self.handle(now, Event::Refresh(None)),
             Turn::Command(Command::RefreshAddress(address)) => self.appeared(now, address),
-            Turn::Command(Command::Discover { reply }) => {
-                let _ = reply.send(Ok(Vec::new()));
-            }
+            Turn::Command(Command::Discover { reply }) => self.discover(now, reply),
+            Turn::Command(Command::Searched { done }) => self.seekers.wait(done),
             Turn::Command(Command::Spec { target, reply }) => {
                 let watched = self.watched.get(&target);
                 let _ = reply.send(watched.map(|watched| watched.spec.clone()));
             }
             Turn::Command(Command::Tested { spec, tested, done }) => {
                 self.tested(now, &spec, tested);
-                self.publish();
+                self.publish(now);
                 let _ = done.send(());
             }
             Turn::Command(Command::Watch { plan, poll, done }) => {
                 self.set_poll(now, poll);
                 self.watch(now, plan);
-                self.publish();
+                self.publish(now);
                 let _ = done.send(());
             }
         }
@@ -199,10 +266,11 @@ impl Monitor {
     /// Hands one event to the health core and carries out what it answers.
     fn handle(&mut self, now: Now, event: Event) {
         let effects = self.health.handle(now, event);
-        self.carry_out(effects);
+        self.carry_out(now, effects);
     }
 
-    fn carry_out(&mut self, effects: Vec<Effect>) {
+    fn carry_out(&mut self, now: Now, effects: Vec<Effect>) {
+        let mut missing = Vec::new();
         for effect in effects {
             match effect {
                 Effect::Start {
@@ -211,6 +279,7 @@ impl Monitor {
                     depth,
                 } => self.start(target, check, depth),
                 Effect::Abort { target, .. } => self.abort(&target),
+                Effect::Seek { target } => missing.push(target),
                 Effect::Changed {
                     target,
                     new: (state, reason),
@@ -223,16 +292,21 @@ impl Monitor {
                 Effect::OverallChanged { new, reason, .. } => transition::overall(new, reason),
             }
         }
+        // That may lead to further effects, which come after these.
+        for target in missing {
+            self.seek(now, &target);
+        }
     }
 
     fn start(&mut self, target: TargetId, check: CheckId, depth: Depth) {
         let Some(watched) = self.watched.get_mut(&target) else {
             return;
         };
-        let mut session = watched
-            .session
-            .take()
-            .unwrap_or_else(|| Session::new(watched.spec.clone(), self.context.clone()));
+        if let Some(waiting) = &mut self.waiting {
+            waiting.push((target, check, depth));
+            return;
+        }
+        let mut session = watched.take_session(&self.context);
         let abort = self.checks.spawn(async move {
             let report = session.check(depth).await;
             Finished {
@@ -254,6 +328,9 @@ impl Monitor {
         if let Some(running) = self.watched.get_mut(target).and_then(|w| w.running.take()) {
             running.abort.abort();
         }
+        if let Some(waiting) = &mut self.waiting {
+            waiting.retain(|(waiting, ..)| waiting != target);
+        }
         self.waiters.done(target, Ok(()));
     }
 
@@ -274,6 +351,7 @@ impl Monitor {
         watched.session = running.keep_session.then_some(session);
         let (outcome, latency) = watched.learn(report);
         tracing::debug!(?outcome, ?latency, "checked {target}");
+        let passed = outcome.is_ok();
         let event = Event::Reported {
             target: target.clone(),
             check,
@@ -281,7 +359,8 @@ impl Monitor {
             latency,
         };
         self.handle(now, event);
-        self.publish();
+        self.checked(now, &target, passed);
+        self.publish(now);
         self.waiters.done(&target, Ok(()));
     }
 
@@ -316,7 +395,7 @@ impl Monitor {
         for target in wanted {
             match self.health.request(now, &target) {
                 Ok(effects) => {
-                    self.carry_out(effects);
+                    self.carry_out(now, effects);
                     pending.insert(target);
                 }
                 // What is paused has its answer: nobody looks.
@@ -354,6 +433,10 @@ impl Monitor {
     fn watch(&mut self, now: Now, plan: Plan) {
         self.order = plan.targets.iter().map(|spec| spec.id.clone()).collect();
         self.warnings = plan.warnings;
+        self.origins = plan.origins;
+        self.loaded = plan.loaded;
+        self.discover = plan.discover;
+        self.replanned = true;
         let gone: Vec<_> = self
             .watched
             .keys()
@@ -375,11 +458,13 @@ impl Monitor {
                         running.abort.abort();
                     }
                     *watched = Watched::new(spec);
-                    self.handle(now, Event::Changed(id));
+                    self.handle(now, Event::Changed(id.clone()));
+                    self.place(now, &id);
                 }
                 None => {
                     self.watched.insert(id.clone(), Watched::new(spec));
-                    self.handle(now, Event::Added(id));
+                    self.handle(now, Event::Added(id.clone()));
+                    self.place(now, &id);
                 }
             }
         }

@@ -1,6 +1,10 @@
 //! What becomes of a test build's result between checks. The clock is the test's, and so are the
 //! checks: those that the monitor begins never get a turn, and are answered here.
 
+mod moved;
+mod routes;
+mod stage;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use offload_client::{JobState, Reason, Stage, TargetState, snapshot::Detail, test_build};
@@ -29,7 +33,8 @@ impl Watch {
             targets: vec![desktop()],
             ..Plan::default()
         };
-        let (monitor, handle) = Monitor::new(plan, Poll::default(), None).unwrap();
+        let (mut monitor, handle) = Monitor::new(plan, Poll::default(), None).unwrap();
+        monitor.begin();
         let now = Now::read();
         Self {
             monitor,
@@ -92,7 +97,7 @@ impl Watch {
 
     fn turn(&mut self, turn: Turn) {
         self.monitor.turn(self.now, turn);
-        self.monitor.publish();
+        self.monitor.end_turn(self.now);
     }
 
     fn published(&self) -> (TargetState, Reason, Stage) {

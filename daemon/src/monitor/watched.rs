@@ -1,6 +1,6 @@
 //! One target as the monitor holds it: what is configured, the kept session, what was learned.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 use offload_client::{
     JobState, Reason, Stage, WarningCode,
@@ -8,25 +8,46 @@ use offload_client::{
 };
 use tokio::task::AbortHandle;
 
+use super::{outlook::Outlook, seek::Searching};
 use crate::{
     build::Tested,
+    drift::Observed,
     health::{CheckId, TargetHealth},
-    probe::{Learned, Report, Session, builder::DETAIL_UNSUPPORTED},
-    target::{SpecKind, TargetSpec},
+    probe::{Context, Learned, Report, Session, Stranger, builder::DETAIL_UNSUPPORTED},
+    target::{Address, SpecKind, TargetSpec},
 };
 
 /// The words of a failed test build.
 const TEST_BUILD_ERROR: &str = "test_build_error";
 
+/// The detail of a builder that is reached through a proxy command.
+const DETAIL_PROXY: &str = "proxy";
+
+/// So many strangers of one check or search are told of: more are no help to anybody.
+const MAX_STRANGERS: usize = 16;
+
 /// One target as the monitor holds it.
 pub(super) struct Watched {
+    /// What is configured.
     pub(super) spec: Arc<TargetSpec>,
+    /// Where it was found, where that is none of its own addresses.
+    found: Option<Address>,
+    /// What it is checked by: `spec`, with `found` as its best address.
+    pub(super) checked_by: Arc<TargetSpec>,
+    /// A search under way.
+    pub(super) searching: Option<Searching>,
+    /// What the networks of this machine mean to it.
+    pub(super) outlook: Outlook,
     /// What is kept between checks; with the check while one is under way.
     pub(super) session: Option<Session>,
     pub(super) running: Option<Running>,
     address: String,
     /// Whether `address` is of a check.
     located: bool,
+    /// Whether it has answered there.
+    answered: bool,
+    /// Who else answered: to the last deep check, and to the last search.
+    strangers: [Vec<Stranger>; 2],
     facts: Facts,
     details: BTreeMap<String, Detail>,
     /// What the last test build showed; checks know nothing of it.
@@ -44,21 +65,96 @@ pub(super) struct Running {
 
 impl Watched {
     pub(super) fn new(spec: TargetSpec) -> Self {
+        let spec = Arc::new(spec);
         Self {
             session: None,
             running: None,
             address: first_address(&spec),
             located: false,
+            answered: false,
+            strangers: [Vec::new(), Vec::new()],
             facts: configured(&spec.kind),
             details: BTreeMap::new(),
             test_build: BTreeMap::new(),
-            spec: Arc::new(spec),
+            found: None,
+            checked_by: spec.clone(),
+            searching: None,
+            outlook: Outlook::default(),
+            spec,
         }
     }
 
     /// Where it was last found or, before it ever was, first looked for: `host:port`.
     pub(super) fn address(&self) -> &str {
         &self.address
+    }
+
+    /// What the next check uses: what the last one has kept, or a session without connections.
+    pub(super) fn take_session(&mut self, context: &Arc<Context>) -> Session {
+        let new = || Session::new(self.checked_by.clone(), context.clone());
+        self.session.take().unwrap_or_else(new)
+    }
+
+    /// It is at `address`, which is tried first from now on; where that is one of its own, they are
+    /// tried in their own order again.
+    pub(super) fn find(&mut self, address: Address) {
+        let own = self.spec.addresses.iter();
+        let is_own = own.clone().any(|own| self.is_same(own, &address));
+        self.set_found((!is_own).then_some(address));
+    }
+
+    fn set_found(&mut self, found: Option<Address>) {
+        self.checked_by = match &found {
+            None => self.spec.clone(),
+            Some(found) => {
+                let mut spec = TargetSpec::clone(&self.spec);
+                spec.addresses.insert(0, found.clone());
+                Arc::new(spec)
+            }
+        };
+        self.found = found;
+        // It looks at the old addresses.
+        self.session = None;
+    }
+
+    fn is_same(&self, one: &Address, other: &Address) -> bool {
+        let port = |address: &Address| address.port.unwrap_or(own_port(&self.spec));
+        ip(&one.host).is_some_and(|one| ip(&other.host) == Some(one)) && port(one) == port(other)
+    }
+
+    /// Whether the checks look for it at `address`.
+    pub(super) fn is_looked_for_at(&self, address: &Address) -> bool {
+        let mut own = self.checked_by.addresses.iter();
+        own.any(|own| self.is_same(own, address))
+    }
+
+    /// The literal addresses at which it may be: its own, where it was found, where it answered.
+    pub(super) fn candidates(&self) -> impl Iterator<Item = IpAddr> {
+        let own = self.checked_by.addresses.iter();
+        let own = own.filter_map(|address| ip(&address.host));
+        own.chain(self.answered_at())
+    }
+
+    /// Whether it may be at an address that nobody knows yet: by a name, before it ever answered.
+    pub(super) fn is_by_name(&self) -> bool {
+        let mut own = self.spec.addresses.iter();
+        !self.answered && own.any(|address| ip(&address.host).is_none())
+    }
+
+    /// Whether a proxy command leads to it.
+    pub(super) fn is_proxied(&self) -> bool {
+        self.details.contains_key(DETAIL_PROXY)
+    }
+
+    /// Where it answered last.
+    pub(super) fn answered_at(&self) -> Option<IpAddr> {
+        self.answered.then(|| authority_ip(&self.address)).flatten()
+    }
+
+    /// Keeps whom a search met in its place.
+    pub(super) fn met(&mut self, mut strangers: Vec<Stranger>) {
+        strangers.truncate(MAX_STRANGERS);
+        self.strangers[1] = strangers;
     }
 
     /// Keeps what a check learned; gives back what the health core judges.
@@ -70,6 +166,11 @@ impl Watched {
         {
             self.address = address;
             self.located = true;
+            self.answered |= report.outcome.is_ok();
+        }
+        if let Some(mut strangers) = report.strangers {
+            strangers.truncate(MAX_STRANGERS);
+            self.strangers[0] = strangers;
         }
         match report.facts {
             Some(Learned::Cache(facts)) => self.facts = Facts::Cache(facts),
@@ -77,6 +178,14 @@ impl Watched {
             None => {}
         }
         self.details = report.details;
+        if report.outcome.is_ok()
+            && let Some(found) = &self.found
+            && let Some(answered) = self.answered_at()
+            && ip(&found.host) != Some(answered)
+        {
+            // It is back at one of its own.
+            self.set_found(None);
+        }
         let outcome = report.outcome.map_err(|failure| {
             self.details
                 .insert(DETAIL_ERROR.to_owned(), failure.detail.into());
@@ -145,6 +254,44 @@ impl Watched {
         })
     }
 
+    /// What checks and searches have shown of it.
+    pub(super) fn observed(&self, health: &TargetHealth) -> Observed {
+        let known = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        let (key, priority) = match &self.facts {
+            // Before a check has learned of a store directory, its priority is nobody's word.
+            Facts::Cache(facts) => (
+                known(&facts.signing_key),
+                (!facts.store_dir.is_empty()).then_some(facts.priority),
+            ),
+            Facts::Builder(facts) => (known(&facts.host_key_fingerprint), None),
+        };
+        let mut strangers = self.strangers[0].clone();
+        for met in &self.strangers[1] {
+            if !strangers.iter().any(|known| known.address == met.address) {
+                strangers.push(met.clone());
+            }
+        }
+        Observed {
+            state: health.state,
+            address: self.answered.then(|| self.address.clone()),
+            key,
+            priority,
+            ssh_config: match self.details.get("ssh_config_host") {
+                Some(Detail::Text(host)) => Some(host.clone()),
+                _ => None,
+            },
+            host_key_known: match self.details.get("host_key_known") {
+                Some(Detail::Bool(known)) => Some(*known),
+                _ => None,
+            },
+            strangers,
+            stale_misses: match self.details.get("stale_misses") {
+                Some(Detail::Uint(misses)) => *misses,
+                _ => 0,
+            },
+        }
+    }
+
     pub(super) fn describe(&self, health: &TargetHealth) -> Target {
         Target {
             name: self.spec.id.name.to_string(),
@@ -184,11 +331,26 @@ fn configured(kind: &SpecKind) -> Facts {
     }
 }
 
-fn first_address(spec: &TargetSpec) -> String {
-    let port = match &spec.kind {
+/// The port where an address names none.
+fn own_port(spec: &TargetSpec) -> u16 {
+    match &spec.kind {
         SpecKind::Cache(cache) => cache.port,
         SpecKind::Builder(builder) => builder.port.unwrap_or(22),
-    };
+    }
+}
+
+/// The address that `host` is, if it is no name; without its zone.
+fn ip(host: &str) -> Option<IpAddr> {
+    host.split('%').next()?.parse().ok()
+}
+
+/// The address of `host:port`.
+fn authority_ip(authority: &str) -> Option<IpAddr> {
+    ip(&Address::parse(authority).ok()?.host)
+}
+
+fn first_address(spec: &TargetSpec) -> String {
+    let port = own_port(spec);
     spec.addresses.first().map_or_else(String::new, |address| {
         let port = address.port.unwrap_or(port);
         if address.host.contains(':') {
@@ -200,7 +362,7 @@ fn first_address(spec: &TargetSpec) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use offload_client::Kind;
 
     use super::*;
@@ -210,7 +372,7 @@ mod tests {
         plan::Plan,
     };
 
-    fn report(details: BTreeMap<String, Detail>) -> Report {
+    pub(in crate::monitor) fn report(details: BTreeMap<String, Detail>) -> Report {
         Report {
             outcome: Ok(Stage::Auth),
             latency: Duration::ZERO,

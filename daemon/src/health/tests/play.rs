@@ -9,6 +9,7 @@ use crate::{
     clock::Now,
     config::Poll,
     health::{CheckId, Effect, Event, Health, Outcome},
+    net::Reach,
     target::TargetId,
 };
 
@@ -36,6 +37,8 @@ pub(super) struct Play {
     /// The check in flight, when it began, and whether its line has shown that.
     in_flight: Option<(CheckId, Duration, bool)>,
     transcript: String,
+    /// Searches that were asked for so far.
+    pub(super) seeks: usize,
 }
 
 impl Play {
@@ -48,6 +51,7 @@ impl Play {
             ended: now,
             in_flight: None,
             transcript: String::new(),
+            seeks: 0,
         };
         play.happen(Event::Added(play.id.clone()));
         play
@@ -60,6 +64,12 @@ impl Play {
             "changed" => Event::Changed(self.id.clone()),
             "pause" => Event::Pause { until: None },
             "resume" => Event::Resume,
+            "near" => self.reach(Reach::Near),
+            "far" => self.reach(Reach::Far),
+            "nowhere" => self.reach(Reach::Nowhere),
+            "found" => Event::Found {
+                target: self.id.clone(),
+            },
             "built" | "misbuilt" => Event::Tested {
                 target: self.id.clone(),
                 outcome: match word {
@@ -101,6 +111,11 @@ impl Play {
             self.happen(event)
         };
         self.write(time, word, &result);
+    }
+
+    fn reach(&self, reach: Reach) -> Event {
+        let target = self.id.clone();
+        Event::Reach { target, reach }
     }
 
     fn answer(&mut self, word: &str) {
@@ -157,6 +172,10 @@ impl Play {
                     new: (state, reason),
                     ..
                 } => results.push(format!("{state} {reason}").trim().to_owned()),
+                Effect::Seek { target } => {
+                    assert_eq!(target, self.id);
+                    self.seeks += 1;
+                }
                 Effect::OverallChanged { .. } => {}
             }
         }

@@ -9,10 +9,11 @@ use super::world::{PASSED, World, answer_next, failed, single};
 use crate::{
     config::Poll,
     health::{Event, Outcome},
+    net::Reach,
     target::TargetId,
 };
 
-const HOUR: Duration = Duration::from_secs(3600);
+pub(super) const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 #[derive(Clone, Debug)]
@@ -44,7 +45,7 @@ impl World {
     }
 }
 
-fn ids() -> [TargetId; 3] {
+pub(super) fn ids() -> [TargetId; 3] {
     [
         TargetId::cache("desktop"),
         TargetId::builder("desktop"),
@@ -64,7 +65,7 @@ fn any_time() -> impl Strategy<Value = Duration> {
     ]
 }
 
-fn any_outcome() -> impl Strategy<Value = Outcome> {
+pub(super) fn any_outcome() -> impl Strategy<Value = Outcome> {
     prop_oneof![
         Just(PASSED),
         select(Reason::ALL).prop_filter_map("a cause", cause)
@@ -89,6 +90,10 @@ fn any_poll() -> impl Strategy<Value = Poll> {
     )
 }
 
+fn any_reach() -> impl Strategy<Value = Reach> {
+    select(&[Reach::Near, Reach::Far, Reach::Nowhere][..])
+}
+
 fn any_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         8 => any_time().prop_map(Step::Pass),
@@ -107,6 +112,9 @@ fn any_step() -> impl Strategy<Value = Step> {
             let outcome = outcome.map(drop).map_err(|(_, reason)| reason);
             Step::Happen(Event::Tested { target, outcome })
         }),
+        4 => (any_id(), any_reach())
+            .prop_map(|(target, reach)| Step::Happen(Event::Reach { target, reach })),
+        2 => any_id().prop_map(|target| Step::Happen(Event::Found { target })),
         1 => Just(Step::Happen(Event::Pause { until: None })),
         2 => any_time().prop_map(Step::PauseFor),
         2 => Just(Step::Happen(Event::Resume)),
@@ -118,13 +126,13 @@ fn any_step() -> impl Strategy<Value = Step> {
 
 /// Anything that may have happened to a world with something to watch.
 #[derive(Clone, Debug)]
-struct Past {
+pub(super) struct Past {
     poll: Poll,
     seed: u64,
     steps: Vec<Step>,
 }
 
-fn any_past() -> impl Strategy<Value = Past> {
+pub(super) fn any_past() -> impl Strategy<Value = Past> {
     (any_poll(), any::<u64>(), vec(any_step(), 0..120)).prop_map(|(poll, seed, steps)| Past {
         poll,
         seed,
@@ -133,8 +141,18 @@ fn any_past() -> impl Strategy<Value = Past> {
 }
 
 impl Past {
-    /// Lets it happen. In the end all targets are watched, and nothing is paused.
-    fn world(self) -> World {
+    /// The longest pause between two checks, by the poll that it leaves.
+    pub(super) fn slowest(&self) -> Duration {
+        let mut polls = self.steps.iter().filter_map(|step| match step {
+            Step::Happen(Event::PollChanged(poll)) => Some(poll),
+            _ => None,
+        });
+        let last = polls.next_back().unwrap_or(&self.poll);
+        last.down_max_interval.max(last.interval)
+    }
+
+    /// Lets it happen. In the end all targets are watched and near, and nothing is paused.
+    pub(super) fn world(self) -> World {
         let mut world = World::new(self.poll, self.seed);
         for id in ids() {
             world.happen(Event::Added(id));
@@ -146,12 +164,15 @@ impl Past {
             world.happen(Event::Added(id));
         }
         world.happen(Event::Resume);
+        for id in ids() {
+            world.reach(&id, Reach::Near);
+        }
         world
     }
 }
 
 /// Long enough for any back-off of [`any_poll`], and for the rise after it.
-const SETTLED: Duration = Duration::from_secs(1800);
+pub(super) const SETTLED: Duration = Duration::from_secs(1800);
 
 proptest! {
     // `World` holds every step against its own account: see there for what is asserted.

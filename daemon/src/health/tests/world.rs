@@ -9,6 +9,7 @@ use crate::{
     clock::Now,
     config::Poll,
     health::{CheckId, Denied, Depth, Effect, Event, Health, Outcome},
+    net::Reach,
     target::TargetId,
 };
 
@@ -28,6 +29,7 @@ pub(super) struct World {
     stale: Option<CheckId>,
     /// Effects of each kind so far.
     pub(super) starts: usize,
+    pub(super) seeks: usize,
     pub(super) changes: usize,
 }
 
@@ -37,6 +39,7 @@ struct Seen {
     in_flight: Option<CheckId>,
     /// Whether the last check that began is a deep one.
     deep: bool,
+    reach: Reach,
     /// What a test build found wrong, unless something since then made that old news.
     misbuilt: Option<Reason>,
 }
@@ -52,12 +55,18 @@ impl World {
             pause: None,
             stale: None,
             starts: 0,
+            seeks: 0,
             changes: 0,
         }
     }
 
     pub(super) fn pass(&mut self, time: Duration) {
         self.now = self.now.after(time);
+    }
+
+    pub(super) fn reach(&mut self, id: &TargetId, reach: Reach) {
+        let target = id.clone();
+        self.happen(Event::Reach { target, reach });
     }
 
     pub(super) fn state(&self, id: &TargetId) -> TargetState {
@@ -88,6 +97,7 @@ impl World {
                     standing,
                     in_flight,
                     deep: false,
+                    reach: Reach::Near,
                     misbuilt: None,
                 };
                 self.targets.insert(id.clone(), seen);
@@ -96,6 +106,11 @@ impl World {
             Event::Changed(id) => {
                 if let Some(seen) = self.targets.get_mut(id) {
                     seen.misbuilt = None;
+                }
+            }
+            Event::Reach { target, reach } => {
+                if let Some(seen) = self.targets.get_mut(target) {
+                    seen.reach = *reach;
                 }
             }
             Event::Tested { target, outcome } => {
@@ -226,6 +241,16 @@ impl World {
                     seen.deep = *depth == Depth::Deep;
                     self.starts += 1;
                 }
+                Effect::Seek { target } => {
+                    let seen = &self.targets[target];
+                    match seen.standing {
+                        (TargetState::Down, _) => assert_ne!(seen.reach, Reach::Nowhere),
+                        (TargetState::Degraded, reason) => assert!(is_of_another(reason)),
+                        standing => panic!("{standing:?} is where it should be"),
+                    }
+                    assert!(seen.deep, "it was not looked for everywhere");
+                    self.seeks += 1;
+                }
                 Effect::Abort { target, check } => {
                     let seen = self.targets.get_mut(target).expect("it is watched");
                     assert_eq!(seen.in_flight.take(), Some(*check), "nothing to abort");
@@ -271,6 +296,8 @@ impl World {
                 assert_eq!(self.pause, None);
                 assert!(seen.in_flight.is_some() || wake.is_some(), "forgotten");
             }
+            let is_silent = ABSENT.contains(&health.reason) && health.state == TargetState::Down;
+            assert!(seen.reach != Reach::Nowhere || !is_silent, "it is away");
             let history = self.health.history(id, 1);
             assert!(
                 history
@@ -355,6 +382,27 @@ const MISBUILT: [Reason; 3] = [
     Reason::BuiltLocally,
     Reason::BuiltElsewhere,
 ];
+
+/// What a check comes to where no way leads.
+const ABSENT: [Reason; 4] = [
+    Reason::TimedOut,
+    Reason::NoRoute,
+    Reason::HostUnreachable,
+    Reason::DnsFailed,
+];
+
+/// Whether somebody else seems to be at the target's address.
+fn is_of_another(reason: Reason) -> bool {
+    [
+        Reason::HostKeyMismatch,
+        Reason::NotSsh,
+        Reason::NotHttp,
+        Reason::CaptivePortal,
+        Reason::HttpStatus,
+        Reason::UntrustedSignature,
+    ]
+    .contains(&reason)
+}
 
 /// A success, as far as checks go.
 pub(super) const PASSED: Outcome = Ok(Stage::Auth);

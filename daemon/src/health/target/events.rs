@@ -1,0 +1,192 @@
+//! What happens to a target between its checks.
+
+use std::time::Duration;
+
+use offload_client::{Reason, Stage, TargetState};
+
+use super::{Change, Flaw, Target};
+use crate::{
+    clock::Now,
+    health::{
+        CheckId,
+        evidence::Thresholds,
+        schedule::{Pace, Wait},
+    },
+    net::Reach,
+};
+
+/// Closes lead to no more than one check in this time, however a server behaves; a desktop that
+/// shuts down right after a check is still noticed within a second.
+const CLOSE_PAUSE: Duration = Duration::from_secs(1);
+
+impl Target {
+    /// The peer closed the kept connection. That says something only of a target that is thought
+    /// to be ready, and nothing while a check is finding out anyway.
+    pub(in crate::health) fn closed(&mut self, now: Now, idle: Duration) {
+        let Some(due) = self.due else { return };
+        if self.state_by_checks() != TargetState::Ready || !self.patience.closed(idle) {
+            return;
+        }
+        let earliest = self.checked.map_or(now.boot, |checked| {
+            checked.saturating_add(CLOSE_PAUSE).max(now.boot)
+        });
+        if earliest < due {
+            self.schedule(now, earliest - now.boot);
+        }
+    }
+
+    /// The network changed: the state stays published, lest every resume show twice on every
+    /// widget, but the next answer decides alone. Returns the check to abort.
+    pub(in crate::health) fn refresh(&mut self, now: Now, timeout: Duration) -> Option<CheckId> {
+        if self.reach == Reach::Nowhere {
+            // No change of a network that leads nowhere brings it nearer.
+            return None;
+        }
+        self.look_again(now, timeout)
+    }
+
+    fn look_again(&mut self, now: Now, timeout: Duration) -> Option<CheckId> {
+        if let Some(check) = &mut self.in_flight {
+            let age = now.boot.saturating_sub(check.began);
+            if !self.judge.has_judged() && age < timeout {
+                // It is such a next answer itself. Link events come in bursts: starting over at
+                // each of them would never come to an end.
+                check.overtaken = true;
+                return None;
+            }
+        }
+        let aborted = self.in_flight();
+        self.forget();
+        self.schedule(now, Duration::ZERO);
+        aborted
+    }
+
+    /// The networks of this machine lead to it as `reach` says. Returns the check to abort.
+    pub(in crate::health) fn reach(
+        &mut self,
+        now: Now,
+        reach: Reach,
+        timeout: Duration,
+        pace: &mut Pace,
+    ) -> (Option<CheckId>, Change) {
+        let old = std::mem::replace(&mut self.reach, reach);
+        if old == reach || self.is_paused() {
+            return (None, None);
+        }
+        match (old, reach) {
+            (_, Reach::Nowhere) => {
+                let aborted = self.in_flight();
+                self.forget();
+                (aborted, self.leave(now, pace))
+            }
+            (Reach::Nowhere, Reach::Near | Reach::Far) => (self.look_again(now, timeout), None),
+            // The first answer is under way: that its way is another one now, `refresh` would say.
+            (Reach::Near | Reach::Far, Reach::Near | Reach::Far)
+                if self.in_flight.is_some() && !self.judge.has_judged() =>
+            {
+                (None, None)
+            }
+            (Reach::Near | Reach::Far, Reach::Near | Reach::Far) => {
+                (self.look_again(now, timeout), None)
+            }
+        }
+    }
+
+    /// It was found at another address: looked at there at once, and that answer decides alone.
+    /// Returns the check to abort, which looks elsewhere.
+    pub(in crate::health) fn found(&mut self, now: Now) -> Option<CheckId> {
+        if self.is_paused() {
+            return None;
+        }
+        let aborted = self.in_flight();
+        self.forget();
+        self.schedule(now, Duration::ZERO);
+        aborted
+    }
+
+    /// Its specification changed: it is a new target with an old history. Returns the check to
+    /// abort.
+    pub(in crate::health) fn replace(
+        &mut self,
+        now: Now,
+        pace: &mut Pace,
+    ) -> (Option<CheckId>, Change) {
+        let aborted = self.in_flight();
+        self.forget();
+        self.checked = None;
+        self.flaw = Flaw::default();
+        self.checks.1 = Stage::None;
+        self.health.stage = Stage::None;
+        self.health.last_check = 0;
+        self.health.last_success = 0;
+        self.health.latency = Duration::ZERO;
+        self.health.consecutive_failures = 0;
+        if self.is_paused() {
+            return (aborted, None);
+        }
+        if self.reach == Reach::Nowhere {
+            return (aborted, self.leave(now, pace));
+        }
+        self.schedule(now, Duration::ZERO);
+        let unknown = (TargetState::Unknown, Reason::None);
+        (aborted, self.set(now, unknown, Duration::ZERO))
+    }
+
+    /// Nobody looks from now on. Returns the check to abort.
+    pub(in crate::health) fn pause(&mut self, now: Now) -> (Option<CheckId>, Change) {
+        let aborted = self.in_flight();
+        self.forget();
+        self.due = None;
+        self.health.next_check = 0;
+        let paused = (TargetState::Paused, Reason::Paused);
+        (aborted, self.set(now, paused, Duration::ZERO))
+    }
+
+    /// Somebody looks again: at once, where there is a way.
+    pub(in crate::health) fn resume(&mut self, now: Now, pace: &mut Pace) -> Change {
+        self.health.consecutive_failures = 0;
+        if self.reach == Reach::Nowhere {
+            return self.leave(now, pace);
+        }
+        self.schedule(now, Duration::ZERO);
+        let unknown = (TargetState::Unknown, Reason::None);
+        self.set(now, unknown, Duration::ZERO)
+    }
+
+    /// The next check is due now.
+    pub(in crate::health) fn hurry(&mut self, now: Now) {
+        self.schedule(now, Duration::ZERO);
+    }
+
+    /// The intervals changed: a check that would be due sooner by the new ones is moved there.
+    pub(in crate::health) fn repace(&mut self, now: Now, thresholds: Thresholds, pace: &mut Pace) {
+        // What a check keeps for the next goes with the old bounds.
+        self.deep = None;
+        if let Some(check) = &mut self.in_flight {
+            check.repaced = true;
+        }
+        let Some(due) = self.due else { return };
+        let wait = pace.wait(self.judge.wait(self.state_by_checks(), thresholds));
+        if now.boot.saturating_add(wait) < due {
+            self.schedule(now, wait);
+        }
+    }
+
+    /// A test build ended.
+    pub(in crate::health) fn tested(&mut self, now: Now, outcome: Result<(), Reason>) -> Change {
+        self.flaw.tested(outcome, self.state_by_checks());
+        self.publish(now, Duration::ZERO)
+    }
+
+    /// No way leads to it: away, without a question.
+    fn leave(&mut self, now: Now, pace: &mut Pace) -> Change {
+        self.schedule(now, pace.wait(Wait::Slowest));
+        self.checks.1 = Stage::Connect;
+        let away = (TargetState::Away, Reason::NoRoute);
+        self.set(now, away, Duration::ZERO)
+    }
+
+    fn is_paused(&self) -> bool {
+        self.health.state == TargetState::Paused
+    }
+}

@@ -1,0 +1,121 @@
+//! What the networks of this machine mean to a target.
+
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+
+use super::{Monitor, watched::Watched};
+use crate::{
+    clock::Now,
+    health::Event,
+    net::{Network, Reach, Way},
+    target::TargetId,
+};
+
+/// What the monitor asks of the networks that this machine is on.
+pub(super) trait Routes: Send + Sync {
+    /// The way to `address`; `None` where there is none.
+    fn way(&self, address: IpAddr) -> Option<Way>;
+    /// Whether `address` could be reached.
+    fn reach(&self, address: IpAddr) -> Reach;
+    /// Whether this machine is on no network but its own loopback.
+    fn is_alone(&self) -> bool;
+}
+
+impl Routes for Network {
+    fn way(&self, address: IpAddr) -> Option<Way> {
+        self.way(address)
+    }
+
+    fn reach(&self, address: IpAddr) -> Reach {
+        self.reach(address)
+    }
+
+    fn is_alone(&self) -> bool {
+        self.own().iter().all(|own| own.addr().is_loopback())
+    }
+}
+
+/// How this machine's networks lead to a target.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Outlook {
+    reach: Reach,
+    /// The way to each of its addresses.
+    ways: BTreeMap<IpAddr, Option<Way>>,
+}
+
+impl Outlook {
+    /// That of `watched`: the best of its candidates counts.
+    fn of(watched: &Watched, routes: &dyn Routes) -> Self {
+        if watched.is_proxied() {
+            // Where the proxy goes, only it knows.
+            return Self::default();
+        }
+        let candidates: Vec<IpAddr> = watched.candidates().collect();
+        let known = candidates.iter().map(|address| match address {
+            loopback if loopback.is_loopback() => Reach::Near,
+            address => routes.reach(*address),
+        });
+        let by_name = watched.is_by_name() || candidates.is_empty();
+        let unknown = by_name.then(|| match routes.is_alone() {
+            true => Reach::Nowhere,
+            false => Reach::Near,
+        });
+        let best = known.chain(unknown).min_by_key(|reach| match reach {
+            Reach::Near => 0,
+            Reach::Far => 1,
+            Reach::Nowhere => 2,
+        });
+        let own = candidates.iter().filter(|address| !address.is_loopback());
+        Self {
+            reach: best.unwrap_or_default(),
+            ways: own
+                .map(|address| (*address, routes.way(*address)))
+                .collect(),
+        }
+    }
+
+    /// Whether the way to an address that both know is another one in `newer`.
+    fn is_overtaken_by(&self, newer: &Self) -> bool {
+        let mut ways = self.ways.iter();
+        ways.any(|(address, way)| newer.ways.get(address).is_some_and(|newer| newer != way))
+    }
+}
+
+impl Monitor {
+    /// This machine is on these networks now: what they changed nothing for is left alone.
+    pub(super) fn set_routes(&mut self, now: Now, routes: Arc<dyn Routes>) {
+        for id in self.order.clone() {
+            let Some(watched) = self.watched.get_mut(&id) else {
+                continue;
+            };
+            let new = Outlook::of(watched, &*routes);
+            let old = std::mem::replace(&mut watched.outlook, new.clone());
+            if old.is_overtaken_by(&new) && new.reach != Reach::Nowhere {
+                self.handle(now, Event::Refresh(Some(id.clone())));
+            }
+            self.tell_reach(now, id, old.reach, new.reach);
+        }
+        self.routes = Some(routes);
+    }
+
+    /// Other addresses of a target are known than before.
+    pub(super) fn place(&mut self, now: Now, id: &TargetId) {
+        let (Some(routes), Some(watched)) = (&self.routes, self.watched.get_mut(id)) else {
+            return;
+        };
+        let mut new = Outlook::of(watched, &**routes);
+        let health = self.health.target(id);
+        if new.reach == Reach::Nowhere && health.is_some_and(|health| health.state.is_ready()) {
+            // It has just answered, whatever the routes say.
+            new.reach = Reach::Far;
+        }
+        let reach = new.reach;
+        let old = std::mem::replace(&mut watched.outlook, new);
+        self.tell_reach(now, id.clone(), old.reach, reach);
+    }
+
+    fn tell_reach(&mut self, now: Now, target: TargetId, old: Reach, reach: Reach) {
+        if old != reach {
+            self.handle(now, Event::Reach { target, reach });
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! A monitor whose checks and searches are answered by the test, at the test's own hours.
+
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
+
+use offload_client::{Reason, Stage as CheckStage, TargetState, snapshot::Target};
+use tokio::sync::oneshot;
+
+use super::desktop;
+use crate::{
+    clock::Now,
+    config::{Discover, Poll},
+    discover::{How, Search},
+    monitor::{
+        DiscoverError, Finished, Handle, Monitor, Turn, handle::Command, outlook::Routes,
+        seek::Searched,
+    },
+    net::{Reach, Way},
+    plan::Plan,
+    probe::{Failure, Report, Session, Stranger},
+    target::{Address, CacheSpec, SpecKind, TargetId, TargetSpec},
+};
+
+/// A monitor, and the hour.
+pub(super) struct Stage {
+    pub(super) monitor: Monitor,
+    pub(super) handle: Handle,
+    pub(super) now: Now,
+}
+
+impl Stage {
+    pub(super) fn new(targets: Vec<TargetSpec>, discover: Discover) -> Self {
+        let plan = Plan {
+            targets,
+            discover,
+            ..Plan::default()
+        };
+        let (mut monitor, handle) = Monitor::new(plan, Poll::default(), None).unwrap();
+        monitor.begin();
+        let now = Now::read();
+        Self {
+            monitor,
+            handle,
+            now,
+        }
+    }
+
+    pub(super) fn turn(&mut self, turn: Turn) {
+        self.monitor.turn(self.now, turn);
+        self.monitor.end_turn(self.now);
+    }
+
+    pub(super) fn pass(&mut self, time: Duration) {
+        self.now = self.now.after(time);
+        self.turn(Turn::Alarm);
+    }
+
+    pub(super) fn networks(&mut self, routes: Ways) {
+        self.monitor.set_routes(self.now, Arc::new(routes));
+        self.monitor.end_turn(self.now);
+    }
+
+    pub(super) fn is_checked(&self, id: &TargetId) -> bool {
+        self.monitor.watched[id].running.is_some()
+    }
+
+    pub(super) fn is_sought(&self, id: &TargetId) -> bool {
+        self.monitor.watched[id].searching.is_some()
+    }
+
+    /// The addresses that the next check of `id` would try.
+    pub(super) fn tried(&self, id: &TargetId) -> Vec<String> {
+        let spec = &self.monitor.watched[id].checked_by;
+        spec.addresses.iter().map(ToString::to_string).collect()
+    }
+
+    /// Lets the check under way end: it passed at an address, or failed.
+    pub(super) fn check(&mut self, id: &TargetId, outcome: Result<&str, Reason>) {
+        self.report(id, outcome, Vec::new());
+    }
+
+    pub(super) fn report(
+        &mut self,
+        id: &TargetId,
+        outcome: Result<&str, Reason>,
+        strangers: Vec<Stranger>,
+    ) {
+        let watched = &self.monitor.watched[id];
+        let check = watched.running.as_ref().expect("it is checked").check;
+        let session = Session::new(watched.spec.clone(), self.monitor.context.clone());
+        let report = Report {
+            address: outcome.ok().map(str::to_owned),
+            outcome: outcome
+                .map(|_| CheckStage::System)
+                .map_err(|reason| Failure {
+                    stage: CheckStage::Connect,
+                    reason,
+                    detail: String::new(),
+                }),
+            latency: Duration::from_millis(1),
+            facts: None,
+            details: BTreeMap::new(),
+            strangers: Some(strangers),
+        };
+        self.turn(Turn::Finished(Box::new(Finished {
+            target: id.clone(),
+            check,
+            report,
+            session,
+        })));
+    }
+
+    /// Waits for the next check of `id` and lets it end.
+    pub(super) fn next(&mut self, id: &TargetId, outcome: Result<&str, Reason>) {
+        while !self.is_checked(id) {
+            let wake = self.monitor.health.next_wake().expect("a check is due");
+            self.pass(wake.saturating_sub(self.now.boot));
+        }
+        self.check(id, outcome);
+    }
+
+    /// Lets the search under way end.
+    pub(super) fn search(&mut self, id: &TargetId, found: Option<&str>) {
+        let searching = self.monitor.watched[id].searching.as_ref();
+        let number = searching.expect("it is sought").number;
+        let searched = Searched {
+            target: id.clone(),
+            number,
+            search: Search {
+                found: found.map(|found| (found.parse().unwrap(), How::Mdns)),
+                strangers: Vec::new(),
+            },
+        };
+        self.turn(Turn::Searched(searched));
+    }
+
+    pub(super) fn discover(&mut self) -> Answer {
+        let (reply, answer) = oneshot::channel();
+        self.turn(Turn::Command(Command::Discover { reply }));
+        answer
+    }
+
+    pub(super) fn published(&self, id: &TargetId) -> Target {
+        let label = id.to_string();
+        let snapshot = self.handle.snapshot();
+        snapshot.find(&label).next().expect("it is watched").clone()
+    }
+
+    pub(super) fn state(&self, id: &TargetId) -> TargetState {
+        self.published(id).state
+    }
+}
+
+pub(super) type Answer = oneshot::Receiver<Result<Vec<TargetId>, DiscoverError>>;
+
+/// Networks that lead to what stands here, and by which interface; nowhere else.
+#[derive(Clone, Default)]
+pub(super) struct Ways(pub(super) BTreeMap<IpAddr, (Reach, u32)>);
+
+impl Ways {
+    pub(super) fn to<const N: usize>(ways: [(&str, Reach, u32); N]) -> Self {
+        let ways = ways.map(|(ip, reach, interface)| (ip.parse().unwrap(), (reach, interface)));
+        Self(ways.into())
+    }
+}
+
+impl Routes for Ways {
+    fn way(&self, address: IpAddr) -> Option<Way> {
+        let (_, interface) = self.0.get(&address)?;
+        Some(Way {
+            interface: *interface,
+            gateway: None,
+            prefix: 24,
+        })
+    }
+
+    fn reach(&self, address: IpAddr) -> Reach {
+        self.0
+            .get(&address)
+            .map_or(Reach::Nowhere, |(reach, _)| *reach)
+    }
+
+    fn is_alone(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// The builder `desktop` at `addresses`.
+pub(super) fn builder(addresses: &[&str]) -> TargetSpec {
+    TargetSpec {
+        addresses: parsed(addresses),
+        ..desktop()
+    }
+}
+
+/// The cache `desktop` at `addresses`, on the same machine as the builder `host`.
+pub(super) fn cache(addresses: &[&str], host: Option<&str>) -> TargetSpec {
+    TargetSpec {
+        id: TargetId::cache("desktop"),
+        uri: "http://desktop:5000".into(),
+        addresses: parsed(addresses),
+        kind: SpecKind::Cache(CacheSpec {
+            tls: false,
+            host: "desktop".into(),
+            port: 5000,
+            path: String::new(),
+            store_dir: "/nix/store".into(),
+            ssl_cert_file: None,
+            public_keys: Vec::new(),
+            has_own_keys: false,
+            require_sigs: true,
+            sample: None,
+            host_builder: host.map(str::to_owned),
+        }),
+    }
+}
+
+fn parsed(addresses: &[&str]) -> Vec<Address> {
+    addresses.iter().map(|text| text.parse().unwrap()).collect()
+}
