@@ -1,6 +1,6 @@
 //! A TCP connection to the first candidate that answers.
 
-use std::{collections::VecDeque, net::SocketAddr, pin::pin, time::Duration};
+use std::{collections::VecDeque, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use futures_util::{
     FutureExt, StreamExt,
@@ -26,76 +26,149 @@ const HEAD_START: Duration = Duration::from_millis(250);
 /// So many connections are tried in one check.
 const MAX_ATTEMPTS: usize = 8;
 
-/// Connects to the first of `candidates` that answers; they come best first, and
-/// `default_port` holds where one names no port.
-///
-/// The next candidate starts when the one before has failed, or after a head start of 250 ms: a
-/// dead favourite costs no more than that. Who connects first wins, the others are dropped. Where
-/// all fail, the failure is the most telling one: a refusal says more than silence.
-///
-/// A name is looked up by way of `lookups`, which outlive the check.
-///
-/// It enters the stages resolve and connect in `trace` and leaves there who answered. It has no
-/// bound of its own; the kernel gives a silent address up after two minutes. Nor has the stream:
-/// a probe bounds each exchange and drops the connection that leaves one unanswered, so neither
-/// TCP keepalives (they would wake an idle machine) nor `TCP_USER_TIMEOUT` are set.
+/// Connects to the first of `candidates` that answers: a [`Race`] of which only the winner counts.
 pub async fn connect(
     candidates: &[Address],
     default_port: u16,
     lookups: &mut Lookups,
     trace: &Trace,
 ) -> Result<(TcpStream, SocketAddr), Failure> {
-    trace.enter(Stage::Resolve);
-    let mut waiting: VecDeque<Start> = candidates
-        .iter()
-        .take(MAX_ATTEMPTS)
-        .map(|address| Start::new(address, default_port))
-        .collect();
-    let mut running = FuturesUnordered::new();
-    let mut tried = Vec::new();
-    let mut head_start = pin!(sleep(HEAD_START));
-    let mut next_may_start = true;
-    loop {
-        if next_may_start && let Some(next) = take_next(&mut waiting, &mut tried) {
-            match &next {
-                Start::Connect(address) => {
-                    trace.enter(Stage::Connect);
-                    trace.at(address);
-                }
-                Start::Resolve(name, _) => trace.looking_up(name),
-                Start::Fail(_) => {}
-            }
-            running.push(next.begin(lookups));
-            head_start.as_mut().reset(Instant::now() + HEAD_START);
-            next_may_start = false;
+    let mut race = Race::new(candidates, default_port);
+    race.next(lookups, trace).await
+}
+
+/// The candidates of one check, each connected to at most once.
+///
+/// The next candidate starts when the one before has failed, or after a head start of 250 ms: a
+/// dead favourite costs no more than that. Who connects first wins, and the others are let go of.
+/// Where the winner turns out to be somebody else, [`Race::next`] goes on with those that are left.
+///
+/// It has no bound of its own; the kernel gives a silent address up after two minutes. Nor has the
+/// stream: a probe bounds each exchange and drops the connection that leaves one unanswered, so
+/// neither TCP keepalives (they would wake an idle machine) nor `TCP_USER_TIMEOUT` are set.
+pub struct Race {
+    waiting: VecDeque<Start>,
+    /// Those that have begun and not ended, each with its number.
+    begun: Vec<(usize, Start)>,
+    /// The addresses that were connected to, or are being.
+    tried: Vec<SocketAddr>,
+    count: usize,
+}
+
+impl Race {
+    /// Between `candidates`, which come best first; `default_port` holds where one names no port.
+    pub fn new(candidates: &[Address], default_port: u16) -> Self {
+        Self {
+            waiting: candidates
+                .iter()
+                .take(MAX_ATTEMPTS)
+                .map(|address| Start::new(address, default_port))
+                .collect(),
+            begun: Vec::new(),
+            tried: Vec::new(),
+            count: 0,
         }
-        tokio::select! {
-            biased;
-            step = running.next() => match step {
-                Some(Step::Connected(address, stream)) => {
-                    trace.enter(Stage::Connect);
-                    trace.at(address);
-                    return Ok((stream, address));
+    }
+
+    /// Leaves `address` out.
+    pub fn without(&mut self, address: SocketAddr) {
+        self.tried.push(address);
+    }
+
+    /// Whether there is a candidate that was not tried yet. A name counts as one: whether it has an
+    /// address beside those that were, only its lookup tells.
+    pub fn is_open(&self) -> bool {
+        let mut waiting = self.waiting.iter();
+        waiting
+            .any(|start| !matches!(start, Start::Connect(address) if self.tried.contains(address)))
+    }
+
+    /// Connects to the first of those that are left. Where all fail, the failure is the most telling
+    /// one, of whatever was noted in `trace` before as well: a refusal says more than silence.
+    ///
+    /// A name is looked up by way of `lookups`, which outlive the check. It enters the stages resolve
+    /// and connect in `trace` and leaves there who answered.
+    pub async fn next(
+        &mut self,
+        lookups: &mut Lookups,
+        trace: &Trace,
+    ) -> Result<(TcpStream, SocketAddr), Failure> {
+        trace.enter(Stage::Resolve);
+        let mut running = FuturesUnordered::new();
+        let mut head_start = pin!(sleep(HEAD_START));
+        let mut next_may_start = true;
+        loop {
+            if next_may_start && let Some(next) = self.take_next() {
+                match &next {
+                    Start::Connect(address) => {
+                        trace.enter(Stage::Connect);
+                        trace.at(address);
+                    }
+                    Start::Resolve(name, _) => trace.looking_up(name),
+                    Start::Fail(_) => {}
                 }
-                Some(Step::Resolved(addresses)) => {
-                    for address in addresses.into_iter().rev() {
-                        waiting.push_front(Start::Connect(address));
+                let number = self.count;
+                self.count += 1;
+                running.push(next.begin(lookups).map(move |step| (number, step)));
+                self.begun.push((number, next));
+                head_start.as_mut().reset(Instant::now() + HEAD_START);
+                next_may_start = false;
+            }
+            tokio::select! {
+                biased;
+                step = running.next() => {
+                    let Some((number, step)) = step else { break };
+                    self.begun.retain(|(begun, _)| *begun != number);
+                    match step {
+                        Step::Connected(address, stream) => {
+                            self.let_go();
+                            trace.enter(Stage::Connect);
+                            trace.at(address);
+                            return Ok((stream, address));
+                        }
+                        Step::Resolved(addresses) => {
+                            for address in addresses.into_iter().rev() {
+                                self.waiting.push_front(Start::Connect(address));
+                            }
+                        }
+                        Step::Failed(failure, address) => {
+                            trace.note(failure, address.map(|address| address.to_string()));
+                        }
                     }
                     next_may_start = true;
                 }
-                Some(Step::Failed(failure, address)) => {
-                    trace.note(failure, address.map(|address| address.to_string()));
+                () = head_start.as_mut(), if !next_may_start && !self.waiting.is_empty() => {
                     next_may_start = true;
                 }
-                None => break,
-            },
-            () = head_start.as_mut(), if !next_may_start && !waiting.is_empty() => {
-                next_may_start = true;
             }
         }
+        let failure = trace.told();
+        Err(failure.unwrap_or_else(|| trace.failure(Reason::DnsFailed, "no address to try")))
     }
-    let failure = trace.told();
-    Err(failure.unwrap_or_else(|| trace.failure(Reason::DnsFailed, "no address to try")))
+
+    /// The next that was not tried yet, within the limit.
+    fn take_next(&mut self) -> Option<Start> {
+        while let Some(next) = self.waiting.pop_front() {
+            if let Start::Connect(address) = next {
+                if self.tried.len() == MAX_ATTEMPTS || self.tried.contains(&address) {
+                    continue;
+                }
+                self.tried.push(address);
+            }
+            return Some(next);
+        }
+        None
+    }
+
+    /// What has not ended may begin again.
+    fn let_go(&mut self) {
+        for (_, start) in self.begun.drain(..).rev() {
+            if let Start::Connect(address) = start {
+                self.tried.retain(|tried| *tried != address);
+            }
+            self.waiting.push_front(start);
+        }
+    }
 }
 
 /// A piece of work that may begin.
@@ -103,7 +176,7 @@ enum Start {
     Resolve(String, u16),
     Connect(SocketAddr),
     /// A literal address that can't be used: fails when its turn comes.
-    Fail(Unresolved),
+    Fail(Arc<Unresolved>),
 }
 
 /// How a piece of work ended.
@@ -113,59 +186,49 @@ enum Step {
     Failed(Failure, Option<SocketAddr>),
 }
 
-/// The next that was not tried yet, within the limit.
-fn take_next(waiting: &mut VecDeque<Start>, tried: &mut Vec<SocketAddr>) -> Option<Start> {
-    while let Some(next) = waiting.pop_front() {
-        if let Start::Connect(address) = next {
-            if tried.len() == MAX_ATTEMPTS || tried.contains(&address) {
-                continue;
-            }
-            tried.push(address);
-        }
-        return Some(next);
-    }
-    None
-}
-
 impl Start {
     fn new(address: &Address, default_port: u16) -> Self {
         let port = address.port.unwrap_or(default_port);
         match literal(&address.host, port) {
             Some(Ok(address)) => Self::Connect(address),
-            Some(Err(error)) => Self::Fail(error),
+            Some(Err(error)) => Self::Fail(Arc::new(error)),
             None => Self::Resolve(address.host.clone(), port),
         }
     }
 
     /// Begins the work; a lookup that it does not finish is left to the next check.
-    fn begin(self, lookups: &mut Lookups) -> BoxFuture<'static, Step> {
+    fn begin(&self, lookups: &mut Lookups) -> BoxFuture<'static, Step> {
         match self {
             Self::Resolve(host, port) => lookups
-                .resolve(&host, port)
+                .resolve(host, *port)
                 .map(|found| match found {
                     Ok(addresses) => Step::Resolved(addresses),
                     Err(error) => unresolved(&error),
                 })
                 .boxed(),
-            Self::Fail(error) => ready(unresolved(&error)).boxed(),
-            Self::Connect(address) => open(address)
-                .map(move |opened| match opened {
-                    Ok(stream) => Step::Connected(address, stream),
-                    Err(error) => Step::Failed(
-                        Failure {
-                            stage: Stage::Connect,
-                            reason: reason_of(&error),
-                            detail: format!("{address}: {error}"),
-                        },
-                        Some(address),
-                    ),
-                })
-                .boxed(),
+            Self::Fail(error) => ready(unresolved(error)).boxed(),
+            Self::Connect(address) => {
+                let address = *address;
+                open(address)
+                    .map(move |opened| match opened {
+                        Ok(stream) => Step::Connected(address, stream),
+                        Err(error) => Step::Failed(
+                            Failure {
+                                stage: Stage::Connect,
+                                reason: reason_of(&error),
+                                detail: format!("{address}: {error}"),
+                            },
+                            Some(address),
+                        ),
+                    })
+                    .boxed()
+            }
         }
     }
 }
 
-async fn open(address: SocketAddr) -> std::io::Result<TcpStream> {
+/// Connects to `address` and no other.
+pub(super) async fn open(address: SocketAddr) -> std::io::Result<TcpStream> {
     let stream = TcpStream::connect(address).await?;
     // A check is one small question and one small answer: nothing to gather.
     stream.set_nodelay(true)?;
@@ -344,14 +407,46 @@ pub(super) mod tests {
 
     #[tokio::test]
     async fn an_address_is_tried_once_and_eight_at_most() {
-        let mut waiting = VecDeque::new();
+        let mut race = Race::new(&[], 1);
         for port in [1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10] {
-            waiting.push_back(Start::Connect((DESKTOP, port).into()));
+            let address = (DESKTOP, port).into();
+            race.waiting.push_back(Start::Connect(address));
         }
-        let mut tried = Vec::new();
-        while take_next(&mut waiting, &mut tried).is_some() {}
-        let ports: Vec<u16> = tried.iter().map(SocketAddr::port).collect();
+        while race.take_next().is_some() {}
+        let ports: Vec<u16> = race.tried.iter().map(SocketAddr::port).collect();
         assert_eq!(ports, [1, 2, 3, 4, 5, 6, 7, 8]);
+    }
+
+    #[tokio::test]
+    async fn a_race_goes_on_with_those_that_are_left_and_never_back() {
+        let (_silent, _fill, silent) = silent().await;
+        let (_first, first) = listener().await;
+        let (_refusing, refused) = refusing();
+        let (_second, second) = listener().await;
+        let (trace, mut lookups) = (Trace::new(), Lookups::default());
+        let candidates = [silent, first, refused, first, second].map(candidate);
+        let mut race = Race::new(&candidates, 1);
+        for expected in [first, second] {
+            let (_, address) = race.next(&mut lookups, &trace).await.unwrap();
+            assert_eq!(address, expected);
+            assert!(race.is_open(), "the silent one has not ended");
+        }
+        let more = timeout(HEAD_START, race.next(&mut lookups, &trace)).await;
+        assert!(more.is_err(), "the silent one is asked again");
+    }
+
+    #[tokio::test]
+    async fn what_is_left_out_is_not_connected_to() {
+        let (_first, first) = listener().await;
+        let (_second, second) = listener().await;
+        let (trace, mut lookups) = (Trace::new(), Lookups::default());
+        let mut race = Race::new(&[first, second].map(candidate), 1);
+        race.without(first);
+        let (_, address) = race.next(&mut lookups, &trace).await.unwrap();
+        assert_eq!(address, second);
+        assert!(!race.is_open());
+        let failure = race.next(&mut lookups, &trace).await.unwrap_err();
+        assert_eq!(failure.reason, Reason::DnsFailed);
     }
 
     #[tokio::test]

@@ -47,9 +47,20 @@ pub fn reason_of_broken(error: &io::Error) -> Reason {
     }
 }
 
-/// Orders what several candidates said; the highest says the most.
+/// Orders what several candidates said; the highest says the most. What an answer says of who
+/// answers says more than any silence, and a host key more than anything.
 pub(super) const fn rank(reason: Reason) -> u8 {
     match reason {
+        Reason::HostKeyMismatch => 12,
+        Reason::HostKeyUnknown | Reason::KnownHostsUnreadable | Reason::SshConfigUnsupported => 11,
+        Reason::SshProtocol => 10,
+        Reason::Unsigned | Reason::UntrustedSignature | Reason::StoreDirMismatch => 9,
+        Reason::NotSsh
+        | Reason::NotHttp
+        | Reason::HttpStatus
+        | Reason::CaptivePortal
+        | Reason::CacheInfoInvalid
+        | Reason::TlsFailed => 8,
         Reason::Refused => 6,
         Reason::HostUnreachable => 5,
         Reason::NoRoute => 4,
@@ -58,6 +69,11 @@ pub(super) const fn rank(reason: Reason) -> u8 {
         Reason::DnsFailed => 1,
         _ => 0,
     }
+}
+
+/// Whether a failure is of who answers, and not of the way there: another candidate may be the one.
+pub(super) const fn is_of_identity(reason: Reason) -> bool {
+    rank(reason) >= rank(Reason::NotSsh)
 }
 
 #[cfg(test)]

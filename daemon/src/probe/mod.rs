@@ -8,10 +8,11 @@ pub mod cache;
 pub mod connect;
 pub mod excerpt;
 pub mod fault;
+mod prove;
 pub mod resolve;
 pub mod trace;
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use offload_client::{
     Reason, Stage,
@@ -19,6 +20,7 @@ use offload_client::{
 };
 use tokio::sync::mpsc;
 
+pub use prove::{Prover, prove};
 pub use trace::Trace;
 
 use crate::{
@@ -127,22 +129,6 @@ pub struct Failure {
     pub reason: Reason,
     /// The particulars, as a machine says them (`Connection refused (os error 111)`); never a secret.
     pub detail: String,
-}
-
-/// Tries to prove that the target `spec` is at `address`: a builder by a key exchange, without
-/// logging in; a cache by a signature. Within `bound`.
-pub async fn prove(
-    spec: &TargetSpec,
-    address: SocketAddr,
-    bound: Duration,
-    context: &Arc<Context>,
-) -> Proof {
-    let _ = (spec, bound, context);
-    Proof::Nobody(Failure {
-        stage: Stage::None,
-        reason: Reason::None,
-        detail: address.to_string(),
-    })
 }
 
 /// What a check learned of its target.

@@ -74,18 +74,25 @@ impl Trace {
     }
 
     /// One of several candidates failed: the most telling failure is remembered, the first of
-    /// equal ones (candidates come best first).
-    pub(super) fn note(&self, failure: Failure, address: Option<String>) {
+    /// equal ones (candidates come best first). Whether it is this one.
+    pub(super) fn note(&self, failure: Failure, address: Option<String>) -> bool {
+        let mut is_told = false;
         self.0.send_modify(|progress| {
             let known = progress.told.as_ref();
             if known.is_none_or(|(known, _)| outranks(&failure, known.reason)) {
                 progress.told = Some((failure, address));
+                is_told = true;
             }
         });
+        is_told
     }
 
-    /// Why no candidate could be connected to: the most telling failure, whose address becomes
-    /// this check's.
+    /// A candidate is the one: what the others said is of no account any more.
+    pub(super) fn settle(&self) {
+        self.0.send_modify(|progress| progress.told = None);
+    }
+
+    /// Why no candidate is the one: the most telling failure, whose address becomes this check's.
     pub(super) fn told(&self) -> Option<Failure> {
         let (failure, address) = self.0.borrow().told.clone()?;
         if address.is_some() {
@@ -94,10 +101,24 @@ impl Trace {
         Some(failure)
     }
 
+    /// `failure` ends the check, unless somebody else had shown before that it is not the one.
+    pub(super) fn told_before(&self, failure: Failure) -> Failure {
+        match self.is_stranger_told() {
+            true => self.told().unwrap_or(failure),
+            false => failure,
+        }
+    }
+
     /// The check ran out of time. While one candidate is silent the refusal of another proves
     /// nothing: it may be a stranger at the desktop's old address. So it is silence that is told,
-    /// with what the others said beside it.
+    /// with what the others said beside it. Who showed that it is somebody else is told before
+    /// that: no silence may hide it.
     pub fn expired(&self) -> Failure {
+        if self.is_stranger_told()
+            && let Some(failure) = self.told()
+        {
+            return failure;
+        }
         let progress = self.0.borrow().clone();
         let mut failure = match (self.stage(), progress.lookup) {
             (Stage::Resolve, Some(name)) => {
@@ -111,6 +132,12 @@ impl Trace {
             failure.detail = format!("{}; and {}", failure.detail, told.detail);
         }
         failure
+    }
+
+    fn is_stranger_told(&self) -> bool {
+        let progress = self.0.borrow();
+        let told = progress.told.as_ref();
+        told.is_some_and(|(told, _)| fault::is_of_identity(told.reason))
     }
 }
 
@@ -183,6 +210,22 @@ mod tests {
         );
         assert!(failure.detail.starts_with("desktop.local: "));
         trace.enter(Stage::Connect);
+        assert_eq!(trace.expired().reason, Reason::TimedOut);
+    }
+
+    #[test]
+    fn somebody_else_is_told_before_any_silence_until_the_right_one_is_found() {
+        let trace = Trace::new();
+        trace.enter(Stage::HostKey);
+        let mismatch = failure(Reason::HostKeyMismatch);
+        assert!(trace.note(mismatch.clone(), Some("127.0.15.6:22".to_owned())));
+        assert!(!trace.note(failure(Reason::Refused), None));
+        assert!(!trace.note(failure(Reason::NotSsh), None));
+        trace.at("127.0.15.7:22");
+        trace.enter(Stage::Banner);
+        assert_eq!(trace.expired(), mismatch);
+        assert_eq!(trace.address().as_deref(), Some("127.0.15.6:22"));
+        trace.settle();
         assert_eq!(trace.expired().reason, Reason::TimedOut);
     }
 

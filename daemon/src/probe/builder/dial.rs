@@ -1,6 +1,6 @@
 //! From nothing to an authenticated connection, stage by stage.
 
-use std::path::PathBuf;
+use std::sync::Arc;
 
 use offload_client::{
     Reason, Stage,
@@ -11,17 +11,21 @@ use russh::keys::PublicKey;
 use super::{
     Notes,
     auth::Applicant,
-    banner::{self, BannerError},
+    expected,
     host_key::{HostKeys, fingerprint},
-    link::{End, Link, Listener, OpenError},
+    knock::{Stray, knock},
+    link::{Link, Listener},
     proxy::Proxy,
     stream::Duplex,
 };
 use crate::{
-    nix::{known_hosts, ssh_config::SshOptions},
-    probe::{Failure, Trace, connect::connect, excerpt::excerpt as printable, resolve::Lookups},
-    target::{Address, BuilderSpec, HostKeyRule},
+    nix::ssh_config::SshOptions,
+    probe::{Failure, Trace, connect::Race, fault::is_of_identity, resolve::Lookups},
+    target::{Address, BuilderSpec},
 };
+
+/// What ssh takes where neither the URI nor ssh_config names a port.
+const DEFAULT_PORT: u16 = 22;
 
 /// One attempt to connect.
 pub(super) struct Dial<'a> {
@@ -44,38 +48,132 @@ impl Dial<'_> {
         listener: Listener,
         notes: &mut Notes,
     ) -> Result<(Link, Option<Proxy>), Failure> {
-        notes.note("user", self.options.user.as_str());
-        if !self.options.unsupported.is_empty() {
-            let unsupported = self.options.unsupported.clone();
-            notes.note(super::DETAIL_UNSUPPORTED, Detail::List(unsupported));
-        }
-        let (stream, proxy) = self.stream(notes).await?;
-        match self.converse(stream, listener, notes).await {
-            Ok(link) => Ok((link, proxy)),
-            Err(failure) => Err(match proxy {
-                Some(proxy) => blame(failure, proxy).await,
-                None => failure,
-            }),
+        self.preface(notes);
+        match &self.options.proxy_command {
+            None => Ok((self.directly(listener, notes).await?, None)),
+            Some(command) => {
+                let (link, proxy) = self.by_proxy(command, listener, notes).await?;
+                Ok((link, Some(proxy)))
+            }
         }
     }
 
-    /// Bytes to the builder's port: over TCP, or through ssh_config's proxy.
-    async fn stream(
-        &mut self,
+    /// What is known before anybody was asked.
+    fn preface(&self, notes: &mut Notes) {
+        let options = self.options;
+        notes.note("user", options.user.as_str());
+        if !options.unsupported.is_empty() {
+            let unsupported = options.unsupported.clone();
+            notes.note(super::DETAIL_UNSUPPORTED, Detail::List(unsupported));
+        }
+        let is_same_host = options.hostname.eq_ignore_ascii_case(&self.spec.host);
+        if !is_same_host || options.port != self.spec.port.unwrap_or(DEFAULT_PORT) {
+            notes.note("ssh_config_host", self.ssh_config_host());
+        }
+    }
+
+    /// Over TCP, to the first of the addresses that proves the host key: who answers at another
+    /// without proving it is noted, and gets no more than the key exchange. From then on there is no
+    /// way back: what the builder itself rejects it rejects at every address.
+    async fn directly(&mut self, listener: Listener, notes: &mut Notes) -> Result<Link, Failure> {
+        let mut race = Race::new(&self.candidates(), self.options.port);
+        let mut host_keys = None;
+        loop {
+            let (stream, address) = race.next(self.lookups, self.trace).await?;
+            self.trace.enter(Stage::Banner);
+            // Read when somebody answers, and once.
+            let host_keys = host_keys.get_or_insert_with(|| self.host_keys());
+            let stream: Box<dyn Duplex> = Box::new(stream);
+            match knock(stream, host_keys, listener.clone(), self.trace, notes).await {
+                Ok(link) => return self.enter(link, notes).await,
+                Err(stray) => {
+                    self.pass_by(stray, address.to_string(), host_keys, notes)?;
+                    self.preface(notes);
+                }
+            }
+        }
+    }
+
+    /// Through ssh_config's proxy, which is the only way there is.
+    async fn by_proxy(
+        &self,
+        command: &str,
+        listener: Listener,
         notes: &mut Notes,
-    ) -> Result<(Box<dyn Duplex>, Option<Proxy>), Failure> {
-        let Some(command) = &self.options.proxy_command else {
-            let port = self.options.port;
-            let (stream, _) = connect(&self.candidates(), port, self.lookups, self.trace).await?;
-            return Ok((Box::new(stream), None));
+    ) -> Result<(Link, Proxy), Failure> {
+        notes.note("proxy", command);
+        let trace = self.trace;
+        // It is connecting until something answers.
+        trace.enter(Stage::Connect);
+        trace.at(self.ssh_config_host());
+        let (proxy, stream) = Proxy::start(command).map_err(|error| Failure {
+            stage: Stage::Connect,
+            reason: Reason::ProxyFailed,
+            detail: error.to_string(),
+        })?;
+        let host_keys = self.host_keys();
+        let entered = match knock(stream, &host_keys, listener, trace, notes).await {
+            Ok(link) => self.enter(link, notes).await,
+            Err(stray) => {
+                let stranger = stray.stranger(self.ssh_config_host(), &host_keys);
+                notes.strangers.extend(stranger);
+                Err(stray.failure)
+            }
         };
-        notes.note("proxy", command.as_str());
-        self.trace.enter(Stage::Connect);
-        self.trace
-            .at(format!("{}:{}", self.options.hostname, self.options.port));
-        match Proxy::start(command) {
-            Ok((proxy, stream)) => Ok((stream, Some(proxy))),
-            Err(error) => Err(failure(Stage::Connect, Reason::ProxyFailed, error)),
+        match entered {
+            Ok(link) => Ok((link, proxy)),
+            Err(failure) => Err(blame(failure, proxy).await),
+        }
+    }
+
+    /// Notes who answered at `address`, for the next one to be tried.
+    ///
+    /// # Errors
+    /// It broke off without saying who it is.
+    fn pass_by(
+        &self,
+        stray: Stray,
+        address: String,
+        host_keys: &HostKeys,
+        notes: &mut Notes,
+    ) -> Result<(), Failure> {
+        if !is_of_identity(stray.failure.reason) {
+            return Err(self.trace.told_before(stray.failure));
+        }
+        let stranger = stray.stranger(address.clone(), host_keys);
+        notes.strangers.extend(stranger);
+        let is_told = self.trace.note(stray.failure, Some(address));
+        notes.set_aside(is_told);
+        Ok(())
+    }
+
+    /// Authenticates, now that the host key is proved.
+    async fn enter(&self, mut link: Link, notes: &mut Notes) -> Result<Link, Failure> {
+        self.trace.settle();
+        notes.aside = None;
+        if let Some(key) = link.host_key() {
+            notes.note("host_key_algorithm", key.algorithm().to_string());
+            if let Some(known) = expected::is_known_to_ssh(self.spec, self.options, &key) {
+                notes.note("host_key_known", Detail::Bool(known));
+            }
+            notes.learned = Some(self.learned(&key));
+        }
+        self.trace.enter(Stage::Auth);
+        let applicant = Applicant {
+            user: self.options.user.clone(),
+            entry: self.spec.ssh_key.clone(),
+            configured: self.options.identity_files.clone(),
+        };
+        match applicant.authenticate(&mut link, &mut notes.details).await {
+            Ok(()) => Ok(link),
+            Err(end) => {
+                link.close().await;
+                Err(Failure {
+                    stage: Stage::Auth,
+                    reason: end.reason,
+                    detail: end.detail,
+                })
+            }
         }
     }
 
@@ -91,101 +189,17 @@ impl Dial<'_> {
         self.addresses.iter().map(own).collect()
     }
 
-    /// Identification, key exchange and authentication.
-    async fn converse(
-        &self,
-        mut stream: Box<dyn Duplex>,
-        listener: Listener,
-        notes: &mut Notes,
-    ) -> Result<Link, Failure> {
-        // Until something answers, a proxy is still connecting.
-        if self.options.proxy_command.is_none() {
-            self.trace.enter(Stage::Banner);
-        }
-        let banner = banner::exchange(&mut stream).await.map_err(|error| {
-            let stage = match &error {
-                BannerError::Closed(_) => self.trace.stage(),
-                _ => Stage::Banner,
-            };
-            failure(stage, error.reason(), error)
-        })?;
-        let identification = printable(banner.identification.as_bytes(), super::DETAIL_MAX);
-        notes.note("server_identification", identification);
-
-        self.trace.enter(Stage::HostKey);
-        let mut link = Link::open(stream, banner, self.host_keys(), listener)
-            .await
-            .map_err(|error| refused(error, notes))?;
-        if let Some(key) = link.host_key() {
-            notes.note("host_key_algorithm", key.algorithm().to_string());
-            notes.learned = Some(self.learned(&key));
-        }
-
-        self.trace.enter(Stage::Auth);
-        let applicant = Applicant {
-            user: self.options.user.clone(),
-            entry: self.spec.ssh_key.clone(),
-            configured: self.options.identity_files.clone(),
-        };
-        match applicant.authenticate(&mut link, &mut notes.details).await {
-            Ok(()) => Ok(link),
-            Err(end) => {
-                link.close().await;
-                Err(ended(Stage::Auth, end))
-            }
-        }
+    fn host_keys(&self) -> Arc<HostKeys> {
+        Arc::new(expected::host_keys(self.spec, self.options))
     }
 
-    /// The host keys that the builder may prove: our configuration's and no others, or those that
-    /// ssh would find under the name that it looks for.
-    fn host_keys(&self) -> HostKeys {
-        let options = self.options;
-        let (written, users): (_, &[PathBuf]) = match &self.spec.host_keys {
-            HostKeyRule::Pinned(keys) => {
-                return HostKeys {
-                    known: keys.clone(),
-                    accepted: options.host_key_algorithms.clone(),
-                    ..HostKeys::default()
-                };
-            }
-            HostKeyRule::KnownHosts => (None, &options.user_known_hosts_files),
-            HostKeyRule::Written(text) => (Some(text.as_str()), &[]),
+    /// Where ssh would connect.
+    fn ssh_config_host(&self) -> String {
+        let address = Address {
+            host: self.options.hostname.clone(),
+            port: Some(self.options.port),
         };
-        let files = [users, options.global_known_hosts_files.as_slice()];
-        let (name, port) = options.known_hosts_name();
-        let known = known_hosts::lookup(written, &files.concat(), name, port);
-        let unreadable = known.unreadable.iter();
-        let hint = written.and_then(|text| self.unheard(text));
-        HostKeys {
-            is_entrys: written.is_some() && hint.is_none(),
-            unreadable: unreadable.map(|file| file.display().to_string()).collect(),
-            hint,
-            known: known.keys,
-            revoked: known.revoked,
-            has_authority: known.has_ca,
-            of_another_port: known.without_port,
-            strictness: options.strict_host_key_checking,
-            accepted: options.host_key_algorithms.clone(),
-        }
-    }
-
-    /// Why ssh does not find the entry's own host key in what Nix writes of it, where it does not.
-    fn unheard(&self, written: &str) -> Option<String> {
-        let (name, port) = self.options.known_hosts_name();
-        let host = &self.spec.host;
-        let finds = |name: &str, port| {
-            let known = known_hosts::lookup_in([written].into_iter(), name, port);
-            !known.keys.is_empty()
-        };
-        if finds(name, port) {
-            None
-        } else if finds(host, None) {
-            Some(format!(
-                "the public host key that Nix has is written down for {host}, and ssh looks for {name}"
-            ))
-        } else {
-            Some("the public host key that Nix has is no 'type key' line".to_owned())
-        }
+        address.to_string()
     }
 
     fn learned(&self, host_key: &PublicKey) -> BuilderFacts {
@@ -198,37 +212,6 @@ impl Dial<'_> {
             nix_version: String::new(),
             trusted: "unknown".into(),
             host_key_fingerprint: fingerprint(host_key),
-        }
-    }
-}
-
-fn failure(stage: Stage, reason: Reason, error: impl ToString) -> Failure {
-    Failure {
-        stage,
-        reason,
-        detail: error.to_string(),
-    }
-}
-
-fn ended(stage: Stage, end: End) -> Failure {
-    failure(stage, end.reason, end.detail)
-}
-
-/// The key exchange failed; of a host key that is refused, both sides are noted.
-fn refused(error: OpenError, notes: &mut Notes) -> Failure {
-    match error {
-        OpenError::End(end) => ended(Stage::HostKey, end),
-        OpenError::HostKey(refusal) => {
-            notes.note("host_key_presented", refusal.presented.as_str());
-            if !refusal.expected.is_empty() {
-                let expected = refusal.expected.clone();
-                notes.note("host_key_expected", Detail::List(expected));
-            }
-            if !refusal.unreadable.is_empty() {
-                let unreadable = refusal.unreadable.clone();
-                notes.note("known_hosts_unreadable", Detail::List(unreadable));
-            }
-            failure(Stage::HostKey, refusal.reason, refusal)
         }
     }
 }

@@ -84,13 +84,24 @@ impl HostKeys {
         Err(Refusal {
             reason,
             presented: describe(presented),
-            expected: self.known.iter().map(describe).collect(),
+            expected: self.expected(),
             unreadable: match reason {
                 Reason::KnownHostsUnreadable => self.unreadable.clone(),
                 _ => Vec::new(),
             },
             why: why.join("; "),
         })
+    }
+
+    /// The keys that it may prove, as [`Refusal::expected`] has them.
+    pub(super) fn expected(&self) -> Vec<String> {
+        self.known.iter().map(describe).collect()
+    }
+
+    /// Whether `key` is one of them, and not revoked.
+    pub(super) fn knows(&self, key: &PublicKey) -> bool {
+        let holds = |keys: &[PublicKey]| keys.iter().any(|known| same(known, key));
+        holds(&self.known) && !holds(&self.revoked)
     }
 
     /// The host key algorithms to propose, the known keys' own first: a server that holds several
@@ -167,7 +178,8 @@ fn is_of(algorithm: &Algorithm, key: &PublicKey) -> bool {
     }
 }
 
-fn describe(key: &PublicKey) -> String {
+/// `ssh-ed25519 SHA256:…`.
+pub(super) fn describe(key: &PublicKey) -> String {
     format!("{} {}", key.algorithm(), fingerprint(key))
 }
 

@@ -88,7 +88,7 @@ impl Link {
     pub(super) async fn open(
         stream: Box<dyn Duplex>,
         banner: Banner,
-        host_keys: HostKeys,
+        host_keys: Arc<HostKeys>,
         listener: Listener,
     ) -> Result<Self, OpenError> {
         let written = banner::OURS.len() + "\r\n".len();
@@ -262,7 +262,7 @@ impl End {
 
 /// What russh calls back: it answers nothing but the host key, and lets nothing in.
 struct Handler {
-    host_keys: HostKeys,
+    host_keys: Arc<HostKeys>,
     heard: watch::Sender<Heard>,
     phase: watch::Receiver<Phase>,
     listener: Listener,

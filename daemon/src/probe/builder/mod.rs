@@ -18,7 +18,7 @@ use self::{
     link::{Link, Listener},
     proxy::Proxy,
 };
-use super::{Context, Failure, Learned, Report, Trace};
+use super::{Context, Failure, Learned, Report, Stranger, Trace};
 use crate::{
     clock::Stopwatch,
     config::Connection,
@@ -35,11 +35,14 @@ mod command;
 mod deep;
 mod dial;
 mod exec;
+mod expected;
 mod greet;
 mod handshake;
 mod host_key;
 mod identity;
+mod knock;
 mod link;
+mod prove;
 mod proxy;
 mod slots;
 mod stream;
@@ -47,6 +50,7 @@ mod system;
 #[cfg(test)]
 mod tests;
 
+pub use self::prove::Prover;
 pub(crate) use self::slots::in_use as slots_in_use;
 
 /// The detail that lists what ssh_config asks for and the probe does not do.
@@ -90,6 +94,12 @@ struct Kept {
 struct Notes {
     details: BTreeMap<String, Detail>,
     learned: Option<BuilderFacts>,
+    /// Whether anybody was connected to.
+    dialled: bool,
+    /// Who answered without being the builder.
+    strangers: Vec<Stranger>,
+    /// The details of the most telling one, until the builder is found.
+    aside: Option<BTreeMap<String, Detail>>,
 }
 
 /// An authenticated connection of this check.
@@ -148,6 +158,9 @@ impl Session {
                 }
             }
         };
+        if let Some(aside) = notes.aside.take().filter(|_| outcome.is_err()) {
+            notes.details = aside;
+        }
         if let SpecKind::Builder(spec) = &self.spec.kind {
             slots::note(spec, &mut notes);
         }
@@ -162,7 +175,7 @@ impl Session {
             address: trace.address(),
             facts: notes.learned.map(Learned::Builder),
             details: notes.details,
-            strangers: None,
+            strangers: notes.dialled.then_some(notes.strangers),
         }
     }
 
@@ -222,6 +235,7 @@ impl Session {
             target: target.id.clone(),
             closed: self.context.closed.clone(),
         };
+        notes.dialled = true;
         match timeout(bound, dial.run(listener, notes)).await {
             Ok(Ok((link, proxy))) => Ok((Dialled { link, proxy }, spec, since)),
             Ok(Err(failure)) => {
@@ -297,6 +311,15 @@ impl Session {
 impl Notes {
     fn note(&mut self, key: &str, value: impl Into<Detail>) {
         self.details.insert(key.to_owned(), value.into());
+    }
+
+    /// Begins anew with the next address; `is_told` where what was noted is what would be told if
+    /// the builder were at none.
+    fn set_aside(&mut self, is_told: bool) {
+        let details = std::mem::take(&mut self.details);
+        if is_told {
+            self.aside = Some(details);
+        }
     }
 }
 

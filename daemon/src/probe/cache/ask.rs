@@ -16,6 +16,7 @@ use super::{
     Found, Session,
     link::{Body, Broken, Link, MAX_BODY, Stream},
     redirect::{Astray, Hop, is_redirect},
+    search::Search,
     status_text,
     tls::{self, TlsError},
 };
@@ -58,16 +59,13 @@ impl Session {
         mut question: Question,
         mut link: Option<Link>,
         cache: &CacheSpec,
-        trace: &Trace,
+        search: &mut Search<'_>,
         found: &mut Found,
     ) -> Result<Answer, Failure> {
-        let spec = self.spec.clone();
+        let trace = search.trace;
         let mut elsewhere: Option<Address> = None;
         for _ in 0..=MAX_REDIRECTS {
-            let candidates = elsewhere
-                .as_ref()
-                .map_or(&spec.addresses[..], slice::from_ref);
-            let exchange = self.exchange(link.take(), cache, candidates, &question, trace);
+            let exchange = self.exchange(link.take(), cache, elsewhere.as_ref(), &question, search);
             let (mut used, response) = exchange.await?;
             let (head, incoming) = response.into_parts();
             found.note_server(&head.headers);
@@ -87,6 +85,10 @@ impl Session {
                     trace.failure(Reason::HttpStatus, detail)
                 })?;
             found.note_redirect(&next);
+            if self.is_proof && next.host != question.hop.host {
+                let detail = format!("redirects to {}", next.host);
+                return Err(trace.failure(Reason::HttpStatus, detail));
+            }
             if !question.hop.same_origin(&next) {
                 elsewhere = Some(next.candidate(&question.hop, used.peer));
             } else {
@@ -109,21 +111,28 @@ impl Session {
         &mut self,
         link: Option<Link>,
         cache: &CacheSpec,
-        candidates: &[Address],
+        elsewhere: Option<&Address>,
         question: &Question,
-        trace: &Trace,
+        search: &mut Search<'_>,
     ) -> Result<(Link, Response<Incoming>), Failure> {
+        let trace = search.trace;
         if let Some(mut link) = link {
             trace.enter(question.stage);
             trace.at(link.peer);
             let answer = link.ask(question.request(trace)?);
             match timeout(question.patience, answer).await {
-                Ok(Ok(response)) => return Ok((link, response)),
-                Ok(Err(broken)) if !broken.may_be_stale() => return Err(broken.failure()),
+                Ok(Ok(response)) => {
+                    search.answered(link.peer);
+                    return Ok((link, response));
+                }
+                Ok(Err(broken)) if !broken.may_be_stale() => {
+                    search.answered(link.peer);
+                    return Err(broken.failure());
+                }
                 Ok(Err(_)) | Err(_) => {}
             }
         }
-        let mut link = self.open(cache, candidates, question, trace).await?;
+        let mut link = self.open(cache, elsewhere, question, search).await?;
         let response = link.ask(question.request(trace)?).await;
         Ok((link, response.map_err(Broken::failure)?))
     }
@@ -131,16 +140,26 @@ impl Session {
     async fn open(
         &mut self,
         cache: &CacheSpec,
-        candidates: &[Address],
+        elsewhere: Option<&Address>,
         question: &Question,
-        trace: &Trace,
+        search: &mut Search<'_>,
     ) -> Result<Link, Failure> {
-        let hop = &question.hop;
-        let (stream, peer) = connect(candidates, hop.port, &mut self.lookups, trace).await?;
+        let (trace, hop) = (search.trace, &question.hop);
+        let (stream, peer) = match elsewhere {
+            Some(only) => {
+                connect(slice::from_ref(only), hop.port, &mut self.lookups, trace).await?
+            }
+            None => search.connect(&mut self.lookups).await?,
+        };
         let stream: Box<dyn Stream> = if hop.tls {
             trace.enter(Stage::Tls);
             let secured = self.secure(cache, &hop.host, stream).await;
-            Box::new(secured.map_err(|error| trace.failure(error.reason(), error.to_string()))?)
+            Box::new(secured.map_err(|error| {
+                if !error.is_of_peer() {
+                    search.acquit();
+                }
+                trace.failure(error.reason(), error.to_string())
+            })?)
         } else {
             Box::new(stream)
         };

@@ -5,14 +5,16 @@ mod authorities;
 mod idle;
 mod info;
 mod link;
+mod prove;
 mod redirect;
 mod samples;
+mod search;
 mod signature;
 #[cfg(test)]
 mod tests;
 mod tls;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use hyper::{
     HeaderMap, StatusCode,
@@ -25,12 +27,14 @@ use offload_client::{
 use tokio::time::timeout;
 use tokio_rustls::rustls::ClientConfig;
 
+pub use self::prove::Prover;
 use self::{
     ask::Question,
     idle::Idle,
     info::InfoError,
     link::{Body, Broken, Link, MAX_BODY},
     redirect::Hop,
+    search::{Passed, Search},
     signature::Deep,
 };
 use super::{Context, Failure, Learned, Report, Trace, excerpt::excerpt, resolve::Lookups};
@@ -38,7 +42,7 @@ use crate::{
     clock::Stopwatch,
     config::Connection,
     health::Depth,
-    target::{SpecKind, TargetSpec},
+    target::{CacheSpec, SpecKind, TargetSpec},
 };
 
 /// What is kept between two checks of one cache: its connection, what its names are looked up with
@@ -58,6 +62,11 @@ pub struct Session {
     /// `CacheFacts::signing_key` as it was last seen: a deep check that ends in silence has not seen
     /// another.
     signing_key: String,
+    /// Who answers as a cache at one of its addresses and signs with another key, as the last deep
+    /// check saw that passed elsewhere: a cheap one, which looks at no signature, must not go there.
+    foreign: Vec<Passed>,
+    /// Whether this is to prove who is at an address: then no other machine's answer counts.
+    is_proof: bool,
 }
 
 impl Session {
@@ -72,6 +81,8 @@ impl Session {
             deep: None,
             sample: None,
             signing_key: String::new(),
+            foreign: Vec::new(),
+            is_proof: false,
         }
     }
 
@@ -81,6 +92,7 @@ impl Session {
         self.kept = None;
         self.authorities = None;
         self.deep = None;
+        self.foreign.clear();
     }
 
     /// Checks once: up to `nix-cache-info` within [`Context::timeout`], a deep check goes on to the
@@ -89,26 +101,39 @@ impl Session {
         if depth == Depth::Deep {
             self.start_over();
         }
+        self.look(depth).await
+    }
+
+    /// The same with what is kept: one address after the other until what answers is the cache.
+    async fn look(&mut self, depth: Depth) -> Report {
         let spec = self.spec.clone();
         let (watch, trace) = (Stopwatch::start(), Trace::new());
-        let mut found = Found::default();
-        let bound = self.context.timeout;
-        let info = timeout(bound, self.info(&spec, depth, &trace, &mut found)).await;
-        let latency = watch.elapsed();
-        let mut outcome = match info {
-            Ok(outcome) => outcome,
-            Err(_) => Err(trace.expired()),
-        };
-        if outcome.is_ok()
-            && depth == Depth::Deep
-            && let SpecKind::Cache(cache) = &spec.kind
-        {
-            let rest = self.context.deep_timeout.saturating_sub(latency);
-            outcome = match timeout(rest, self.signature(cache, &trace, &mut found)).await {
-                Ok(deep) => deep.map(|deep| self.deep = Some(deep)),
-                Err(_) => Err(trace.expired()),
+        let SpecKind::Cache(cache) = &spec.kind else {
+            let failure = trace.failure(Reason::NotConfigured, "not a cache");
+            return Report {
+                outcome: Err(failure),
+                latency: watch.elapsed(),
+                address: None,
+                facts: None,
+                details: BTreeMap::new(),
+                strangers: None,
             };
-        }
+        };
+        let mut search = Search::new(&spec.addresses, cache, &self.foreign, &trace);
+        let (outcome, mut found, latency) = loop {
+            let mut found = Found::default();
+            let (outcome, latency) = self
+                .look_at_next(cache, depth, watch, &mut search, &mut found)
+                .await;
+            match outcome {
+                Ok(()) => break (Ok(()), found, latency),
+                Err(failure) => {
+                    if let Some((failure, found)) = search.pass_by(failure, found, cache) {
+                        break (Err(failure), found, latency);
+                    }
+                }
+            }
+        };
         if let Some(link) = found.link.take().filter(|_| self.keeps()) {
             let closed = self.context.closed.clone();
             self.kept = Some(Idle::new(link, spec.id.clone(), closed));
@@ -116,8 +141,9 @@ impl Session {
         if let (Ok(()), Some(deep)) = (&outcome, &self.deep) {
             found.details.extend(deep.details.clone());
         }
-        if let Some(facts) = &mut found.facts {
-            facts.signing_key.clone_from(&self.signing_key);
+        let strangers = search.strangers();
+        if outcome.is_ok() && depth == Depth::Deep {
+            self.foreign = search.take_foreign();
         }
         let stage = self
             .deep
@@ -129,8 +155,42 @@ impl Session {
             address: trace.address(),
             facts: found.facts.map(Learned::Cache),
             details: found.details,
-            strangers: None,
+            strangers,
         }
+    }
+
+    /// All stages at the next address, and how long it took until there was a `nix-cache-info`.
+    async fn look_at_next(
+        &mut self,
+        cache: &CacheSpec,
+        depth: Depth,
+        watch: Stopwatch,
+        search: &mut Search<'_>,
+        found: &mut Found,
+    ) -> (Result<(), Failure>, Duration) {
+        let (quick, whole) = (self.context.timeout, self.context.deep_timeout);
+        let bound = match depth {
+            Depth::Cheap => quick.saturating_sub(watch.elapsed()),
+            Depth::Deep => quick.min(whole.saturating_sub(watch.elapsed())),
+        };
+        let info = timeout(bound, self.info(cache, depth, search, found)).await;
+        let latency = watch.elapsed();
+        let mut outcome = info.unwrap_or_else(|_| Err(search.expired()));
+        if outcome.is_ok() {
+            search.is_cache();
+            if depth == Depth::Deep {
+                let rest = whole.saturating_sub(latency);
+                let deep = timeout(rest, self.signature(cache, search, found)).await;
+                outcome = match deep {
+                    Ok(deep) => deep.map(|deep| self.deep = Some(deep)),
+                    Err(_) => Err(search.expired()),
+                };
+            }
+        }
+        if let Some(facts) = &mut found.facts {
+            facts.signing_key.clone_from(&self.signing_key);
+        }
+        (outcome, latency)
     }
 
     fn keeps(&self) -> bool {
@@ -139,14 +199,12 @@ impl Session {
 
     async fn info(
         &mut self,
-        spec: &TargetSpec,
+        cache: &CacheSpec,
         depth: Depth,
-        trace: &Trace,
+        search: &mut Search<'_>,
         found: &mut Found,
     ) -> Result<(), Failure> {
-        let SpecKind::Cache(cache) = &spec.kind else {
-            return Err(trace.failure(Reason::NotConfigured, "not a cache"));
-        };
+        let trace = search.trace;
         let link = match self.kept.take() {
             Some(idle) => idle.recall().await,
             None => None,
@@ -157,7 +215,7 @@ impl Session {
             patience: self.context.timeout / 2,
             keep: self.keeps() || depth == Depth::Deep,
         };
-        let answer = self.ask(question, link, cache, trace, found).await?;
+        let answer = self.ask(question, link, cache, search, found).await?;
         refuse_status(answer.head.status, trace)?;
         let headers = answer.head.headers.clone();
         let (body, link) = answer.read(MAX_BODY).await.map_err(Broken::failure)?;

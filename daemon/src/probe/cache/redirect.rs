@@ -93,15 +93,9 @@ impl Hop {
                 port: Some(self.port),
             };
         }
-        let host = match peer {
-            SocketAddr::V6(address) if address.scope_id() != 0 => {
-                format!("{}%{}", address.ip(), address.scope_id())
-            }
-            _ => peer.ip().to_string(),
-        };
         Address {
-            host,
             port: Some(self.port),
+            ..Address::from(peer)
         }
     }
 

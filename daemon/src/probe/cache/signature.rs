@@ -14,6 +14,7 @@ use super::{
     redirect::Hop,
     refuse_status,
     samples::samples,
+    search::Search,
 };
 use crate::{
     nix::{
@@ -31,7 +32,7 @@ const MAX_NARINFO: usize = 1 << 20;
 
 /// The key of the public cache, which signs most of what a desktop serves. What it signed says
 /// little of the desktop's own key, with which that signs what it has built.
-const PUBLIC_KEY: &str = "cache.nixos.org-1";
+pub(super) const PUBLIC_KEY: &str = "cache.nixos.org-1";
 
 /// What a deep check found beyond `nix-cache-info`: cheap ones say it again.
 #[derive(Clone, Debug, PartialEq)]
@@ -81,9 +82,10 @@ impl Session {
     pub(super) async fn signature(
         &mut self,
         cache: &CacheSpec,
-        trace: &Trace,
+        search: &mut Search<'_>,
         found: &mut Found,
     ) -> Result<Deep, Failure> {
+        let trace = search.trace;
         trace.enter(Stage::Signature);
         let keys = cache.public_keys.iter();
         let keys: Vec<_> = keys
@@ -102,7 +104,7 @@ impl Session {
             ]);
             // Before the question, for when time runs out over it.
             found.details.extend(details.clone());
-            let looked = self.look_at(path, &narinfo, cache, &keys, trace, found);
+            let looked = self.look_at(path, &narinfo, cache, &keys, search, found);
             match looked.await.map_err(|failure| within(failure, &narinfo))? {
                 Verdict::Nothing => {}
                 Verdict::Good(key, names) => {
@@ -139,9 +141,10 @@ impl Session {
         narinfo: &str,
         cache: &CacheSpec,
         keys: &[NixPublicKey],
-        trace: &Trace,
+        search: &mut Search<'_>,
         found: &mut Found,
     ) -> Result<Verdict, Failure> {
+        let trace = search.trace;
         let question = Question {
             hop: Hop::to(cache, narinfo),
             stage: Stage::Signature,
@@ -151,7 +154,7 @@ impl Session {
             keep: true,
         };
         let link = found.link.take();
-        let answer = self.ask(question, link, cache, trace, found).await?;
+        let answer = self.ask(question, link, cache, search, found).await?;
         trace.enter(Stage::Signature);
         let absent = is_absent(answer.head.status);
         if !absent {

@@ -69,6 +69,11 @@ pub(super) enum TlsError {
 }
 
 impl TlsError {
+    /// Whether it is the peer's fault, and not this machine's.
+    pub(super) fn is_of_peer(&self) -> bool {
+        matches!(self, Self::Handshake(_))
+    }
+
     /// The reason to report.
     pub(super) fn reason(&self) -> Reason {
         match self {

@@ -251,7 +251,7 @@ async fn hear(packets: &[(u8, Vec<u8>)]) -> End {
         target: TargetId::builder("desktop"),
         closed,
     };
-    match Link::open(Box::new(near), banner, HostKeys::default(), listener).await {
+    match Link::open(Box::new(near), banner, HostKeys::default().into(), listener).await {
         Err(OpenError::End(end)) => end,
         Err(OpenError::HostKey(refusal)) => panic!("a key was proved: {refusal}"),
         Ok(_) => panic!("a link came to be"),

@@ -1,0 +1,115 @@
+//! Who answers: the identification and the key exchange. Nothing more is sent before the host key
+//! was proved, and to somebody else nothing more ever.
+
+use std::sync::Arc;
+
+use offload_client::{Reason, Stage, snapshot::Detail};
+
+use super::{
+    Notes,
+    banner::{self, BannerError},
+    host_key::HostKeys,
+    link::{Link, Listener, OpenError},
+    stream::Duplex,
+};
+use crate::probe::{Failure, Stranger, Trace, excerpt::excerpt as printable};
+
+/// Whoever answered did not prove to be the builder.
+#[derive(Debug)]
+pub(super) struct Stray {
+    /// How that showed.
+    pub failure: Failure,
+    /// What it showed of itself.
+    shown: String,
+}
+
+/// Exchanges identification and keys over `stream`. What is learned is noted even where it fails.
+pub(super) async fn knock(
+    mut stream: Box<dyn Duplex>,
+    host_keys: &Arc<HostKeys>,
+    listener: Listener,
+    trace: &Trace,
+    notes: &mut Notes,
+) -> Result<Link, Stray> {
+    let banner = banner::exchange(&mut stream)
+        .await
+        .map_err(|error| Stray::without_banner(error, trace.stage()))?;
+    let identification = printable(banner.identification.as_bytes(), super::DETAIL_MAX);
+    notes.note("server_identification", identification);
+    trace.enter(Stage::HostKey);
+    Link::open(stream, banner, host_keys.clone(), listener)
+        .await
+        .map_err(|error| Stray::refused(error, notes))
+}
+
+impl Stray {
+    /// As a stranger at `address`, where it is certain that it is one: not where no host key is known
+    /// to us, nor where the connection broke off.
+    pub(super) fn stranger(&self, address: String, host_keys: &HostKeys) -> Option<Stranger> {
+        let is_certain = match self.failure.reason {
+            Reason::HostKeyMismatch | Reason::NotSsh | Reason::SshProtocol => true,
+            Reason::HostKeyUnknown => !host_keys.known.is_empty(),
+            _ => false,
+        };
+        is_certain.then(|| Stranger {
+            address,
+            reason: self.failure.reason,
+            expected: host_keys.expected().join(", "),
+            actual: self.shown.clone(),
+        })
+    }
+
+    /// `stage` is the one to blame where not a byte came.
+    fn without_banner(error: BannerError, stage: Stage) -> Self {
+        let stage = match &error {
+            BannerError::Closed(_) => stage,
+            _ => Stage::Banner,
+        };
+        let failure = Failure {
+            stage,
+            reason: error.reason(),
+            detail: error.to_string(),
+        };
+        let shown = match error {
+            BannerError::NotSsh(words) | BannerError::Unusable(words) => words,
+            BannerError::Closed(_) | BannerError::TurnedAway(_) | BannerError::Lost(_) => {
+                String::new()
+            }
+        };
+        Self { failure, shown }
+    }
+
+    /// The key exchange failed; of a host key that is refused, both sides are noted.
+    fn refused(error: OpenError, notes: &mut Notes) -> Self {
+        let stage = Stage::HostKey;
+        match error {
+            OpenError::End(end) => Self {
+                failure: Failure {
+                    stage,
+                    reason: end.reason,
+                    detail: end.detail,
+                },
+                shown: String::new(),
+            },
+            OpenError::HostKey(refusal) => {
+                notes.note("host_key_presented", refusal.presented.as_str());
+                if !refusal.expected.is_empty() {
+                    let expected = refusal.expected.clone();
+                    notes.note("host_key_expected", Detail::List(expected));
+                }
+                if !refusal.unreadable.is_empty() {
+                    let unreadable = refusal.unreadable.clone();
+                    notes.note("known_hosts_unreadable", Detail::List(unreadable));
+                }
+                Self {
+                    failure: Failure {
+                        stage,
+                        reason: refusal.reason,
+                        detail: refusal.to_string(),
+                    },
+                    shown: refusal.presented,
+                }
+            }
+        }
+    }
+}

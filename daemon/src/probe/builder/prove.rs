@@ -1,0 +1,128 @@
+//! Whether the builder is at some address: a key exchange, and nothing more.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use offload_client::{Reason, Stage};
+use tokio::time::timeout;
+
+use super::{
+    Notes, ask, expected,
+    host_key::{HostKeys, describe},
+    knock::{Stray, knock},
+    link::{Link, Listener},
+};
+use crate::{
+    nix::ssh_config::SshOptions,
+    probe::{Context, Failure, Proof, Stranger, Trace, connect, fault::reason_of},
+    target::{BuilderSpec, SpecKind, TargetSpec},
+};
+
+/// What a builder is known by. ssh_config and known_hosts are asked once, for many addresses.
+pub struct Prover {
+    /// Or why nothing could prove who it is.
+    host_keys: Result<Arc<HostKeys>, Failure>,
+    listener: Listener,
+}
+
+/// Why an address is not proved to be the builder's.
+enum Unproved {
+    Nobody(Failure),
+    Stray(Stray),
+}
+
+impl Prover {
+    /// Of the builder `target`. It takes what asking ssh_config takes.
+    pub async fn new(target: &TargetSpec, context: &Context) -> Self {
+        let host_keys = match &target.kind {
+            SpecKind::Builder(spec) => match ask(&mut None, spec).await {
+                Ok(options) => identity(spec, &options),
+                Err(failure) => Err(failure),
+            },
+            SpecKind::Cache(_) => Err(unproved(Reason::NotConfigured, "not a builder")),
+        };
+        Self {
+            host_keys,
+            listener: Listener {
+                target: target.id.clone(),
+                closed: context.closed.clone(),
+            },
+        }
+    }
+
+    /// Whether the builder is at `address`. It opens one connection and closes it again; within
+    /// `bound`, but for a good-bye.
+    pub async fn prove(&self, address: SocketAddr, bound: Duration) -> Proof {
+        let host_keys = match &self.host_keys {
+            Ok(host_keys) => host_keys,
+            Err(failure) => return Proof::Nobody(failure.clone()),
+        };
+        let trace = Trace::new();
+        let link = match timeout(bound, self.meet(address, host_keys, &trace)).await {
+            Ok(Ok(link)) => link,
+            Ok(Err(Unproved::Nobody(failure))) => return Proof::Nobody(failure),
+            Ok(Err(Unproved::Stray(stray))) => {
+                let stranger = stray.stranger(address.to_string(), host_keys);
+                return stranger.map_or(Proof::Nobody(stray.failure), Proof::Stranger);
+            }
+            Err(_) => return Proof::Nobody(trace.expired()),
+        };
+        let proved = link.host_key();
+        link.close().await;
+        match proved {
+            // ssh may accept keys that nobody knows (StrictHostKeyChecking): they prove nothing.
+            Some(key) if host_keys.knows(&key) => Proof::Same,
+            proved => Proof::Stranger(Stranger {
+                address: address.to_string(),
+                reason: Reason::HostKeyMismatch,
+                expected: host_keys.expected().join(", "),
+                actual: proved.as_ref().map(describe).unwrap_or_default(),
+            }),
+        }
+    }
+
+    async fn meet(
+        &self,
+        address: SocketAddr,
+        host_keys: &Arc<HostKeys>,
+        trace: &Trace,
+    ) -> Result<Link, Unproved> {
+        trace.enter(Stage::Connect);
+        trace.at(address);
+        let stream = connect::open(address).await.map_err(|error| {
+            let failure = trace.failure(reason_of(&error), format!("{address}: {error}"));
+            Unproved::Nobody(failure)
+        })?;
+        trace.enter(Stage::Banner);
+        let (stream, listener) = (Box::new(stream), self.listener.clone());
+        let mut notes = Notes::default();
+        let met = knock(stream, host_keys, listener, trace, &mut notes).await;
+        met.map_err(Unproved::Stray)
+    }
+}
+
+/// The host keys that prove the builder.
+fn identity(spec: &BuilderSpec, options: &SshOptions) -> Result<Arc<HostKeys>, Failure> {
+    if options.proxy_command.is_some() {
+        let why = "ssh_config reaches it through a proxy, and not by an address";
+        return Err(unproved(Reason::SshConfigUnsupported, why));
+    }
+    let host_keys = expected::host_keys(spec, options);
+    match host_keys.known.is_empty() {
+        false => Ok(Arc::new(host_keys)),
+        true if host_keys.unreadable.is_empty() => {
+            Err(unproved(Reason::HostKeyUnknown, "no host key is known"))
+        }
+        true => {
+            let why = format!("only root may read {}", host_keys.unreadable.join(", "));
+            Err(unproved(Reason::KnownHostsUnreadable, why))
+        }
+    }
+}
+
+fn unproved(reason: Reason, detail: impl Into<String>) -> Failure {
+    Failure {
+        stage: Stage::HostKey,
+        reason,
+        detail: detail.into(),
+    }
+}

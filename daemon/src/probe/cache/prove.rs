@@ -1,0 +1,117 @@
+//! Whether the cache is at some address: `nix-cache-info` and a signature.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use offload_client::{Reason, Stage};
+use tokio_rustls::rustls::ClientConfig;
+
+use super::{Session, signature::PUBLIC_KEY, tls};
+use crate::{
+    config::Connection,
+    health::Depth,
+    nix::keys::parse_nix_public_key,
+    probe::{Context, Failure, Learned, Proof},
+    target::{Address, CacheSpec, SpecKind, TargetSpec},
+};
+
+/// What a cache is known by: its keys, but for that of the public cache, whose paths anybody may
+/// serve. Who knows which key a cache has signed with names that one alone in the specification.
+pub struct Prover {
+    spec: TargetSpec,
+    context: Arc<Context>,
+    authorities: Option<Arc<ClientConfig>>,
+    /// Why nothing could prove who it is.
+    unprovable: Option<Failure>,
+}
+
+impl Prover {
+    /// Of the cache `spec`. It may read the authorities' certificates.
+    pub fn new(spec: &TargetSpec, context: &Arc<Context>) -> Self {
+        let mut prover = Self {
+            spec: spec.clone(),
+            context: context.clone(),
+            authorities: None,
+            unprovable: None,
+        };
+        let SpecKind::Cache(cache) = &mut prover.spec.kind else {
+            prover.unprovable = Some(unproved(Reason::NotConfigured, "not a cache"));
+            return prover;
+        };
+        // What Nix takes without a signature, or perhaps by a key of its own, proves nothing.
+        cache.require_sigs = true;
+        cache.has_own_keys = false;
+        if !has_identity(cache) {
+            let why = "no key but the public cache's is trusted for it";
+            prover.unprovable = Some(unproved(Reason::UntrustedSignature, why));
+        } else if cache.tls {
+            match tls::load(cache.ssl_cert_file.as_deref()) {
+                Ok(authorities) => prover.authorities = Some(authorities),
+                Err(error) => {
+                    prover.unprovable = Some(Failure {
+                        stage: Stage::Tls,
+                        reason: error.reason(),
+                        detail: error.to_string(),
+                    });
+                }
+            }
+        }
+        prover
+    }
+
+    /// Whether the cache is at `address`, within `bound`: one connection, unless the cache closes it
+    /// after each answer.
+    pub async fn prove(&self, address: SocketAddr, bound: Duration) -> Proof {
+        if let Some(failure) = &self.unprovable {
+            return Proof::Nobody(failure.clone());
+        }
+        let spec = TargetSpec {
+            addresses: vec![Address::from(address)],
+            ..self.spec.clone()
+        };
+        let context = Context {
+            timeout: bound,
+            deep_timeout: bound,
+            connection: Connection::PerCheck,
+            closed: self.context.closed.clone(),
+        };
+        let mut session = Session::new(Arc::new(spec), Arc::new(context));
+        session.authorities.clone_from(&self.authorities);
+        session.is_proof = true;
+        let report = session.look(Depth::Deep).await;
+        match report.outcome {
+            Ok(Stage::Signature) => match &report.facts {
+                Some(Learned::Cache(facts)) if is_own(&facts.signing_key) => Proof::Same,
+                _ => {
+                    let why = "what it serves is signed by the public cache alone";
+                    Proof::Nobody(unproved(Reason::UntrustedSignature, why))
+                }
+            },
+            Ok(_) => {
+                let why = "it has none of this machine's paths that could prove it";
+                Proof::Nobody(unproved(Reason::Unsigned, why))
+            }
+            Err(failure) => {
+                let stranger = report.strangers.unwrap_or_default().into_iter().next();
+                stranger.map_or(Proof::Nobody(failure), Proof::Stranger)
+            }
+        }
+    }
+}
+
+/// Whether a key is trusted that nobody else signs with.
+fn has_identity(cache: &CacheSpec) -> bool {
+    let mut keys = cache.public_keys.iter();
+    keys.any(|key| is_own(key))
+}
+
+fn is_own(key: &str) -> bool {
+    parse_nix_public_key(key).is_ok_and(|key| key.name != PUBLIC_KEY)
+}
+
+fn unproved(reason: Reason, detail: &str) -> Failure {
+    Failure {
+        stage: Stage::Signature,
+        reason,
+        detail: detail.to_owned(),
+    }
+}

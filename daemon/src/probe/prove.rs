@@ -1,0 +1,51 @@
+//! Whether a target is at some address.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use super::{Context, Proof, builder, cache};
+use crate::target::{SpecKind, TargetSpec};
+
+/// Tries to prove that the target `spec` is at `address`: a builder by a key exchange, without
+/// logging in; a cache by a signature. Within `bound`, once it is known what the target is known by.
+///
+/// Who asks about many addresses makes one [`Prover`].
+pub async fn prove(
+    spec: &TargetSpec,
+    address: SocketAddr,
+    bound: Duration,
+    context: &Arc<Context>,
+) -> Proof {
+    let prover = Prover::new(spec, context).await;
+    prover.prove(address, bound).await
+}
+
+/// What one target is known by, for as many addresses as there are: ssh_config, known_hosts and the
+/// certificates of authorities are read once.
+pub struct Prover(Kind);
+
+enum Kind {
+    Builder(Box<builder::Prover>),
+    Cache(Box<cache::Prover>),
+}
+
+impl Prover {
+    /// Of the target `spec`. It takes what asking ssh_config takes, which has a bound of its own.
+    pub async fn new(spec: &TargetSpec, context: &Arc<Context>) -> Self {
+        Self(match spec.kind {
+            SpecKind::Builder(_) => {
+                Kind::Builder(Box::new(builder::Prover::new(spec, context).await))
+            }
+            SpecKind::Cache(_) => Kind::Cache(Box::new(cache::Prover::new(spec, context))),
+        })
+    }
+
+    /// Whether the target is at `address`: one socket, closed before this returns. It takes no longer
+    /// than `bound` and, from a builder that was proved, a good-bye of a quarter of a second; nothing
+    /// where the target has no identity. Many may be asked at once.
+    pub async fn prove(&self, address: SocketAddr, bound: Duration) -> Proof {
+        match &self.0 {
+            Kind::Builder(prover) => prover.prove(address, bound).await,
+            Kind::Cache(prover) => prover.prove(address, bound).await,
+        }
+    }
+}
