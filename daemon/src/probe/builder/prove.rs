@@ -20,8 +20,8 @@ use crate::{
 /// What a builder is known by. ssh_config and known_hosts are asked once, for many addresses.
 pub struct Prover {
     /// Or why nothing could prove who it is.
-    host_keys: Result<Arc<HostKeys>, Failure>,
-    listener: Listener,
+    pub(super) host_keys: Result<Arc<HostKeys>, Failure>,
+    pub(super) listener: Listener,
 }
 
 /// Why an address is not proved to be the builder's.

@@ -27,6 +27,7 @@ mod nix;
 mod parity;
 mod ready;
 mod sshd;
+mod strangers;
 mod system;
 
 /// Only this machine is ever dialled.

@@ -5,6 +5,7 @@ mod faults;
 mod keep;
 mod nix;
 mod signature;
+mod strangers;
 mod tls;
 
 use std::{

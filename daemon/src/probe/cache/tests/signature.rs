@@ -492,3 +492,94 @@ async fn a_packed_narinfo_is_passed_over() {
     assert_eq!(verdict(&report), READY);
     assert_eq!(report.details["sample_missing"], Detail::Bool(true));
 }
+
+/// A session that may find `here` at the addresses of `servers` alone.
+fn among(here: &Server, servers: &[&Server], connection: Connection) -> Session {
+    let mut session = here.session_within(connection, PATIENCE, |_| {});
+    session.spec = Arc::new(TargetSpec {
+        addresses: servers
+            .iter()
+            .map(|server| Address::from(server.fake.address))
+            .collect(),
+        ..(*session.spec).clone()
+    });
+    session
+}
+
+#[tokio::test]
+async fn a_cache_that_another_key_signs_is_passed_by_until_the_next_deep_check() {
+    static FOREIGN: LazyLock<Cache> = LazyLock::new(|| STORE.cache(Some("somebody-else-1")));
+    let (mut foreign, right) = (Server::of(&FOREIGN).await, Server::of(&SIGNED).await);
+    let mut session = among(&right, &[&foreign, &right], Connection::PerCheck);
+    let deep = session.check(Depth::Deep).await;
+    assert_eq!(verdict(&deep), SIGNATURE);
+    assert_eq!(deep.address, Some(right.fake.address.to_string()));
+    assert_eq!(signing_key(&deep), SIGNED.key);
+    let strangers = deep.strangers.unwrap();
+    let [stranger] = &strangers[..] else {
+        panic!("{strangers:?}");
+    };
+    assert_eq!(stranger.address, foreign.fake.address.to_string());
+    assert_eq!(stranger.reason, Reason::UntrustedSignature);
+    assert_eq!(
+        (stranger.expected.as_str(), stranger.actual.as_str()),
+        ("desktop-1", "somebody-else-1")
+    );
+
+    // A cheap check looks at no signature: the first address would do for it.
+    let connections = foreign.fake.connections();
+    let cheap = session.check(Depth::Cheap).await;
+    assert_eq!(verdict(&cheap), SIGNATURE);
+    assert_eq!(cheap.address, Some(right.fake.address.to_string()));
+    assert_eq!(cheap.strangers, Some(strangers));
+    assert_eq!(foreign.fake.connections(), connections);
+
+    drop(right);
+    let cheap = session.check(Depth::Cheap).await;
+    let untrusted = (Stage::Signature, Reason::UntrustedSignature);
+    assert_eq!(verdict(&cheap), untrusted);
+    foreign.asked();
+    let deep = session.check(Depth::Deep).await;
+    assert_eq!(verdict(&deep), untrusted);
+    assert!(!foreign.asked().is_empty(), "a deep check asks everybody");
+}
+
+#[tokio::test]
+async fn an_address_is_proved_by_a_signature_and_by_nothing_less() {
+    use crate::probe::Proof;
+    let right = Server::of(&SIGNED).await;
+    let unsigned = Server::of(&UNSIGNED).await;
+    let empty = Server::saying(ABSENT).await;
+    let to = right.fake.address;
+    let redirect = format!(
+        "HTTP/1.1 302 Found\r\nLocation: http://localhost:{}/nix-cache-info\r\n\
+         Content-Length: 0\r\n\r\n",
+        to.port()
+    );
+    let redirecting = Fake::answering(redirect).await;
+    let session = right.session(|cache| cache.require_sigs = false);
+    let prover = Prover::new(&session.spec, &session.context);
+    assert_eq!(prover.prove(to, PATIENCE).await, Proof::Same);
+    assert_eq!(right.fake.connections(), 1);
+    for (address, expected) in [
+        (unsigned.fake.address, Reason::Unsigned),
+        (redirecting.address, Reason::HttpStatus),
+    ] {
+        match prover.prove(address, PATIENCE).await {
+            Proof::Stranger(stranger) => assert_eq!(stranger.reason, expected),
+            other => panic!("{other:?}"),
+        }
+    }
+    let nobody = prover.prove(empty.fake.address, PATIENCE).await;
+    assert!(matches!(nobody, Proof::Nobody(_)), "{nobody:?}");
+
+    // Paths of the public cache are served by anybody.
+    let public = SIGNED.key.replace("desktop-1", PUBLIC_NAME);
+    let session = right.session(|cache| cache.public_keys = vec![public]);
+    let prover = Prover::new(&session.spec, &session.context);
+    let nobody = prover.prove(to, PATIENCE).await;
+    assert!(matches!(nobody, Proof::Nobody(_)), "{nobody:?}");
+    assert_eq!(right.fake.connections(), 1, "there was nothing to ask for");
+}
+
+const PUBLIC_NAME: &str = "cache.nixos.org-1";

@@ -1,0 +1,246 @@
+//! Somebody else at one of the builder's addresses.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpListener, TcpSocket},
+    task::JoinHandle,
+};
+
+use super::{
+    super::{
+        host_key::{HostKeys, describe},
+        link::Listener,
+        prove::Prover,
+    },
+    sshd::Sshd,
+    *,
+};
+use crate::probe::{Proof, Stranger, connect::tests::silent};
+
+/// Who is looked for: `sshd`, pinned, at these ports.
+fn probe(sshd: &Sshd, ports: &[u16], timeout: Duration) -> Probe {
+    let builder = BuilderSpec {
+        ssh_key: Some(sshd.key()),
+        host_keys: pinned(&sshd.path("ed25519")),
+        ..spec(sshd.port)
+    };
+    let mut probe = Probe::new(builder, options(sshd.port), Connection::Keep, timeout);
+    look_at(&mut probe, ports);
+    probe
+}
+
+fn look_at(probe: &mut Probe, ports: &[u16]) {
+    let address = |port: &u16| Address {
+        host: HOST.into(),
+        port: Some(*port),
+    };
+    probe.session.spec = Arc::new(TargetSpec {
+        addresses: ports.iter().map(address).collect(),
+        ..(*probe.session.spec).clone()
+    });
+}
+
+fn at(port: u16) -> String {
+    format!("{HOST}:{port}")
+}
+
+fn described(sshd: &Sshd) -> String {
+    describe(&public_key(&sshd.path("ed25519")))
+}
+
+fn impostor_of(sshd: &Sshd, impostor: &Sshd) -> Stranger {
+    Stranger {
+        address: at(impostor.port),
+        reason: Reason::HostKeyMismatch,
+        expected: described(sshd),
+        actual: described(impostor),
+    }
+}
+
+/// Greets each connection as a web server would.
+async fn web_server() -> (JoinHandle<()>, u16) {
+    let listener = TcpListener::bind((HOST, 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let serving = tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+        }
+    });
+    (serving, port)
+}
+
+fn refusing() -> (TcpSocket, u16) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(at(0).parse().unwrap()).unwrap();
+    let port = socket.local_addr().unwrap().port();
+    (socket, port)
+}
+
+#[tokio::test]
+async fn the_one_that_proves_the_host_key_is_used_and_the_others_are_told() {
+    let (sshd, impostor) = (Sshd::start().await, Sshd::start().await);
+    impostor.authorise(&sshd.key());
+    let (_serving, web) = web_server().await;
+    let ports = [web, impostor.port, sshd.port];
+    let mut probe = probe(&sshd, &ports, PATIENCE);
+
+    let report = probe.check().await;
+    assert_ready(&report);
+    assert_eq!(report.address, Some(at(sshd.port)));
+    let strangers = report.strangers.as_deref().unwrap();
+    let [not_ssh, mismatch] = strangers else {
+        panic!("{strangers:?}");
+    };
+    assert_eq!(
+        (not_ssh.address.as_str(), not_ssh.reason),
+        (at(web).as_str(), Reason::NotSsh)
+    );
+    assert!(not_ssh.actual.starts_with("HTTP/1.1 400"), "{not_ssh:?}");
+    assert_eq!(*mismatch, impostor_of(&sshd, &impostor));
+    assert_eq!(impostor.auth_attempts(), 0);
+    assert!(!report.details.contains_key("host_key_presented"));
+    assert_eq!(text(&report, "user"), "root");
+
+    let cheap = probe.check().await;
+    assert_ready(&cheap);
+    assert_eq!(cheap.strangers, None, "it asked nobody else");
+    assert_eq!(cheap.details, report.details);
+}
+
+#[tokio::test]
+async fn a_host_key_that_does_not_match_is_hidden_by_nothing_at_another_address() {
+    let (sshd, impostor) = (Sshd::start().await, Sshd::start().await);
+    let (_silent, _fill, silent) = silent().await;
+    let (_refusing, refused) = refusing();
+    let (_serving, web) = web_server().await;
+    for ports in [
+        &[impostor.port][..],
+        &[refused, impostor.port],
+        &[impostor.port, refused],
+        &[web, impostor.port, refused],
+        &[impostor.port, silent.port()],
+    ] {
+        let mut probe = probe(&sshd, ports, Duration::from_secs(3));
+        let report = probe.check().await;
+        failed(&report, Stage::HostKey, Reason::HostKeyMismatch);
+        assert_eq!(report.address, Some(at(impostor.port)), "{ports:?}");
+        let expected = list(&report, "host_key_expected");
+        assert_eq!(expected, [described(&sshd)], "{ports:?}");
+        let told = report.strangers.as_ref().unwrap().last();
+        assert_eq!(told, Some(&impostor_of(&sshd, &impostor)), "{ports:?}");
+    }
+    assert_eq!(impostor.auth_attempts(), 0);
+}
+
+#[tokio::test]
+async fn who_proves_the_host_key_and_lets_nobody_in_is_final() {
+    let sshd = Sshd::start().await;
+    sshd.deauthorise();
+    let next = TcpListener::bind((HOST, 0)).await.unwrap();
+    let ports = [sshd.port, next.local_addr().unwrap().port()];
+    let report = probe(&sshd, &ports, PATIENCE).check().await;
+    failed(&report, Stage::Auth, Reason::AuthRejected);
+    assert_eq!(report.address, Some(at(sshd.port)));
+    assert_eq!(report.strangers, Some(Vec::new()));
+    assert!(next.accept().now_or_never().is_none(), "another was asked");
+}
+
+#[tokio::test]
+async fn where_no_host_key_is_known_nobody_is_a_stranger() {
+    let sshd = Sshd::start().await;
+    let report = Probe::keeping(spec(sshd.port), options(sshd.port))
+        .check()
+        .await;
+    failed(&report, Stage::HostKey, Reason::HostKeyUnknown);
+    assert_eq!(report.strangers, Some(Vec::new()));
+}
+
+#[tokio::test]
+async fn it_is_told_where_ssh_config_leads_and_whether_ssh_would_know_the_key() {
+    let sshd = Sshd::start().await;
+    let known_hosts = sshd.path("known_hosts");
+    let key = std::fs::read_to_string(sshd.path("ed25519.pub")).unwrap();
+    let other = std::fs::read_to_string(sshd.path("user.pub")).unwrap();
+    let port = sshd.port;
+    let known = |key: &str| format!("[{HOST}]:{port} {key}");
+    for (text_of, expected) in [
+        (known(&key), true),
+        (known(&other), false),
+        (String::new(), false),
+    ] {
+        std::fs::write(&known_hosts, text_of).unwrap();
+        let builder = BuilderSpec {
+            ssh_key: Some(sshd.key()),
+            host_keys: pinned(&sshd.path("ed25519")),
+            host: "desk".into(),
+            port: None,
+            ..spec(port)
+        };
+        let options = SshOptions {
+            user_known_hosts_files: vec![known_hosts.clone()],
+            ..options(port)
+        };
+        let mut probe = Probe::keeping(builder, options);
+        for _ in ["anew", "on the kept connection"] {
+            let report = probe.check().await;
+            assert_ready(&report);
+            assert_eq!(report.details["host_key_known"], Detail::Bool(expected));
+            assert_eq!(text(&report, "ssh_config_host"), at(port));
+        }
+    }
+    let ports = [sshd.port];
+    let report = probe(&sshd, &ports, PATIENCE).check().await;
+    assert!(!report.details.contains_key("ssh_config_host"));
+}
+
+#[tokio::test]
+async fn an_address_is_proved_by_a_key_exchange_and_no_more() {
+    let (sshd, impostor) = (Sshd::start().await, Sshd::start().await);
+    let (_refusing, refused) = refusing();
+    let (_serving, web) = web_server().await;
+    let probe = probe(&sshd, &[sshd.port], PATIENCE);
+    let (spec, context) = (&probe.session.spec, &probe.session.context);
+    // What it asks is the real `ssh -G`, once.
+    let prover = crate::probe::Prover::new(spec, context).await;
+    let prove = async |port: u16| {
+        let address = at(port).parse().unwrap();
+        prover.prove(address, PATIENCE).await
+    };
+    assert_eq!(prove(sshd.port).await, Proof::Same);
+    let stranger = impostor_of(&sshd, &impostor);
+    assert_eq!(prove(impostor.port).await, Proof::Stranger(stranger));
+    match prove(web).await {
+        Proof::Stranger(stranger) => assert_eq!(stranger.reason, Reason::NotSsh),
+        other => panic!("{other:?}"),
+    }
+    match prove(refused).await {
+        Proof::Nobody(failure) => assert_eq!(failure.reason, Reason::Refused),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(sshd.auth_attempts() + impostor.auth_attempts(), 0);
+}
+
+#[tokio::test]
+async fn a_key_that_ssh_would_take_of_anybody_proves_nothing() {
+    let (sshd, impostor) = (Sshd::start().await, Sshd::start().await);
+    let prover = Prover {
+        host_keys: Ok(Arc::new(HostKeys {
+            known: vec![public_key(&sshd.path("ed25519"))],
+            strictness: StrictHostKeyChecking::No,
+            ..HostKeys::default()
+        })),
+        listener: Listener {
+            target: TargetId::builder("desktop"),
+            closed: mpsc::channel(1).0,
+        },
+    };
+    let address = at(impostor.port).parse().unwrap();
+    let stranger = impostor_of(&sshd, &impostor);
+    assert_eq!(
+        prover.prove(address, PATIENCE).await,
+        Proof::Stranger(stranger)
+    );
+}

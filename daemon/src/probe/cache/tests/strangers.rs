@@ -1,0 +1,96 @@
+//! Somebody else at one of the cache's addresses.
+
+use super::*;
+use crate::probe::{Stranger, connect::tests::silent};
+
+/// A cache that may be at any of `addresses`.
+fn spec_of(addresses: &[SocketAddr]) -> Arc<TargetSpec> {
+    let one = spec(addresses[0], |_| {});
+    Arc::new(TargetSpec {
+        addresses: addresses.iter().copied().map(Address::from).collect(),
+        ..(*one).clone()
+    })
+}
+
+async fn check_of(addresses: &[SocketAddr]) -> Report {
+    let spec = spec_of(addresses);
+    let mut session = session_of(spec, Connection::Keep, Duration::from_secs(3)).0;
+    session.check(Depth::Cheap).await
+}
+
+async fn refusing() -> SocketAddr {
+    let listener = TcpListener::bind((DESKTOP, 0)).await.unwrap();
+    listener.local_addr().unwrap()
+}
+
+fn told(report: &Report) -> Vec<(String, Reason)> {
+    let strangers = report.strangers.iter().flatten();
+    strangers
+        .map(|stranger: &Stranger| (stranger.address.clone(), stranger.reason))
+        .collect()
+}
+
+#[tokio::test]
+async fn who_is_no_cache_is_passed_by_and_told() {
+    let right = Fake::answering(ok(INFO)).await;
+    for (answer, reason) in [
+        (ok("<html>Hotel</html>"), Reason::CaptivePortal),
+        (
+            "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".into(),
+            Reason::HttpStatus,
+        ),
+        ("SSH-2.0-OpenSSH_9.9\r\n".into(), Reason::NotHttp),
+        (ok("WantMassQuery: 1\n"), Reason::CacheInfoInvalid),
+        (ok("StoreDir: /gnu/store\n"), Reason::StoreDirMismatch),
+    ] {
+        let wrong = Fake::answering(answer).await;
+        let report = check_of(&[wrong.address, right.address]).await;
+        assert_eq!(verdict(&report), READY);
+        assert_eq!(report.address, Some(right.address.to_string()));
+        assert_eq!(told(&report), [(wrong.address.to_string(), reason)]);
+        assert!(!report.details.contains_key("actual"), "{report:?}");
+    }
+}
+
+#[tokio::test]
+async fn who_answers_as_somebody_else_is_told_before_any_refusal_and_silence() {
+    let wrong = Fake::answering(ok("<html>Hotel</html>")).await;
+    let (refused, (_listener, _fill, silent)) = (refusing().await, silent().await);
+    for addresses in [
+        &[wrong.address][..],
+        &[wrong.address, refused],
+        &[refused, wrong.address],
+        &[wrong.address, silent],
+    ] {
+        let report = check_of(addresses).await;
+        let expected = (Stage::CacheInfo, Reason::CaptivePortal);
+        assert_eq!(verdict(&report), expected, "{addresses:?}");
+        assert_eq!(report.address, Some(wrong.address.to_string()));
+        let stranger = (wrong.address.to_string(), Reason::CaptivePortal);
+        assert_eq!(told(&report), [stranger], "{addresses:?}");
+    }
+    let report = check_of(&[refused, refusing().await]).await;
+    assert_eq!(verdict(&report), (Stage::Connect, Reason::Refused));
+    assert_eq!(report.strangers, Some(Vec::new()));
+}
+
+#[tokio::test]
+async fn a_kept_connection_asks_nobody_else() {
+    let wrong = Fake::answering(ok("It works!")).await;
+    let right = Fake::answering(ok(INFO)).await;
+    let spec = spec_of(&[wrong.address, right.address]);
+    let (mut session, _closed) = session_of(spec, Connection::Keep, PATIENCE);
+    assert_eq!(verdict(&session.check(Depth::Cheap).await), READY);
+    let cheap = session.check(Depth::Cheap).await;
+    assert_eq!((verdict(&cheap), cheap.strangers), (READY, None));
+    assert_eq!((wrong.connections(), right.connections()), (1, 1));
+}
+
+#[tokio::test]
+async fn one_address_is_asked_once() {
+    let wrong = Fake::answering(ok("It works!")).await;
+    let report = check(&wrong).await;
+    let expected = (Stage::CacheInfo, Reason::CaptivePortal);
+    assert_eq!(verdict(&report), expected);
+    assert_eq!(wrong.connections(), 1);
+}
