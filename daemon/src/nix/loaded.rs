@@ -1,6 +1,38 @@
 //! What the running nix-daemon has loaded.
+//!
+//! nix-daemon reads nix.conf, and what that includes, once, at its start, and forks without reading
+//! them again (`daemonLoop` in src/nix/unix/daemon.cc): what changes later is in force only after a
+//! restart. The machines files are read anew by each build hook, so they don't count here.
+//!
+//! As long as offloadd runs it knows what was in the files when nix-daemon started, and compares
+//! that ([`Observer`]). What changed before offloadd's own start is judged by times ([`rule`]).
 
-use std::path::PathBuf;
+mod facts;
+mod generation;
+mod process;
+mod rule;
+
+use std::{
+    env, future,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rustix::process::{PidfdFlags, pidfd_open};
+use tokio::{io::unix::AsyncFd, time::sleep};
+
+use self::{facts::Content, process::Process};
+use super::NixConf;
+use crate::clock::Now;
+
+/// When the next one is looked for after one has ended. systemd starts it at once where somebody
+/// restarts it, and the socket, which systemd holds, does not change then; else with the next client.
+const LOOK_AGAIN: [Duration; 3] = [
+    Duration::from_millis(200),
+    Duration::from_secs(1),
+    Duration::from_secs(5),
+];
 
 /// What is known of the running nix-daemon. It reads nix.conf once, at its start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,3 +52,162 @@ pub struct Stale {
     /// When it changed, in microseconds of `CLOCK_REALTIME`.
     pub changed: u64,
 }
+
+/// Where the system keeps what is looked at.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// proc(5).
+    pub proc: PathBuf,
+    /// Where NixOS's generations are: `system-42-link`.
+    pub profiles: PathBuf,
+    /// What a generation has as its `etc`.
+    pub etc: PathBuf,
+    /// Where nothing ever changes.
+    pub store: PathBuf,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self {
+            proc: "/proc".into(),
+            profiles: "/nix/var/nix/profiles".into(),
+            etc: "/etc".into(),
+            store: "/nix/store".into(),
+        }
+    }
+}
+
+/// Follows nix-daemon from one start to the next.
+#[derive(Debug)]
+pub struct Observer {
+    places: Places,
+    seen: Option<Seen>,
+    /// How often one was looked for since the last one ended.
+    looked: usize,
+}
+
+/// A nix-daemon, and what it has read.
+#[derive(Debug)]
+struct Seen {
+    process: Process,
+    /// Readable once it has ended; `None` where the kernel gives out none.
+    end: Option<AsyncFd<OwnedFd>>,
+    /// What was in its files when it read them; `None` where they had changed before they were seen.
+    read: Option<Vec<(PathBuf, Content)>>,
+    stale: Option<Stale>,
+}
+
+impl Default for Observer {
+    fn default() -> Self {
+        Self::of(Places::default())
+    }
+}
+
+impl Observer {
+    /// Looks at other places than the system's own.
+    pub fn of(places: Places) -> Self {
+        Self {
+            places,
+            seen: None,
+            looked: LOOK_AGAIN.len(),
+        }
+    }
+
+    /// Looks at the nix-daemon that reads `conf`; `files` is that and all that it includes.
+    pub fn look(&mut self, conf: &Path, files: &[PathBuf]) -> Loaded {
+        let now = Now::read();
+        let is_there = |seen: &Seen| seen.process.is_there(&self.places.proc);
+        if !self.seen.as_ref().is_some_and(is_there) {
+            self.seen = self.find(conf, &now);
+        }
+        let Some(seen) = &mut self.seen else {
+            return Loaded::default();
+        };
+        seen.judge(files, &self.places, &now);
+        Loaded {
+            started: Some(seen.process.started),
+            stale: seen.stale.clone(),
+        }
+    }
+
+    /// Returns when there is something new to look at: the nix-daemon that was seen last has ended, or
+    /// its successor may be up. May be dropped and called again.
+    pub async fn is_due(&mut self) {
+        match (&self.seen, LOOK_AGAIN.get(self.looked)) {
+            (Some(Seen { end: Some(end), .. }), _) if end.readable().await.is_ok() => {
+                self.looked = 0;
+            }
+            (None, Some(wait)) => {
+                sleep(*wait).await;
+                self.looked += 1;
+            }
+            // What can't be waited for is looked at with the next change of a file.
+            _ => future::pending().await,
+        }
+    }
+
+    fn find(&self, conf: &Path, now: &Now) -> Option<Seen> {
+        let process = process::find(&self.places.proc, conf, now)?;
+        let end = pidfd_open(process.pid, PidfdFlags::empty()).ok();
+        let end = end.and_then(watch);
+        // Its number may have gone to another meanwhile.
+        process.is_there(&self.places.proc).then_some(Seen {
+            process,
+            end,
+            read: None,
+            stale: None,
+        })
+    }
+}
+
+impl Seen {
+    fn judge(&mut self, files: &[PathBuf], places: &Places, now: &Now) {
+        let started = self.process.started;
+        let facts: Vec<_> = files
+            .iter()
+            .map(|file| facts::collect(file, started, places))
+            .collect();
+        let found = facts.iter().find_map(|facts| {
+            let read = self.read.as_ref();
+            let read = read.and_then(|read| read.iter().find(|(file, _)| *file == facts.file));
+            let changed = match read {
+                Some((_, read)) => rule::changed_from(read, facts, started, now.realtime_usec),
+                // One that is included only now follows a change of another.
+                None if self.read.is_some() => None,
+                None => rule::changed_since(started, facts),
+            };
+            let file = facts.file.clone();
+            changed.map(|changed| Stale { file, changed })
+        });
+        if found.is_none() && self.read.is_none() {
+            let read = facts.into_iter().map(|facts| (facts.file, facts.content));
+            self.read = Some(read.collect());
+        }
+        // The first change is the one that counts: another of the same file is no news.
+        let is_same = |old: &&Stale| found.as_ref().is_some_and(|new| new.file == old.file);
+        if self.stale.as_ref().filter(is_same).is_none() {
+            self.stale = found;
+        }
+    }
+}
+
+/// The socket of nix-daemon (`nixDaemonSocketFile`, src/libstore/globals.cc).
+pub fn socket(conf: &NixConf) -> PathBuf {
+    let named = env::var_os("NIX_DAEMON_SOCKET_PATH").filter(|path| !path.is_empty());
+    named.map_or_else(
+        || conf.state_dir().join("daemon-socket/socket"),
+        PathBuf::from,
+    )
+}
+
+#[expect(
+    deprecated,
+    reason = "`AsyncFd::register` is for descriptors that could be closed while registered; \
+              this one is owned by the AsyncFd, and this crate forbids unsafe code"
+)]
+fn watch(process: OwnedFd) -> Option<AsyncFd<OwnedFd>> {
+    AsyncFd::new(process).ok()
+}
+
+#[cfg(test)]
+mod tests;

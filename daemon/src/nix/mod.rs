@@ -8,6 +8,7 @@
 //! - [`remote`]: what a builder's own Nix is configured with; [`current_load`]: its slots in use.
 //! - [`worker`] and [`serve`]: what is spoken behind `ssh-ng://` and `ssh://`, on [`wire`].
 //! - [`narinfo`]: what a cache says of a store path; [`signature`]: who vouches for it.
+//! - [`loaded`]: what the running nix-daemon has read of all that.
 //! - [`watch`]: says when one of the files changed.
 //!
 //! [`read`] puts the first two together.
@@ -54,6 +55,8 @@ pub struct Imported {
     pub conf: NixConf,
     /// The builders, in Nix's order; none where one line of them is bad, as for Nix.
     pub machines: Vec<Machine>,
+    /// nix.conf and what it includes: what nix-daemon reads once, at its start.
+    pub conf_files: Vec<PathBuf>,
     /// Every file that was read, or would have been if it existed.
     pub files: Vec<PathBuf>,
     /// What Nix would refuse, or what could not be read.
@@ -116,6 +119,7 @@ pub fn read(import: &NixImport) -> Imported {
     let mut imported = Imported {
         conf: conf.settings,
         machines: list.machines,
+        conf_files: conf.files.clone(),
         files: conf.files,
         problems: conf.problems,
     };

@@ -203,6 +203,15 @@ impl Watcher {
     }
 }
 
+/// The links that `file`'s path leads through, but for those in the store, which never change.
+pub(super) fn links(file: &Path) -> Vec<PathBuf> {
+    let directories = chain::directories(&[file.to_owned()]);
+    let names = directories
+        .iter()
+        .flat_map(|(directory, names)| names.iter().map(|name| directory.join(name)));
+    names.filter(|path| path.is_symlink()).collect()
+}
+
 /// Whether the event may mean that a path leads elsewhere.
 fn changes_the_way(mask: EventMask) -> bool {
     !mask.contains(EventMask::CLOSE_WRITE)

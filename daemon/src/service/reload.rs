@@ -1,6 +1,6 @@
 //! Takes up a changed configuration: Nix's own as soon as it changes, ours on SIGHUP.
 
-use std::io;
+use std::{io, path::PathBuf};
 
 use offload_client::{
     WarningCode,
@@ -12,7 +12,11 @@ use super::{Notifier, status::status_line};
 use crate::{
     config::{self, Settings, Sources},
     monitor::Handle,
-    nix::{self, watch::Watcher},
+    nix::{
+        self,
+        loaded::{self, Observer},
+        watch::Watcher,
+    },
     plan::{Plan, plan},
 };
 
@@ -26,6 +30,7 @@ pub(crate) struct Reloader {
     told: Vec<Warning>,
     hangup: Signal,
     watcher: Option<Watcher>,
+    nix_daemon: Observer,
 }
 
 impl Reloader {
@@ -47,18 +52,18 @@ impl Reloader {
             told: Vec::new(),
             hangup,
             watcher,
+            nix_daemon: Observer::default(),
         })
     }
 
     /// The plan of the present settings and of Nix's configuration as it is now.
     pub(crate) fn plan(&mut self) -> Plan {
-        let read = || plan(&self.settings, &nix::read(&self.settings.nix));
-        let mut plan = read();
+        let (mut plan, mut watched) = self.read();
         // What changed between the reading and the watching is read again.
         while let Some(watcher) = &mut self.watcher
-            && watcher.set(&plan.files)
+            && watcher.set(&watched)
         {
-            plan = read();
+            (plan, watched) = self.read();
         }
         if let Some(errors) = &self.rejected {
             plan.warnings.push(Warning {
@@ -74,6 +79,20 @@ impl Reloader {
         }
         self.told.clone_from(&plan.warnings);
         plan
+    }
+
+    /// The plan but for our own warnings, and the files whose change needs another.
+    fn read(&mut self) -> (Plan, Vec<PathBuf>) {
+        let import = &self.settings.nix;
+        let imported = nix::read(import);
+        let mut plan = plan(&self.settings, &imported);
+        let mut watched = plan.files.clone();
+        if import.import {
+            plan.loaded = self.nix_daemon.look(&import.conf, &imported.conf_files);
+            // Made anew by a nix-daemon that starts.
+            watched.push(loaded::socket(&imported.conf));
+        }
+        (plan, watched)
     }
 
     /// Hands every new plan to the monitor.
@@ -93,6 +112,10 @@ impl Reloader {
                             continue;
                         }
                     }
+                    let plan = self.plan();
+                    monitor.watch(plan, self.settings.poll.clone()).await;
+                }
+                () = self.nix_daemon.is_due() => {
                     let plan = self.plan();
                     monitor.watch(plan, self.settings.poll.clone()).await;
                 }
