@@ -91,6 +91,8 @@ pub struct CacheSpec {
     pub has_own_keys: bool,
     /// Whether Nix takes from it only what one of them signed.
     pub require_sigs: bool,
+    /// How long Nix remembers what it lacks, in seconds.
+    pub negative_ttl: u64,
     /// A store path that it is known to have.
     pub sample: Option<String>,
     /// The builder that is the same machine.

@@ -99,6 +99,11 @@ impl Nginx {
         &self.store_path
     }
 
+    /// Where its files are: what it serves is in `cache`.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     /// Its `[[cache]]` in offloadd's configuration, so that what it serves is looked at and trusted;
     /// keys may be added to the end.
     pub fn entry(&self, name: &str) -> String {

@@ -9,6 +9,7 @@
 //! - [`worker`] and [`serve`]: what is spoken behind `ssh-ng://` and `ssh://`, on [`wire`].
 //! - [`narinfo`]: what a cache says of a store path; [`signature`]: who vouches for it.
 //! - [`loaded`]: what the running nix-daemon has read of all that.
+//! - [`disk_cache`]: what Nix remembers of a cache.
 //! - [`watch`]: says when one of the files changed.
 //!
 //! [`read`] puts the first two together.
@@ -16,6 +17,7 @@
 mod account;
 pub mod conf;
 pub mod current_load;
+pub mod disk_cache;
 #[cfg(test)]
 pub(crate) mod fixtures;
 pub mod keys;

@@ -194,6 +194,7 @@ fn target(name: &str, cache: &Found<'_>, conf: &NixConf, imported: bool) -> Targ
             has_own_keys: conf.has_own_keys,
             // As in Nix's `PathSubstitutionGoal` (src/libstore/build/substitution-goal.cc).
             require_sigs: is_known && conf.require_sigs && !is_trusted(uri),
+            negative_ttl: conf.negative_ttl,
             sample: entry.and_then(|entry| entry.sample.clone()),
             host_builder: entry.and_then(|entry| entry.host.clone()),
         }),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Assignment;
-use crate::nix::{current_load, keys, text, uri};
+use crate::nix::{current_load, disk_cache, keys, text, uri};
 
 /// Nix's default substituter.
 const DEFAULT_SUBSTITUTER: &str = "https://cache.nixos.org/";
@@ -36,6 +36,9 @@ pub struct NixConf {
     pub state_dir: Option<PathBuf>,
     /// `connect-timeout` in seconds, 0 for none; `None` where the default of Nix's version holds.
     pub connect_timeout: Option<u64>,
+    /// `narinfo-cache-negative-ttl` in seconds: how long Nix does not ask a cache again for a path that
+    /// it lacked.
+    pub negative_ttl: u64,
     /// `fallback`: whether a failed download is built instead.
     pub fallback: bool,
     /// `ssl-cert-file`.
@@ -71,6 +74,7 @@ impl Default for NixConf {
             store_dir: None,
             state_dir: None,
             connect_timeout: None,
+            negative_ttl: disk_cache::DEFAULT_NEGATIVE_TTL,
             fallback: false,
             ssl_cert_file: None,
             system: local_system(),
@@ -132,6 +136,7 @@ impl NixConf {
                 self.state_dir = state_dir(value);
             }
             "connect-timeout" => self.connect_timeout = Some(number(line)?),
+            "narinfo-cache-negative-ttl" => self.negative_ttl = number(line)?,
             "fallback" | "build-fallback" => self.fallback = boolean(line)?,
             "ssl-cert-file" => {
                 self.ssl_cert_file = Some(value)

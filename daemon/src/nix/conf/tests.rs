@@ -135,6 +135,12 @@ fn signatures_are_required_unless_nix_is_told_otherwise() {
 }
 
 #[test]
+fn how_long_a_miss_is_remembered_is_read() {
+    assert_eq!(clean("").negative_ttl, 3600);
+    assert_eq!(clean("narinfo-cache-negative-ttl = 0\n").negative_ttl, 0);
+}
+
+#[test]
 fn includes_are_expanded_in_place_beside_the_including_file() {
     let file = conf_of(&[
         (

@@ -7,6 +7,7 @@ mod info;
 mod link;
 mod prove;
 mod redirect;
+mod remembered;
 mod samples;
 mod search;
 mod signature;
@@ -182,7 +183,16 @@ impl Session {
                 let rest = whole.saturating_sub(latency);
                 let deep = timeout(rest, self.signature(cache, search, found)).await;
                 outcome = match deep {
-                    Ok(deep) => deep.map(|deep| self.deep = Some(deep)),
+                    Ok(Ok(mut deep)) => {
+                        let rest = whole.saturating_sub(watch.elapsed()).min(quick);
+                        let remembered = self.remembered(cache, search, found);
+                        if let Ok(more) = timeout(rest, remembered).await {
+                            deep.details.extend(more);
+                        }
+                        self.deep = Some(deep);
+                        Ok(())
+                    }
+                    Ok(Err(failure)) => Err(failure),
                     Err(_) => Err(search.expired()),
                 };
             }

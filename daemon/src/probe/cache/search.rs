@@ -69,6 +69,14 @@ impl<'a> Search<'a> {
         search
     }
 
+    /// Of who answers now, for questions that come after the check's own end.
+    pub(super) fn afterwards<'b>(&self, cache: &CacheSpec, trace: &'b Trace) -> Search<'b> {
+        let peer = self.peer.map(Address::from);
+        let mut search = Search::new(peer.as_slice(), cache, &[], trace);
+        search.peer = self.peer;
+        search
+    }
+
     /// Connects to who is next, or again to who answers now.
     pub(super) async fn connect(
         &mut self,

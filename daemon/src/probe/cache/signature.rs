@@ -28,7 +28,7 @@ use crate::{
 
 /// The most that is read of a narinfo. Nix sets no bound; a whole system with 5,000 references has
 /// a third of this.
-const MAX_NARINFO: usize = 1 << 20;
+pub(super) const MAX_NARINFO: usize = 1 << 20;
 
 /// The key of the public cache, which signs most of what a desktop serves. What it signed says
 /// little of the desktop's own key, with which that signs what it has built.

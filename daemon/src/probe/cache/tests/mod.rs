@@ -159,6 +159,7 @@ pub(super) fn cache_spec(change: impl FnOnce(&mut CacheSpec)) -> CacheSpec {
         public_keys: Vec::new(),
         has_own_keys: false,
         require_sigs: true,
+        negative_ttl: 3600,
         sample: None,
         host_builder: None,
     };

@@ -1,0 +1,168 @@
+//! What Nix's disk cache remembers of a binary cache: the paths that it did not have.
+//!
+//! For an hour (`narinfo-cache-negative-ttl`) Nix does not ask a cache again for a path that it lacked,
+//! and builds it, though the cache may have it by now.
+//!
+//! Source: src/libstore/nar-info-disk-cache.cc. The file is an SQLite database; version 6 of its
+//! tables came with Nix 2.7, 8 with 2.34. [`sqlite`] reads as much of it as this takes, without taking
+//! a lock: where somebody writes at that moment nothing is said.
+
+mod schema;
+mod sqlite;
+
+use std::{
+    env, fs, io,
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+};
+
+use self::{
+    schema::Table,
+    sqlite::{Database, Row, Value},
+};
+use super::narinfo::StorePath;
+
+/// So many misses are told; who asks for them asks for fewer.
+const MAX_MISSES: usize = 16;
+/// So many rows are looked at; a build of a whole system asks for some thousands of paths.
+const MAX_ROWS: usize = 16_384;
+/// So many spellings of one cache's URL are told apart.
+const MAX_SPELLINGS: usize = 16;
+/// Nix's default of `narinfo-cache-negative-ttl`, in seconds (src/libstore/include/nix/store/globals.hh).
+pub const DEFAULT_NEGATIVE_TTL: u64 = 3600;
+
+/// Why nothing can be said.
+#[derive(Debug, thiserror::Error)]
+pub enum DiskCacheError {
+    /// It is not there, or not for us to read.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// Not an SQLite database, or a broken one.
+    #[error("not a database that can be read: {0}")]
+    Format(&'static str),
+    /// A transaction is under way, or was left half done.
+    #[error("it is being written")]
+    Busy,
+    /// A table or column that Nix's has is missing.
+    #[error("it has no {0}")]
+    Missing(&'static str),
+}
+
+/// Where the disk cache of root's Nix, which nix-daemon's is, may be: `getCacheDir` in
+/// src/libutil/users.cc. Another user can look only where root's home is by custom.
+pub fn directory() -> PathBuf {
+    let named = |name| {
+        env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    let of_root = || match rustix::process::geteuid().is_root() {
+        true => named("XDG_CACHE_HOME").or_else(|| Some(named("HOME")?.join(".cache"))),
+        false => None,
+    };
+    of_root()
+        .unwrap_or_else(|| "/root/.cache".into())
+        .join("nix")
+}
+
+/// The hashes of the paths that Nix believes missing in the caches whose URLs `is_it` knows, because
+/// it asked for them after `since`, in seconds of `CLOCK_REALTIME`: the last ones first, at most 16.
+///
+/// # Errors
+/// [`DiskCacheError`]: then nothing is known.
+pub fn misses(
+    directory: &Path,
+    is_it: impl Fn(&str) -> bool,
+    since: u64,
+) -> Result<Vec<String>, DiskCacheError> {
+    let database = Database::open(&newest(directory)?)?;
+    let caches = caches(&database, is_it)?;
+    let table = Table::find(&database, "NARs")?;
+    let [cache, hash, time, present] = [
+        table.column("cache")?,
+        table.column("hashPart")?,
+        table.column("timestamp")?,
+        table.column("present")?,
+    ];
+    let mut found = Vec::new();
+    let mut rows = 0;
+    // A row that is written gets the highest number, so that the last ones come first.
+    database.rows(table.root, &mut |row: &Row<'_>| {
+        rows += 1;
+        if rows > MAX_ROWS || found.len() == MAX_MISSES {
+            return ControlFlow::Break(());
+        }
+        // What does not fit in a page has references, so it is no miss.
+        let Some(values) = row.values() else {
+            return ControlFlow::Continue(());
+        };
+        let number = |at: usize| values.get(at).and_then(Value::unsigned);
+        match number(time) {
+            Some(asked) if asked > since => {}
+            _ => return ControlFlow::Break(()),
+        }
+        let is_miss = number(present) == Some(0);
+        let is_its = number(cache).is_some_and(|cache| caches.contains(&cache));
+        if is_miss
+            && is_its
+            && let Some(Value::Text(hash)) = values.get(hash)
+            && let Some(hash) = hash_part(hash)
+        {
+            found.push(hash);
+        }
+        ControlFlow::Continue(())
+    })?;
+    // What was read while somebody wrote is not worth having.
+    database.is_unchanged()?;
+    Ok(found)
+}
+
+/// The file that Nix wrote last: each version of the tables has one of its own.
+fn newest(directory: &Path) -> Result<PathBuf, DiskCacheError> {
+    const VERSIONS: std::ops::RangeInclusive<u32> = 6..=8;
+    let files = VERSIONS.filter_map(|version| {
+        let path = directory.join(format!("binary-cache-v{version}.sqlite"));
+        let changed = fs::metadata(&path).and_then(|metadata| metadata.modified());
+        match changed {
+            Ok(changed) => Some(Ok((changed, path))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => Some(Err(error)),
+        }
+    });
+    let files = files.collect::<io::Result<Vec<_>>>()?;
+    let newest = files.into_iter().max();
+    let (_, path) = newest.ok_or(io::Error::from(io::ErrorKind::NotFound))?;
+    Ok(path)
+}
+
+/// The numbers of the caches with such a URL: Nix has one for each spelling.
+fn caches(database: &Database, is_it: impl Fn(&str) -> bool) -> Result<Vec<u64>, DiskCacheError> {
+    let table = Table::find(database, "BinaryCaches")?;
+    let url = table.column("url")?;
+    // `id` is another name of the row's number (an "integer primary key").
+    table.column("id")?;
+    let mut found = Vec::new();
+    database.rows(table.root, &mut |row: &Row<'_>| {
+        if let Some(values) = row.values()
+            && let Some(Value::Text(url)) = values.get(url)
+            && std::str::from_utf8(url).is_ok_and(&is_it)
+        {
+            found.extend(u64::try_from(row.number));
+        }
+        match found.len() < MAX_SPELLINGS {
+            true => ControlFlow::Continue(()),
+            false => ControlFlow::Break(()),
+        }
+    })?;
+    Ok(found)
+}
+
+/// It becomes part of a URL, so it has to be what it should be.
+fn hash_part(text: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(text).ok()?;
+    StorePath::parse_base_name(&format!("{text}-x")).ok()?;
+    Some(text.to_owned()).filter(|text| !text.contains('-'))
+}
+
+#[cfg(test)]
+mod tests;

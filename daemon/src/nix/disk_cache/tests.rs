@@ -1,0 +1,191 @@
+use std::{
+    fs::File,
+    time::{Duration, UNIX_EPOCH},
+};
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::*;
+
+/// Written by SQLite itself, in pages of 1024 bytes: Nix's tables with two caches and forty rows, ten
+/// seconds apart. Of these each fourth is there, with references that need more than a page every
+/// other time, and each fifth is of the public cache.
+const SAMPLE: &[u8] = include_bytes!("sample.sqlite");
+/// When the first row was written.
+const FIRST: u64 = 1_700_000_000;
+const NAME: &str = "binary-cache-v6.sqlite";
+
+fn directory(bytes: &[u8]) -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join(NAME), bytes).unwrap();
+    directory
+}
+
+fn desktop(url: &str) -> bool {
+    url == "http://192.0.2.6:5000/"
+}
+
+/// The hash of the row `number`, counted from 0.
+fn hash(number: usize) -> String {
+    const DIGITS: &[u8; 32] = b"0123456789abcdfghijklmnpqrsvwxyz";
+    let digit = |number: usize| char::from(DIGITS[number]);
+    format!(
+        "{}{}{}",
+        digit(number / 32),
+        digit(number % 32),
+        "0".repeat(30)
+    )
+}
+
+#[test]
+fn the_last_misses_of_one_cache_come_first() {
+    let directory = directory(SAMPLE);
+    let found = misses(directory.path(), desktop, FIRST).unwrap();
+    let expected = (0..40).rev().filter(|n| n % 4 != 0 && n % 5 != 0);
+    let expected: Vec<_> = expected.take(MAX_MISSES).map(hash).collect();
+    assert_eq!(found, expected);
+
+    let other = misses(directory.path(), |url| url.contains("nixos"), FIRST).unwrap();
+    assert_eq!(other, [35, 30, 25, 15, 10, 5].map(hash));
+    assert!(
+        misses(directory.path(), |_| false, FIRST)
+            .unwrap()
+            .is_empty()
+    );
+}
+
+#[test]
+fn what_is_forgotten_by_now_is_no_miss() {
+    let directory = directory(SAMPLE);
+    let since = |row: u64| misses(directory.path(), desktop, FIRST + 10 * row).unwrap();
+    assert_eq!(since(36), [39, 38, 37].map(hash));
+    assert_eq!(since(37), [39, 38].map(hash));
+    assert_eq!(since(39), [""; 0]);
+}
+
+#[test]
+fn the_file_that_was_written_last_counts() {
+    let directory = directory(SAMPLE);
+    let newer = directory.path().join("binary-cache-v8.sqlite");
+    fs::write(&newer, "").unwrap();
+    // Some day after 2100.
+    let later = UNIX_EPOCH + Duration::from_secs(1 << 32);
+    File::open(&newer).unwrap().set_modified(later).unwrap();
+    let refused = misses(directory.path(), desktop, FIRST).unwrap_err();
+    assert!(matches!(refused, DiskCacheError::Format(_)), "{refused}");
+    File::open(&newer)
+        .unwrap()
+        .set_modified(UNIX_EPOCH)
+        .unwrap();
+    assert!(misses(directory.path(), desktop, FIRST).is_ok());
+}
+
+#[test]
+fn nothing_is_claimed_while_somebody_writes() {
+    let directory = directory(SAMPLE);
+    let journal = directory.path().join(format!("{NAME}-journal"));
+    fs::write(&journal, "").unwrap();
+    assert!(
+        misses(directory.path(), desktop, FIRST).is_ok(),
+        "truncated"
+    );
+    fs::write(&journal, "x").unwrap();
+    let refused = misses(directory.path(), desktop, FIRST);
+    assert!(matches!(refused, Err(DiskCacheError::Busy)));
+
+    fs::remove_file(&journal).unwrap();
+    let mut log = SAMPLE.to_vec();
+    log[18..20].copy_from_slice(&[2, 2]);
+    fs::write(directory.path().join(NAME), log).unwrap();
+    let refused = misses(directory.path(), desktop, FIRST);
+    assert!(matches!(refused, Err(DiskCacheError::Format(_))));
+
+    let database = {
+        fs::write(directory.path().join(NAME), SAMPLE).unwrap();
+        Database::open(&directory.path().join(NAME)).unwrap()
+    };
+    assert!(database.is_unchanged().is_ok());
+    let mut next = SAMPLE.to_vec();
+    next[27] += 1;
+    fs::write(directory.path().join(NAME), next).unwrap();
+    assert!(matches!(database.is_unchanged(), Err(DiskCacheError::Busy)));
+}
+
+#[test]
+fn what_is_no_database_says_why() {
+    let empty = tempfile::tempdir().unwrap();
+    let refused = misses(empty.path(), desktop, 0).unwrap_err();
+    assert!(matches!(refused, DiskCacheError::Io(_)), "{refused}");
+    for bytes in [
+        &b""[..],
+        b"SQLite format 3\0",
+        &SAMPLE[..1024],
+        &SAMPLE[..5000],
+    ] {
+        let directory = directory(bytes);
+        assert!(misses(directory.path(), desktop, 0).is_err());
+    }
+    let large = directory(SAMPLE);
+    let file = File::options().append(true).open(large.path().join(NAME));
+    file.unwrap().set_len(65 << 20).unwrap();
+    assert!(misses(large.path(), desktop, 0).is_err());
+}
+
+#[test]
+fn a_tree_that_bites_its_tail_ends() {
+    // Each page that has children becomes its own child.
+    let mut bytes = SAMPLE.to_vec();
+    let mut bitten = 0;
+    for page in 1..bytes.len() / 1024 {
+        let at = page * 1024;
+        if bytes[at] == 0x05 {
+            let own = u32::try_from(page + 1).unwrap().to_be_bytes();
+            bytes[at + 8..at + 12].copy_from_slice(&own);
+            bitten += 1;
+        }
+    }
+    assert!(bitten > 0);
+    let directory = directory(&bytes);
+    assert!(misses(directory.path(), desktop, 0).is_err());
+}
+
+#[test]
+fn what_becomes_part_of_a_url_is_a_hash() {
+    assert_eq!(hash_part(hash(7).as_bytes()), Some(hash(7)));
+    for bad in [
+        "",
+        "../../../etc/passwd",
+        "0",
+        &format!("{}-a", hash(7)),
+        &"e".repeat(32),
+    ] {
+        assert_eq!(hash_part(bad.as_bytes()), None, "{bad}");
+    }
+    assert_eq!(hash_part(&[0xff; 32]), None);
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_read(bytes in proptest::collection::vec(any::<u8>(), 0..2048)) {
+        let directory = directory(&[MAGIC, &bytes].concat());
+        let _ = misses(directory.path(), |_| true, 0);
+    }
+
+    #[test]
+    fn any_damage_is_survived(
+        damage in proptest::collection::vec((0..SAMPLE.len(), any::<u8>()), 1..64),
+    ) {
+        let mut bytes = SAMPLE.to_vec();
+        for (at, byte) in damage {
+            bytes[at] = byte;
+        }
+        let directory = directory(&bytes);
+        if let Ok(found) = misses(directory.path(), |_| true, 0) {
+            prop_assert!(found.len() <= MAX_MISSES);
+        }
+    }
+}
+
+/// The header of a database with pages of 1024 bytes.
+const MAGIC: &[u8] = SAMPLE.split_at(100).0;
