@@ -185,7 +185,9 @@ impl Session {
                 outcome = match deep {
                     Ok(Ok(mut deep)) => {
                         let rest = whole.saturating_sub(watch.elapsed()).min(quick);
-                        let remembered = self.remembered(cache, search, found);
+                        let trace = Trace::new();
+                        let afterwards = search.afterwards(cache, &trace);
+                        let remembered = self.remembered(cache, afterwards, found);
                         if let Ok(more) = timeout(rest, remembered).await {
                             deep.details.extend(more);
                         }

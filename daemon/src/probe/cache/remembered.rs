@@ -26,11 +26,12 @@ impl Session {
     /// Asks for some of the paths that this machine's Nix remembers as missing: how many the cache has
     /// after all, and one of them. Nothing where it has none, or where what Nix remembers can't be read.
     ///
-    /// No failure of it is the cache's: all that was to be proved is proved before.
+    /// No failure of it is the cache's: all that was to be proved is proved before, which is why
+    /// `search` is one of its own.
     pub(super) async fn remembered(
         &mut self,
         cache: &CacheSpec,
-        search: &Search<'_>,
+        mut search: Search<'_>,
         found: &mut Found,
     ) -> BTreeMap<String, Detail> {
         let now = Now::read().realtime_usec / 1_000_000;
@@ -45,9 +46,6 @@ impl Session {
         let step = misses.len().div_ceil(MAX_QUESTIONS).max(1);
         let mut stale = 0;
         let mut details = BTreeMap::new();
-        // Its own: the report's has come to its end.
-        let trace = Trace::new();
-        let mut search = search.afterwards(cache, &trace);
         for hash in misses.iter().step_by(step) {
             match self.has(hash, cache, &mut search, found).await {
                 Some(true) => {
