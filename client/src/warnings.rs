@@ -2,14 +2,24 @@
 
 use crate::{WarningCode, reasons::Text, snapshot::Warning, template};
 
+/// The headline of a warning: that of its code, or one that its particulars make more exact.
+pub fn title_for(warning: &Warning) -> &'static str {
+    text_for(warning).title
+}
+
 /// The explanation of a warning, filled with its particulars.
 pub fn explanation_for(warning: &Warning) -> String {
-    filled(text(warning.code).explanation, warning)
+    filled(text_for(warning).explanation, warning)
 }
 
 /// The remedy for a warning, filled with its particulars.
 pub fn remedy_for(warning: &Warning) -> String {
-    filled(text(warning.code).remedy, warning)
+    filled(text_for(warning).remedy, warning)
+}
+
+/// The words for `warning`, by its code and by what else is known of it.
+fn text_for(warning: &Warning) -> Text {
+    crate::warnings_drift::text_for(warning).unwrap_or(text(warning.code))
 }
 
 /// The words for `code`; explanation and remedy are templates over the warning's details.
@@ -82,7 +92,25 @@ pub const fn text(code: WarningCode) -> Text {
 }
 
 fn filled(words: &str, warning: &Warning) -> String {
-    template::fill(words, |key| template::detail(&warning.details, key))
+    template::fill(words, |key| match key.strip_suffix("_host") {
+        // The same address without its port, as it stands in a configuration.
+        Some(address) if !warning.details.contains_key(key) => {
+            template::detail(&warning.details, address).map(|address| without_port(&address))
+        }
+        _ => template::detail(&warning.details, key),
+    })
+}
+
+/// The host of `host:port` or `[v6]:port`.
+fn without_port(address: &str) -> String {
+    let host = match address.strip_prefix('[').and_then(|v6| v6.split_once(']')) {
+        Some((host, _)) => host,
+        None => match address.rsplit_once(':') {
+            Some((host, _)) if !host.contains(':') => host,
+            _ => address,
+        },
+    };
+    host.to_owned()
 }
 
 #[cfg(test)]

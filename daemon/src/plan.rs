@@ -1,12 +1,15 @@
 //! What is watched: what Nix is configured with, enriched by offloadd's own configuration.
 //!
 //! An entry of the configuration belongs to what Nix names when both have the same URL, or when the
-//! entry names its host or address; it then adds what it knows. An entry that belongs to nothing is
-//! watched beside them.
+//! entry names its host or address; it then adds what it knows. An entry that differs from one thing
+//! that Nix names in nothing but the host belongs to it too, if neither has another match. One that
+//! belongs to nothing is watched beside them.
 
 mod builders;
 mod caches;
 mod naming;
+mod origins;
+mod pairing;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -18,7 +21,7 @@ use offload_client::{
 use crate::{
     config::{Discover, Settings},
     drift::Origin,
-    nix::{Imported, Problem, Source, loaded::Loaded},
+    nix::{self, Imported, Problem, Source, loaded::Loaded},
     target::{Address, SpecKind, TargetId, TargetSpec},
 };
 
@@ -42,20 +45,68 @@ pub struct Plan {
 /// Makes the plan.
 pub fn plan(settings: &Settings, imported: &Imported) -> Plan {
     let mut warnings: Vec<Warning> = imported.problems.iter().map(problem).collect();
-    let builders = builders::plan(settings, imported, &mut warnings);
-    let mut targets = caches::plan(settings, imported, &mut warnings);
+    let mut origins = BTreeMap::new();
+    let builders = builders::plan(settings, imported, &mut warnings, &mut origins);
+    let mut targets = caches::plan(settings, imported, &mut warnings, &mut origins);
     for cache in &mut targets {
         name_host(cache, &builders);
+        if let SpecKind::Cache(spec) = &cache.kind
+            && let Some(host) = &spec.host_builder
+            && let Some(origin) = origins.get_mut(&cache.id)
+        {
+            origin.host = Some(TargetId::builder(host));
+        }
     }
     targets.extend(builders);
+    warnings.extend(builders_disabled(settings, imported));
     Plan {
         targets,
         warnings,
-        origins: BTreeMap::new(),
+        origins,
         loaded: Loaded::default(),
         discover: settings.discover.clone(),
         files: imported.files.clone(),
     }
+}
+
+/// `builders` is empty, and somebody has written down builders all the same.
+fn builders_disabled(settings: &Settings, imported: &Imported) -> Option<Warning> {
+    let is_empty = imported.has_conf && imported.conf.builders.is_empty();
+    if !settings.nix.import || !is_empty {
+        return None;
+    }
+    let declared = settings.builders.iter().filter_map(|entry| {
+        let uri = entry.uri.as_deref()?;
+        Some(nix::uri::redacted(uri))
+    });
+    let mut expected: Vec<String> = declared.collect();
+    for uri in &imported.unused_machines {
+        if !expected.contains(uri) {
+            expected.push(uri.clone());
+        }
+    }
+    if expected.is_empty() {
+        return None;
+    }
+    let (file, line) = &imported.conf.builders_at;
+    let mut details = BTreeMap::from([
+        ("expected".to_owned(), Detail::List(expected)),
+        ("actual".to_owned(), "".into()),
+        ("file".to_owned(), file.display().to_string().into()),
+    ]);
+    if let Some(line) = line {
+        details.insert("line".to_owned(), u64::from(*line).into());
+    }
+    if !imported.unused_machines.is_empty() {
+        let machines = settings.nix.conf.with_file_name("machines");
+        let machines = machines.display().to_string();
+        details.insert("machines".to_owned(), machines.into());
+    }
+    Some(Warning {
+        code: WarningCode::BuildersDisabled,
+        target: None,
+        details,
+    })
 }
 
 /// Finds the builder that is the same machine as `cache`, unless the configuration names it: one

@@ -56,6 +56,7 @@ impl NixConf {
                  substituters = https://cache.nixos.org/\n\
                  trusted-public-keys = \
                  cache.nixos.org-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY=\n\
+                 fallback = true\n\
                  include extra.conf\n\
                  !include not-there.conf\n",
                 machines.display()

@@ -219,7 +219,9 @@ async fn a_change_leaves_what_did_not_change_alone() {
 async fn a_broken_edit_is_a_warning_until_it_is_mended() {
     let conf = NixConf::new().unwrap();
     let mut scene = Scene::start(&conf.path()).await;
-    let (line, name) = (scene.substituters(), cache(&scene));
+    // Without `fallback` there is advice about it as well.
+    let line = format!("{}fallback = true\n", scene.substituters());
+    let name = cache(&scene);
     fs::write(conf.path(), &line).unwrap();
     scene.watched("the cache", &[&name]).await;
 

@@ -230,7 +230,7 @@ async fn a_missing_nix_conf_is_named_and_taken_up_when_it_comes() {
     fs::create_dir(missing.parent().unwrap()).unwrap();
     fs::write(
         &missing,
-        format!("substituters = {}\n", desktop.cache.url()),
+        format!("substituters = {}\nfallback = true\n", desktop.cache.url()),
     )
     .unwrap();
     let mended = |s: &Snapshot| s.warnings.is_empty() && s.state == OverallState::Ready;

@@ -94,11 +94,11 @@ fn changes(before: Option<&Snapshot>, now: Option<&Snapshot>, style: &Style) -> 
         }
     }
     for warning in now.warnings.iter().filter(|w| !before.warnings.contains(w)) {
-        let text = format!("! {}", warnings::text(warning.code).title);
+        let text = format!("! {}", warnings::title_for(warning));
         lines.push_str(&line(style.paint(Tone::Uneasy, &text)));
     }
     for warning in before.warnings.iter().filter(|w| !now.warnings.contains(w)) {
-        let title = warnings::text(warning.code).title;
+        let title = warnings::title_for(warning);
         lines.push_str(&line(format!("no longer: {title}")));
     }
     if before.state != now.state {

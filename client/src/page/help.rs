@@ -65,7 +65,7 @@ pub(super) fn words_for(target: &Target, style: &Style) -> String {
 /// A warning, with its help.
 pub(super) fn warning(warning: &Warning, style: &Style) -> String {
     let detail = |key| template::detail(&warning.details, key);
-    let mut headline = format!("! {}", warnings::text(warning.code).title);
+    let mut headline = format!("! {}", warnings::title_for(warning));
     if let Some((kind, name)) = &warning.target {
         headline.push_str(&format!(" · {kind}/{name}"));
     }

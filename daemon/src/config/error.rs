@@ -9,9 +9,10 @@ use std::{
 use super::raw::KeyPath;
 
 /// Where a value came from, or where a problem is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Place {
     /// Built in.
+    #[default]
     Default,
     /// A file, and the line where it is known (counted from 1).
     File(PathBuf, Option<usize>),

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use ipnet::Ipv4Net;
 use russh::keys::PublicKey;
 
-use super::Files;
+use super::{Files, Place};
 use crate::target::Address;
 
 /// The whole configuration, valid.
@@ -96,6 +96,8 @@ pub struct CacheEntry {
     pub sample: Option<String>,
     /// The builder that is the same machine.
     pub host: Option<String>,
+    /// Where its URL is written, or, where it has none, where it begins.
+    pub place: Place,
 }
 
 /// A `[[builder]]`, with the same rule.
@@ -115,6 +117,8 @@ pub struct BuilderEntry {
     pub systems: Vec<String>,
     /// The features it offers.
     pub features: Vec<String>,
+    /// Where its URI is written, or, where it has none, where it begins.
+    pub place: Place,
 }
 
 impl Default for Poll {

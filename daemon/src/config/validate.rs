@@ -155,6 +155,7 @@ impl Validation<'_> {
             }),
             sample: input.sample.clone(),
             host: input.host.clone(),
+            place: self.place(&path, "url", input.url.is_some()),
         }
     }
 
@@ -189,6 +190,15 @@ impl Validation<'_> {
             host_keys,
             systems: self.each(&path.then("systems"), &input.systems, word),
             features: self.each(&path.then("features"), &input.features, word),
+            place: self.place(&path, "uri", input.uri.is_some()),
+        }
+    }
+
+    /// Where `key` of an entry is written, or, where it is not, the entry itself.
+    fn place(&self, entry: &KeyPath, key: &str, is_written: bool) -> Place {
+        match is_written {
+            true => self.merged.origins.get(&entry.then(key)),
+            false => self.merged.origins.get(entry),
         }
     }
 

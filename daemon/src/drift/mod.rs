@@ -1,6 +1,18 @@
 //! Compares what is declared, deployed, loaded and observed. Pure: no I/O, no clock.
+//!
+//! [`Ledger::compare`] is the whole of it: `compare` finds the differences, the ledger in `since`
+//! remembers when each began, `roots` leaves out those that follow from others, and `layers` sets the
+//! values side by side.
 
-use std::collections::BTreeMap;
+mod compare;
+mod layers;
+mod place;
+mod roots;
+mod since;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeMap, sync::Arc};
 
 use offload_client::{
     TargetState,
@@ -9,13 +21,26 @@ use offload_client::{
 
 use crate::{nix::loaded::Loaded, probe::Stranger, target::TargetId};
 
+pub use since::Ledger;
+
 /// What is declared and deployed of one target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origin {
+    /// As [`crate::target::TargetSpec::uri`].
+    pub uri: String,
     /// By offloadd's own configuration.
     pub declared: Option<Side>,
     /// By Nix's files.
     pub deployed: Option<Side>,
+    /// What Nix's files would have to name where they were read and do not: a cache's URL, a builder's
+    /// machines line.
+    pub missing: Option<String>,
+    /// The builder that is the same machine, of a cache.
+    pub host: Option<TargetId>,
+    /// The known_hosts line of the declared host key, of a builder whose key Nix's files do not have.
+    pub known_hosts: Option<String>,
+    /// When Nix asks it, of a cache that Nix uses.
+    pub turn: Option<Turn>,
 }
 
 /// What one layer says of a target.
@@ -29,6 +54,29 @@ pub struct Side {
     pub user: Option<String>,
     /// Where it is written: `/etc/nix/machines:3`.
     pub source: String,
+}
+
+/// When Nix asks a cache: the lowest priority first, and of two equal ones the one that is named first
+/// (`getDefaultSubstituters`, src/libstore/store-registration.cc).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Turn {
+    /// Its place in `substituters`.
+    pub position: usize,
+    /// `?priority=` of its URL, which goes before what the cache says of itself.
+    pub priority: Option<u32>,
+    /// `fallback`: whether Nix builds what it can't fetch.
+    pub fallback: bool,
+    /// The substituters that are not watched.
+    pub unwatched: Arc<[Unwatched]>,
+}
+
+/// A substituter that is not watched.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unwatched {
+    /// Its place in `substituters`.
+    pub position: usize,
+    /// Its priority, where it is known.
+    pub priority: Option<u32>,
 }
 
 /// What checks and searches have shown of one target.
@@ -61,10 +109,6 @@ pub struct Drift {
     pub layers: BTreeMap<TargetId, Vec<Comparison>>,
 }
 
-/// Compares; remembers since when each difference is there.
-#[derive(Debug, Default)]
-pub struct Ledger {}
-
 impl Ledger {
     /// `warnings` are those of the plan. `now` is in microseconds of `CLOCK_REALTIME`.
     pub fn compare(
@@ -75,10 +119,17 @@ impl Ledger {
         loaded: &Loaded,
         observed: &BTreeMap<TargetId, Observed>,
     ) -> Drift {
-        let _ = (now, origins, loaded, observed);
+        let mut found = warnings.to_vec();
+        found.extend(compare::differences(origins, loaded, observed));
+        let hidden = roots::hidden(&found, origins);
+        // One that is hidden ages all the same: it is no news when its root is mended.
+        let dated = self.date(now, found);
+        let shown = dated.into_iter().zip(hidden);
         Drift {
-            warnings: warnings.to_vec(),
-            layers: BTreeMap::new(),
+            warnings: shown
+                .filter_map(|(warning, hidden)| (!hidden).then_some(warning))
+                .collect(),
+            layers: layers::side_by_side(origins, loaded, observed),
         }
     }
 }

@@ -104,7 +104,8 @@ pub(super) enum Command {
         done: oneshot::Sender<()>,
     },
     Watch {
-        plan: Plan,
+        // Far larger than the others.
+        plan: Box<Plan>,
         poll: Poll,
         done: oneshot::Sender<()>,
     },
@@ -205,6 +206,7 @@ impl Handle {
     /// Watches what `plan` says from now on; what did not change goes on undisturbed. Returns when
     /// that is in the snapshot, or when the monitor is gone, which the caller is about to learn.
     pub async fn watch(&self, plan: Plan, poll: Poll) {
+        let plan = Box::new(plan);
         self.ask(|done| Command::Watch { plan, poll, done }).await;
     }
 

@@ -59,6 +59,11 @@ pub struct Imported {
     pub machines: Vec<Machine>,
     /// nix.conf and what it includes: what nix-daemon reads once, at its start.
     pub conf_files: Vec<PathBuf>,
+    /// Whether nix.conf was read: what it does not name, this machine's Nix then does not have.
+    pub has_conf: bool,
+    /// The URIs in the machines file beside nix.conf where `builders` is empty, so that Nix reads
+    /// none of them.
+    pub unused_machines: Vec<String>,
     /// Every file that was read, or would have been if it existed.
     pub files: Vec<PathBuf>,
     /// What Nix would refuse, or what could not be read.
@@ -119,6 +124,8 @@ pub fn read(import: &NixImport) -> Imported {
     }
     let list = machines::read(&conf.settings, text::read);
     let mut imported = Imported {
+        unused_machines: Vec::new(),
+        has_conf: !conf.missing,
         conf: conf.settings,
         machines: list.machines,
         conf_files: conf.files.clone(),
@@ -131,7 +138,29 @@ pub fn read(import: &NixImport) -> Imported {
             imported.files.push(file);
         }
     }
+    if imported.conf.builders.is_empty() {
+        imported.read_unused(&import.conf);
+    }
     imported
+}
+
+impl Imported {
+    /// What Nix would use if `builders` were what it is by default. Its faults are not told: Nix does
+    /// not meet them.
+    fn read_unused(&mut self, conf: &Path) {
+        let default = NixConf {
+            system: self.conf.system.clone(),
+            ..NixConf::of(conf)
+        };
+        let unused = machines::read(&default, text::read);
+        let uris = unused.machines.iter().map(|machine| machine.uri.as_str());
+        self.unused_machines = uris.map(uri::redacted).collect();
+        for file in unused.files {
+            if !self.files.contains(&file) {
+                self.files.push(file);
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Machines and `[[builder]]` entries.
 
+mod origin;
+
 use std::{collections::BTreeMap, path::PathBuf};
 
 use offload_client::{
@@ -8,9 +10,12 @@ use offload_client::{
 };
 use russh::keys::{HashAlg, PublicKey};
 
-use super::{candidates, names, naming, naming::Wanted, not_watchable, nothing_to_enrich};
+use super::{
+    candidates, names, naming, naming::Wanted, not_watchable, nothing_to_enrich, origins, pairing,
+};
 use crate::{
     config::{BuilderEntry, Settings},
+    drift::Origin,
     nix::{
         Imported, Machine, NixConf, current_load, keys, known_hosts,
         uri::{self, SshUri, StoreUri},
@@ -34,12 +39,15 @@ struct Found<'a> {
     speed_factor: f64,
     dispatch: Vec<Dispatch>,
     entry: Option<&'a BuilderEntry>,
+    /// Where Nix's files name it.
+    place: Option<String>,
 }
 
 pub(super) fn plan(
     settings: &Settings,
     imported: &Imported,
     warnings: &mut Vec<Warning>,
+    origins: &mut BTreeMap<TargetId, Origin>,
 ) -> Vec<TargetSpec> {
     let mut found: Vec<Found<'_>> = Vec::new();
     let machines = imported.machines.iter().filter(|_| settings.nix.import);
@@ -58,6 +66,7 @@ pub(super) fn plan(
     for builder in &mut found {
         builder.entry = entry_of(&settings.builders, &builder.uri);
     }
+    pair(&settings.builders, &mut found);
     for entry in &settings.builders {
         let is_used = |known: &Found<'_>| known.entry.is_some_and(|used| std::ptr::eq(used, entry));
         if found.iter().any(is_used) {
@@ -88,10 +97,48 @@ pub(super) fn plan(
         })
         .collect();
     let names = naming::names(&wanted);
+    let may_lack = settings.nix.import && imported.has_conf;
     let targets = names.iter().zip(found);
     targets
-        .map(|(name, builder)| target(name, builder, warnings))
+        .map(|(name, builder)| {
+            let mut origin = origin::of(&builder);
+            let target = target(name, builder, warnings);
+            origin.known_hosts = origin::known_hosts_line(&target);
+            if may_lack && origin.deployed.is_none() {
+                origin.missing = origin::machines_line(&target);
+            }
+            origins.insert(target.id.clone(), origin);
+            target
+        })
         .collect()
+}
+
+/// Gives each of Nix's builders that no entry matched the one entry that differs from it in nothing
+/// but the host, or in naming no user. Two host keys that differ are of two machines.
+fn pair<'a>(entries: &'a [BuilderEntry], found: &mut [Found<'a>]) {
+    let is_free = |entry: &&BuilderEntry| {
+        let mut used = found.iter().filter_map(|known| known.entry);
+        !used.any(|used| std::ptr::eq(used, *entry))
+    };
+    let free = entries.iter().filter(is_free);
+    let free: Vec<_> = free
+        .filter_map(|entry| Some((entry, own_uri(entry)?)))
+        .collect();
+    let mut unmatched: Vec<_> = found
+        .iter_mut()
+        .filter(|builder| builder.entry.is_none())
+        .collect();
+    let pairs = pairing::only_matches(&free, &unmatched, |(entry, own), builder| {
+        let same_user = own.user.is_none() || own.user == builder.uri.user;
+        let nix = builder.nix_keys();
+        let contradicts = !nix.is_empty()
+            && !entry.host_keys.is_empty()
+            && !entry.host_keys.iter().any(|key| nix.contains(key));
+        same_user && is_same_but_for_login(own, &builder.uri) && !contradicts
+    });
+    for (entry, builder) in pairs {
+        unmatched[builder].entry = Some(free[entry].0);
+    }
 }
 
 fn parse(text: &str) -> Result<SshUri, String> {
@@ -125,6 +172,7 @@ fn of_machine(
             speed_factor: machine.speed_factor,
             dispatch: vec![dispatch(machine, conf)],
             entry: None,
+            place: Some(origins::source(&machine.file, machine.line)),
         }),
         Err(why) => {
             let line = machine.line.map_or(0, u64::from);
@@ -184,15 +232,15 @@ fn host_keys(name: &str, builder: &Found<'_>) -> (HostKeyRule, Option<Warning>) 
         };
         return (rule, None);
     };
-    let nix = known_hosts::lookup_in([text.as_str()].into_iter(), &builder.uri.host, None).keys;
+    let nix = builder.nix_keys();
     let contradicts = !own.is_empty() && !own.iter().any(|key| nix.contains(key));
     let warning = contradicts.then(|| {
         let mut details = BTreeMap::from([
             ("uri".to_owned(), builder.text.as_str().into()),
-            ("actual".to_owned(), fingerprints(own)),
+            ("actual".to_owned(), Detail::List(fingerprints(own))),
         ]);
         if !nix.is_empty() {
-            details.insert("expected".to_owned(), fingerprints(&nix));
+            details.insert("expected".to_owned(), Detail::List(fingerprints(&nix)));
         }
         Warning {
             code: WarningCode::HostKeyDiffers,
@@ -204,9 +252,9 @@ fn host_keys(name: &str, builder: &Found<'_>) -> (HostKeyRule, Option<Warning>) 
 }
 
 /// As OpenSSH prints them: `SHA256:…`.
-fn fingerprints(keys: &[PublicKey]) -> Detail {
+fn fingerprints(keys: &[PublicKey]) -> Vec<String> {
     let shown = keys.iter().map(|key| key.fingerprint(HashAlg::Sha256));
-    Detail::List(shown.map(|fingerprint| fingerprint.to_string()).collect())
+    shown.map(|fingerprint| fingerprint.to_string()).collect()
 }
 
 fn of_entry<'a>(
@@ -249,10 +297,19 @@ fn of_entry<'a>(
         speed_factor: 1.0,
         dispatch: vec![dispatch(&machine, conf)],
         entry: Some(entry),
+        place: None,
     }
 }
 
 impl Found<'_> {
+    /// The host keys that Nix's own files have for it.
+    fn nix_keys(&self) -> Vec<PublicKey> {
+        let Some(text) = &self.written else {
+            return Vec::new();
+        };
+        known_hosts::lookup_in([text.as_str()].into_iter(), &self.uri.host, None).keys
+    }
+
     /// Takes in another line of the same builder: Nix may use either.
     fn join(&mut self, other: Self) {
         self.systems = union(&self.systems, &other.systems);

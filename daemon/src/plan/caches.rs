@@ -1,15 +1,18 @@
 //! Substituters and `[[cache]]` entries.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use offload_client::{
     Kind, WarningCode,
     snapshot::{Detail, Warning},
 };
 
-use super::{candidates, names, naming, naming::Wanted, not_watchable, nothing_to_enrich};
+use super::{
+    candidates, names, naming, naming::Wanted, not_watchable, nothing_to_enrich, origins, pairing,
+};
 use crate::{
     config::{CacheEntry, Settings, exclude_matches},
+    drift::{Origin, Side, Turn, Unwatched},
     nix::{
         Imported, NixConf,
         uri::{self, CacheUri, StoreUri},
@@ -23,12 +26,15 @@ struct Found<'a> {
     text: &'a str,
     uri: CacheUri,
     entry: Option<&'a CacheEntry>,
+    /// Its place in `substituters`.
+    position: Option<usize>,
 }
 
 pub(super) fn plan(
     settings: &Settings,
     imported: &Imported,
     warnings: &mut Vec<Warning>,
+    origins: &mut BTreeMap<TargetId, Origin>,
 ) -> Vec<TargetSpec> {
     let mut found = Vec::new();
     if settings.nix.import {
@@ -37,6 +43,7 @@ pub(super) fn plan(
     for cache in &mut found {
         cache.entry = entry_of(&settings.caches, &cache.uri);
     }
+    pair(&settings.caches, &mut found);
     for entry in &settings.caches {
         let is_used = |cache: &Found<'_>| cache.entry.is_some_and(|used| std::ptr::eq(used, entry));
         if found.iter().any(is_used) {
@@ -48,8 +55,12 @@ pub(super) fn plan(
         };
         if let Some(uri) = parse(url, warnings) {
             let entry = Some(entry);
-            let text = url;
-            found.push(Found { text, uri, entry });
+            found.push(Found {
+                text: url,
+                uri,
+                entry,
+                position: None,
+            });
         }
     }
     let wanted: Vec<Wanted<'_>> = found
@@ -62,11 +73,121 @@ pub(super) fn plan(
     let names = naming::names(&wanted);
     let targets = names.iter().zip(&found);
     let conf = settings.nix.import.then_some(&imported.conf);
+    let may_lack = settings.nix.import && imported.has_conf;
+    let unwatched = unwatched(&found, &imported.conf);
     targets
         .map(|(name, cache)| {
             warnings.extend(conf.and_then(|conf| untrusted_keys(name, cache, conf)));
-            target(name, cache, &imported.conf, settings.nix.import)
+            let target = target(name, cache, &imported.conf, settings.nix.import);
+            let mut origin = origin(cache, &imported.conf, &unwatched);
+            if may_lack && !is_substituter(&cache.uri, &imported.conf) {
+                origin.missing = Some(origin.uri.clone());
+            }
+            origins.insert(target.id.clone(), origin);
+            target
         })
+        .collect()
+}
+
+/// Gives each of Nix's caches that no entry matched the one entry that differs from it in nothing but
+/// the host.
+fn pair<'a>(entries: &'a [CacheEntry], found: &mut [Found<'a>]) {
+    let is_free = |entry: &&CacheEntry| {
+        let mut used = found.iter().filter_map(|known| known.entry);
+        !used.any(|used| std::ptr::eq(used, *entry))
+    };
+    let free = entries.iter().filter(is_free);
+    let free: Vec<_> = free
+        .filter_map(|entry| Some((entry, own_uri(entry)?)))
+        .collect();
+    let mut unmatched: Vec<_> = found
+        .iter_mut()
+        .filter(|cache| cache.entry.is_none())
+        .collect();
+    let pairs = pairing::only_matches(&free, &unmatched, |(_, own), cache| {
+        is_same_but_for_host(own, &cache.uri)
+    });
+    for (entry, cache) in pairs {
+        unmatched[cache].entry = Some(free[entry].0);
+    }
+}
+
+/// Whether Nix names it, watched as Nix's or not.
+fn is_substituter(cache: &CacheUri, conf: &NixConf) -> bool {
+    conf.substituters.iter().any(|text| {
+        let known = uri::parse(text);
+        matches!(known, Ok(StoreUri::Cache(known)) if is_same(&known, cache))
+    })
+}
+
+/// The substituters that are none of the targets, with the priorities of those that everybody knows.
+fn unwatched(found: &[Found<'_>], conf: &NixConf) -> Arc<[Unwatched]> {
+    let others = conf.substituters.iter().enumerate();
+    let others = others.filter_map(|(position, text)| {
+        let Ok(StoreUri::Cache(cache)) = uri::parse(text) else {
+            let priority = None;
+            return Some(Unwatched { position, priority });
+        };
+        let is_watched = |known: &Found<'_>| is_same(&known.uri, &cache);
+        if found.iter().any(is_watched) {
+            return None;
+        }
+        let known = match cache.host.as_str() {
+            "cache.nixos.org" => Some(40),
+            host if host.ends_with(".cachix.org") => Some(41),
+            _ => None,
+        };
+        let priority = priority(&cache).or(known);
+        Some(Unwatched { position, priority })
+    });
+    others.collect()
+}
+
+/// `?priority=` (`StoreConfigBase::priority`, src/libstore/include/nix/store/store-api.hh).
+fn priority(cache: &CacheUri) -> Option<u32> {
+    cache.params.get("priority")?.parse().ok()
+}
+
+fn origin(cache: &Found<'_>, conf: &NixConf, unwatched: &Arc<[Unwatched]>) -> Origin {
+    let port = cache.uri.effective_port();
+    let declared = cache.entry.map(|entry| {
+        let own = own_uri(entry).map(|own| Address {
+            port: Some(own.effective_port()),
+            host: own.host,
+        });
+        Side {
+            keys: entry.public_keys.clone(),
+            ..origins::declared(&entry.place, own, &entry.addresses, port)
+        }
+    });
+    let deployed = cache.position.map(|position| {
+        let place = conf.substituters_at.get(position).and_then(Option::as_ref);
+        let source = place.map(|(file, line)| origins::source(file, Some(*line)));
+        Side {
+            keys: own_keys(conf),
+            ..origins::deployed(&cache.uri.host, port, &source.unwrap_or_default())
+        }
+    });
+    let turn = cache.position.map(|position| Turn {
+        position,
+        priority: priority(&cache.uri),
+        fallback: conf.fallback,
+        unwatched: unwatched.clone(),
+    });
+    Origin {
+        uri: uri::redacted(cache.text),
+        declared,
+        deployed,
+        turn,
+        ..Origin::default()
+    }
+}
+
+/// The keys that Nix trusts beside that of cache.nixos.org.
+fn own_keys(conf: &NixConf) -> Vec<String> {
+    let keys = conf.trusted_public_keys.iter();
+    keys.filter(|key| !key.starts_with("cache.nixos.org-"))
+        .cloned()
         .collect()
 }
 
@@ -91,8 +212,9 @@ fn substituters<'a>(
     found: &mut Vec<Found<'a>>,
     warnings: &mut Vec<Warning>,
 ) {
-    let ours = |url: &&String| !exclude_matches(&settings.nix.exclude, url);
-    let mut urls = conf.substituters.iter().filter(ours).peekable();
+    let ours = |(_, url): &(usize, &String)| !exclude_matches(&settings.nix.exclude, url);
+    let urls = conf.substituters.iter().enumerate();
+    let mut urls = urls.filter(ours).peekable();
     if !conf.substitute {
         if urls.peek().is_some() {
             let why = "Nix uses no substituters";
@@ -101,12 +223,16 @@ fn substituters<'a>(
         }
         return;
     }
-    for text in urls {
+    for (position, text) in urls {
         if let Some(uri) = parse(text, warnings)
             && !found.iter().any(|known| is_same(&known.uri, &uri))
         {
-            let entry = None;
-            found.push(Found { text, uri, entry });
+            found.push(Found {
+                text,
+                uri,
+                entry: None,
+                position: Some(position),
+            });
         }
     }
 }
@@ -160,7 +286,9 @@ fn own_uri(entry: &CacheEntry) -> Option<CacheUri> {
 }
 
 fn target(name: &str, cache: &Found<'_>, conf: &NixConf, imported: bool) -> TargetSpec {
-    let Found { text, uri, entry } = cache;
+    let Found {
+        text, uri, entry, ..
+    } = cache;
     let address = |host: &str| Address {
         host: host.to_owned(),
         port: None,

@@ -57,6 +57,7 @@ fn cache_entry(name: &str) -> CacheEntry {
         public_keys: Vec::new(),
         sample: None,
         host: None,
+        place: Default::default(),
     }
 }
 
@@ -69,6 +70,7 @@ fn builder_entry(name: &str) -> BuilderEntry {
         host_keys: Vec::new(),
         systems: Vec::new(),
         features: Vec::new(),
+        place: Default::default(),
     }
 }
 
@@ -457,7 +459,7 @@ fn two_lines_of_one_builder_are_one_target() {
 
 #[test]
 fn nothing_configured_is_nothing_to_watch() {
-    let plan_of_nothing = plan(&settings(), &imported("builders =\n", "ssh://desktop\n"));
+    let plan_of_nothing = plan(&settings(), &imported("builders =\n", ""));
     assert_eq!(
         (ids(&plan_of_nothing), plan_of_nothing.warnings.len()),
         (vec![], 0)
@@ -522,6 +524,131 @@ fn a_cache_names_its_builder_by_entry_name_or_address() {
     );
 }
 
+/// The afternoon: the configuration was changed, what Nix has was not.
+fn afternoon() -> Settings {
+    let mut settings = settings();
+    settings.caches = vec![CacheEntry {
+        url: Some("http://192.0.2.7:5000".into()),
+        ..cache_entry("desktop")
+    }];
+    settings.builders = vec![BuilderEntry {
+        uri: Some("ssh-ng://192.0.2.7".into()),
+        host_keys: parse_host_key(&format!("ssh-ed25519 {ED25519}")).unwrap(),
+        ..builder_entry("desktop")
+    }];
+    settings
+}
+
+#[test]
+fn what_differs_in_nothing_but_the_host_is_one_target() {
+    let machine = "ssh-ng://nix@192.0.2.6 - /key 4\n";
+    let imported = imported("# \nsubstituters = http://192.0.2.6:5000\n", machine);
+    let plan = plan(&afternoon(), &imported);
+    assert_eq!(ids(&plan), ["cache/desktop", "builder/desktop"]);
+    for target in &plan.targets {
+        assert_eq!(hosts(target), ["192.0.2.6", "192.0.2.7"], "{}", target.id);
+        let origin = &plan.origins[&target.id];
+        let declared = origin.declared.as_ref().unwrap();
+        let deployed = origin.deployed.as_ref().unwrap();
+        assert!(declared.addresses[0].starts_with("192.0.2.7:"));
+        assert!(deployed.addresses[0].starts_with("192.0.2.6:"));
+        assert_eq!(origin.missing, None);
+    }
+    let source = |id: TargetId| plan.origins[&id].deployed.clone().unwrap().source;
+    assert!(source(TargetId::cache("desktop")).ends_with("/nix.conf:2"));
+    assert!(source(TargetId::builder("desktop")).ends_with("/machines:1"));
+    let builder = &plan.origins[&TargetId::builder("desktop")];
+    let user = |side: &Option<crate::drift::Side>| side.clone().and_then(|side| side.user);
+    assert_eq!(user(&builder.deployed).as_deref(), Some("nix"));
+    assert_eq!(user(&builder.declared), None);
+    let line = format!("192.0.2.6 ssh-ed25519 {ED25519}");
+    assert_eq!(builder.known_hosts.as_deref(), Some(line.as_str()));
+    let host = plan.origins[&TargetId::cache("desktop")].host.clone();
+    assert_eq!(host, Some(TargetId::builder("desktop")));
+}
+
+#[test]
+fn two_that_would_do_or_a_host_key_that_differs_make_no_pair() {
+    let two = "http://192.0.2.6:5000 http://192.0.2.8:5000";
+    let stranger = BASE64.encode(format!("ecdsa-sha2-nistp256 {ECDSA}").as_bytes());
+    let imported = imported(
+        &format!("substituters = {two}\n"),
+        &format!("ssh-ng://nix@192.0.2.6 - - - - - - {stranger}\n"),
+    );
+    let plan = plan(&afternoon(), &imported);
+    assert_eq!(
+        ids(&plan),
+        [
+            "cache/192.0.2.6",
+            "cache/192.0.2.8",
+            "cache/desktop",
+            "builder/192.0.2.6",
+            "builder/desktop"
+        ]
+    );
+    let missing = |id: TargetId| plan.origins[&id].missing.clone();
+    let url = Some("http://192.0.2.7:5000".to_owned());
+    assert_eq!(missing(TargetId::cache("desktop")), url);
+    let line = missing(TargetId::builder("desktop")).unwrap();
+    assert!(line.starts_with("ssh-ng://192.0.2.7 "), "{line}");
+    assert_eq!(missing(TargetId::cache("192.0.2.6")), None);
+}
+
+#[test]
+fn nix_can_lack_only_what_its_files_were_asked_for() {
+    let lacks = |settings: &Settings, imported: &Imported| {
+        let origins = plan(settings, imported).origins;
+        origins.values().filter(|it| it.missing.is_some()).count()
+    };
+    let mut settings = afternoon();
+    let nothing = imported("substituters =\n", "");
+    assert_eq!(lacks(&settings, &nothing), 2);
+    let unread = Imported::default();
+    assert_eq!(lacks(&settings, &unread), 0, "there is no nix.conf");
+    // It is there, and only not watched as Nix's.
+    settings.nix.exclude.push("http://192.0.2.7:5000".into());
+    let excluded = imported("substituters = http://192.0.2.7:5000\n", "");
+    assert_eq!(lacks(&settings, &excluded), 1);
+    settings.nix.import = false;
+    assert_eq!(lacks(&settings, &nothing), 0);
+}
+
+#[test]
+fn builders_that_nix_is_told_not_to_use_are_told() {
+    let off = imported("# \nbuilders =\n", "ssh://nix@desktop\n");
+    let plan_of = |settings: &Settings, imported: &Imported| {
+        let warnings = plan(settings, imported).warnings;
+        let codes = warnings.iter().map(|warning| warning.code);
+        assert!(
+            codes
+                .clone()
+                .all(|code| code == WarningCode::BuildersDisabled)
+        );
+        warnings.into_iter().map(|warning| warning.details).next()
+    };
+    let details = plan_of(&settings(), &off).unwrap();
+    assert_eq!(
+        details["expected"],
+        Detail::List(vec!["ssh://nix@desktop".into()])
+    );
+    assert_eq!(details["line"], Detail::Uint(2));
+    assert!(matches!(&details["machines"], Detail::Text(file) if file.ends_with("/machines")));
+    assert!(off.files.iter().any(|file| file.ends_with("machines")));
+
+    let empty = imported("builders =\n", "");
+    assert_eq!(plan_of(&settings(), &empty), None);
+    let declared = plan_of(&afternoon(), &empty).unwrap();
+    assert_eq!(
+        declared["expected"],
+        Detail::List(vec!["ssh-ng://192.0.2.7".into()])
+    );
+    assert!(!declared.contains_key("machines"));
+    assert_eq!(
+        plan_of(&settings(), &imported("", "ssh://nix@desktop\n")),
+        None
+    );
+}
+
 proptest! {
     #[test]
     fn names_are_unique_and_every_target_has_an_address(
@@ -539,6 +666,7 @@ proptest! {
             settings.caches.push(CacheEntry { url, ..cache_entry(&name) });
         }
         let plan = plan(&settings, &imported);
+        prop_assert!(plan.targets.iter().all(|target| plan.origins.contains_key(&target.id)));
         let mut names = ids(&plan);
         let count = names.len();
         names.sort();

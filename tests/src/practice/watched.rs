@@ -51,6 +51,7 @@ pub fn cache(desktop: &Desktop) -> CacheEntry {
         public_keys: vec![desktop.cache.public_key()],
         sample: Some(desktop.cache.store_path()),
         host: Some(NAME.into()),
+        place: Default::default(),
     }
 }
 
@@ -68,6 +69,7 @@ pub fn builder(desktop: &Desktop) -> Result<BuilderEntry> {
         host_keys: vec![key.context("the practice desktop's host key")?],
         systems: vec!["x86_64-linux".into()],
         features: vec!["kvm".into(), "big-parallel".into()],
+        place: Default::default(),
     })
 }
 

@@ -34,6 +34,12 @@ proptest! {
         let text = report::render(&settings, &inputs::Origins::default());
         let mut read = Machine::new(&text).load();
         read.files = Files::default();
+        // Where an entry stands is of the file alone.
+        let places = read.caches.iter_mut().map(|entry| &mut entry.place);
+        for place in places.chain(read.builders.iter_mut().map(|entry| &mut entry.place)) {
+            prop_assert!(matches!(place, Place::File(_, Some(_))), "{:?}", place);
+            *place = Place::Default;
+        }
         prop_assert_eq!(read, settings);
     }
 }
@@ -184,6 +190,7 @@ fn cache_entry(name: String, seed: u8) -> CacheEntry {
             .is_multiple_of(3)
             .then(|| format!("/nix/store/{}-hello+{seed}", "0".repeat(32))),
         host: None,
+        place: Place::Default,
         name,
     }
 }
@@ -211,6 +218,7 @@ fn builder_entry(name: String, seed: u8) -> BuilderEntry {
         } else {
             vec![]
         },
+        place: Place::Default,
     }
 }
 

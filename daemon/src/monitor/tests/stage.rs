@@ -127,7 +127,7 @@ impl Stage {
             number,
             search: Search {
                 found: found.map(|found| (found.parse().unwrap(), How::Mdns)),
-                strangers: Vec::new(),
+                ..Search::default()
             },
         };
         self.turn(Turn::Searched(searched));
@@ -209,6 +209,7 @@ pub(super) fn cache(addresses: &[&str], host: Option<&str>) -> TargetSpec {
             has_own_keys: false,
             require_sigs: true,
             sample: None,
+            negative_ttl: 3600,
             host_builder: host.map(str::to_owned),
         }),
     }

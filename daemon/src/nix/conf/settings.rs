@@ -17,6 +17,8 @@ const DEFAULT_STORE_DIR: &str = "/nix/store";
 pub struct NixConf {
     /// `substituters` and `extra-substituters`, in order.
     pub substituters: Vec<String>,
+    /// Where each of them is set: the file and the line; none of Nix's own default.
+    pub substituters_at: Vec<Option<(PathBuf, u32)>>,
     /// Whether substituters are used at all.
     pub substitute: bool,
     /// `trusted-public-keys`: `name:base64`.
@@ -65,6 +67,7 @@ impl Default for NixConf {
     fn default() -> Self {
         Self {
             substituters: vec![DEFAULT_SUBSTITUTER.into()],
+            substituters_at: vec![None],
             substitute: true,
             trusted_public_keys: vec![DEFAULT_KEY.into()],
             has_own_keys: false,
@@ -86,7 +89,7 @@ impl Default for NixConf {
 
 impl NixConf {
     /// Nix's defaults where nix.conf is at `path`: the machines file is beside it.
-    pub(super) fn of(path: &Path) -> Self {
+    pub(in crate::nix) fn of(path: &Path) -> Self {
         let machines = path.with_file_name("machines");
         Self {
             builders: format!("@{}", machines.display()),
@@ -106,6 +109,13 @@ impl NixConf {
         self.state_dir.as_deref().unwrap_or(default)
     }
 
+    fn add_substituters(&mut self, line: &Assignment) {
+        self.substituters.extend(list(&line.value));
+        let place = || Some((line.file.clone(), line.line));
+        self.substituters_at
+            .resize_with(self.substituters.len(), place);
+    }
+
     /// Applies one line. `extra-` appends where the setting is a list, and is otherwise a setting
     /// that does not exist; what does not exist is ignored, as by Nix (which warns).
     ///
@@ -114,8 +124,12 @@ impl NixConf {
     pub(super) fn set(&mut self, line: &Assignment) -> Result<(), String> {
         let value = line.value.as_str();
         match line.name.as_str() {
-            "substituters" | "binary-caches" => self.substituters = list(value),
-            "extra-substituters" | "extra-binary-caches" => self.substituters.extend(list(value)),
+            "substituters" | "binary-caches" => {
+                self.substituters.clear();
+                self.substituters_at.clear();
+                self.add_substituters(line);
+            }
+            "extra-substituters" | "extra-binary-caches" => self.add_substituters(line),
             "substitute" | "build-use-substitutes" => self.substitute = boolean(line)?,
             "trusted-public-keys" | "binary-cache-public-keys" => {
                 self.trusted_public_keys = public_keys(value)?;

@@ -1,0 +1,282 @@
+//! The differences, each for itself: which of them follow from others is not asked here.
+
+use std::collections::BTreeMap;
+
+use offload_client::{
+    Kind, TargetState, WarningCode,
+    snapshot::{Detail, Warning},
+};
+
+use super::{Observed, Origin, Side, Turn, place::is_same_host};
+use crate::{
+    nix::loaded::{Loaded, Stale},
+    probe::Stranger,
+    target::TargetId,
+};
+
+/// What differs between the layers.
+pub(super) fn differences(
+    origins: &BTreeMap<TargetId, Origin>,
+    loaded: &Loaded,
+    observed: &BTreeMap<TargetId, Observed>,
+) -> Vec<Warning> {
+    let unseen = Observed::default();
+    let mut found = Vec::new();
+    found.extend(loaded.stale.as_ref().map(|stale| outdated(loaded, stale)));
+    found.extend(fallback_off(origins));
+    found.extend(lan_cache_last(origins, observed));
+    for (id, origin) in origins {
+        let seen = observed.get(id).unwrap_or(&unseen);
+        let one = Target { id, origin, seen };
+        let single = [
+            one.address_mismatch(),
+            one.address_moved(),
+            one.not_in_nix_conf(),
+            one.ssh_config_mismatch(),
+            one.host_key_not_known(),
+            one.negative_cache_stale(),
+        ];
+        found.extend(single.into_iter().flatten());
+        found.extend(one.strangers());
+    }
+    found
+}
+
+/// One target, seen from all sides.
+struct Target<'a> {
+    id: &'a TargetId,
+    origin: &'a Origin,
+    seen: &'a Observed,
+}
+
+impl Target<'_> {
+    /// Which of the two is `wrong`, where the target answered last shows.
+    fn address_mismatch(&self) -> Option<Warning> {
+        let (declared, deployed) = (
+            self.origin.declared.as_ref()?,
+            self.origin.deployed.as_ref()?,
+        );
+        let (expected, actual) = (declared.addresses.first()?, deployed.addresses.first()?);
+        if is_same_host(expected, actual) != Some(false) || names(declared, actual) {
+            return None;
+        }
+        let seen = self.seen.address.as_deref();
+        let wrong = match seen {
+            Some(seen) if is_same_host(seen, actual) == Some(true) => "declared",
+            Some(seen) if names(declared, seen) => "deployed",
+            Some(_) | None => "",
+        };
+        let mut warning = self.warning(WarningCode::AddressMismatch, expected, actual);
+        let details = &mut warning.details;
+        details.insert("wrong".into(), wrong.into());
+        details.insert("declared_at".into(), declared.source.as_str().into());
+        details.insert("deployed_at".into(), deployed.source.as_str().into());
+        if let Some(seen) = seen {
+            details.insert("observed".into(), seen.into());
+        }
+        Some(warning)
+    }
+
+    /// Only where Nix is told an IP address: a name may well have moved along. Not where checks try
+    /// another address before Nix's because they were told so, or where ssh_config leads Nix there.
+    fn address_moved(&self) -> Option<Warning> {
+        let deployed = self.origin.deployed.as_ref()?;
+        let expected = deployed.addresses.first()?;
+        let seen = self.seen.address.as_ref()?;
+        let leads_there = |address: &String| is_same_host(address, seen) == Some(true);
+        let is_preferred = self.origin.declared.as_ref().is_some_and(|declared| {
+            let place = |of: &str| {
+                let mut addresses = declared.addresses.iter();
+                addresses.position(|address| is_same_host(address, of) == Some(true))
+            };
+            matches!((place(seen), place(expected)), (Some(seen), Some(nix)) if seen < nix)
+        });
+        let is_elsewhere = is_same_host(expected, seen) == Some(false);
+        let is_explained = is_preferred || self.seen.ssh_config.as_ref().is_some_and(leads_there);
+        (is_elsewhere && !is_explained).then(|| {
+            let mut warning = self.warning(WarningCode::AddressMoved, expected, seen);
+            let source = deployed.source.as_str().into();
+            warning.details.insert("deployed_at".into(), source);
+            warning
+        })
+    }
+
+    fn not_in_nix_conf(&self) -> Option<Warning> {
+        let line = self.origin.missing.as_deref()?;
+        let mut warning = self.warning(WarningCode::NotInNixConf, &self.origin.uri, "");
+        let details = &mut warning.details;
+        details.insert("kind".into(), self.id.kind.as_str().into());
+        details.insert("add".into(), line.into());
+        if let Some(declared) = &self.origin.declared {
+            details.insert("declared_at".into(), declared.source.as_str().into());
+            if self.id.kind == Kind::Cache && !declared.keys.is_empty() {
+                details.insert("keys".into(), declared.keys.join(" ").into());
+            }
+        }
+        Some(warning)
+    }
+
+    /// ssh_config is held against the configuration, or else against an IP address that Nix is told.
+    fn ssh_config_mismatch(&self) -> Option<Warning> {
+        let actual = self.seen.ssh_config.as_deref()?;
+        let declared = self.origin.declared.as_ref();
+        let declared = declared.filter(|declared| !declared.addresses.is_empty());
+        let side = declared.or(self.origin.deployed.as_ref())?;
+        let expected = side.addresses.first()?;
+        // The alias itself, in both places, is what ssh_config is there to translate.
+        let is_alias = declared.is_none() && expected.parse::<std::net::SocketAddr>().is_err();
+        let differs = is_same_host(expected, actual) == Some(false) && !names(side, actual);
+        (differs && !is_alias)
+            .then(|| self.warning(WarningCode::SshConfigMismatch, expected, actual))
+    }
+
+    fn host_key_not_known(&self) -> Option<Warning> {
+        if self.seen.host_key_known != Some(false) {
+            return None;
+        }
+        let proved = self.seen.key.as_deref().unwrap_or_default();
+        let mut warning = self.warning(WarningCode::HostKeyNotKnown, proved, "");
+        if let Some(line) = &self.origin.known_hosts {
+            let details = &mut warning.details;
+            details.insert("known_hosts".into(), line.as_str().into());
+            if let Some((_, key)) = line.split_once(' ') {
+                let field = data_encoding::BASE64.encode(key.as_bytes());
+                details.insert("public_host_key".into(), field.into());
+            }
+        }
+        Some(warning)
+    }
+
+    /// While the target itself is nowhere, a stranger is its reason, and no difference.
+    fn strangers(&self) -> impl Iterator<Item = Warning> {
+        let is_found = self.seen.state == TargetState::Ready;
+        let elsewhere = move |stranger: &&Stranger| {
+            is_found && self.seen.address.as_ref() != Some(&stranger.address)
+        };
+        let code = match self.id.kind {
+            Kind::Builder => WarningCode::HostKeyMismatch,
+            Kind::Cache => WarningCode::OtherCache,
+        };
+        self.seen.strangers.iter().filter(elsewhere).map(move |it| {
+            let mut warning = self.warning(code, &it.expected, &it.actual);
+            let details = &mut warning.details;
+            details.insert("address".into(), it.address.as_str().into());
+            details.insert("reason".into(), it.reason.as_str().into());
+            if let Some(seen) = &self.seen.address {
+                details.insert("observed".into(), seen.as_str().into());
+            }
+            warning
+        })
+    }
+
+    fn negative_cache_stale(&self) -> Option<Warning> {
+        let misses = self.seen.stale_misses;
+        (misses > 0).then(|| {
+            let mut warning = self.warning(WarningCode::NegativeCacheStale, "", "");
+            warning.details.insert("expected".into(), 0.into());
+            warning.details.insert("actual".into(), misses.into());
+            warning
+        })
+    }
+
+    fn warning(&self, code: WarningCode, expected: &str, actual: &str) -> Warning {
+        let mut warning = warning(code, expected.into(), actual.into());
+        warning.target = Some((self.id.kind, self.id.name.to_string()));
+        let uri = self.origin.uri.as_str().into();
+        warning.details.insert("uri".into(), uri);
+        warning
+    }
+}
+
+/// Whether one of its addresses is `address`'s host.
+fn names(side: &Side, address: &str) -> bool {
+    let mut addresses = side.addresses.iter();
+    addresses.any(|known| is_same_host(known, address) == Some(true))
+}
+
+fn outdated(loaded: &Loaded, stale: &Stale) -> Warning {
+    let started = loaded.started.unwrap_or_default();
+    let code = WarningCode::DaemonConfigStale;
+    let mut warning = warning(code, stale.changed.into(), started.into());
+    let file = stale.file.display().to_string().into();
+    warning.details.insert("file".into(), file);
+    warning
+        .details
+        .insert("changed".into(), stale.changed.into());
+    warning.details.insert("started".into(), started.into());
+    warning
+}
+
+/// Advice only to whom a cache of this network can fail.
+fn fallback_off(origins: &BTreeMap<TargetId, Origin>) -> Option<Warning> {
+    let (_, origin, _) = turns(origins).find(|(_, _, turn)| !turn.fallback)?;
+    let code = WarningCode::FallbackOff;
+    let mut warning = warning(code, "fallback = true".into(), "fallback = false".into());
+    let uri = origin.uri.as_str().into();
+    warning.details.insert("uri".into(), uri);
+    Some(warning)
+}
+
+/// What fails at the last substituter fails the build (`PathSubstitutionGoal::tryNext`,
+/// src/libstore/build/substitution-goal.cc); what fails at an earlier one is passed over. Nothing is
+/// said where one priority is not known: any of them could be the last.
+fn lan_cache_last(
+    origins: &BTreeMap<TargetId, Origin>,
+    observed: &BTreeMap<TargetId, Observed>,
+) -> Option<Warning> {
+    let watched: Vec<_> = turns(origins).collect();
+    let (_, _, first) = watched.first()?;
+    if first.fallback {
+        return None;
+    }
+    let alone = watched.len() + first.unwatched.len() == 1;
+    let order = |id: &TargetId, turn: &Turn| {
+        let own = observed.get(id).and_then(|seen| seen.priority);
+        let priority = turn.priority.or(own);
+        // Where there is nothing to be before or behind, none is needed.
+        let priority = priority.or(alone.then_some(0))?;
+        Some((priority, turn.position))
+    };
+    let mut last: Option<((u32, usize), &TargetId, &Origin)> = None;
+    for (id, origin, turn) in &watched {
+        let order = order(id, turn)?;
+        if last.is_none_or(|(latest, ..)| latest < order) {
+            last = Some((order, id, origin));
+        }
+    }
+    let (latest, id, origin) = last?;
+    for other in first.unwatched.iter() {
+        if (other.priority?, other.position) > latest {
+            return None;
+        }
+    }
+    let code = WarningCode::LanCacheLast;
+    let mut warning = warning(code, "fallback = true".into(), "fallback = false".into());
+    warning.target = Some((id.kind, id.name.to_string()));
+    let details = &mut warning.details;
+    details.insert("uri".into(), origin.uri.as_str().into());
+    if !alone {
+        details.insert("priority".into(), u64::from(latest.0).into());
+    }
+    Some(warning)
+}
+
+/// The caches that Nix uses.
+fn turns(
+    origins: &BTreeMap<TargetId, Origin>,
+) -> impl Iterator<Item = (&TargetId, &Origin, &Turn)> {
+    origins
+        .iter()
+        .filter_map(|(id, origin)| Some((id, origin, origin.turn.as_ref()?)))
+}
+
+fn warning(code: WarningCode, expected: Detail, actual: Detail) -> Warning {
+    Warning {
+        code,
+        target: None,
+        details: BTreeMap::from([
+            ("expected".to_owned(), expected),
+            ("actual".to_owned(), actual),
+        ]),
+    }
+}

@@ -1,0 +1,101 @@
+//! What each layer says of a target, side by side.
+
+use std::collections::BTreeMap;
+
+use offload_client::{
+    Kind,
+    snapshot::{Comparison, Placed},
+};
+
+use super::{Observed, Origin, Side, place::is_same_host};
+use crate::{nix::loaded::Loaded, target::TargetId};
+
+/// The comparisons of each target: address, key, user; none of what no layer speaks of.
+pub(super) fn side_by_side(
+    origins: &BTreeMap<TargetId, Origin>,
+    loaded: &Loaded,
+    observed: &BTreeMap<TargetId, Observed>,
+) -> BTreeMap<TargetId, Vec<Comparison>> {
+    let unseen = Observed::default();
+    let one = |(id, origin): (&TargetId, &Origin)| {
+        let seen = observed.get(id).unwrap_or(&unseen);
+        (id.clone(), of_target(id.kind, origin, loaded, seen))
+    };
+    origins.iter().map(one).collect()
+}
+
+fn of_target(kind: Kind, origin: &Origin, loaded: &Loaded, seen: &Observed) -> Vec<Comparison> {
+    let (declared, deployed) = (origin.declared.as_ref(), origin.deployed.as_ref());
+    // It reads its files once: what changed since, it does not have, and what it has instead is
+    // written nowhere.
+    let is_loaded = loaded.started.is_some() && loaded.stale.is_none();
+    let compare = |subject: &str, of: &dyn Fn(&Side) -> Option<String>, seen: Option<&String>| {
+        let placed = |side: Option<&Side>| {
+            let side = side?;
+            Some(Placed {
+                value: of(side)?,
+                source: side.source.clone(),
+            })
+        };
+        let deployed = placed(deployed);
+        let comparison = Comparison {
+            subject: subject.to_owned(),
+            declared: placed(declared),
+            loaded: deployed.clone().filter(|_| is_loaded),
+            deployed,
+            observed: seen.map(|value| Placed {
+                value: value.clone(),
+                source: String::new(),
+            }),
+        };
+        let says = [
+            &comparison.declared,
+            &comparison.deployed,
+            &comparison.observed,
+        ];
+        says.iter()
+            .any(|layer| layer.is_some())
+            .then_some(comparison)
+    };
+
+    let first = |side: Option<&Side>| side.and_then(|side| side.addresses.first().cloned());
+    let others = [first(deployed), seen.address.clone(), first(declared)];
+    let others: Vec<_> = others.into_iter().flatten().collect();
+    let address = |side: &Side| {
+        pick(&side.addresses, &others, |a, b| {
+            is_same_host(a, b) == Some(true)
+        })
+    };
+    let declared_keys = declared
+        .into_iter()
+        .flat_map(|side| side.keys.iter().cloned());
+    let keys: Vec<_> = seen.key.clone().into_iter().chain(declared_keys).collect();
+    let key = |side: &Side| pick(&side.keys, &keys, |a, b| a == b);
+    let user = |side: &Side| side.user.clone();
+    let subject = match kind {
+        Kind::Builder => "host-key",
+        Kind::Cache => "signing-key",
+    };
+    [
+        compare("address", &address, seen.address.as_ref()),
+        compare(subject, &key, seen.key.as_ref()),
+        compare("user", &user, None),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// Of several values the one that another layer has too, so that no difference is shown where there
+/// is none; else the first.
+fn pick(
+    values: &[String],
+    others: &[String],
+    is_same: impl Fn(&str, &str) -> bool,
+) -> Option<String> {
+    let shared = others.iter().find_map(|other| {
+        let mut values = values.iter();
+        values.find(|value| is_same(value, other))
+    });
+    shared.or(values.first()).cloned()
+}

@@ -1,0 +1,219 @@
+//! Which differences follow from others: only root causes are shown.
+
+use std::collections::BTreeMap;
+
+use offload_client::{
+    Kind, WarningCode,
+    snapshot::{Detail, Warning},
+};
+
+use super::{Origin, place::is_same_host};
+use crate::target::TargetId;
+
+/// How what follows is tied to its root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tie {
+    /// Whatever it is about.
+    Machine,
+    /// Where it is about a target of this kind.
+    Kind(Kind),
+    /// Where both are about one target.
+    Target,
+    /// Where it is about a cache, and the root says the same of the builder on the same machine.
+    Host,
+}
+
+/// What follows from what: (what follows, its root, where). There is no circle in it, so that what is
+/// hidden always has a root that is shown.
+const TABLE: &[(WarningCode, WarningCode, Tie)] = {
+    use Kind::{Builder, Cache};
+    use WarningCode::*;
+    &[
+        // Nix reads none of it while a line of it is broken.
+        (BuildersDisabled, NixConfBroken, Tie::Machine),
+        (DaemonConfigStale, NixConfBroken, Tie::Machine),
+        (FallbackOff, NixConfBroken, Tie::Machine),
+        (LanCacheLast, NixConfBroken, Tie::Machine),
+        (NotInNixConf, NixConfBroken, Tie::Machine),
+        (KeyNotTrusted, NixConfBroken, Tie::Machine),
+        (AddressMismatch, NixConfBroken, Tie::Kind(Cache)),
+        (AddressMoved, NixConfBroken, Tie::Kind(Cache)),
+        // Nix has no builders at all.
+        (BuildersDisabled, MachinesFileBroken, Tie::Machine),
+        (NotInNixConf, MachinesFileBroken, Tie::Kind(Builder)),
+        (AddressMismatch, MachinesFileBroken, Tie::Kind(Builder)),
+        (NotInNixConf, BuildersDisabled, Tie::Kind(Builder)),
+        // Its key comes with it.
+        (KeyNotTrusted, NotInNixConf, Tie::Target),
+        // The wrong one of the two addresses is what leads astray.
+        (AddressMoved, AddressMismatch, Tie::Target),
+        (SshConfigMismatch, AddressMismatch, Tie::Target),
+        // The remedy is one setting.
+        (FallbackOff, LanCacheLast, Tie::Machine),
+        // A machine that moved took its cache along.
+        (AddressMismatch, AddressMismatch, Tie::Host),
+        (AddressMoved, AddressMoved, Tie::Host),
+    ]
+};
+
+/// Which of `warnings` follow from another of them, in their order.
+pub(super) fn hidden(warnings: &[Warning], origins: &BTreeMap<TargetId, Origin>) -> Vec<bool> {
+    let follows = |one: &Warning| {
+        let mut rows = TABLE.iter().filter(|(code, ..)| *code == one.code);
+        rows.any(|(_, root, tie)| {
+            let mut roots = warnings.iter().filter(|warning| warning.code == *root);
+            roots.any(|root| is_tied(*tie, one, root, origins))
+        })
+    };
+    warnings.iter().map(follows).collect()
+}
+
+fn is_tied(tie: Tie, one: &Warning, root: &Warning, origins: &BTreeMap<TargetId, Origin>) -> bool {
+    match tie {
+        Tie::Machine => true,
+        Tie::Kind(kind) => one.target.as_ref().is_some_and(|(of, _)| *of == kind),
+        Tie::Target => one.target.is_some() && one.target == root.target,
+        Tie::Host => is_of_host(one, root, origins) && is_same_move(one, root),
+    }
+}
+
+/// Whether `one` is about a cache, and `root` about the builder on the same machine.
+fn is_of_host(one: &Warning, root: &Warning, origins: &BTreeMap<TargetId, Origin>) -> bool {
+    let (Some((Kind::Cache, cache)), Some((Kind::Builder, builder))) = (&one.target, &root.target)
+    else {
+        return false;
+    };
+    let origin = origins.get(&TargetId::cache(cache));
+    let host = origin.and_then(|origin| origin.host.as_ref());
+    host.is_some_and(|host| *host.name == **builder)
+}
+
+/// Whether both go from one host to one host, whatever the ports.
+fn is_same_move(one: &Warning, root: &Warning) -> bool {
+    ["expected", "actual"].into_iter().all(|key| {
+        let texts = (one.details.get(key), root.details.get(key));
+        let (Some(Detail::Text(one)), Some(Detail::Text(root))) = texts else {
+            return false;
+        };
+        is_same_host(one, root) == Some(true)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn about(code: WarningCode, target: Option<(Kind, &str)>) -> Warning {
+        Warning {
+            code,
+            target: target.map(|(kind, name)| (kind, name.to_owned())),
+            details: BTreeMap::from([
+                ("expected".to_owned(), "192.0.2.7:1".into()),
+                ("actual".to_owned(), "192.0.2.6:1".into()),
+            ]),
+        }
+    }
+
+    /// A cache and a builder on each of two machines.
+    fn origins() -> BTreeMap<TargetId, Origin> {
+        let cache = |name| {
+            let origin = Origin {
+                host: Some(TargetId::builder(name)),
+                ..Origin::default()
+            };
+            (TargetId::cache(name), origin)
+        };
+        [cache("a"), cache("b")].into()
+    }
+
+    fn shown(warnings: &[Warning]) -> Vec<&Warning> {
+        let hidden = hidden(warnings, &origins());
+        let all = warnings.iter().zip(hidden);
+        all.filter_map(|(warning, hidden)| (!hidden).then_some(warning))
+            .collect()
+    }
+
+    #[test]
+    fn what_follows_is_hidden_and_what_does_not_is_shown() {
+        use Kind::{Builder, Cache};
+        use WarningCode::*;
+        let (cache, builder) = (Some((Cache, "a")), Some((Builder, "a")));
+        for (code, target, root, root_target, is_shown) in [
+            (NotInNixConf, cache, NixConfBroken, None, false),
+            (AddressMoved, cache, NixConfBroken, None, false),
+            (AddressMoved, builder, NixConfBroken, None, true),
+            (HostKeyNotKnown, builder, NixConfBroken, None, true),
+            (AddressMismatch, builder, MachinesFileBroken, None, false),
+            (AddressMismatch, cache, MachinesFileBroken, None, true),
+            (NotInNixConf, builder, BuildersDisabled, None, false),
+            (NotInNixConf, cache, BuildersDisabled, None, true),
+            (KeyNotTrusted, cache, NotInNixConf, cache, false),
+            (KeyNotTrusted, cache, NotInNixConf, Some((Cache, "b")), true),
+            (AddressMoved, cache, AddressMismatch, cache, false),
+            (SshConfigMismatch, builder, AddressMismatch, builder, false),
+            (FallbackOff, None, LanCacheLast, cache, false),
+            (AddressMismatch, cache, AddressMismatch, builder, false),
+            (
+                AddressMismatch,
+                cache,
+                AddressMismatch,
+                Some((Builder, "b")),
+                true,
+            ),
+            (AddressMoved, cache, AddressMoved, builder, false),
+        ] {
+            let warnings = [about(code, target), about(root, root_target)];
+            let shown = shown(&warnings);
+            assert_eq!(shown.contains(&&warnings[0]), is_shown, "{code} {root}");
+            assert!(shown.contains(&&warnings[1]), "{code} {root}");
+        }
+    }
+
+    #[test]
+    fn a_cache_that_went_elsewhere_than_its_builder_is_told_itself() {
+        let builder = about(WarningCode::AddressMoved, Some((Kind::Builder, "a")));
+        let mut cache = about(WarningCode::AddressMoved, Some((Kind::Cache, "a")));
+        let elsewhere = "192.0.2.9:1".into();
+        cache.details.insert("actual".into(), elsewhere);
+        assert_eq!(shown(&[cache, builder]).len(), 2);
+    }
+
+    fn warning() -> impl Strategy<Value = Warning> {
+        let target = prop::sample::select(vec![
+            None,
+            Some((Kind::Cache, "a")),
+            Some((Kind::Cache, "b")),
+            Some((Kind::Builder, "a")),
+            Some((Kind::Builder, "b")),
+        ]);
+        let code = prop::sample::select(WarningCode::ALL.to_vec());
+        (code, target).prop_map(|(code, target)| about(code, target))
+    }
+
+    /// Whether a root of `one`, or a root of its roots, is shown.
+    fn is_explained(one: &Warning, all: &[Warning], depth: usize) -> bool {
+        let shown = shown(all);
+        let rows = TABLE.iter().filter(|(code, ..)| *code == one.code);
+        depth > 0
+            && rows.into_iter().any(|(_, code, tie)| {
+                let mut roots = all.iter().filter(|root| root.code == *code);
+                roots.any(|root| {
+                    is_tied(*tie, one, root, &origins())
+                        && (shown.contains(&root) || is_explained(root, all, depth - 1))
+                })
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_hidden_has_a_root_that_is_shown(all in prop::collection::vec(warning(), 1..12)) {
+            let hidden = hidden(&all, &origins());
+            prop_assert!(hidden.contains(&false), "nothing is shown of {:?}", all);
+            for (one, _) in all.iter().zip(&hidden).filter(|(_, hidden)| **hidden) {
+                prop_assert!(is_explained(one, &all, TABLE.len()), "{:?} of {:?}", one, all);
+            }
+        }
+    }
+}

@@ -1,0 +1,308 @@
+use offload_client::{
+    Kind, Reason, WarningCode,
+    snapshot::{Detail, Placed},
+};
+
+use super::*;
+use crate::nix::loaded::Stale;
+
+const CACHE: &str = "http://192.0.2.6:5000";
+
+/// The desktop as a cache: declared at one host, deployed at another, seen at a third.
+fn cache(declared: &[&str], deployed: &str, seen: &str) -> (Origin, Observed) {
+    let with_port = |host: &&str| format!("{host}:5000");
+    let side = |hosts: &[&str], source: &str| {
+        (!hosts.is_empty()).then(|| Side {
+            addresses: hosts.iter().map(with_port).collect(),
+            source: source.into(),
+            ..Side::default()
+        })
+    };
+    let deployed: Vec<&str> = Some(deployed)
+        .filter(|host| !host.is_empty())
+        .into_iter()
+        .collect();
+    let origin = Origin {
+        uri: CACHE.into(),
+        declared: side(declared, "config.toml:3"),
+        deployed: side(&deployed, "nix.conf:12"),
+        ..Origin::default()
+    };
+    let observed = Observed {
+        state: TargetState::Ready,
+        address: Some(seen)
+            .filter(|seen| !seen.is_empty())
+            .map(|seen| with_port(&seen)),
+        ..Observed::default()
+    };
+    (origin, observed)
+}
+
+fn compare_at(ledger: &mut Ledger, now: u64, one: &(Origin, Observed)) -> Vec<Warning> {
+    let id = TargetId::cache("desktop");
+    let origins = [(id.clone(), one.0.clone())].into();
+    let observed = [(id, one.1.clone())].into();
+    let drift = ledger.compare(now, &[], &origins, &Loaded::default(), &observed);
+    drift.warnings
+}
+
+fn compare(one: &(Origin, Observed)) -> Vec<Warning> {
+    compare_at(&mut Ledger::default(), 1, one)
+}
+
+fn codes(warnings: &[Warning]) -> Vec<WarningCode> {
+    warnings.iter().map(|warning| warning.code).collect()
+}
+
+fn text<'a>(warning: &'a Warning, key: &str) -> &'a str {
+    match warning.details.get(key) {
+        Some(Detail::Text(text)) => text,
+        other => panic!("{key} is {other:?}"),
+    }
+}
+
+#[test]
+fn two_addresses_differ_and_the_desktop_shows_which_is_wrong() {
+    let (six, seven) = ("192.0.2.6", "192.0.2.7");
+    for (seen, wrong) in [
+        (six, "declared"),
+        (seven, "deployed"),
+        ("192.0.2.9", ""),
+        ("", ""),
+    ] {
+        let warnings = compare(&cache(&[seven], six, seen));
+        assert_eq!(codes(&warnings), [WarningCode::AddressMismatch], "{seen}");
+        let told = |key| text(&warnings[0], key);
+        assert_eq!(told("expected"), "192.0.2.7:5000");
+        assert_eq!(told("actual"), "192.0.2.6:5000");
+        assert_eq!(told("wrong"), wrong, "{seen}");
+        assert_eq!(told("declared_at"), "config.toml:3");
+        assert_eq!(told("deployed_at"), "nix.conf:12");
+    }
+}
+
+#[test]
+fn what_may_well_be_one_address_is_no_mismatch() {
+    for (declared, deployed) in [
+        (&["192.0.2.6"][..], "192.0.2.6"),
+        (&["192.0.2.7", "192.0.2.6"], "192.0.2.6"),
+        (&["desktop.lan"], "192.0.2.6"),
+        (&["192.0.2.6"], "desktop"),
+        (&["desktop.lan"], "desktop"),
+        (&[], "192.0.2.6"),
+        (&["192.0.2.6"], ""),
+    ] {
+        let one = cache(declared, deployed, "192.0.2.6");
+        assert_eq!(compare(&one), [], "{declared:?} {deployed}");
+    }
+    let names = cache(&["tower.lan"], "desktop.lan", "");
+    assert_eq!(codes(&compare(&names)), [WarningCode::AddressMismatch]);
+}
+
+#[test]
+fn the_desktop_has_moved_where_nix_is_told_another_ip_address() {
+    let moved = [WarningCode::AddressMoved];
+    for (declared, deployed, seen, expected) in [
+        (&[][..], "192.0.2.6", "192.0.2.7", &moved[..]),
+        (
+            &["192.0.2.6", "192.0.2.7"],
+            "192.0.2.6",
+            "192.0.2.7",
+            &moved,
+        ),
+        // It was asked there first, as it was told to.
+        (&["192.0.2.7", "192.0.2.6"], "192.0.2.6", "192.0.2.7", &[]),
+        (&[], "desktop", "192.0.2.7", &[]),
+        (&[], "192.0.2.6", "", &[]),
+    ] {
+        let one = cache(declared, deployed, seen);
+        assert_eq!(codes(&compare(&one)), expected, "{declared:?} {seen}");
+    }
+    let mut one = cache(&[], "192.0.2.6", "192.0.2.7");
+    one.1.ssh_config = Some("192.0.2.7:22".into());
+    assert!(!codes(&compare(&one)).contains(&WarningCode::AddressMoved));
+}
+
+#[test]
+fn a_warning_keeps_its_date_while_it_says_the_same() {
+    let mut ledger = Ledger::default();
+    let mut since = |now, seen| {
+        let warnings = compare_at(&mut ledger, now, &cache(&["192.0.2.7"], "192.0.2.6", seen));
+        warnings[0].details["since"].clone()
+    };
+    assert_eq!(since(10, "192.0.2.6"), Detail::Uint(10));
+    assert_eq!(since(20, "192.0.2.6"), Detail::Uint(10));
+    assert_eq!(since(30, "192.0.2.7"), Detail::Uint(30));
+    compare_at(&mut ledger, 40, &cache(&[], "192.0.2.6", "192.0.2.6"));
+    let again = compare_at(
+        &mut ledger,
+        50,
+        &cache(&["192.0.2.7"], "192.0.2.6", "192.0.2.7"),
+    );
+    assert_eq!(again[0].details["since"], Detail::Uint(50));
+}
+
+#[test]
+fn a_configuration_that_nix_daemon_has_not_read_is_told_and_not_taken_for_loaded() {
+    let (id, (origin, seen)) = (
+        TargetId::cache("desktop"),
+        cache(&[], "192.0.2.6", "192.0.2.6"),
+    );
+    let (origins, observed) = ([(id.clone(), origin)].into(), [(id.clone(), seen)].into());
+    let mut loaded = Loaded {
+        started: Some(5),
+        stale: None,
+    };
+    let compare = |loaded: &Loaded| Ledger::default().compare(9, &[], &origins, loaded, &observed);
+    let fresh = compare(&loaded);
+    assert_eq!(fresh.warnings, []);
+    let address = &fresh.layers[&id][0];
+    let deployed = Placed {
+        value: "192.0.2.6:5000".into(),
+        source: "nix.conf:12".into(),
+    };
+    assert_eq!(address.subject, "address");
+    assert_eq!(address.deployed, Some(deployed.clone()));
+    assert_eq!(address.loaded, Some(deployed));
+    assert_eq!(address.declared, None);
+    assert_eq!(address.observed.as_ref().unwrap().value, "192.0.2.6:5000");
+
+    loaded.stale = Some(Stale {
+        file: "/etc/nix/nix.conf".into(),
+        changed: 7,
+    });
+    let stale = compare(&loaded);
+    assert_eq!(codes(&stale.warnings), [WarningCode::DaemonConfigStale]);
+    let details = &stale.warnings[0].details;
+    assert_eq!(text(&stale.warnings[0], "file"), "/etc/nix/nix.conf");
+    assert_eq!(details["changed"], Detail::Uint(7));
+    assert_eq!(details["started"], Detail::Uint(5));
+    assert_eq!(stale.layers[&id][0].loaded, None);
+}
+
+#[test]
+fn ssh_config_is_held_against_the_configuration_or_an_ip_address() {
+    let told = |declared: &[&str], deployed, ssh_config: &str| {
+        let mut one = cache(declared, deployed, "");
+        one.1.ssh_config = Some(ssh_config.into());
+        let warnings = compare(&one);
+        warnings.first().map(|warning| {
+            assert_eq!(warning.code, WarningCode::SshConfigMismatch);
+            text(warning, "expected").to_owned()
+        })
+    };
+    let (six, seven) = (Some("192.0.2.6:5000".to_owned()), "192.0.2.7:22");
+    assert_eq!(told(&["192.0.2.6"], "desktop", seven), six);
+    assert_eq!(told(&[], "192.0.2.6", seven), six);
+    assert_eq!(told(&["192.0.2.7"], "desktop", seven), None);
+    assert_eq!(told(&[], "desktop", seven), None);
+    assert_eq!(told(&[], "desktop", "tower.lan:22"), None);
+}
+
+#[test]
+fn a_host_key_that_only_the_configuration_has_is_told_with_the_line_to_add() {
+    let key = "ssh-ed25519 AAAAC3";
+    let origin = Origin {
+        known_hosts: Some(format!("desktop {key}")),
+        ..Origin::default()
+    };
+    let seen = Observed {
+        key: Some("SHA256:x".into()),
+        host_key_known: Some(false),
+        ..Observed::default()
+    };
+    let warnings = compare(&(origin.clone(), seen.clone()));
+    assert_eq!(codes(&warnings), [WarningCode::HostKeyNotKnown]);
+    assert_eq!(
+        text(&warnings[0], "known_hosts"),
+        "desktop ssh-ed25519 AAAAC3"
+    );
+    let field = data_encoding::BASE64.encode(key.as_bytes());
+    assert_eq!(text(&warnings[0], "public_host_key"), field);
+    for known in [None, Some(true)] {
+        let seen = Observed {
+            host_key_known: known,
+            ..seen.clone()
+        };
+        assert_eq!(compare(&(origin.clone(), seen)), []);
+    }
+}
+
+#[test]
+fn a_stranger_is_told_while_the_desktop_itself_is_elsewhere() {
+    let mut one = cache(&[], "desktop", "192.0.2.7");
+    one.1.strangers = vec![Stranger {
+        address: "192.0.2.6:5000".into(),
+        reason: Reason::UntrustedSignature,
+        expected: "desktop-1".into(),
+        actual: "other-1".into(),
+    }];
+    let warnings = compare(&one);
+    assert_eq!(codes(&warnings), [WarningCode::OtherCache]);
+    assert_eq!(text(&warnings[0], "address"), "192.0.2.6:5000");
+    assert_eq!(text(&warnings[0], "actual"), "other-1");
+
+    one.1.state = TargetState::Degraded;
+    assert_eq!(compare(&one), [], "it is the target's own reason then");
+    let builder = TargetId::builder("desktop");
+    one.1.state = TargetState::Ready;
+    let (origins, observed) = ([(builder.clone(), one.0)].into(), [(builder, one.1)].into());
+    let drift = Ledger::default().compare(1, &[], &origins, &Loaded::default(), &observed);
+    assert_eq!(codes(&drift.warnings), [WarningCode::HostKeyMismatch]);
+}
+
+#[test]
+fn misses_that_are_none_are_counted() {
+    let mut one = cache(&[], "192.0.2.6", "192.0.2.6");
+    one.1.stale_misses = 3;
+    let warnings = compare(&one);
+    assert_eq!(codes(&warnings), [WarningCode::NegativeCacheStale]);
+    assert_eq!(warnings[0].details["actual"], Detail::Uint(3));
+}
+
+#[test]
+fn the_last_cache_is_fatal_without_fallback() {
+    let last = [WarningCode::LanCacheLast];
+    let off = [WarningCode::FallbackOff];
+    let other = |position, priority| vec![Unwatched { position, priority }];
+    for (fallback, own, seen, unwatched, expected) in [
+        (true, None, Some(50), other(1, Some(40)), &[][..]),
+        (false, None, Some(50), other(1, Some(40)), &last),
+        (false, None, Some(30), other(1, Some(40)), &off),
+        (false, Some(30), Some(50), other(1, Some(40)), &off),
+        // Of two equal ones the first is asked first.
+        (false, None, Some(40), other(1, Some(40)), &off),
+        (false, None, Some(40), other(0, Some(40)), &last),
+        // What is not known is not claimed.
+        (false, None, None, other(1, Some(40)), &off),
+        (false, None, Some(50), other(1, None), &off),
+        (false, None, None, vec![], &last),
+    ] {
+        let mut one = cache(&[], "192.0.2.6", "192.0.2.6");
+        let case = format!("{fallback} {own:?} {seen:?} {unwatched:?}");
+        let position = usize::from(unwatched.first().is_some_and(|other| other.position == 0));
+        one.0.turn = Some(Turn {
+            position,
+            priority: own,
+            fallback,
+            unwatched: unwatched.into(),
+        });
+        one.1.priority = seen;
+        assert_eq!(codes(&compare(&one)), expected, "{case}");
+    }
+}
+
+#[test]
+fn a_machine_that_moved_is_told_once_for_its_builder_and_its_cache() {
+    let (mut origin, seen) = cache(&["192.0.2.7"], "192.0.2.6", "192.0.2.6");
+    let builder = TargetId::builder("desktop");
+    let mut origins = BTreeMap::from([(builder.clone(), origin.clone())]);
+    origin.host = Some(builder);
+    origins.insert(TargetId::cache("desktop"), origin);
+    let observed = origins.keys().map(|id| (id.clone(), seen.clone()));
+    let observed = observed.collect();
+    let drift = Ledger::default().compare(1, &[], &origins, &Loaded::default(), &observed);
+    assert_eq!(codes(&drift.warnings), [WarningCode::AddressMismatch]);
+    let target = Some((Kind::Builder, "desktop".to_owned()));
+    assert_eq!(drift.warnings[0].target, target);
+}

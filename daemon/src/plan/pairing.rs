@@ -1,0 +1,39 @@
+//! An entry and an item of Nix that differ in nothing but the host are one target whose address
+//! differs: as on the day when only one of the two was changed.
+
+/// The pairs of `entries` and `items` that `agree`, as far as each is the other's only match: of two
+/// that would do, nobody knows which is meant.
+pub(super) fn only_matches<E, I>(
+    entries: &[E],
+    items: &[I],
+    agree: impl Fn(&E, &I) -> bool,
+) -> Vec<(usize, usize)> {
+    let pair = |(index, entry): (usize, &E)| {
+        let item = only((0..items.len()).filter(|item| agree(entry, &items[*item])))?;
+        let of_item = |other: &usize| agree(&entries[*other], &items[item]);
+        only((0..entries.len()).filter(of_item))?;
+        Some((index, item))
+    };
+    entries.iter().enumerate().filter_map(pair).collect()
+}
+
+/// The first, where there is no second.
+fn only(mut matches: impl Iterator<Item = usize>) -> Option<usize> {
+    let first = matches.next()?;
+    matches.next().is_none().then_some(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_has_no_other_match_is_a_pair() {
+        let pairs = |entries: &[u8], items: &[u8]| only_matches(entries, items, |a, b| a == b);
+        assert_eq!(pairs(&[1, 2], &[2, 1, 3]), [(0, 1), (1, 0)]);
+        assert_eq!(pairs(&[1, 1], &[1]), []);
+        assert_eq!(pairs(&[1], &[1, 1]), []);
+        assert_eq!(pairs(&[1, 2, 2], &[1, 2]), [(0, 0)]);
+        assert_eq!(pairs(&[], &[1]), []);
+    }
+}
