@@ -95,6 +95,7 @@ fn cache() -> TargetSpec {
             has_own_keys: false,
             require_sigs: true,
             sample: None,
+            negative_ttl: 3600,
             host_builder: None,
         }),
     }
@@ -302,7 +303,6 @@ impl Desk {
 }
 
 #[tokio::test]
-#[ignore = "needs the monitor's searches and a real proof"]
 async fn who_asks_finds_the_desktop_through_avahi_without_any_configuration() {
     let Some(mut desk) = Desk::start("").await else {
         return;
@@ -317,7 +317,6 @@ async fn who_asks_finds_the_desktop_through_avahi_without_any_configuration() {
 }
 
 #[tokio::test]
-#[ignore = "needs the monitor's searches and a real proof"]
 async fn who_asks_finds_the_desktop_by_a_sweep_that_is_configured() {
     let config = "[discover]\nsweep = [\"192.0.2.0/24\"]\n";
     let Some(mut desk) = Desk::start(config).await else {
@@ -328,7 +327,6 @@ async fn who_asks_finds_the_desktop_by_a_sweep_that_is_configured() {
 }
 
 #[tokio::test]
-#[ignore = "needs the monitor's searches and a real proof"]
 async fn a_network_that_the_laptop_is_not_in_is_not_swept() {
     let config = "[discover]\nsweep = [\"198.51.100.0/24\"]\n";
     let Some(mut desk) = Desk::start(config).await else {

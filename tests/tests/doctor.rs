@@ -150,7 +150,6 @@ async fn the_daemons_page_has_the_root_cause_and_how_far_each_check_came() {
 /// The afternoon that all this is for: the configuration says .7, nix.conf says .6, the desktop is
 /// at .6.
 #[tokio::test]
-#[ignore = "needs the comparison of the layers in the daemon"]
 async fn the_afternoon_is_one_command() {
     let desk = Desk::start().await;
     let declared = desk.declared_wrongly();

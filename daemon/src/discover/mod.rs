@@ -16,7 +16,7 @@ use offload_client::{Reason, Stage};
 
 use crate::{
     net::{self, Network},
-    probe::{self, Context, Failure, Proof, Stranger},
+    probe::{Context, Failure, Proof, Prover, Stranger},
     target::TargetSpec,
 };
 use ground::Ground;
@@ -86,10 +86,7 @@ pub async fn search(
     network: Arc<Network>,
     context: Arc<Context>,
 ) -> Search {
-    let identity = Identity {
-        wanted: &wanted,
-        context: &context,
-    };
+    let identity = Prover::new(&wanted, &context).await;
     let own = ground::with_own_addresses(&network.own());
     search_with(&wanted, &scope, &own, &identity).await
 }
@@ -138,7 +135,10 @@ impl<J: Judge> Hunt<'_, J> {
     async fn run(&mut self, scope: &Scope) {
         if scope.mdns {
             let asker = Asker::start(self.ground.clone()).await;
-            if self.go(Source::Heard(asker), How::Mdns, HINTED).await {
+            if self
+                .go(Source::Heard(Box::new(asker)), How::Mdns, HINTED)
+                .await
+            {
                 return;
             }
         }
@@ -231,7 +231,7 @@ enum Source {
     /// They are known.
     List(Box<dyn Iterator<Item = Candidate> + Send>),
     /// They are heard of one by one.
-    Heard(Asker),
+    Heard(Box<Asker>),
 }
 
 impl Source {
@@ -256,15 +256,9 @@ fn is_slow(failure: &Failure) -> bool {
         && !matches!(failure.stage, Stage::None | Stage::Resolve | Stage::Connect)
 }
 
-/// The target's own identity.
-struct Identity<'a> {
-    wanted: &'a TargetSpec,
-    context: &'a Arc<Context>,
-}
-
-impl Judge for Identity<'_> {
+impl Judge for Prover {
     async fn prove(&self, address: SocketAddr, bound: Duration) -> Proof {
-        probe::prove(self.wanted, address, bound, self.context).await
+        Prover::prove(self, address, bound).await
     }
 }
 

@@ -256,7 +256,7 @@ impl Monitor {
             }
             Turn::Command(Command::Watch { plan, poll, done }) => {
                 self.set_poll(now, poll);
-                self.watch(now, plan);
+                self.watch(now, *plan);
                 self.publish(now);
                 let _ = done.send(());
             }

@@ -191,7 +191,7 @@ impl Monitor {
         self.seekers.last = self.seekers.last.wrapping_add(1);
         let number = self.seekers.last;
         let search = discover::search(
-            watched.spec.clone(),
+            watched.known_by(),
             scope.clone(),
             self.network.clone(),
             self.context.clone(),

@@ -14,7 +14,7 @@ use crate::{
     drift::Observed,
     health::{CheckId, TargetHealth},
     probe::{Context, Learned, Report, Session, Stranger, builder::DETAIL_UNSUPPORTED},
-    target::{Address, SpecKind, TargetSpec},
+    target::{Address, CacheSpec, SpecKind, TargetSpec},
 };
 
 /// The words of a failed test build.
@@ -93,6 +93,25 @@ impl Watched {
     pub(super) fn take_session(&mut self, context: &Arc<Context>) -> Session {
         let new = || Session::new(self.checked_by.clone(), context.clone());
         self.session.take().unwrap_or_else(new)
+    }
+
+    /// What a search is to look for: a cache that has shown with which key it signs is known by that
+    /// one. Nix may trust others, and each of them is some other cache's.
+    pub(super) fn known_by(&self) -> Arc<TargetSpec> {
+        let (SpecKind::Cache(cache), Facts::Cache(facts)) = (&self.spec.kind, &self.facts) else {
+            return self.spec.clone();
+        };
+        if cache.public_keys.len() < 2 || !cache.public_keys.contains(&facts.signing_key) {
+            return self.spec.clone();
+        }
+        let cache = CacheSpec {
+            public_keys: vec![facts.signing_key.clone()],
+            ..cache.clone()
+        };
+        Arc::new(TargetSpec {
+            kind: SpecKind::Cache(cache),
+            ..TargetSpec::clone(&self.spec)
+        })
     }
 
     /// It is at `address`, which is tried first from now on; where that is one of its own, they are

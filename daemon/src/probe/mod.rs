@@ -20,7 +20,7 @@ use offload_client::{
 };
 use tokio::sync::mpsc;
 
-pub use prove::{Prover, prove};
+pub use prove::Prover;
 pub use trace::Trace;
 
 use crate::{

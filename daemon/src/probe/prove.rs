@@ -5,20 +5,6 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use super::{Context, Proof, builder, cache};
 use crate::target::{SpecKind, TargetSpec};
 
-/// Tries to prove that the target `spec` is at `address`: a builder by a key exchange, without
-/// logging in; a cache by a signature. Within `bound`, once it is known what the target is known by.
-///
-/// Who asks about many addresses makes one [`Prover`].
-pub async fn prove(
-    spec: &TargetSpec,
-    address: SocketAddr,
-    bound: Duration,
-    context: &Arc<Context>,
-) -> Proof {
-    let prover = Prover::new(spec, context).await;
-    prover.prove(address, bound).await
-}
-
 /// What one target is known by, for as many addresses as there are: ssh_config, known_hosts and the
 /// certificates of authorities are read once.
 pub struct Prover(Kind);

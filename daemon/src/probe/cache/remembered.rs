@@ -15,7 +15,6 @@ use crate::{
         narinfo::NarInfo,
         uri::{self, StoreUri},
     },
-    probe::Trace,
     target::CacheSpec,
 };
 
