@@ -17,11 +17,13 @@
       devShells = forAllSystems (pkgs: {
         default = pkgs.mkShell {
           packages = [
+            pkgs.avahi
             pkgs.cargo
             pkgs.cargo-deny
             pkgs.cargo-nextest
             pkgs.clippy
             pkgs.dbus
+            pkgs.gnupatch
             pkgs.iproute2
             pkgs.jq
             pkgs.nginx
