@@ -12,7 +12,11 @@ mod text;
 mod units;
 mod verbose;
 
-use crate::{Kind, OverallState, Reason, Snapshot, reasons, snapshot::Target};
+use crate::{
+    Kind, OverallState, Reason, Snapshot, WarningCode, reasons,
+    snapshot::{Target, Warning},
+    template,
+};
 
 pub use paint::{Tone, overall_glyph, overall_tone, state_glyph, state_tone};
 pub use test_build::render_test_build;
@@ -99,6 +103,9 @@ fn sentence(snapshot: &Snapshot) -> String {
         (None, None) => "nothing".to_owned(),
     };
     match snapshot.state {
+        OverallState::Ready if snapshot.warnings.iter().any(leads_astray) => {
+            format!("checks reach {}, but Nix looks elsewhere", both("and"))
+        }
         OverallState::Ready => format!("Nix can use {}", both("and")),
         OverallState::Degraded => {
             let part = |count: usize, word: &str, state| match count {
@@ -124,6 +131,17 @@ fn sentence(snapshot: &Snapshot) -> String {
             reasons::text(Reason::NotConfigured).title.to_owned()
         }
         OverallState::Unknown => "not judged yet".to_owned(),
+    }
+}
+
+/// Whether Nix itself does not get where the checks got.
+fn leads_astray(warning: &Warning) -> bool {
+    match warning.code {
+        WarningCode::AddressMoved => true,
+        WarningCode::AddressMismatch => {
+            template::detail(&warning.details, "wrong").as_deref() == Some("deployed")
+        }
+        _ => false,
     }
 }
 

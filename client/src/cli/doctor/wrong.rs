@@ -1,6 +1,6 @@
 //! Which addresses are wrong, and which are right, by what the daemon warns of.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use crate::{Snapshot, WarningCode, snapshot::Warning, template};
 
@@ -46,13 +46,28 @@ fn of(warning: &Warning) -> Option<Wrong> {
     match host.eq_ignore_ascii_case(right_host) {
         false => Some(Wrong {
             wrong: host.to_owned(),
-            right: right_host.to_owned(),
+            right: match may_replace(host, right_host) {
+                true => right_host.to_owned(),
+                false => String::new(),
+            },
         }),
         true if port != right_port && port.is_some() && right_port.is_some() => Some(Wrong {
             wrong: joined(host, port?),
             right: joined(right_host, right_port?),
         }),
         true => None,
+    }
+}
+
+/// Whether `right` may be written where `wrong` stands: not what holds until the next boot only (a
+/// link-local address, whose zone is a number of this machine's), nor one that Nix was never
+/// configured to speak to (IPv6 in the place of IPv4).
+fn may_replace(wrong: &str, right: &str) -> bool {
+    let address = |host: &str| host.split('%').next().and_then(|ip| ip.parse().ok());
+    match (address(wrong), address(right)) {
+        (_, Some(IpAddr::V6(right))) if right.is_unicast_link_local() => false,
+        (Some(IpAddr::V4(_)), Some(IpAddr::V6(_))) => false,
+        (_, Some(_) | None) => !right.contains('%'),
     }
 }
 
@@ -153,6 +168,22 @@ mod tests {
         let port = moved("[2001:db8::6]:5001");
         let ports = ("[2001:db8::6]:5000".into(), "[2001:db8::6]:5001".into());
         assert_eq!(port, [ports]);
+    }
+
+    #[test]
+    fn an_address_that_does_not_last_is_not_proposed() {
+        for (expected, actual, right) in [
+            ("192.0.2.6:5000", "[fe80::6%2]:5000", ""),
+            ("desktop.local:5000", "[fe80::6%2]:5000", ""),
+            ("192.0.2.6:5000", "[2001:db8::6]:5000", ""),
+            ("192.0.2.6:5000", "192.0.2.7:5000", "192.0.2.7"),
+            ("[2001:db8::6]:5000", "192.0.2.7:5000", "192.0.2.7"),
+        ] {
+            let details = [("expected", expected), ("actual", actual)];
+            let found = searched(vec![warning(WarningCode::AddressMoved, &details)]);
+            assert_eq!(found.len(), 1, "{actual}");
+            assert_eq!(found[0].1, right, "{actual}");
+        }
     }
 
     #[test]

@@ -20,8 +20,8 @@ pub(super) fn found(search: Option<&Search>, style: &Style) -> String {
     if search.findings.is_empty() {
         let words = match search.notes.is_empty() {
             true => format!(
-                "{wrong} stands nowhere in {directory}: what does is not deployed yet, and \
-                 `sudo nixos-rebuild switch` deploys it."
+                "{wrong} stands nowhere in {directory}. If you have corrected it already, a rebuild \
+                 deploys that; if your configuration is elsewhere, name it: `--config-dir DIR`."
             ),
             false => format!("{wrong} was not found in {directory}, as far as that was searched."),
         };

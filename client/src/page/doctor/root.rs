@@ -101,7 +101,7 @@ impl Root<'_> {
                     Some(Detail::Uint(since)) => *since,
                     _ => 0,
                 },
-                title: warnings::text(warning.code).title.to_owned(),
+                title: warnings::title_for(warning).to_owned(),
                 explanation: warnings::explanation_for(warning),
                 remedy: warnings::remedy_for(warning),
                 error: template::detail(&warning.details, DETAIL_ERROR).unwrap_or_default(),

@@ -434,7 +434,7 @@ fn a_search_that_found_nothing_says_so() {
         ..Search::default()
     };
     let found = mend::found(Some(&search), &style());
-    let told = "\n127.0.15.7 stands nowhere in /etc/nixos: what does is not deployed yet, and\n";
+    let told = "\n127.0.15.7 stands nowhere in /etc/nixos. If you have corrected it already";
     assert!(found.starts_with(told), "{found}");
     search
         .notes

@@ -333,3 +333,28 @@ fn a_narrow_terminal_loses_columns_and_not_the_state() {
 "
     );
 }
+
+#[test]
+fn ready_says_so_where_nix_looks_elsewhere() {
+    let moved = |code, wrong: &str| {
+        let warning = Warning {
+            code,
+            details: [("wrong".to_owned(), wrong.into())].into(),
+            ..Warning::default()
+        };
+        let snapshot = Snapshot {
+            state: OverallState::Ready,
+            targets: vec![Target::default()],
+            warnings: vec![warning],
+            ..Snapshot::default()
+        };
+        let page = render(&snapshot, &Style::default());
+        page.lines().next().unwrap().to_owned()
+    };
+    let astray = "✔ ready: checks reach the cache, but Nix looks elsewhere";
+    assert_eq!(moved(WarningCode::AddressMoved, ""), astray);
+    assert_eq!(moved(WarningCode::AddressMismatch, "deployed"), astray);
+    let fine = "✔ ready: Nix can use the cache";
+    assert_eq!(moved(WarningCode::AddressMismatch, "declared"), fine);
+    assert_eq!(moved(WarningCode::FallbackOff, ""), fine);
+}
