@@ -55,13 +55,7 @@ pub(crate) fn of_target(target: &Target, key: &str) -> Option<String> {
         "command" => detail(&target.details, key).or_else(|| {
             serving(target).map(|(_, program, arguments)| format!("{program} {arguments}"))
         }),
-        _ => match (key.strip_suffix("_spaced"), target.details.get(key)) {
-            (Some(plain), None) => match target.details.get(plain) {
-                Some(Detail::List(items)) => Some(items.join(" ")),
-                _ => detail(&target.details, plain),
-            },
-            _ => detail(&target.details, key),
-        },
+        _ => detail_or_spaced(&target.details, key),
     }
 }
 
@@ -89,6 +83,17 @@ const fn service(kind: Kind) -> &'static str {
 /// A detail as text.
 pub(crate) fn detail(details: &BTreeMap<String, Detail>, key: &str) -> Option<String> {
     details.get(key).map(Detail::to_string)
+}
+
+/// A detail as text; with `_spaced` after its key a list is as nix.conf has it.
+pub(crate) fn detail_or_spaced(details: &BTreeMap<String, Detail>, key: &str) -> Option<String> {
+    match (key.strip_suffix("_spaced"), details.get(key)) {
+        (Some(plain), None) => match details.get(plain) {
+            Some(Detail::List(items)) => Some(items.join(" ")),
+            _ => detail(details, plain),
+        },
+        _ => detail(details, key),
+    }
 }
 
 /// The part of a URI between `//` and the path.

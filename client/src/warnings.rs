@@ -67,7 +67,7 @@ pub const fn text(code: WarningCode) -> Text {
             title: "a signing key that Nix does not trust",
             explanation: "offloadd's configuration names {actual|a key} for {uri|a cache}, and Nix does not trust it: what is \
                           signed with it alone, Nix ignores.",
-            remedy: "Add the line `extra-trusted-public-keys = {actual|NAME:…}` to /etc/nix/nix.conf and run \
+            remedy: "Add the line `extra-trusted-public-keys = {actual_spaced|NAME:…}` to /etc/nix/nix.conf and run \
                      `sudo systemctl restart nix-daemon` (NixOS: `nix.settings.trusted-public-keys`). If the key is an old \
                      one, take it out of `public_keys` in /etc/offloadd/config.toml.",
         },
@@ -97,7 +97,7 @@ fn filled(words: &str, warning: &Warning) -> String {
         Some(address) if !warning.details.contains_key(key) => {
             template::detail(&warning.details, address).map(|address| without_port(&address))
         }
-        _ => template::detail(&warning.details, key),
+        _ => template::detail_or_spaced(&warning.details, key),
     })
 }
 
@@ -118,6 +118,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::snapshot::Detail;
 
     #[test]
     fn every_warning_has_its_words() {
@@ -133,6 +134,19 @@ mod tests {
     fn no_two_warnings_share_a_title() {
         let titles: HashSet<_> = WarningCode::ALL.iter().map(|c| text(*c).title).collect();
         assert_eq!(titles.len(), WarningCode::ALL.len());
+    }
+
+    #[test]
+    fn several_keys_are_told_as_nix_conf_has_them() {
+        let keys = Detail::List(vec!["a-1:x".into(), "b-1:y".into()]);
+        let warning = Warning {
+            code: WarningCode::KeyNotTrusted,
+            details: [("actual".to_owned(), keys)].into(),
+            ..Warning::default()
+        };
+        let told = remedy_for(&warning);
+        let line = "`extra-trusted-public-keys = a-1:x b-1:y`";
+        assert!(told.contains(line), "{told}");
     }
 
     #[test]

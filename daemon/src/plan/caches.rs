@@ -201,6 +201,7 @@ fn untrusted_keys(name: &str, cache: &Found<'_>, conf: &NixConf) -> Option<Warni
         target: Some((Kind::Cache, name.to_owned())),
         details: BTreeMap::from([
             ("uri".to_owned(), uri::redacted(cache.text).into()),
+            ("expected".to_owned(), Detail::List(own_keys(conf))),
             ("actual".to_owned(), Detail::List(strange)),
         ]),
     })

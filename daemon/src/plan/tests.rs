@@ -234,6 +234,9 @@ fn the_keys_that_nix_trusts_decide_and_others_are_warned_of() {
         panic!("{:?}", differs.warnings);
     };
     assert_eq!(warning.code, WarningCode::KeyNotTrusted);
+    let list = |key: &str| Detail::List(vec![key.to_owned()]);
+    assert_eq!(warning.details["expected"], list(known));
+    assert_eq!(warning.details["actual"], list("desktop-2:x"));
     let told = offload_client::warnings::remedy_for(warning);
     assert!(
         told.contains("extra-trusted-public-keys = desktop-2:x"),

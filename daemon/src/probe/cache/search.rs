@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, mem, net::SocketAddr, slice};
 use offload_client::{Stage, snapshot::Detail};
 use tokio::net::TcpStream;
 
-use super::Found;
+use super::{Found, signature::PUBLIC_KEY};
 use crate::{
     nix::keys::parse_nix_public_key,
     probe::{
@@ -176,10 +176,13 @@ impl<'a> Search<'a> {
 
 fn stranger(address: SocketAddr, failure: &Failure, found: &Found, cache: &CacheSpec) -> Stranger {
     let keys = cache.public_keys.iter();
-    let names: Vec<String> = keys
+    let mut names: Vec<String> = keys
         .filter_map(|key| parse_nix_public_key(key).ok())
         .map(|key| key.name)
         .collect();
+    // The public cache's key says nothing of who the cache is, where it has another.
+    let has_own = names.iter().any(|name| name != PUBLIC_KEY);
+    names.retain(|name| !has_own || name != PUBLIC_KEY);
     let detail = |key: &str| found.details.get(key).map(Detail::to_string);
     let shown = match failure.stage {
         Stage::Signature => detail("signed_by"),

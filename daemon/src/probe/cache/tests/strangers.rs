@@ -94,3 +94,19 @@ async fn one_address_is_asked_once() {
     assert_eq!(verdict(&report), expected);
     assert_eq!(wrong.connections(), 1);
 }
+
+#[tokio::test]
+async fn a_stranger_is_held_against_the_cache_s_own_key_and_not_the_public_one() {
+    let wrong = Fake::answering(ok("It works!")).await;
+    let key = |name: &str| format!("{name}:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
+    for (trusted, expected) in [
+        (&["cache.nixos.org-1", "desktop-1"][..], "desktop-1"),
+        (&["cache.nixos.org-1"], "cache.nixos.org-1"),
+    ] {
+        let keys = trusted.iter().map(|name| key(name)).collect();
+        let spec = spec(wrong.address, |cache| cache.public_keys = keys);
+        let (mut session, _closed) = session_of(spec, Connection::Keep, PATIENCE);
+        let strangers = session.check(Depth::Deep).await.strangers.unwrap();
+        assert_eq!(strangers[0].expected, expected);
+    }
+}
