@@ -4,22 +4,15 @@
 // A test program is a test throughout, its helpers too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::{net::SocketAddr, sync::Arc};
+use std::net::SocketAddr;
 
 use offload_client::{Kind, Reason, Snapshot, Stage, TargetState, snapshot::Target};
 use offload_tests::{
-    Ground, Laptop, Nginx, NixConf, Sshd,
+    Ground, Laptop, Nginx, NixConf, Relay, Sshd,
     fake::{Cache, Fault},
     ground::{CACHE_PORT, HERE, MOVED, SSH_PORT, free_address},
     nginx::Signature,
     signals::Content,
-};
-use tokio::{
-    io::copy_bidirectional,
-    net::{TcpListener, TcpStream},
-    select,
-    sync::Notify,
-    task::{JoinHandle, JoinSet},
 };
 
 const OLD_SSH: SocketAddr = SocketAddr::new(HERE, SSH_PORT);
@@ -71,47 +64,6 @@ async fn until_both_at(laptop: &Laptop, cache: SocketAddr, ssh: SocketAddr) {
     laptop.until(&what, there).await.unwrap();
 }
 
-/// Hands on what comes to one address; dropping it closes the listener and all connections.
-struct Relay {
-    serving: JoinHandle<()>,
-    cut: Arc<Notify>,
-}
-
-impl Relay {
-    async fn start(at: SocketAddr, to: SocketAddr) -> Self {
-        let listener = TcpListener::bind(at).await.unwrap();
-        let cut = Arc::new(Notify::new());
-        let cutting = cut.clone();
-        let serving = tokio::spawn(async move {
-            let mut connections = JoinSet::new();
-            loop {
-                select! {
-                    accepted = listener.accept() => {
-                        let (mut near, _) = accepted.unwrap();
-                        connections.spawn(async move {
-                            let mut far = TcpStream::connect(to).await.unwrap();
-                            let _ = copy_bidirectional(&mut near, &mut far).await;
-                        });
-                    }
-                    () = cutting.notified() => connections.abort_all(),
-                }
-            }
-        });
-        Self { serving, cut }
-    }
-
-    /// Ends all connections and goes on listening.
-    fn cut(&self) {
-        self.cut.notify_one();
-    }
-
-    /// Waits until nothing of it is left.
-    async fn end(self) {
-        self.serving.abort();
-        let _ = self.serving.await;
-    }
-}
-
 #[tokio::test]
 async fn an_impostor_at_the_old_address_is_passed_by_and_asked_for_nothing() {
     let _ground = Ground::take().await.unwrap();
@@ -156,7 +108,7 @@ async fn a_cache_that_somebody_else_signs_is_passed_by_also_by_cheap_checks() {
     let foreign = Nginx::start(OLD_CACHE).await.unwrap();
     foreign.sign(Signature::Foreign).unwrap();
     let nginx = Nginx::start(free_address().unwrap()).await.unwrap();
-    let relay = Relay::start(NEW_CACHE, nginx.address()).await;
+    let relay = Relay::start(NEW_CACHE, nginx.address()).await.unwrap();
     let sshd = Sshd::start(OLD_SSH).await.unwrap();
 
     let (laptop, _nix) = laptop(&nginx, &sshd).await;
@@ -178,16 +130,16 @@ async fn a_desktop_that_moves_is_followed_at_once_and_its_verdict_stays() {
     let _ground = Ground::take().await.unwrap();
     let nginx = Nginx::start(free_address().unwrap()).await.unwrap();
     let sshd = Sshd::start(free_address().unwrap()).await.unwrap();
-    let old_cache = Relay::start(OLD_CACHE, nginx.address()).await;
-    let old_ssh = Relay::start(OLD_SSH, sshd.address()).await;
+    let old_cache = Relay::start(OLD_CACHE, nginx.address()).await.unwrap();
+    let old_ssh = Relay::start(OLD_SSH, sshd.address()).await.unwrap();
 
     let (mut laptop, _nix) = laptop(&nginx, &sshd).await;
     until_both_at(&laptop, OLD_CACHE, OLD_SSH).await;
     laptop.signals.rest().await.unwrap();
 
     let _new = [
-        Relay::start(NEW_CACHE, nginx.address()).await,
-        Relay::start(NEW_SSH, sshd.address()).await,
+        Relay::start(NEW_CACHE, nginx.address()).await.unwrap(),
+        Relay::start(NEW_SSH, sshd.address()).await.unwrap(),
     ];
     old_cache.end().await;
     old_ssh.end().await;

@@ -13,6 +13,7 @@ use std::{
 use offload_client::{
     Snapshot, WarningCode,
     snapshot::{Detail, Warning},
+    warnings::{remedy_for, title_for},
 };
 use offload_tests::{Laptop, NixDaemon, daemon::Launch, eventually};
 use offloadd::{
@@ -154,12 +155,29 @@ async fn a_nix_conf_that_the_daemon_has_not_read_is_told_until_it_is_started_aga
     let before = fs::read_to_string(nix.conf()).unwrap();
     fs::write(nix.conf(), format!("{before}fallback = true\n")).unwrap();
     let told = laptop.until("it is told", is_stale).await.unwrap();
+    let warning = stale(&told).unwrap();
     let file = Detail::from(nix.conf().display().to_string());
-    let details = &stale(&told).unwrap().details;
+    assert_eq!(warning.target, None);
+    assert_eq!(warning.details["file"], file);
+    // What is in force is what was read when the daemon started, before the change.
+    let moment = |key: &str| match &warning.details[key] {
+        Detail::Uint(moment) => *moment,
+        other => panic!("{key} is {other:?}"),
+    };
+    assert!(moment("actual") < moment("expected"), "{warning:?}");
+    assert_eq!(moment("expected"), moment("changed"));
+    assert_eq!(moment("actual"), moment("started"));
+    assert!(moment("since") > moment("started"), "{warning:?}");
+    let page = laptop.offloadctl(&["status"]).await.unwrap();
+    let page = page.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    let remedy = remedy_for(warning);
     assert!(
-        details.values().any(|detail| *detail == file),
-        "{details:?}"
+        remedy.contains("`sudo systemctl restart nix-daemon`"),
+        "{remedy}"
     );
+    for part in [title_for(warning), &remedy] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
 
     // What it has read is there again, if newer.
     fs::write(nix.conf(), &before).unwrap();

@@ -11,7 +11,11 @@ use std::{
     process::Command,
 };
 
-use offload_client::{Kind, snapshot::Detail};
+use offload_client::{
+    Kind, Snapshot, WarningCode,
+    snapshot::Detail,
+    warnings::{remedy_for, title_for},
+};
 use offload_tests::{Ground, Laptop, Nginx, NixConf, daemon::Launch, process::system_program};
 use tempfile::TempDir;
 
@@ -66,6 +70,11 @@ impl Desk {
 
     /// Root's Nix asks the cache for `path`; `suffix` goes to the end of the cache's URL.
     fn ask(&self, path: &str, suffix: &str) {
+        self.ask_with(&[], path, suffix);
+    }
+
+    /// The same with further arguments.
+    fn ask_with(&self, arguments: &[&str], path: &str, suffix: &str) {
         let mut command = Command::new(system_program("nix", "nix-bin").unwrap());
         let root = self.home.path().join("root");
         command
@@ -76,6 +85,7 @@ impl Desk {
             .env("NIX_USER_CONF_FILES", "")
             .env("NIX_REMOTE", format!("local?root={}", root.display()))
             .args(["--extra-experimental-features", "nix-command", "path-info"])
+            .args(arguments)
             .args(["--store", &format!("{}{suffix}", self.nginx.url()), path]);
         let output = command.output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
@@ -97,6 +107,15 @@ impl Desk {
 
     /// What a deep check of offloadd with `environment` says of the misses: how many, and an example.
     async fn stale(&self, environment: &[(&str, &Path)]) -> (Option<Detail>, Option<Detail>) {
+        let laptop = self.laptop(environment).await;
+        let cache = laptop.the(Kind::Cache).await.unwrap();
+        let details: &BTreeMap<String, Detail> = &cache.details;
+        let detail = |name: &str| details.get(name).cloned();
+        (detail("stale_misses"), detail("stale_miss"))
+    }
+
+    /// offloadd with `environment`, after its first check.
+    async fn laptop(&self, environment: &[(&str, &Path)]) -> Laptop {
         let owned = |(name, value): &(&str, &Path)| {
             ((*name).to_owned(), value.to_str().unwrap().to_owned())
         };
@@ -111,16 +130,16 @@ impl Desk {
         });
         let laptop = laptop.await.unwrap();
         laptop.until_ready().await.unwrap();
-        let cache = laptop.the(Kind::Cache).await.unwrap();
-        let details: &BTreeMap<String, Detail> = &cache.details;
-        let detail = |name: &str| details.get(name).cloned();
-        (detail("stale_misses"), detail("stale_miss"))
+        laptop
     }
 
     async fn stale_at_home(&self) -> (Option<Detail>, Option<Detail>) {
+        self.stale(&self.at_home()).await
+    }
+
+    fn at_home(&self) -> [(&str, &Path); 2] {
         let nowhere = Path::new("");
-        let environment = [("HOME", self.home.path()), ("XDG_CACHE_HOME", nowhere)];
-        self.stale(&environment).await
+        [("HOME", self.home.path()), ("XDG_CACHE_HOME", nowhere)]
     }
 }
 
@@ -188,6 +207,46 @@ async fn what_nix_believes_missing_is_told_once_the_cache_has_it() {
     );
     fs::write(&journal, "").unwrap();
     assert_eq!(desk.stale_at_home().await, one(path));
+}
+
+#[tokio::test]
+async fn a_stale_miss_is_warned_of_until_nix_has_asked_again() {
+    let desk = Desk::start().await;
+    let path = desk.nginx.store_path();
+    desk.hide();
+    desk.ask(path, "");
+    desk.show();
+    let laptop = desk.laptop(&desk.at_home()).await;
+    let snapshot = laptop.snapshot().await.unwrap();
+    let [warning] = &snapshot.warnings[..] else {
+        panic!("{:#?}", snapshot.warnings);
+    };
+    assert_eq!(warning.code, WarningCode::NegativeCacheStale);
+    assert_eq!(warning.target, Some((Kind::Cache, "127.0.15.6".into())));
+    let details = &warning.details;
+    assert_eq!(details["expected"], Detail::Uint(0));
+    assert_eq!(details["actual"], Detail::Uint(1));
+    assert!(matches!(details["since"], Detail::Uint(since) if since > 0));
+
+    // What the page says is done, and helps.
+    let page = laptop.offloadctl(&["status"]).await.unwrap();
+    let option = "--option narinfo-cache-negative-ttl 0";
+    let (title, remedy) = (title_for(warning), remedy_for(warning));
+    assert!(remedy.contains(&format!("`{option}`")), "{remedy}");
+    for part in [title, &remedy] {
+        assert!(words(&page.stdout).contains(part), "{part}: {page:?}");
+    }
+    let arguments: Vec<_> = option.split(' ').collect();
+    desk.ask_with(&arguments, path, "");
+    let checked = laptop.offloadctl(&["check"]).await.unwrap();
+    assert_eq!(checked.code, 0, "{checked:?}");
+    let none = |now: &Snapshot| now.warnings.is_empty();
+    laptop.until("it is taken back", none).await.unwrap();
+}
+
+/// Without the line breaks, which are where the page is narrow.
+fn words(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[tokio::test]
