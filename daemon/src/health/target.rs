@@ -81,6 +81,8 @@ pub(super) struct Target {
     deep: Option<Duration>,
     /// One failure was already put down to the changes of the network that are going on.
     excused: bool,
+    /// Whether a check has passed by its present way.
+    proved: bool,
 }
 
 #[derive(Debug)]
@@ -122,6 +124,7 @@ impl Target {
             checked: None,
             deep: None,
             excused: false,
+            proved: false,
         };
         if paused {
             let paused = (TargetState::Paused, Reason::Paused);
@@ -214,11 +217,12 @@ impl Target {
         if outcome.is_ok() && check.depth == Depth::Deep && !check.repaced {
             self.deep = Some(now.boot);
         }
+        self.proved |= outcome.is_ok() && !check.overtaken;
         self.record(now, outcome, latency);
         let cause = outcome.map(drop).map_err(|(_, reason)| reason);
         let verdict = self
             .judge
-            .weigh(self.checks.0, cause, self.reach, thresholds);
+            .weigh(self.checks.0, cause, self.proved_reach(), thresholds);
         let change = match verdict {
             Verdict::Becomes(state, reason) => self.set(now, (state, reason), latency),
             Verdict::Stands | Verdict::Again => None,
@@ -237,6 +241,15 @@ impl Target {
         Judged {
             change,
             seek: proves && self.is_missing(),
+        }
+    }
+
+    /// How near it is by what the routes say and the checks have shown: where it has answered from
+    /// afar, one lost packet is no more than on a network of its own.
+    fn proved_reach(&self) -> Reach {
+        match self.reach {
+            Reach::Far if self.proved => Reach::Near,
+            reach => reach,
         }
     }
 
@@ -324,6 +337,7 @@ impl Target {
     fn forget(&mut self) {
         self.in_flight = None;
         self.excused = false;
+        self.proved = false;
         self.deep = None;
         self.judge.forget();
         self.patience.forget();

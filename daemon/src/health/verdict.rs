@@ -8,9 +8,10 @@
 //! | silence       | down          | down after fall  | down after fall  | –               |
 //! | misconfigured | degraded      | degraded         | –                | degraded        |
 //!
-//! What no network of this machine but the default route leads to (far), or nothing at all, is away
-//! rather than down, and at the first failure, where nobody answers: silence there is no news of it.
-//! A refusal is an answer.
+//! What nothing leads to, or no network of this machine but the default route (far), is away rather
+//! than down, and at the first failure, where nobody answers: silence there is no news of it. A
+//! refusal is an answer. What has passed a check from afar is weighed as what is near, until its way
+//! changes.
 //!
 //! ¹ since start, resume, a change of the network or of the target's specification.
 //! ² if it is the first failure in a row. The next one has its own weight, and a cut is a refusal

@@ -11,7 +11,7 @@ use super::{
     properties::{HOUR, SETTLED, any_outcome, any_past, ids},
     world::{PASSED, answer_next, failed, single},
 };
-use crate::{config::Poll, net::Reach};
+use crate::{config::Poll, health::Event, net::Reach};
 
 #[test]
 fn without_a_way_it_is_away_at_once_and_back_with_the_first_answer() {
@@ -57,14 +57,51 @@ fn silence_from_afar_is_away_at_the_first_failure() {
         "0s     ok          -> ready
          3s     ok
          10s    far
-         10s    ok
-         3s     ok
-         ~30s   timed-out   -> away timed-out
+         10s    timed-out   -> away timed-out
          ~300s  host-unreachable
          ~300s  host-unreachable  -> away host-unreachable
          ~300s  ok
          3s     ok          -> ready
          ~30s   ok",
+    );
+}
+
+#[test]
+fn what_has_answered_from_afar_is_not_away_for_one_lost_packet() {
+    play(
+        "0s     ok         -> ready
+         1s     far
+         1s     ok
+         3s     ok
+         ~30s   timed-out
+         3s     ok
+         3s     ok
+         ~30s   timed-out
+         3s     timed-out
+         3s     timed-out  -> down timed-out
+         1s     refresh
+         1s     timed-out  -> away timed-out",
+    );
+    // Each of these may lead to it by another way, by which nothing has answered.
+    for change in ["refresh", "found", "changed"] {
+        let mut play = Play::new();
+        for (time, word) in [("0s", "far"), ("0s", "ok"), ("3s", "ok"), ("1s", change)] {
+            play.line(time, word);
+        }
+        play.line("-", "timed-out");
+        let health = play.health.target(&play.id).unwrap();
+        assert_eq!(health.state, TargetState::Away, "{change}");
+    }
+}
+
+#[test]
+fn a_check_that_the_network_changed_under_proves_no_way() {
+    play(
+        "0s     begin
+         -      refresh
+         -      far
+         -      ok         -> ready
+         3s     timed-out  -> away timed-out",
     );
 }
 
@@ -180,6 +217,8 @@ proptest! {
         for id in ids() {
             world.reach(&id, Reach::Far);
         }
+        // Nothing has answered by that way.
+        world.happen(Event::Refresh(None));
         world.run(SETTLED, |_| outcome);
         for id in ids() {
             let state = world.state(&id);
@@ -193,6 +232,24 @@ proptest! {
                 }
                 Ok(_) => prop_assert!(state != TargetState::Away && state != TargetState::Down),
             }
+        }
+    }
+
+    #[test]
+    fn what_has_answered_from_afar_is_judged_as_what_is_near(
+        outcomes in proptest::collection::vec(any_outcome(), 1..30),
+    ) {
+        let [mut near, mut far] = [Reach::Near, Reach::Far].map(|reach| {
+            let (mut world, id) = single(Poll::default(), 1);
+            world.reach(&id, reach);
+            answer_next(&mut world, &id, PASSED);
+            (world, id)
+        });
+        for outcome in outcomes {
+            for (world, id) in [&mut near, &mut far] {
+                answer_next(world, id, outcome);
+            }
+            prop_assert_eq!(near.0.health.target(&near.1), far.0.health.target(&far.1));
         }
     }
 
