@@ -238,7 +238,10 @@ impl Monitor {
                 let _ = done.send(());
             }
             Turn::Command(Command::Network(network)) => {
-                self.network = network.clone();
+                let old = std::mem::replace(&mut self.network, network.clone());
+                if old.own() != network.own() {
+                    self.end_searches();
+                }
                 self.set_routes(now, network);
             }
             Turn::Command(Command::Refresh) => self.handle(now, Event::Refresh(None)),

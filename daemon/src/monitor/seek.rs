@@ -359,6 +359,24 @@ impl Monitor {
     fn is_paused(&self) -> bool {
         self.health.overall().state == OverallState::Paused
     }
+
+    /// The searches look at networks that this machine has left. What somebody asked for is searched
+    /// for anew; anything else, when the next check misses it.
+    pub(super) fn end_searches(&mut self) {
+        let asked = self.seekers.asked.as_ref();
+        let is_asked = |id| asked.is_some_and(|asked| asked.searching.contains(id));
+        let mut again = Vec::new();
+        for (id, watched) in &mut self.watched {
+            if let Some(ended) = watched.searching.take()
+                && is_asked(id)
+            {
+                again.push((id.clone(), ended.scope.clone()));
+            }
+        }
+        for (id, scope) in again {
+            self.search(&id, scope);
+        }
+    }
 }
 
 /// Where to look without being asked; nowhere unless that is configured.

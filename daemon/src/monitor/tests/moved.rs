@@ -1,6 +1,6 @@
 //! What becomes of a target that is not where it should be.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use offload_client::{Reason, TargetState};
 
@@ -246,4 +246,31 @@ async fn who_waits_for_searches_waits_for_the_check_of_what_they_found() {
     assert!(over.try_recv().is_err());
     stage.check(&id, Ok("127.0.15.7:22"));
     assert_eq!(over.try_recv(), Ok(()));
+}
+
+#[tokio::test]
+async fn a_search_ends_with_the_networks_that_it_looks_at() {
+    let (id, _) = ids();
+    let mut stage = Stage::new(vec![builder(&[OLD])], mdns());
+    stage.check(&id, Err(Reason::Refused));
+    let number = |stage: &Stage| {
+        let searching = stage.monitor.watched[&id].searching.as_ref();
+        searching.map(|searching| searching.number)
+    };
+    let here = Arc::new(crate::net::read_now().unwrap());
+    stage.turn(Turn::Command(Command::Network(here.clone())));
+    assert!(!stage.is_sought(&id));
+    stage.next(&id, Err(Reason::Refused));
+    assert!(stage.is_sought(&id), "with the next check that misses it");
+
+    // Somebody who asked waits for a search of the networks that are there now.
+    let mut answer = stage.discover();
+    let first = number(&stage);
+    stage.turn(Turn::Command(Command::Network(here)));
+    assert_eq!(number(&stage), first, "nothing changed");
+    stage.turn(Turn::Command(Command::Network(Arc::default())));
+    assert!(stage.is_sought(&id) && number(&stage) != first);
+    assert_eq!(answered(&mut answer), None);
+    stage.search(&id, None);
+    assert_eq!(answered(&mut answer), Some(Ok(Vec::new())));
 }
