@@ -477,7 +477,10 @@ impl Monitor {
 fn context(poll: &Poll, closed: mpsc::Sender<Closed>) -> probe::Context {
     let timeout = poll.timeout.max(Duration::from_millis(1));
     probe::Context {
+                    // How near it was is what the health core knows, until it is placed.
+                    let outlook = std::mem::take(&mut watched.outlook);
         timeout,
+                    watched.outlook = outlook;
         deep_timeout: poll.deep_timeout.max(timeout),
         connection: poll.connection,
         closed,

@@ -160,3 +160,18 @@ async fn networks_that_are_known_first_spare_the_first_checks() {
     assert!(monitor.watched[&id].running.is_none());
     assert_eq!(handle.snapshot().targets[0].state, TargetState::Away);
 }
+
+#[tokio::test]
+async fn another_address_is_judged_by_the_ways_to_it() {
+    let (id, _) = ids();
+    let mut stage = Stage::new(vec![builder(&["198.51.100.6"])], Discover::default());
+    stage.networks(Ways::to([("192.0.2.6", Near, 2)]));
+    assert_eq!(stage.state(&id), TargetState::Away);
+    stage.plan(vec![builder(&["192.0.2.6"])]);
+    assert!(stage.is_checked(&id), "a way leads there");
+    stage.check(&id, Ok("192.0.2.6:22"));
+    assert_eq!(stage.state(&id), TargetState::Ready);
+    stage.plan(vec![builder(&["198.51.100.7"])]);
+    assert!(!stage.is_checked(&id));
+    assert_eq!(stage.state(&id), TargetState::Away);
+}

@@ -54,6 +54,16 @@ impl Stage {
         self.turn(Turn::Alarm);
     }
 
+    /// Another configuration.
+    pub(super) fn plan(&mut self, targets: Vec<TargetSpec>) {
+        let plan = Plan {
+            targets,
+            ..Plan::default()
+        };
+        self.monitor.watch(self.now, plan);
+        self.monitor.end_turn(self.now);
+    }
+
     pub(super) fn networks(&mut self, routes: Ways) {
         self.monitor.set_routes(self.now, Arc::new(routes));
         self.monitor.end_turn(self.now);
