@@ -274,6 +274,7 @@ impl Monitor {
 
     fn carry_out(&mut self, now: Now, effects: Vec<Effect>) {
         let mut missing = Vec::new();
+        let mut aborted = Vec::new();
         for effect in effects {
             match effect {
                 Effect::Start {
@@ -281,7 +282,10 @@ impl Monitor {
                     check,
                     depth,
                 } => self.start(target, check, depth),
-                Effect::Abort { target, .. } => self.abort(&target),
+                Effect::Abort { target, .. } => {
+                    self.abort(&target);
+                    aborted.push(target);
+                }
                 Effect::Seek { target } => missing.push(target),
                 Effect::Changed {
                     target,
@@ -298,6 +302,20 @@ impl Monitor {
         // That may lead to further effects, which come after these.
         for target in missing {
             self.seek(now, &target);
+        }
+        for target in aborted {
+            self.answer_waiters(&target);
+        }
+    }
+
+    /// Answers those who wait for a check of `target`, unless it is being checked: one that took the
+    /// place of another has their answer.
+    fn answer_waiters(&mut self, target: &TargetId) {
+        let watched = self.watched.get(target);
+        let is_running = watched.is_some_and(|watched| watched.running.is_some());
+        let mut waiting = self.waiting.iter().flatten();
+        if !is_running && !waiting.any(|(waiting, ..)| waiting == target) {
+            self.waiters.done(target, Ok(()));
         }
     }
 
@@ -334,7 +352,6 @@ impl Monitor {
         if let Some(waiting) = &mut self.waiting {
             waiting.retain(|(waiting, ..)| waiting != target);
         }
-        self.waiters.done(target, Ok(()));
     }
 
     fn finished(&mut self, now: Now, finished: Finished) {
@@ -364,7 +381,7 @@ impl Monitor {
         self.handle(now, event);
         self.checked(now, &target, passed);
         self.publish(now);
-        self.waiters.done(&target, Ok(()));
+        self.answer_waiters(&target);
     }
 
     /// Keeps what a test build showed; of what is not the builder's fault nobody is to be judged.
@@ -460,7 +477,10 @@ impl Monitor {
                     if let Some(running) = watched.running.take() {
                         running.abort.abort();
                     }
+                    // How near it was is what the health core knows, until it is placed.
+                    let outlook = std::mem::take(&mut watched.outlook);
                     *watched = Watched::new(spec);
+                    watched.outlook = outlook;
                     self.handle(now, Event::Changed(id.clone()));
                     self.place(now, &id);
                 }
@@ -477,10 +497,7 @@ impl Monitor {
 fn context(poll: &Poll, closed: mpsc::Sender<Closed>) -> probe::Context {
     let timeout = poll.timeout.max(Duration::from_millis(1));
     probe::Context {
-                    // How near it was is what the health core knows, until it is placed.
-                    let outlook = std::mem::take(&mut watched.outlook);
         timeout,
-                    watched.outlook = outlook;
         deep_timeout: poll.deep_timeout.max(timeout),
         connection: poll.connection,
         closed,

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use offload_client::{Reason, TargetState};
+use tokio::sync::oneshot;
 
 use super::stage::{Stage, Ways, builder, cache};
 use crate::{
     config::Discover,
-    monitor::{Monitor, Turn, handle::Command},
+    health::Event,
+    monitor::{CheckError, Monitor, Turn, handle::Command},
     net::Reach::{Far, Near},
     plan::Plan,
     target::TargetId,
@@ -174,4 +176,70 @@ async fn another_address_is_judged_by_the_ways_to_it() {
     stage.plan(vec![builder(&["198.51.100.7"])]);
     assert!(!stage.is_checked(&id));
     assert_eq!(stage.state(&id), TargetState::Away);
+}
+
+#[tokio::test]
+async fn who_asked_for_a_check_is_answered_by_the_one_that_took_its_place() {
+    type Happens = fn(&mut Stage, &TargetId);
+    let by = |interface| Ways::to([("192.0.2.6", Near, interface)]);
+    let begin = || {
+        let (id, _) = ids();
+        let mut stage = Stage::new(vec![builder(&["192.0.2.6"])], Discover::default());
+        stage.networks(by(2));
+        stage.check(&id, Ok("192.0.2.6:22"));
+        let asked = ask(&mut stage, &id);
+        assert!(stage.is_checked(&id));
+        (stage, id, asked)
+    };
+    let changes: [(&str, Happens); 4] = [
+        ("refresh", |stage, _| {
+            stage.turn(Turn::Command(Command::Refresh));
+        }),
+        ("way", |stage, _| {
+            stage.networks(Ways::to([("192.0.2.6", Near, 3)]));
+        }),
+        ("found", |stage, id| {
+            let target = id.clone();
+            stage.monitor.handle(stage.now, Event::Found { target });
+        }),
+        ("specification", |stage, _| {
+            stage.plan(vec![builder(&["192.0.2.6", "192.0.2.7"])]);
+        }),
+    ];
+    for (what, happens) in changes {
+        let (mut stage, id, mut asked) = begin();
+        happens(&mut stage, &id);
+        assert!(stage.is_checked(&id) && asked.try_recv().is_err(), "{what}");
+        stage.check(&id, Ok("192.0.2.6:22"));
+        assert_eq!(asked.try_recv(), Ok(Ok(())), "{what}");
+    }
+
+    // Nor is a check that is made once more an answer.
+    let (mut stage, id, mut asked) = begin();
+    stage.check(&id, Err(Reason::ConnectionLost));
+    assert!(stage.is_checked(&id) && asked.try_recv().is_err());
+    stage.check(&id, Err(Reason::ConnectionLost));
+    assert_eq!(asked.try_recv(), Ok(Ok(())));
+
+    // Where nobody looks any more, there is nothing to wait for.
+    let (mut stage, _, mut asked) = begin();
+    stage.networks(Ways::default());
+    assert_eq!(asked.try_recv(), Ok(Ok(())), "it is away");
+    let (mut stage, _, mut asked) = begin();
+    let (done, _paused) = oneshot::channel();
+    stage.turn(Turn::Command(Command::Pause {
+        duration: None,
+        done,
+    }));
+    assert_eq!(asked.try_recv(), Ok(Ok(())), "it is paused");
+    let (mut stage, _, mut asked) = begin();
+    stage.plan(Vec::new());
+    assert_eq!(asked.try_recv(), Ok(Err(CheckError::NoSuchTarget)));
+}
+
+fn ask(stage: &mut Stage, id: &TargetId) -> oneshot::Receiver<Result<(), CheckError>> {
+    let (reply, answer) = oneshot::channel();
+    let target = Some(id.clone());
+    stage.turn(Turn::Command(Command::Check { target, reply }));
+    answer
 }
