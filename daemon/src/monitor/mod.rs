@@ -491,6 +491,7 @@ impl Monitor {
                 }
             }
         }
+        self.forget_builders(now);
     }
 }
 

@@ -73,10 +73,19 @@ impl Outlook {
         }
     }
 
+    /// Whether the target is on one of this machine's own networks, as far as is known.
+    pub(super) fn is_near(&self) -> bool {
+        self.reach == Reach::Near
+    }
+
     /// Whether the way to an address that both know is another one in `newer`.
     fn is_overtaken_by(&self, newer: &Self) -> bool {
-        let mut ways = self.ways.iter();
-        ways.any(|(address, way)| newer.ways.get(address).is_some_and(|newer| newer != way))
+        self.ways.keys().any(|address| self.differs(newer, address))
+    }
+
+    fn differs(&self, newer: &Self, address: &IpAddr) -> bool {
+        let ways = (self.ways.get(address), newer.ways.get(address));
+        matches!(ways, (Some(old), Some(new)) if old != new)
     }
 }
 
@@ -87,14 +96,43 @@ impl Monitor {
             let Some(watched) = self.watched.get_mut(&id) else {
                 continue;
             };
-            let new = Outlook::of(watched, &*routes);
-            let old = std::mem::replace(&mut watched.outlook, new.clone());
-            if old.is_overtaken_by(&new) && new.reach != Reach::Nowhere {
+            let mut new = Outlook::of(watched, &*routes);
+            let old = std::mem::take(&mut watched.outlook);
+            let is_overtaken = old.is_overtaken_by(&new);
+            // By another way somebody else may be there, and the target where it is configured.
+            let is_lost = watched.forget(|found| old.differs(&new, &found));
+            if is_lost {
+                new = Outlook::of(watched, &*routes);
+            }
+            watched.outlook = new.clone();
+            if is_overtaken && new.reach != Reach::Nowhere {
                 self.handle(now, Event::Refresh(Some(id.clone())));
+                if is_lost {
+                    // A check that Refresh left alone looks at the old addresses.
+                    self.handle(now, Event::Found { target: id.clone() });
+                }
             }
             self.tell_reach(now, id, old.reach, new.reach);
         }
         self.routes = Some(routes);
+    }
+
+    /// What was found through a builder goes with the specification of that builder.
+    pub(super) fn forget_builders(&mut self, now: Now) {
+        for id in self.order.clone() {
+            let host = self.host(&id).and_then(|host| self.watched.get(&host));
+            let builder = host.map(|host| host.spec.clone());
+            let Some(watched) = self.watched.get_mut(&id) else {
+                continue;
+            };
+            if watched.forget_other(builder.as_ref()) {
+                self.place(now, &id);
+                let watched = self.watched.get(&id);
+                if watched.is_some_and(|watched| watched.outlook.reach != Reach::Nowhere) {
+                    self.handle(now, Event::Found { target: id });
+                }
+            }
+        }
     }
 
     /// Other addresses of a target are known than before.

@@ -1,8 +1,8 @@
 //! Looking for targets that are not where they should be, and who waits for that.
 
-use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
-use offload_client::{OverallState, TargetState};
+use offload_client::{OverallState, Reason, TargetState};
 use tokio::{sync::oneshot, task::AbortHandle};
 
 use super::{DiscoverError, Monitor};
@@ -11,7 +11,7 @@ use crate::{
     config::Discover,
     discover::{self, Scope, Search},
     health::Event,
-    target::{Address, SpecKind, TargetId},
+    target::{Address, SpecKind, TargetId, TargetSpec},
 };
 
 /// So long after a search that somebody asked for there is no other one.
@@ -91,18 +91,28 @@ impl Monitor {
     /// A target is not where it should be: it is looked for, where that is configured.
     pub(super) fn seek(&mut self, now: Now, id: &TargetId) {
         match self.host(id) {
-            // It is where its builder is, which is looked for itself if it has to be.
-            Some(builder) => {
-                self.follow(now, &builder, Some(id));
-            }
-            None => {
-                if let Some(scope) = configured(&self.discover) {
-                    let is_sought = |watched: &super::Watched| watched.searching.is_some();
-                    if !self.watched.get(id).is_some_and(is_sought) {
-                        self.search(id, scope);
-                    }
-                }
-            }
+            // It is where its builder is.
+            Some(builder) if self.is_proved(&builder) => self.follow(now, &builder, Some(id)),
+            // That is about to be known.
+            Some(builder) if self.state(&builder) == Some(TargetState::Unknown) => {}
+            // The builder is looked for itself.
+            Some(_) if !self.is_cache_with_identity(id) => {}
+            Some(_) | None => self.seek_unattended(id),
+        }
+    }
+
+    /// Only on this machine's own networks, and not through somebody's portal: who is behind a
+    /// router is not found there, and strangers are left in peace.
+    fn seek_unattended(&mut self, id: &TargetId) {
+        let Some(scope) = configured(&self.discover) else {
+            return;
+        };
+        let health = self.health.target(id);
+        let is_captive = health.is_some_and(|health| health.reason == Reason::CaptivePortal);
+        let may_begin =
+            |watched: &super::Watched| watched.searching.is_none() && watched.outlook.is_near();
+        if !is_captive && self.watched.get(id).is_some_and(may_begin) {
+            self.search(id, scope);
         }
     }
 
@@ -155,32 +165,38 @@ impl Monitor {
     }
 
     fn search_asked(&mut self, now: Now, id: TargetId) {
-        let wanted = match self.host(&id) {
-            Some(builder) if self.is_ready(&builder) => {
+        let mut wanted = Vec::new();
+        match self.host(&id) {
+            Some(builder) if self.is_proved(&builder) => {
                 self.follow(now, &builder, Some(&id));
                 return;
             }
-            Some(builder) => builder,
-            None => id,
-        };
-        let scope = Scope {
-            mdns: true,
-            neighbours: true,
-            sweep: self.discover.sweep.clone(),
-        };
-        let Some(watched) = self.watched.get(&wanted) else {
-            return;
-        };
-        // A search that looks in fewer places gives way.
-        if watched
-            .searching
-            .as_ref()
-            .is_none_or(|under_way| under_way.scope != scope)
-        {
-            self.search(&wanted, scope);
+            Some(builder) => {
+                wanted.extend(Some(builder).filter(|builder| !self.is_ready(builder)));
+                wanted.extend(Some(id).filter(|id| self.is_cache_with_identity(id)));
+            }
+            None => wanted.push(id),
         }
-        if let Some(asked) = &mut self.seekers.asked {
-            asked.searching.insert(wanted);
+        for wanted in wanted {
+            let scope = Scope {
+                mdns: true,
+                neighbours: true,
+                sweep: self.discover.sweep.clone(),
+            };
+            let Some(watched) = self.watched.get(&wanted) else {
+                continue;
+            };
+            // A search that looks in fewer places gives way.
+            if watched
+                .searching
+                .as_ref()
+                .is_none_or(|under_way| under_way.scope != scope)
+            {
+                self.search(&wanted, scope);
+            }
+            if let Some(asked) = &mut self.seekers.asked {
+                asked.searching.insert(wanted);
+            }
         }
     }
 
@@ -226,68 +242,74 @@ impl Monitor {
         if watched.searching.take_if(is_this).is_none() {
             return;
         }
-        watched.met(search.strangers);
+        watched.met(search.strangers, search.found.is_some());
         let Some((address, how)) = search.found else {
             tracing::debug!("{target} was not found");
             return;
         };
+        if self.is_ready(&target) {
+            tracing::debug!("{target} is ready where it is, and at {address} as well");
+            return;
+        }
         tracing::info!("{target} was found at {address}, by {how:?}");
-        self.find(now, &target, found(address));
+        self.find(now, &target, found(address), None);
         for cache in self.caches_of(&target) {
             let host = found(address).host;
-            self.give(now, &cache, host);
+            self.give(now, &target, &cache, host);
         }
     }
 
     /// A check ended, and what it learned is kept: other addresses may be known now.
     pub(super) fn checked(&mut self, now: Now, id: &TargetId, passed: bool) {
         self.place(now, id);
-        if passed {
-            self.follow(now, id, None);
+        if passed
+            && self.is_ready(id)
+            && let Some(watched) = self.watched.get_mut(id)
+        {
+            // Who asked for the search is told what was found, which is nothing new.
+            watched.searching = None;
         }
+        self.follow(now, id, None);
     }
 
-    /// Caches that are not ready, all or `only` one, get the address at which their builder answers.
+    /// Caches that are missing, all or `only` one, get the address at which their builder proves its
+    /// host key. What else is wrong with the builder is no matter of theirs.
     fn follow(&mut self, now: Now, builder: &TargetId, only: Option<&TargetId>) {
-        let Some(watched) = self.watched.get(builder).filter(|_| self.is_ready(builder)) else {
-            return;
-        };
-        // Behind a proxy an address says nothing here; 127.0.0.1 is the near end of a tunnel.
-        let is_end = |address: &std::net::IpAddr| *address == std::net::Ipv4Addr::LOCALHOST;
-        let address = watched.answered_at().filter(|address| !is_end(address));
-        let Some(address) = address.filter(|_| !watched.is_proxied()) else {
+        let watched = self.watched.get(builder);
+        let Some(address) = watched.and_then(|watched| watched.proved_at()) else {
             return;
         };
         for cache in self.caches_of(builder) {
-            let state = self.health.target(&cache).map(|health| health.state);
-            let is_missing = matches!(
-                state,
-                Some(TargetState::Degraded | TargetState::Down | TargetState::Away)
-            );
-            if is_missing && only.is_none_or(|only| *only == cache) {
-                self.give(now, &cache, address.to_string());
+            if only.is_none_or(|only| *only == cache) {
+                self.give(now, builder, &cache, address.to_string());
             }
         }
     }
 
-    /// A cache may be at `host`, where its builder is: checked there, unless it is looked for there
-    /// already.
-    fn give(&mut self, now: Now, cache: &TargetId, host: String) {
+    /// A cache that is missing may be at `host`, where its builder is: checked there, unless it is
+    /// looked for there already.
+    fn give(&mut self, now: Now, builder: &TargetId, cache: &TargetId, host: String) {
+        let is_missing = matches!(
+            self.state(cache),
+            Some(TargetState::Degraded | TargetState::Down | TargetState::Away)
+        );
         let address = Address { host, port: None };
         let watched = self.watched.get(cache);
-        if watched.is_some_and(|watched| !watched.is_looked_for_at(&address)) {
-            self.find(now, cache, address);
+        if is_missing && watched.is_some_and(|watched| !watched.is_looked_for_at(&address)) {
+            let from = self.watched.get(builder).map(|builder| &builder.spec);
+            self.find(now, cache, address, from.cloned());
         }
     }
 
-    fn find(&mut self, now: Now, id: &TargetId, address: Address) {
+    /// `from` is of the builder that `address` is known from, if it is another target's.
+    fn find(&mut self, now: Now, id: &TargetId, address: Address, from: Option<Arc<TargetSpec>>) {
         if self.is_paused() {
             return;
         }
         let Some(watched) = self.watched.get_mut(id) else {
             return;
         };
-        watched.find(address);
+        watched.find(address, from);
         self.place(now, id);
         self.handle(now, Event::Found { target: id.clone() });
         self.seekers.checking.insert(id.clone());
@@ -337,7 +359,7 @@ impl Monitor {
     }
 
     /// The builder that is watched on the same machine as a cache.
-    fn host(&self, id: &TargetId) -> Option<TargetId> {
+    pub(super) fn host(&self, id: &TargetId) -> Option<TargetId> {
         let SpecKind::Cache(cache) = &self.watched.get(id)?.spec.kind else {
             return None;
         };
@@ -351,9 +373,22 @@ impl Monitor {
         caches.cloned().collect()
     }
 
+    fn state(&self, id: &TargetId) -> Option<TargetState> {
+        self.health.target(id).map(|health| health.state)
+    }
+
     fn is_ready(&self, id: &TargetId) -> bool {
-        let health = self.health.target(id);
-        health.is_some_and(|health| health.state.is_ready())
+        self.state(id).is_some_and(TargetState::is_ready)
+    }
+
+    fn is_proved(&self, builder: &TargetId) -> bool {
+        let watched = self.watched.get(builder);
+        watched.is_some_and(|watched| watched.proved_at().is_some())
+    }
+
+    fn is_cache_with_identity(&self, id: &TargetId) -> bool {
+        let watched = self.watched.get(id);
+        watched.is_some_and(|watched| watched.is_cache_with_identity())
     }
 
     fn is_paused(&self) -> bool {
@@ -384,7 +419,7 @@ fn configured(discover: &Discover) -> Option<Scope> {
     let is_enabled = discover.mdns || !discover.sweep.is_empty();
     is_enabled.then(|| Scope {
         mdns: discover.mdns,
-        neighbours: true,
+        neighbours: discover.mdns,
         sweep: discover.sweep.clone(),
     })
 }

@@ -1,6 +1,11 @@
 //! One target as the monitor holds it: what is configured, the kept session, what was learned.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    time::Duration,
+};
 
 use offload_client::{
     JobState, Reason, Stage, WarningCode,
@@ -13,7 +18,11 @@ use crate::{
     build::Tested,
     drift::Observed,
     health::{CheckId, TargetHealth},
-    probe::{Context, Learned, Report, Session, Stranger, builder::DETAIL_UNSUPPORTED},
+    probe::{
+        Context, Learned, Report, Session, Stranger,
+        builder::{DETAIL_PROVED, DETAIL_UNSUPPORTED},
+        cache::has_identity,
+    },
     target::{Address, CacheSpec, SpecKind, TargetSpec},
 };
 
@@ -23,6 +32,10 @@ const TEST_BUILD_ERROR: &str = "test_build_error";
 /// The detail of a builder that is reached through a proxy command.
 const DETAIL_PROXY: &str = "proxy";
 
+/// So many of its own addresses are tried before the one where it was found. Each may take a quarter of
+/// a second before the next one begins, of the two that a check has.
+const MAX_BEFORE_FOUND: usize = 4;
+
 /// So many strangers of one check or search are told of: more are no help to anybody.
 const MAX_STRANGERS: usize = 16;
 
@@ -31,8 +44,8 @@ pub(super) struct Watched {
     /// What is configured.
     pub(super) spec: Arc<TargetSpec>,
     /// Where it was found, where that is none of its own addresses.
-    found: Option<Address>,
-    /// What it is checked by: `spec`, with `found` as its best address.
+    found: Option<Found>,
+    /// What it is checked by: `spec`, with `found` behind its own addresses.
     pub(super) checked_by: Arc<TargetSpec>,
     /// A search under way.
     pub(super) searching: Option<Searching>,
@@ -46,12 +59,24 @@ pub(super) struct Watched {
     located: bool,
     /// Whether it has answered there.
     answered: bool,
+    /// Where the last check saw it prove a host key that is known.
+    proved: Option<IpAddr>,
     /// Who else answered: to the last deep check, and to the last search.
     strangers: [Vec<Stranger>; 2],
+    /// Whether the check of what the last search found is still to come.
+    has_news: bool,
     facts: Facts,
     details: BTreeMap<String, Detail>,
     /// What the last test build showed; checks know nothing of it.
     test_build: BTreeMap<String, Detail>,
+}
+
+/// An address at which a target was found.
+#[derive(Debug)]
+struct Found {
+    address: Address,
+    /// The specification of the builder that it is known from, where that is another target's.
+    from: Option<Arc<TargetSpec>>,
 }
 
 /// A check under way.
@@ -72,7 +97,9 @@ impl Watched {
             address: first_address(&spec),
             located: false,
             answered: false,
+            proved: None,
             strangers: [Vec::new(), Vec::new()],
+            has_news: false,
             facts: configured(&spec.kind),
             details: BTreeMap::new(),
             test_build: BTreeMap::new(),
@@ -114,26 +141,55 @@ impl Watched {
         })
     }
 
-    /// It is at `address`, which is tried first from now on; where that is one of its own, they are
-    /// tried in their own order again.
-    pub(super) fn find(&mut self, address: Address) {
-        let own = self.spec.addresses.iter();
-        let is_own = own.clone().any(|own| self.is_same(own, &address));
-        self.set_found((!is_own).then_some(address));
+    /// It is at `address`, which is tried from now on where its own addresses come to nothing: so it
+    /// is seen at once when it is back there. `from` is of the builder that it is known from, if any.
+    pub(super) fn find(&mut self, address: Address, from: Option<Arc<TargetSpec>>) {
+        let mut own = self.spec.addresses.iter();
+        let is_own = own.any(|own| self.is_same(own, &address));
+        self.set_found((!is_own).then_some(Found { address, from }));
     }
 
-    fn set_found(&mut self, found: Option<Address>) {
+    /// Drops what was found, and proved, where that is at an address that `is_changed`. Whether it
+    /// is looked for elsewhere now.
+    pub(super) fn forget(&mut self, is_changed: impl Fn(IpAddr) -> bool) -> bool {
+        self.proved = self.proved.filter(|proved| !is_changed(*proved));
+        let found = self.found.as_ref();
+        let is_lost = found.and_then(|found| ip(&found.address.host));
+        let is_lost = is_lost.is_some_and(is_changed);
+        if is_lost {
+            self.set_found(None);
+        }
+        is_lost
+    }
+
+    /// Drops what was found through a builder that is not specified as `builder` any more. Whether
+    /// it is looked for elsewhere now.
+    pub(super) fn forget_other(&mut self, builder: Option<&Arc<TargetSpec>>) -> bool {
+        let from = self.found.as_ref().and_then(|found| found.from.as_ref());
+        let is_same = |from| builder.is_some_and(|builder| Arc::ptr_eq(from, builder));
+        let is_lost = from.is_some_and(|from| !is_same(from));
+        if is_lost {
+            self.set_found(None);
+        }
+        is_lost
+    }
+
+    fn set_found(&mut self, found: Option<Found>) {
         self.checked_by = match &found {
             None => self.spec.clone(),
             Some(found) => {
                 let mut spec = TargetSpec::clone(&self.spec);
-                spec.addresses.insert(0, found.clone());
+                let place = spec.addresses.len().min(MAX_BEFORE_FOUND);
+                spec.addresses.insert(place, found.address.clone());
                 Arc::new(spec)
             }
         };
         self.found = found;
-        // It looks at the old addresses.
+        // They look at the old addresses.
         self.session = None;
+        if let Some(running) = &mut self.running {
+            running.keep_session = false;
+        }
     }
 
     fn is_same(&self, one: &Address, other: &Address) -> bool {
@@ -160,6 +216,21 @@ impl Watched {
         !self.answered && own.any(|address| ip(&address.host).is_none())
     }
 
+    /// Whether something can prove who it is, where it is no builder.
+    pub(super) fn is_cache_with_identity(&self) -> bool {
+        match &self.known_by().kind {
+            SpecKind::Cache(cache) => has_identity(cache),
+            SpecKind::Builder(_) => false,
+        }
+    }
+
+    /// Where its host key is proved now, and others of its machine may be as well. Behind a proxy an
+    /// address says nothing here; 127.0.0.1 is the near end of a tunnel.
+    pub(super) fn proved_at(&self) -> Option<IpAddr> {
+        let proved = self.proved.filter(|_| !self.is_proxied());
+        proved.filter(|address| *address != Ipv4Addr::LOCALHOST)
+    }
+
     /// Whether a proxy command leads to it.
     pub(super) fn is_proxied(&self) -> bool {
         self.details.contains_key(DETAIL_PROXY)
@@ -170,14 +241,19 @@ impl Watched {
         self.answered.then(|| authority_ip(&self.address)).flatten()
     }
 
-    /// Keeps whom a search met in its place.
-    pub(super) fn met(&mut self, mut strangers: Vec<Stranger>) {
+    /// Keeps whom a search met in its place, instead of whom an earlier one met: until the next deep
+    /// check passes that is not the one of what this search `has_found`.
+    pub(super) fn met(&mut self, mut strangers: Vec<Stranger>, has_found: bool) {
         strangers.truncate(MAX_STRANGERS);
         self.strangers[1] = strangers;
+        self.has_news = has_found;
     }
 
     /// Keeps what a check learned; gives back what the health core judges.
     pub(super) fn learn(&mut self, report: Report) -> (Result<Stage, (Stage, Reason)>, Duration) {
+        let is_proved = report.details.get(DETAIL_PROVED) == Some(&Detail::Bool(true));
+        let proved = report.address.as_ref().filter(|_| is_proved);
+        self.proved = proved.and_then(|address| authority_ip(address));
         // Where it answered, or, before it ever did, where it was first looked for: the others that
         // a failed check has tried on its way are no news.
         if let Some(address) = report.address
@@ -190,6 +266,9 @@ impl Watched {
         if let Some(mut strangers) = report.strangers {
             strangers.truncate(MAX_STRANGERS);
             self.strangers[0] = strangers;
+            if report.outcome.is_ok() && !std::mem::take(&mut self.has_news) {
+                self.strangers[1].clear();
+            }
         }
         match report.facts {
             Some(Learned::Cache(facts)) => self.facts = Facts::Cache(facts),
@@ -200,7 +279,7 @@ impl Watched {
         if report.outcome.is_ok()
             && let Some(found) = &self.found
             && let Some(answered) = self.answered_at()
-            && ip(&found.host) != Some(answered)
+            && ip(&found.address.host) != Some(answered)
         {
             // It is back at one of its own.
             self.set_found(None);

@@ -10,27 +10,36 @@ use crate::{
     monitor::{DiscoverError, Turn, handle::Command},
     plan::Plan,
     probe::Stranger,
-    target::TargetId,
+    target::{TargetId, TargetSpec},
 };
 
-const OLD: &str = "127.0.15.6";
+pub(super) const OLD: &str = "127.0.15.6";
 
-fn mdns() -> Discover {
+pub(super) fn mdns() -> Discover {
     Discover {
         mdns: true,
         sweep: Vec::new(),
     }
 }
 
-fn ids() -> (TargetId, TargetId) {
+pub(super) fn ids() -> (TargetId, TargetId) {
     (TargetId::builder("desktop"), TargetId::cache("desktop"))
 }
 
-fn pair() -> Vec<crate::target::TargetSpec> {
+pub(super) fn pair() -> Vec<TargetSpec> {
     vec![cache(&[OLD], Some("desktop")), builder(&[OLD])]
 }
 
-fn answered(answer: &mut Answer) -> Option<Result<Vec<TargetId>, DiscoverError>> {
+pub(super) fn stranger() -> Stranger {
+    Stranger {
+        address: "127.0.15.6:22".into(),
+        reason: Reason::HostKeyMismatch,
+        expected: "SHA256:a".into(),
+        actual: "SHA256:b".into(),
+    }
+}
+
+pub(super) fn answered(answer: &mut Answer) -> Option<Result<Vec<TargetId>, DiscoverError>> {
     answer.try_recv().ok()
 }
 
@@ -43,8 +52,8 @@ async fn a_builder_that_moved_is_found_and_its_cache_with_it() {
     stage.check(&id, Err(Reason::Refused));
     assert!(stage.is_sought(&id));
     stage.search(&id, Some("127.0.15.7:22"));
-    assert_eq!(stage.tried(&id), ["127.0.15.7:22", OLD]);
-    assert_eq!(stage.tried(&cache), ["127.0.15.7", OLD]);
+    assert_eq!(stage.tried(&id), [OLD, "127.0.15.7:22"]);
+    assert_eq!(stage.tried(&cache), [OLD, "127.0.15.7"]);
     assert!(stage.is_checked(&id) && stage.is_checked(&cache), "at once");
     stage.check(&id, Ok("127.0.15.7:22"));
     stage.check(&cache, Ok("127.0.15.7:5000"));
@@ -103,7 +112,7 @@ async fn a_cache_follows_its_builder_to_an_address_it_does_not_know() {
     stage.check(&id, Ok("127.0.15.7:22"));
     assert_eq!(stage.tried(&cache_id), [OLD], "it may be there yet");
     stage.check(&cache_id, Err(Reason::Refused));
-    assert_eq!(stage.tried(&cache_id), ["127.0.15.7", OLD]);
+    assert_eq!(stage.tried(&cache_id), [OLD, "127.0.15.7"]);
     stage.check(&cache_id, Err(Reason::Refused));
     assert!(
         !stage.is_checked(&cache_id),
@@ -219,18 +228,12 @@ async fn asking_again_soon_is_refused_and_later_is_not() {
 async fn what_checks_and_searches_show_is_what_is_compared() {
     let (id, _) = ids();
     let mut stage = Stage::new(vec![builder(&[OLD, "127.0.15.7"])], mdns());
-    let stranger = Stranger {
-        address: "127.0.15.6:22".into(),
-        reason: Reason::HostKeyMismatch,
-        expected: "SHA256:a".into(),
-        actual: "SHA256:b".into(),
-    };
     assert_eq!(stage.monitor.observed[&id].address, None);
-    stage.report(&id, Ok("127.0.15.7:22"), vec![stranger.clone()]);
+    stage.report(&id, Ok("127.0.15.7:22"), vec![stranger()]);
     let observed = &stage.monitor.observed[&id];
     assert_eq!(observed.state, TargetState::Ready);
     assert_eq!(observed.address.as_deref(), Some("127.0.15.7:22"));
-    assert_eq!(observed.strangers, [stranger]);
+    assert_eq!(observed.strangers, [stranger()]);
     stage.next(&id, Ok("127.0.15.7:22"));
     assert_eq!(stage.monitor.observed[&id].strangers, [], "it went away");
 }

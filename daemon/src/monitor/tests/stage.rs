@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
-use offload_client::{Reason, Stage as CheckStage, TargetState, snapshot::Target};
+use offload_client::{
+    Kind, Reason, Stage as CheckStage, TargetState,
+    snapshot::{Detail, Target},
+};
 use tokio::sync::oneshot;
 
 use super::desktop;
@@ -16,7 +19,7 @@ use crate::{
     },
     net::{Reach, Way},
     plan::Plan,
-    probe::{Failure, Report, Session, Stranger},
+    probe::{Failure, Report, Session, Stranger, builder::DETAIL_PROVED},
     target::{Address, CacheSpec, SpecKind, TargetId, TargetSpec},
 };
 
@@ -94,21 +97,47 @@ impl Stage {
         outcome: Result<&str, Reason>,
         strangers: Vec<Stranger>,
     ) {
+        let known = (id.kind == Kind::Builder && outcome.is_ok()).then_some(true);
+        let address = outcome.ok().map(str::to_owned);
+        let outcome = outcome
+            .map(|_| CheckStage::System)
+            .map_err(|reason| (CheckStage::Connect, reason));
+        self.end(id, outcome, address, known, strangers);
+    }
+
+    /// Lets the check under way of a builder end at `address`, where its host key is `known` or
+    /// merely accepted.
+    pub(super) fn proves(&mut self, id: &TargetId, address: &str, known: bool, fault: Reason) {
+        let outcome = match fault {
+            Reason::None => Ok(CheckStage::System),
+            fault => Err((CheckStage::Auth, fault)),
+        };
+        let address = Some(address.to_owned());
+        self.end(id, outcome, address, Some(known), Vec::new());
+    }
+
+    fn end(
+        &mut self,
+        id: &TargetId,
+        outcome: Result<CheckStage, (CheckStage, Reason)>,
+        address: Option<String>,
+        known: Option<bool>,
+        strangers: Vec<Stranger>,
+    ) {
         let watched = &self.monitor.watched[id];
         let check = watched.running.as_ref().expect("it is checked").check;
         let session = Session::new(watched.spec.clone(), self.monitor.context.clone());
+        let proved = known.map(|known| (DETAIL_PROVED.to_owned(), Detail::Bool(known)));
         let report = Report {
-            address: outcome.ok().map(str::to_owned),
-            outcome: outcome
-                .map(|_| CheckStage::System)
-                .map_err(|reason| Failure {
-                    stage: CheckStage::Connect,
-                    reason,
-                    detail: String::new(),
-                }),
+            address,
+            outcome: outcome.map_err(|(stage, reason)| Failure {
+                stage,
+                reason,
+                detail: String::new(),
+            }),
             latency: Duration::from_millis(1),
             facts: None,
-            details: BTreeMap::new(),
+            details: proved.into_iter().collect(),
             strangers: Some(strangers),
         };
         self.turn(Turn::Finished(Box::new(Finished {
@@ -130,6 +159,15 @@ impl Stage {
 
     /// Lets the search under way end.
     pub(super) fn search(&mut self, id: &TargetId, found: Option<&str>) {
+        self.search_meets(id, found, Vec::new());
+    }
+
+    pub(super) fn search_meets(
+        &mut self,
+        id: &TargetId,
+        found: Option<&str>,
+        strangers: Vec<Stranger>,
+    ) {
         let searching = self.monitor.watched[id].searching.as_ref();
         let number = searching.expect("it is sought").number;
         let searched = Searched {
@@ -137,6 +175,7 @@ impl Stage {
             number,
             search: Search {
                 found: found.map(|found| (found.parse().unwrap(), How::Mdns)),
+                strangers,
                 ..Search::default()
             },
         };

@@ -156,6 +156,8 @@ impl Dial<'_> {
             if let Some(known) = expected::is_known_to_ssh(self.spec, self.options, &key) {
                 notes.note("host_key_known", Detail::Bool(known));
             }
+            let is_proof = expected::is_proof(self.spec, self.options, &key);
+            notes.note(super::DETAIL_PROVED, Detail::Bool(is_proof));
             notes.learned = Some(self.learned(&key));
         }
         self.trace.enter(Stage::Auth);

@@ -54,6 +54,18 @@ pub(super) fn is_known_to_ssh(
     }
 }
 
+/// Whether `key`, which was accepted, proves the builder: not where ssh_config has ssh accept what
+/// nobody knows (`StrictHostKeyChecking`) and nobody does.
+pub(super) fn is_proof(spec: &BuilderSpec, options: &SshOptions, key: &PublicKey) -> bool {
+    match &spec.host_keys {
+        HostKeyRule::Pinned(_) => true,
+        HostKeyRule::KnownHosts | HostKeyRule::Written(_) => {
+            !options.strict_host_key_checking.accepts_unknown()
+                || host_keys(spec, options).knows(key)
+        }
+    }
+}
+
 fn found_by_ssh(options: &SshOptions, written: Option<&str>, users: &[PathBuf]) -> HostKeys {
     let files = [users, options.global_known_hosts_files.as_slice()];
     let (name, port) = options.known_hosts_name();

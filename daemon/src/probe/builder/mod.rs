@@ -55,6 +55,8 @@ pub(crate) use self::slots::in_use as slots_in_use;
 
 /// The detail that lists what ssh_config asks for and the probe does not do.
 pub const DETAIL_UNSUPPORTED: &str = "ssh_config_unsupported";
+/// Whether the host key that it shows is one that is known: a `Detail::Bool`.
+pub const DETAIL_PROVED: &str = "host_key_proved";
 
 /// How long ssh_config's answer holds while all is well.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(600);

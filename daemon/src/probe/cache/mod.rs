@@ -28,7 +28,7 @@ use offload_client::{
 use tokio::time::timeout;
 use tokio_rustls::rustls::ClientConfig;
 
-pub use self::prove::Prover;
+pub use self::prove::{Prover, has_identity};
 use self::{
     ask::Question,
     idle::Idle,

@@ -98,8 +98,8 @@ impl Prover {
     }
 }
 
-/// Whether a key is trusted that nobody else signs with.
-fn has_identity(cache: &CacheSpec) -> bool {
+/// Whether a key is trusted for `cache` that is not the public cache's: without one nothing can prove it.
+pub fn has_identity(cache: &CacheSpec) -> bool {
     let mut keys = cache.public_keys.iter();
     keys.any(|key| is_own(key))
 }

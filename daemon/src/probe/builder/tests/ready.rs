@@ -4,7 +4,7 @@ use offload_client::{Reason, Stage};
 
 use super::{sshd::Sshd, *};
 use crate::health::Depth;
-use crate::probe::Learned;
+use crate::probe::{Learned, builder::DETAIL_PROVED};
 
 /// As Nix has it with a key and a host key in the machines file.
 fn builder(sshd: &Sshd) -> BuilderSpec {
@@ -104,6 +104,35 @@ async fn without_a_known_host_key_nobody_tries_to_log_in() {
     };
     assert_ready(&Probe::keeping(builder, taking_all).check().await);
     assert!(sshd.auth_attempts() > 0);
+}
+
+#[tokio::test]
+async fn a_key_that_ssh_accepts_proves_the_builder_only_where_it_is_known() {
+    let sshd = Sshd::start().await;
+    let written = HostKeyRule::KnownHosts;
+    let (strict, lax) = (StrictHostKeyChecking::Yes, StrictHostKeyChecking::AcceptNew);
+    for (rule, name, strictness, expected) in [
+        (written.clone(), HOST, strict, true),
+        (written.clone(), HOST, lax, true),
+        (written, "another-host", lax, false),
+        (pinned(&sshd.path("ed25519")), "another-host", lax, true),
+    ] {
+        let builder = BuilderSpec {
+            host_keys: rule,
+            ..builder(&sshd)
+        };
+        let options = SshOptions {
+            strict_host_key_checking: strictness,
+            ..known_hosts(&sshd, name, "ed25519")
+        };
+        let mut probe = Probe::keeping(builder, options);
+        for _ in ["anew", "on the kept connection"] {
+            let report = probe.check().await;
+            assert_ready(&report);
+            let proved = &report.details[DETAIL_PROVED];
+            assert_eq!(proved, &Detail::Bool(expected), "{name} {strictness:?}");
+        }
+    }
 }
 
 #[tokio::test]
