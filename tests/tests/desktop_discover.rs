@@ -18,7 +18,7 @@ use offload_tests::{Avahi, Error, Laptop, Namespace, Nginx, NixConf, Sshd, proce
 use offloadd::{
     clock::Stopwatch,
     discover::{AT_ONCE, How, Judge, Scope, Search, search_with},
-    probe::{Failure, Proof},
+    probe::{Failure, Proof, search_sockets},
     target::{BuilderSpec, CacheSpec, HostKeyRule, Protocol, SpecKind, TargetId, TargetSpec},
 };
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -149,7 +149,13 @@ async fn look(network: &Namespace, wanted: TargetSpec, scope: Scope) -> Seen {
         let judge = Whoever::default();
         let own = [OWN.parse().unwrap()];
         let watch = Stopwatch::start();
-        let search = runtime.block_on(search_with(&wanted, &scope, &own, &judge));
+        let search = runtime.block_on(search_with(
+            &wanted,
+            &scope,
+            &own,
+            &judge,
+            &search_sockets(),
+        ));
         let seen = Seen {
             search,
             most: judge.most.into_inner(),

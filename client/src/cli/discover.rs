@@ -88,11 +88,14 @@ fn sentences(before: &Snapshot, after: &Snapshot, found: &[&Target]) -> String {
     page
 }
 
-/// What to do where something was not found.
+/// What to do where something was not found. Answers to multicast DNS come to a port of the daemon's
+/// own from whom it did not ask by name: to a firewall they belong to nothing.
 const REMEDY: &str = "\
 → Is the desktop on, and on this network? Multicast DNS and the neighbours were asked in any case;
   to have each address tried, name the network in /etc/offloadd/config.toml and look again:
       [discover]
       sweep = [\"192.0.2.0/24\"]
   `ip -4 route` shows this machine's networks. `offloadctl` says what is wrong at the old address.
+→ NixOS's firewall drops answers of multicast DNS unless it is told to let them in:
+      networking.firewall.extraCommands = \"iptables -A nixos-fw -p udp --sport 5353 -j nixos-fw-accept\";
 ";

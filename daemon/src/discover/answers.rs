@@ -14,6 +14,8 @@ pub(super) const MAX_PACKET: usize = 9000;
 const MAX_RECORDS: usize = 64;
 /// The most of each that are remembered.
 const MOST: usize = 64;
+/// The most addresses of one of the target's own names. There is room for those whatever else came.
+const MOST_OF_NAME: usize = 8;
 /// The most that are asked in one packet: it must fit into one frame.
 const MOST_ASKED: usize = 8;
 /// A header (RFC 1035, 4.1.1).
@@ -95,9 +97,12 @@ impl Answers {
         let Ok(packet) = Packet::parse(packet) else {
             return;
         };
-        for record in packet.answers.iter().chain(&packet.additional_records) {
-            if record.class == CLASS::IN {
-                self.learn(record);
+        // Whatever the order in the packet, a record is learned after the one that asks for it.
+        for kind in [TYPE::PTR, TYPE::SRV, TYPE::A, TYPE::AAAA] {
+            for record in packet.answers.iter().chain(&packet.additional_records) {
+                if record.class == CLASS::IN && record.rdata.type_code() == kind {
+                    self.learn(record);
+                }
             }
         }
     }
@@ -124,24 +129,35 @@ impl Answers {
         news
     }
 
+    /// Only what was asked for.
     fn learn(&mut self, record: &ResourceRecord<'_>) {
         let name = text(&record.name);
         match &record.rdata {
             RData::PTR(instance) if name == self.service && self.instances.len() < MOST => {
                 self.instances.insert(text(&instance.0));
             }
-            RData::SRV(service) if self.hosts.len() < MOST => {
+            // An instance has one host, so there are no more of them than of instances.
+            RData::SRV(service) if self.instances.contains(&name) => {
                 self.hosts.insert(name, text(&service.target));
             }
-            RData::A(address) if self.addresses.len() < MOST => {
-                let ip = IpAddr::V4(address.address.into());
-                self.addresses.insert((name, ip));
-            }
-            RData::AAAA(address) if self.addresses.len() < MOST => {
-                let ip = IpAddr::V6(address.address.into());
-                self.addresses.insert((name, ip));
-            }
+            RData::A(address) => self.locate(name, IpAddr::V4(address.address.into())),
+            RData::AAAA(address) => self.locate(name, IpAddr::V6(address.address.into())),
             _ => {}
+        }
+    }
+
+    fn locate(&mut self, host: String, ip: IpAddr) {
+        let is_named = |host: &str| self.names.iter().any(|(name, _)| name == host);
+        let known = self.addresses.iter();
+        let has_room = if is_named(&host) {
+            known.filter(|(name, _)| *name == host).count() < MOST_OF_NAME
+        } else if self.hosts.values().any(|on| *on == host) {
+            known.filter(|(name, _)| !is_named(name)).count() < MOST
+        } else {
+            false
+        };
+        if has_room {
+            self.addresses.insert((host, ip));
         }
     }
 }
@@ -353,6 +369,42 @@ mod tests {
         }
         assert_eq!(answers.news().len(), MOST);
         assert!(answers.asked.len() <= MOST);
+    }
+
+    #[test]
+    fn a_flood_leaves_room_for_the_names_and_what_nobody_asked_for_takes_none() {
+        let mut answers = asked(&["desktop.local"]);
+        for number in 0..200_u8 {
+            let (instance, host) = (
+                format!("desk-{number}._ipp._tcp.local"),
+                format!("desk-{number}.local"),
+            );
+            let ip = [192, 0, 2, number].into();
+            answers.read(&reply(&[srv(&instance, &host), at(&host, ip)], &[]));
+        }
+        assert!(answers.hosts.is_empty() && answers.addresses.is_empty());
+        for number in 0..200_u8 {
+            let instance = format!("desk-{number}._ssh._tcp.local");
+            let ip = [198, 51, 100, number].into();
+            let chain = [
+                at("desk.local", ip),
+                srv(&instance, "desk.local"),
+                ptr(SERVICE, &instance),
+            ];
+            answers.read(&reply(&chain, &[]));
+        }
+        assert_eq!((answers.hosts.len(), answers.addresses.len()), (MOST, MOST));
+        answers.news();
+        for number in 0..200_u8 {
+            let ip = [192, 0, 2, number].into();
+            answers.read(&reply(&[at("desktop.local", ip)], &[]));
+        }
+        let news = answers.news();
+        assert_eq!(news.len(), MOST_OF_NAME);
+        assert!(
+            news.contains(&([192, 0, 2, 0].into(), Some(2222))),
+            "{news:?}"
+        );
     }
 
     proptest! {

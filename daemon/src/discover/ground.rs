@@ -24,16 +24,26 @@ pub(super) struct Ground {
 }
 
 impl Ground {
-    /// `own` has this machine's own address in each network.
-    pub(super) fn new(own: &[IpNet], wanted: &TargetSpec) -> Self {
+    /// `own` has this machine's own address in each network; `leads_to` what ssh_config makes of a
+    /// builder's own host, and of its port.
+    pub(super) fn new(own: &[IpNet], wanted: &TargetSpec, leads_to: Option<(&str, u16)>) -> Self {
+        let mut addresses = wanted.addresses.clone();
         let (port, service) = match &wanted.kind {
             SpecKind::Cache(cache) => (cache.port, "_nix_binary_cache._tcp.local"),
-            SpecKind::Builder(builder) => (builder.port.unwrap_or(SSH), "_ssh._tcp.local"),
+            SpecKind::Builder(builder) => {
+                let (host, port) = leads_to.unwrap_or((&builder.host, builder.port.unwrap_or(SSH)));
+                for address in &mut addresses {
+                    if address.host == builder.host {
+                        host.clone_into(&mut address.host);
+                    }
+                }
+                (port, "_ssh._tcp.local")
+            }
         };
         Self {
             own: own.to_vec(),
             port,
-            addresses: wanted.addresses.clone(),
+            addresses,
             service,
         }
     }
@@ -153,7 +163,7 @@ mod tests {
     #[test]
     fn only_other_machines_of_own_networks_are_near() {
         let own = networks(&["192.0.2.2/24", "127.0.0.1/8", "2001:db8::2/64"]);
-        let ground = Ground::new(&own, &builder(&["192.0.2.6"]));
+        let ground = Ground::new(&own, &builder(&["192.0.2.6"]), None);
         for (ip, near) in [
             ("192.0.2.7", true),
             ("192.0.2.2", false),
@@ -174,7 +184,7 @@ mod tests {
     #[test]
     fn a_sweep_leaves_out_this_machine_the_network_and_everybody() {
         let own = networks(&["192.0.2.2/29"]);
-        let ground = Ground::new(&own, &builder(&["192.0.2.6"]));
+        let ground = Ground::new(&own, &builder(&["192.0.2.6"]), None);
         let swept = |network: &str| -> Option<Vec<String>> {
             let addresses = ground.addresses(network.parse().unwrap())?;
             Some(addresses.map(|c| c.address.to_string()).collect())
@@ -198,9 +208,20 @@ mod tests {
     #[test]
     fn names_of_multicast_dns_keep_their_port() {
         let spec = builder(&["192.0.2.6:2222", "Desktop.local.:2222", "desk.example.org"]);
-        let ground = Ground::new(&[], &spec);
+        let ground = Ground::new(&[], &spec, None);
         assert_eq!(ground.names(), [("desktop.local".to_owned(), 2222)]);
         let known: Vec<_> = ground.known().map(|known| known.to_string()).collect();
         assert_eq!(known, ["192.0.2.6:2222"]);
+    }
+
+    #[test]
+    fn ssh_config_says_which_host_and_port_are_meant() {
+        let spec = builder(&["desktop", "192.0.2.6", "192.0.2.8:2022"]);
+        let ground = Ground::new(&[], &spec, Some(("Desk.local", 2222)));
+        assert_eq!(ground.names(), [("desk.local".to_owned(), 2222)]);
+        let known: Vec<_> = ground.known().map(|known| known.to_string()).collect();
+        assert_eq!(known, ["192.0.2.6:2222", "192.0.2.8:2022"]);
+        let at = ground.candidate([192, 0, 2, 7].into()).address;
+        assert_eq!(at.port(), 2222);
     }
 }

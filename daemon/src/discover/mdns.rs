@@ -1,6 +1,10 @@
 //! One-shot questions by multicast DNS (RFC 6762, 5.1 and 5.4), from a port of our own: answers come
 //! back to it alone (6.7), and nobody needs to be joined.
 //!
+//! A firewall that lets in only what belongs to a connection, as NixOS's does, drops them: an answer
+//! from 192.0.2.7 belongs to none, since 224.0.0.251 was asked. Then nothing is heard, unless port
+//! 5353 is let in as a source.
+//!
 //! The questions leave by every network that this machine has an IPv4 address in, but never by
 //! loopback: nobody else is there.
 
@@ -36,8 +40,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const AGAIN: Duration = Duration::from_millis(300);
 /// By how many networks.
 const MOST_SOCKETS: usize = 8;
-/// How many packets are read: a flood is not worth more.
-const MOST_PACKETS: usize = 64;
+/// How many packets are read: a flood is not worth more. On a large network everybody answers.
+const MOST_PACKETS: usize = 512;
 
 /// Asks, and hands on the addresses that it hears of.
 pub(super) struct Asker {

@@ -13,17 +13,18 @@ use std::{collections::HashSet, net::SocketAddr, sync::Arc, time::Duration};
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use ipnet::{IpNet, Ipv4Net};
 use offload_client::{Reason, Stage};
+use tokio::sync::Semaphore;
 
 use crate::{
     net::{self, Network},
-    probe::{Context, Failure, Proof, Prover, Stranger},
+    probe::{Context, Failure, Proof, Prover, SEARCH_SOCKETS, Stranger},
     target::TargetSpec,
 };
 use ground::Ground;
 use mdns::Asker;
 
-/// How many addresses are tried at once: each is one socket.
-pub const AT_ONCE: usize = 64;
+/// How many addresses one search tries at once, where no other takes of the daemon's sockets.
+pub const AT_ONCE: usize = SEARCH_SOCKETS;
 /// The most strangers of each sort that are remembered.
 pub const MOST_STRANGERS: usize = 16;
 
@@ -76,9 +77,16 @@ pub trait Judge: Sync {
         address: SocketAddr,
         bound: Duration,
     ) -> impl Future<Output = Proof> + Send + '_;
+
+    /// The host and the port that the target's own host stands for, where that is not what its
+    /// specification says.
+    fn leads_to(&self) -> Option<(&str, u16)> {
+        None
+    }
 }
 
-/// Looks for `wanted`: bounded in time and in sockets, and it ends with the first address at which
+/// Looks for `wanted`: bounded in time and in sockets, of which all searches of a daemon share
+/// [`SEARCH_SOCKETS`], and it ends with the first address at which
 /// the target's identity is proved. Dropping the future ends it.
 pub async fn search(
     wanted: Arc<TargetSpec>,
@@ -88,7 +96,7 @@ pub async fn search(
 ) -> Search {
     let identity = Prover::new(&wanted, &context).await;
     let own = ground::with_own_addresses(&network.own());
-    search_with(&wanted, &scope, &own, &identity).await
+    search_with(&wanted, &scope, &own, &identity, &context.sockets).await
 }
 
 /// The same with `own` for the networks that this machine has an address in, each with that address
@@ -98,10 +106,12 @@ pub async fn search_with<J: Judge>(
     scope: &Scope,
     own: &[IpNet],
     judge: &J,
+    sockets: &Semaphore,
 ) -> Search {
     let mut hunt = Hunt {
-        ground: Arc::new(Ground::new(own, wanted)),
+        ground: Arc::new(Ground::new(own, wanted, judge.leads_to())),
         judge,
+        sockets,
         tried: HashSet::new(),
         slow: Vec::new(),
         result: Search::default(),
@@ -125,6 +135,7 @@ struct Candidate {
 struct Hunt<'a, J> {
     ground: Arc<Ground>,
     judge: &'a J,
+    sockets: &'a Semaphore,
     tried: HashSet<SocketAddr>,
     /// Where somebody is who was not through in time.
     slow: Vec<Candidate>,
@@ -183,7 +194,7 @@ impl<J: Judge> Hunt<'_, J> {
 
     /// Tries all of `candidates` that were not tried yet, until one is the target: whether one is.
     async fn go(&mut self, mut candidates: Source, how: How, bound: Duration) -> bool {
-        let judge = self.judge;
+        let (judge, sockets) = (self.judge, self.sockets);
         let mut proofs = FuturesUnordered::new();
         let mut more = true;
         loop {
@@ -192,6 +203,8 @@ impl<J: Judge> Hunt<'_, J> {
                 next = candidates.next(), if more && proofs.len() < AT_ONCE => {
                     match next {
                         Some(next) if self.tried.insert(next.address) => proofs.push(async move {
+                            // Never closed, so there is always one at last.
+                            let _permit = sockets.acquire().await;
                             (next, judge.prove(next.address, bound).await)
                         }),
                         Some(_) => {}
@@ -259,6 +272,10 @@ fn is_slow(failure: &Failure) -> bool {
 impl Judge for Prover {
     async fn prove(&self, address: SocketAddr, bound: Duration) -> Proof {
         Prover::prove(self, address, bound).await
+    }
+
+    fn leads_to(&self) -> Option<(&str, u16)> {
+        Prover::leads_to(self)
     }
 }
 

@@ -12,7 +12,10 @@ use tokio::{
 };
 
 use super::*;
-use crate::target::{BuilderSpec, HostKeyRule, Protocol, SpecKind, TargetId};
+use crate::{
+    probe::search_sockets,
+    target::{BuilderSpec, HostKeyRule, Protocol, SpecKind, TargetId},
+};
 
 /// A builder at these addresses, port 22 where they name none.
 pub(super) fn builder(addresses: &[&str]) -> TargetSpec {
@@ -108,7 +111,7 @@ async fn look(wanted: &TargetSpec, sweep: &str, world: impl Fn(SocketAddr) -> Sa
     };
     let began = Instant::now();
     let own = networks(&["192.0.2.2/24", "127.0.0.1/8"]);
-    let search = search_with(wanted, &scope, &own, &oracle).await;
+    let search = search_with(wanted, &scope, &own, &oracle, &search_sockets()).await;
     let took = began.elapsed();
     assert_eq!(oracle.now.load(Ordering::Relaxed), 0, "all are closed");
     tried.close();
@@ -160,6 +163,30 @@ async fn a_whole_network_takes_less_than_three_seconds_and_64_sockets() {
     for left_out in ["192.0.2.0", "192.0.2.2", "192.0.2.6", "192.0.2.255"] {
         assert!(!tried.contains(&format!("{left_out}:22")), "{left_out}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn searches_for_two_targets_share_64_sockets() {
+    let (sender, _tried) = mpsc::unbounded_channel();
+    let oracle = Oracle {
+        world: |_| nobody(),
+        now: AtomicUsize::new(0),
+        most: AtomicUsize::new(0),
+        tried: sender,
+    };
+    let scope = Scope {
+        sweep: vec!["192.0.2.0/24".parse().unwrap()],
+        ..Scope::default()
+    };
+    let (own, sockets) = (networks(&["192.0.2.2/24"]), search_sockets());
+    let (desktop, attic) = (builder(&["192.0.2.6"]), builder(&["192.0.2.7:2222"]));
+    let look = |wanted| search_with(wanted, &scope, &own, &oracle, &sockets);
+    let began = Instant::now();
+    let found = tokio::join!(look(&desktop), look(&attic));
+    assert_eq!(found, Default::default());
+    assert_eq!(oracle.most.load(Ordering::Relaxed), AT_ONCE);
+    assert_eq!(sockets.available_permits(), AT_ONCE);
+    assert!(began.elapsed() < Duration::from_secs(3), "in turns");
 }
 
 #[tokio::test(start_paused = true)]
@@ -240,6 +267,7 @@ async fn a_search_can_be_handed_to_a_task() {
         deep_timeout: HINTED,
         connection: crate::config::Connection::Keep,
         closed,
+        sockets: search_sockets(),
     };
     let search = search(
         Arc::new(builder(&["192.0.2.6"])),

@@ -23,7 +23,7 @@ use std::{
 
 use offload_client::{Snapshot, snapshot::Warning};
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{Semaphore, mpsc, oneshot, watch},
     task::JoinSet,
 };
 
@@ -113,7 +113,7 @@ impl Monitor {
         let (snapshot, receiver) = watch::channel(Arc::default());
         let mut monitor = Self {
             health: Health::new(poll.clone(), seed, now),
-            context: Arc::new(context(&poll, closed_sender)),
+            context: Arc::new(context(&poll, closed_sender, probe::search_sockets())),
             poll,
             watched: BTreeMap::new(),
             order: Vec::new(),
@@ -438,7 +438,8 @@ impl Monitor {
             return;
         }
         self.poll = poll.clone();
-        self.context = Arc::new(context(&poll, self.context.closed.clone()));
+        let (closed, sockets) = (self.context.closed.clone(), self.context.sockets.clone());
+        self.context = Arc::new(context(&poll, closed, sockets));
         // Sessions carry the old bounds; one that is in a check goes when that ends.
         for watched in self.watched.values_mut() {
             watched.session = None;
@@ -495,12 +496,13 @@ impl Monitor {
     }
 }
 
-fn context(poll: &Poll, closed: mpsc::Sender<Closed>) -> probe::Context {
+fn context(poll: &Poll, closed: mpsc::Sender<Closed>, sockets: Arc<Semaphore>) -> probe::Context {
     let timeout = poll.timeout.max(Duration::from_millis(1));
     probe::Context {
         timeout,
         deep_timeout: poll.deep_timeout.max(timeout),
         connection: poll.connection,
         closed,
+        sockets,
     }
 }

@@ -26,6 +26,9 @@ const HEAD_START: Duration = Duration::from_millis(250);
 /// So many connections are tried in one check.
 const MAX_ATTEMPTS: usize = 8;
 
+/// A key exchange with a machine at work takes that long.
+const LEAST_PATIENCE: Duration = Duration::from_millis(300);
+
 /// Connects to the first of `candidates` that answers: a [`Race`] of which only the winner counts.
 pub async fn connect(
     candidates: &[Address],
@@ -50,8 +53,10 @@ pub struct Race {
     waiting: VecDeque<Start>,
     /// Those that have begun and not ended, each with its number.
     begun: Vec<(usize, Start)>,
-    /// The addresses that were connected to, or are being.
+    /// The addresses that are not to be connected to any more.
     tried: Vec<SocketAddr>,
+    /// How many were connected to, or are being; those let go of are not counted.
+    attempts: usize,
     count: usize,
 }
 
@@ -66,21 +71,26 @@ impl Race {
                 .collect(),
             begun: Vec::new(),
             tried: Vec::new(),
+            attempts: 0,
             count: 0,
         }
     }
 
-    /// Leaves `address` out.
+    /// Leaves `address` out. It counts as an attempt only where it was one.
     pub fn without(&mut self, address: SocketAddr) {
-        self.tried.push(address);
+        if !self.tried.contains(&address) {
+            self.tried.push(address);
+        }
     }
 
     /// Whether there is a candidate that was not tried yet. A name counts as one: whether it has an
     /// address beside those that were, only its lookup tells.
     pub fn is_open(&self) -> bool {
         let mut waiting = self.waiting.iter();
-        waiting
-            .any(|start| !matches!(start, Start::Connect(address) if self.tried.contains(address)))
+        self.attempts < MAX_ATTEMPTS
+            && waiting.any(
+                |start| !matches!(start, Start::Connect(address) if self.tried.contains(address)),
+            )
     }
 
     /// Connects to the first of those that are left. Where all fail, the failure is the most telling
@@ -150,10 +160,11 @@ impl Race {
     fn take_next(&mut self) -> Option<Start> {
         while let Some(next) = self.waiting.pop_front() {
             if let Start::Connect(address) = next {
-                if self.tried.len() == MAX_ATTEMPTS || self.tried.contains(&address) {
+                if self.attempts >= MAX_ATTEMPTS || self.tried.contains(&address) {
                     continue;
                 }
                 self.tried.push(address);
+                self.attempts += 1;
             }
             return Some(next);
         }
@@ -165,10 +176,17 @@ impl Race {
         for (_, start) in self.begun.drain(..).rev() {
             if let Start::Connect(address) = start {
                 self.tried.retain(|tried| *tried != address);
+                self.attempts = self.attempts.saturating_sub(1);
             }
             self.waiting.push_front(start);
         }
     }
+}
+
+/// How long who took the connection has to prove who it is while others are left to be tried, in a
+/// check that lasts `until`: half of what is left. The last one has all of it.
+pub(super) fn patience(until: Instant) -> Duration {
+    (until.saturating_duration_since(Instant::now()) / 2).max(LEAST_PATIENCE)
 }
 
 /// A piece of work that may begin.
@@ -433,6 +451,45 @@ pub(super) mod tests {
         }
         let more = timeout(HEAD_START, race.next(&mut lookups, &trace)).await;
         assert!(more.is_err(), "the silent one is asked again");
+    }
+
+    #[tokio::test]
+    async fn each_stranger_is_one_of_eight_attempts() {
+        let (trace, mut lookups) = (Trace::new(), Lookups::default());
+        let mut listeners = Vec::new();
+        for _ in 0..MAX_ATTEMPTS {
+            listeners.push(listener().await);
+        }
+        let addresses: Vec<SocketAddr> = listeners.iter().map(|(_, address)| *address).collect();
+        let candidates: Vec<Address> = addresses.iter().copied().map(candidate).collect();
+        let mut race = Race::new(&candidates, 1);
+        for (number, expected) in addresses.iter().enumerate() {
+            assert!(race.is_open(), "{number}");
+            let (_, address) = race.next(&mut lookups, &trace).await.unwrap();
+            assert_eq!(address, *expected);
+            race.without(address);
+        }
+        assert!(!race.is_open());
+        race.waiting.push_back(Start::Connect((DESKTOP, 1).into()));
+        assert!(!race.is_open(), "a ninth");
+        assert!(race.next(&mut lookups, &trace).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn what_is_left_out_is_no_attempt() {
+        let mut race = Race::new(&[], 1);
+        for port in 1..=3 {
+            race.without((DESKTOP, port).into());
+        }
+        for port in 1..=20 {
+            let address = (DESKTOP, port).into();
+            race.waiting.push_back(Start::Connect(address));
+        }
+        let mut begun = 0;
+        while race.take_next().is_some() {
+            begun += 1;
+        }
+        assert_eq!(begun, MAX_ATTEMPTS);
     }
 
     #[tokio::test]

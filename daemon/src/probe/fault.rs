@@ -2,8 +2,10 @@
 
 use std::io::{self, ErrorKind};
 
-use offload_client::Reason;
+use offload_client::{Reason, Stage};
 use rustix::io::Errno;
+
+use super::Failure;
 
 /// The reason behind a failed attempt to connect.
 ///
@@ -70,6 +72,18 @@ pub(super) const fn rank(reason: Reason) -> u8 {
         _ => 0,
     }
 }
+
+/// The same of a whole failure: who took the connection and then said nothing, or hung up, says more
+/// than those who were not there.
+pub(super) fn weight(failure: &Failure) -> u8 {
+    match failure.stage {
+        Stage::None | Stage::Resolve | Stage::Connect => rank(failure.reason),
+        _ => rank(failure.reason).max(ANSWERED),
+    }
+}
+
+/// The least weight of a failure after somebody took the connection.
+pub(super) const ANSWERED: u8 = 7;
 
 /// Whether a failure is of who answers, and not of the way there: another candidate may be the one.
 pub(super) const fn is_of_identity(reason: Reason) -> bool {

@@ -18,7 +18,7 @@ use offload_client::{
     Reason, Stage,
     snapshot::{BuilderFacts, CacheFacts, Detail},
 };
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 pub use prove::Prover;
 pub use trace::Trace;
@@ -75,6 +75,16 @@ pub struct Context {
     /// Told when a peer closes a connection that lay idle. A full queue loses the event and no
     /// more: the next check finds out by itself.
     pub closed: mpsc::Sender<Closed>,
+    /// What the searches of all targets may have open at once, together: [`search_sockets`].
+    pub sockets: Arc<Semaphore>,
+}
+
+/// How many addresses are tried at once by all searches of one daemon: each is one socket.
+pub const SEARCH_SOCKETS: usize = 64;
+
+/// The permits for them.
+pub fn search_sockets() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(SEARCH_SOCKETS))
 }
 
 /// What one check found.

@@ -25,6 +25,14 @@ impl Prover {
         })
     }
 
+    /// The host and the port that the URI's own host stands for, where ssh_config has a say.
+    pub fn leads_to(&self) -> Option<(&str, u16)> {
+        match &self.0 {
+            Kind::Builder(prover) => prover.leads_to(),
+            Kind::Cache(_) => None,
+        }
+    }
+
     /// Whether the target is at `address`: one socket, closed before this returns. It takes no longer
     /// than `bound` and, from a builder that was proved, a good-bye of a quarter of a second; nothing
     /// where the target has no identity. Many may be asked at once.

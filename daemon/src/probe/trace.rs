@@ -79,7 +79,7 @@ impl Trace {
         let mut is_told = false;
         self.0.send_modify(|progress| {
             let known = progress.told.as_ref();
-            if known.is_none_or(|(known, _)| outranks(&failure, known.reason)) {
+            if known.is_none_or(|(known, _)| outranks(&failure, known)) {
                 progress.told = Some((failure, address));
                 is_told = true;
             }
@@ -101,9 +101,15 @@ impl Trace {
         Some(failure)
     }
 
-    /// `failure` ends the check, unless somebody else had shown before that it is not the one.
+    /// `failure` ends the check, unless somebody else had shown before that it is not the one, or
+    /// had said as little.
     pub(super) fn told_before(&self, failure: Failure) -> Failure {
-        match self.is_stranger_told() {
+        let is_told = {
+            let progress = self.0.borrow();
+            let told = progress.told.as_ref();
+            told.is_some_and(|(told, _)| has_answered(told) && !outranks(&failure, told))
+        };
+        match is_told {
             true => self.told().unwrap_or(failure),
             false => failure,
         }
@@ -111,10 +117,10 @@ impl Trace {
 
     /// The check ran out of time. While one candidate is silent the refusal of another proves
     /// nothing: it may be a stranger at the desktop's old address. So it is silence that is told,
-    /// with what the others said beside it. Who showed that it is somebody else is told before
-    /// that: no silence may hide it.
+    /// with what the others said beside it. Who took the connection is told before that, the more so
+    /// who showed that it is somebody else: no silence may hide it.
     pub fn expired(&self) -> Failure {
-        if self.is_stranger_told()
+        if self.has_answer()
             && let Some(failure) = self.told()
         {
             return failure;
@@ -134,15 +140,20 @@ impl Trace {
         failure
     }
 
-    fn is_stranger_told(&self) -> bool {
+    fn has_answer(&self) -> bool {
         let progress = self.0.borrow();
         let told = progress.told.as_ref();
-        told.is_some_and(|(told, _)| fault::is_of_identity(told.reason))
+        told.is_some_and(|(told, _)| has_answered(told))
     }
 }
 
-fn outranks(failure: &Failure, other: Reason) -> bool {
-    fault::rank(failure.reason) > fault::rank(other)
+/// Whether it is the failure of somebody who took the connection.
+fn has_answered(failure: &Failure) -> bool {
+    fault::weight(failure) >= fault::ANSWERED
+}
+
+fn outranks(failure: &Failure, other: &Failure) -> bool {
+    fault::weight(failure) > fault::weight(other)
 }
 
 #[cfg(test)]
@@ -227,6 +238,22 @@ mod tests {
         assert_eq!(trace.address().as_deref(), Some("127.0.15.6:22"));
         trace.settle();
         assert_eq!(trace.expired().reason, Reason::TimedOut);
+    }
+
+    #[test]
+    fn who_took_the_connection_and_was_mute_is_told_before_who_was_not_there() {
+        let trace = Trace::new();
+        let mute = Failure {
+            stage: Stage::Banner,
+            ..failure(Reason::TimedOut)
+        };
+        trace.note(failure(Reason::Refused), Some("127.0.15.7:1".to_owned()));
+        trace.note(mute.clone(), Some("127.0.15.6:1".to_owned()));
+        trace.note(failure(Reason::Refused), Some("127.0.15.8:1".to_owned()));
+        trace.enter(Stage::Connect);
+        assert_eq!(trace.expired(), mute);
+        assert_eq!(trace.told_before(failure(Reason::Refused)), mute);
+        assert_eq!(trace.address().as_deref(), Some("127.0.15.6:1"));
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! From nothing to an authenticated connection, stage by stage.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use offload_client::{
     Reason, Stage,
     snapshot::{BuilderFacts, Detail},
 };
 use russh::keys::PublicKey;
+use tokio::time::{Instant, timeout};
 
 use super::{
     Notes,
@@ -20,7 +21,12 @@ use super::{
 };
 use crate::{
     nix::ssh_config::SshOptions,
-    probe::{Failure, Trace, connect::Race, fault::is_of_identity, resolve::Lookups},
+    probe::{
+        Failure, Trace,
+        connect::{Race, patience},
+        fault::is_of_identity,
+        resolve::Lookups,
+    },
     target::{Address, BuilderSpec},
 };
 
@@ -39,6 +45,8 @@ pub(super) struct Dial<'a> {
     pub lookups: &'a mut Lookups,
     /// How far the check has come.
     pub trace: &'a Trace,
+    /// How long all of it may take; who calls sees to that.
+    pub bound: Duration,
 }
 
 impl Dial<'_> {
@@ -73,21 +81,33 @@ impl Dial<'_> {
     }
 
     /// Over TCP, to the first of the addresses that proves the host key: who answers at another
-    /// without proving it is noted, and gets no more than the key exchange. From then on there is no
-    /// way back: what the builder itself rejects it rejects at every address.
+    /// without proving it is noted, and gets no more than the key exchange. While others are left, it
+    /// gets but a part of the time for that. From then on there is no way back: what the builder itself
+    /// rejects it rejects at every address.
     async fn directly(&mut self, listener: Listener, notes: &mut Notes) -> Result<Link, Failure> {
         let mut race = Race::new(&self.candidates(), self.options.port);
         let mut host_keys = None;
+        let until = Instant::now() + self.bound;
         loop {
             let (stream, address) = race.next(self.lookups, self.trace).await?;
             self.trace.enter(Stage::Banner);
             // Read when somebody answers, and once.
             let host_keys = host_keys.get_or_insert_with(|| self.host_keys());
             let stream: Box<dyn Duplex> = Box::new(stream);
-            match knock(stream, host_keys, listener.clone(), self.trace, notes).await {
+            let knocking = knock(stream, host_keys, listener.clone(), self.trace, notes);
+            let met = match race.is_open() {
+                true => timeout(patience(until), knocking)
+                    .await
+                    .unwrap_or_else(|_| Err(Stray::mute(self.trace.stage()))),
+                false => knocking.await,
+            };
+            match met {
                 Ok(link) => return self.enter(link, notes).await,
                 Err(stray) => {
-                    self.pass_by(stray, address.to_string(), host_keys, notes)?;
+                    if !race.is_open() && !is_of_identity(stray.failure.reason) {
+                        return Err(self.trace.told_before(stray.failure));
+                    }
+                    self.pass_by(stray, address.to_string(), host_keys, notes);
                     self.preface(notes);
                 }
             }
@@ -127,24 +147,11 @@ impl Dial<'_> {
     }
 
     /// Notes who answered at `address`, for the next one to be tried.
-    ///
-    /// # Errors
-    /// It broke off without saying who it is.
-    fn pass_by(
-        &self,
-        stray: Stray,
-        address: String,
-        host_keys: &HostKeys,
-        notes: &mut Notes,
-    ) -> Result<(), Failure> {
-        if !is_of_identity(stray.failure.reason) {
-            return Err(self.trace.told_before(stray.failure));
-        }
+    fn pass_by(&self, stray: Stray, address: String, host_keys: &HostKeys, notes: &mut Notes) {
         let stranger = stray.stranger(address.clone(), host_keys);
         notes.strangers.extend(stranger);
         let is_told = self.trace.note(stray.failure, Some(address));
         notes.set_aside(is_told);
-        Ok(())
     }
 
     /// Authenticates, now that the host key is proved.

@@ -59,6 +59,18 @@ impl Stray {
         })
     }
 
+    /// It took the connection and did not come further than `stage` in the time it was given.
+    pub(super) fn mute(stage: Stage) -> Self {
+        Self {
+            failure: Failure {
+                stage,
+                reason: Reason::TimedOut,
+                detail: "no answer in time".to_owned(),
+            },
+            shown: String::new(),
+        }
+    }
+
     /// `stage` is the one to blame where not a byte came.
     fn without_banner(error: BannerError, stage: Stage) -> Self {
         let stage = match &error {

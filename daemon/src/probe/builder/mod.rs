@@ -232,6 +232,7 @@ impl Session {
             options: &options,
             lookups: &mut self.lookups,
             trace,
+            bound,
         };
         let listener = Listener {
             target: target.id.clone(),

@@ -22,6 +22,8 @@ pub struct Prover {
     /// Or why nothing could prove who it is.
     pub(super) host_keys: Result<Arc<HostKeys>, Failure>,
     pub(super) listener: Listener,
+    /// Where ssh_config leads to, and at which port, unless it could not be asked.
+    pub(super) leads_to: Option<(String, u16)>,
 }
 
 /// Why an address is not proved to be the builder's.
@@ -33,20 +35,31 @@ enum Unproved {
 impl Prover {
     /// Of the builder `target`. It takes what asking ssh_config takes.
     pub async fn new(target: &TargetSpec, context: &Context) -> Self {
+        let mut leads_to = None;
         let host_keys = match &target.kind {
             SpecKind::Builder(spec) => match ask(&mut None, spec).await {
-                Ok(options) => identity(spec, &options),
+                Ok(options) => {
+                    leads_to = Some((options.hostname.clone(), options.port));
+                    identity(spec, &options)
+                }
                 Err(failure) => Err(failure),
             },
             SpecKind::Cache(_) => Err(unproved(Reason::NotConfigured, "not a builder")),
         };
         Self {
             host_keys,
+            leads_to,
             listener: Listener {
                 target: target.id.clone(),
                 closed: context.closed.clone(),
             },
         }
+    }
+
+    /// The host and the port that ssh would go to for the URI's own host.
+    pub fn leads_to(&self) -> Option<(&str, u16)> {
+        let (host, port) = self.leads_to.as_ref()?;
+        Some((host, *port))
     }
 
     /// Whether the builder is at `address`. It opens one connection and closes it again; within

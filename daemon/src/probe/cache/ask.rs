@@ -68,6 +68,7 @@ impl Session {
             let exchange = self.exchange(link.take(), cache, elsewhere.as_ref(), &question, search);
             let (mut used, response) = exchange.await?;
             let (head, incoming) = response.into_parts();
+            search.has_status(head.status);
             found.note_server(&head.headers);
             if !is_redirect(head.status) {
                 return Ok(Answer {

@@ -25,7 +25,7 @@ use offload_client::{
     Reason, Stage,
     snapshot::{CacheFacts, Detail},
 };
-use tokio::time::timeout;
+use tokio::{select, time::timeout};
 use tokio_rustls::rustls::ClientConfig;
 
 pub use self::prove::{Prover, has_identity};
@@ -174,7 +174,15 @@ impl Session {
             Depth::Cheap => quick.saturating_sub(watch.elapsed()),
             Depth::Deep => quick.min(whole.saturating_sub(watch.elapsed())),
         };
-        let info = timeout(bound, self.info(cache, depth, search, found)).await;
+        let (trace, limit) = (search.trace, search.begin(bound));
+        let info = async {
+            select! {
+                biased;
+                info = self.info(cache, depth, search, found) => info,
+                () = limit.passed() => Err(trace.failure(Reason::TimedOut, "no answer in time")),
+            }
+        };
+        let info = timeout(bound, info).await;
         let latency = watch.elapsed();
         let mut outcome = info.unwrap_or_else(|_| Err(search.expired()));
         if outcome.is_ok() {

@@ -73,6 +73,7 @@ impl Prover {
             deep_timeout: bound,
             connection: Connection::PerCheck,
             closed: self.context.closed.clone(),
+            sockets: self.context.sockets.clone(),
         };
         let mut session = Session::new(Arc::new(spec), Arc::new(context));
         session.authorities.clone_from(&self.authorities);

@@ -1,16 +1,21 @@
 //! Which of a cache's addresses is the cache.
 
-use std::{collections::BTreeMap, mem, net::SocketAddr, slice};
+use std::{collections::BTreeMap, future::pending, mem, net::SocketAddr, slice, time::Duration};
 
-use offload_client::{Stage, snapshot::Detail};
-use tokio::net::TcpStream;
+use hyper::StatusCode;
+use offload_client::{Reason, Stage, snapshot::Detail};
+use tokio::{
+    net::TcpStream,
+    sync::watch,
+    time::{Instant, sleep_until},
+};
 
 use super::{Found, signature::PUBLIC_KEY};
 use crate::{
     nix::keys::parse_nix_public_key,
     probe::{
         Failure, Stranger, Trace,
-        connect::{Race, connect},
+        connect::{Race, connect, patience},
         excerpt::excerpt,
         fault::is_of_identity,
         resolve::Lookups,
@@ -29,10 +34,21 @@ pub(super) struct Search<'a> {
     /// Who answers now, until it turns out to be somebody else.
     peer: Option<SocketAddr>,
     is_new: bool,
+    /// Whether who answers now has shown a `nix-cache-info`.
+    is_cache: bool,
+    /// Whether it says itself that it is out of order.
+    is_broken: bool,
+    /// When there must be a `nix-cache-info`.
+    until: Instant,
+    /// When who answers now must have shown one, where others are left.
+    limit: watch::Sender<Option<Instant>>,
     passed: Vec<Passed>,
     /// What is told if no other is the cache, and what was found there.
     told: Option<(Failure, Found)>,
 }
+
+/// Ends when who answers has had its part of the time.
+pub(super) struct Limit(watch::Receiver<Option<Instant>>);
 
 /// Somebody else, who was passed by.
 #[derive(Clone)]
@@ -56,6 +72,10 @@ impl<'a> Search<'a> {
             race: Race::new(addresses, cache.port),
             peer: None,
             is_new: false,
+            is_cache: false,
+            is_broken: false,
+            until: Instant::now(),
+            limit: watch::Sender::new(None),
             passed: Vec::new(),
             told: None,
         };
@@ -77,6 +97,15 @@ impl<'a> Search<'a> {
         search
     }
 
+    /// Begins with who is next: there is `bound` for all that are left until one of them shows a
+    /// `nix-cache-info`.
+    pub(super) fn begin(&mut self, bound: Duration) -> Limit {
+        (self.is_cache, self.is_broken) = (false, false);
+        self.until = Instant::now() + bound;
+        self.limit.send_replace(None);
+        Limit(self.limit.subscribe())
+    }
+
     /// Connects to who is next, or again to who answers now.
     pub(super) async fn connect(
         &mut self,
@@ -95,12 +124,23 @@ impl<'a> Search<'a> {
         self.is_new = true;
         let (stream, peer) = self.race.next(lookups, self.trace).await?;
         self.peer = Some(peer);
+        if self.race.is_open() {
+            let limit = Instant::now() + patience(self.until);
+            self.limit.send_replace(Some(limit));
+        }
         Ok((stream, peer))
     }
 
     /// `peer` has answered over a connection that was there already.
     pub(super) fn answered(&mut self, peer: SocketAddr) {
         self.peer.get_or_insert(peer);
+    }
+
+    /// The answer has this status. One of 500 and more is of a server that is out of order, which the
+    /// cache itself may be; but for 511, which is a portal's.
+    pub(super) fn has_status(&mut self, status: StatusCode) {
+        let is_portal = status == StatusCode::NETWORK_AUTHENTICATION_REQUIRED;
+        self.is_broken = status.is_server_error() && !is_portal;
     }
 
     /// What fails now is not the fault of who answers.
@@ -116,6 +156,7 @@ impl<'a> Search<'a> {
 
     /// What answers is a cache: those that are none are of no account any more.
     pub(super) fn is_cache(&mut self) {
+        self.is_cache = true;
         let told = self.told.as_ref();
         if told.is_some_and(|(failure, _)| failure.stage != Stage::Signature) {
             self.trace.settle();
@@ -124,21 +165,29 @@ impl<'a> Search<'a> {
     }
 
     /// Goes on with the next address after `failure`, with what was `found` at this one; or says
-    /// why the check has failed, and what was found where it did.
+    /// why the check has failed, and what was found where it did. Who was mute, or hung up, is passed
+    /// by where others are left, unless it has shown that it is a cache.
     pub(super) fn pass_by(
         &mut self,
         failure: Failure,
         mut found: Found,
         cache: &CacheSpec,
     ) -> Option<(Failure, Found)> {
-        let Some(address) = self.peer.take().filter(|_| is_of_identity(failure.reason)) else {
+        let is_other = is_of_identity(failure.reason);
+        let goes_on = is_other || !self.is_cache && self.race.is_open();
+        let Some(address) = self.peer.take().filter(|_| goes_on) else {
             let failure = self.trace.told_before(failure);
-            let told = self.told.take();
+            let told = self.told.take().filter(|(told, _)| *told == failure);
             return Some((failure, told.map_or(found, |(_, found)| found)));
         };
         self.race.without(address);
         if self.race.is_open() {
             found.link = None;
+        }
+        // It may be the cache, out of order.
+        if !is_other || self.is_broken || failure.reason == Reason::TlsFailed {
+            self.note(failure, address, found);
+            return None;
         }
         let passed = Passed {
             address,
@@ -152,11 +201,14 @@ impl<'a> Search<'a> {
 
     fn pass(&mut self, passed: Passed, found: Found) {
         self.race.without(passed.address);
-        let (failure, address) = (passed.failure.clone(), passed.address.to_string());
-        if self.trace.note(failure.clone(), Some(address)) {
+        self.note(passed.failure.clone(), passed.address, found);
+        self.passed.push(passed);
+    }
+
+    fn note(&mut self, failure: Failure, address: SocketAddr, found: Found) {
+        if self.trace.note(failure.clone(), Some(address.to_string())) {
             self.told = Some((failure, found));
         }
-        self.passed.push(passed);
     }
 
     /// Who was taken for a cache until it came to signatures, for the checks that don't look at any.
@@ -171,6 +223,17 @@ impl<'a> Search<'a> {
     pub(super) fn strangers(&self) -> Option<Vec<Stranger>> {
         let strangers = self.passed.iter().map(|passed| passed.stranger.clone());
         self.is_new.then(|| strangers.collect())
+    }
+}
+
+impl Limit {
+    /// Waits for it; for ever where nobody else is left.
+    pub(super) async fn passed(mut self) {
+        let limit = self.0.wait_for(Option::is_some).await.map(|limit| *limit);
+        match limit {
+            Ok(Some(limit)) => sleep_until(limit).await,
+            Ok(None) | Err(_) => pending().await,
+        }
     }
 }
 

@@ -95,6 +95,7 @@ impl Probe {
             deep_timeout,
             connection: how,
             closed: sender,
+            sockets: crate::probe::search_sockets(),
         };
         let spec = TargetSpec {
             id: TargetId::builder("desktop"),

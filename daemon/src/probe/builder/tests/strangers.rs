@@ -205,6 +205,7 @@ async fn an_address_is_proved_by_a_key_exchange_and_no_more() {
     let (spec, context) = (&probe.session.spec, &probe.session.context);
     // What it asks is the real `ssh -G`, once.
     let prover = crate::probe::Prover::new(spec, context).await;
+    assert_eq!(prover.leads_to(), Some((HOST, sshd.port)));
     let prove = async |port: u16| {
         let address = at(port).parse().unwrap();
         prover.prove(address, PATIENCE).await
@@ -236,6 +237,7 @@ async fn a_key_that_ssh_would_take_of_anybody_proves_nothing() {
             target: TargetId::builder("desktop"),
             closed: mpsc::channel(1).0,
         },
+        leads_to: None,
     };
     let address = at(impostor.port).parse().unwrap();
     let stranger = impostor_of(&sshd, &impostor);
@@ -243,4 +245,56 @@ async fn a_key_that_ssh_would_take_of_anybody_proves_nothing() {
         prover.prove(address, PATIENCE).await,
         Proof::Stranger(stranger)
     );
+}
+
+#[tokio::test]
+async fn who_is_mute_or_hangs_up_bars_nobodys_way() {
+    let sshd = Sshd::start().await;
+    // The kernel takes the connection, and nobody ever reads.
+    let mute = TcpListener::bind((HOST, 0)).await.unwrap();
+    let mute = (mute.local_addr().unwrap().port(), mute);
+    let gone = TcpListener::bind((HOST, 0)).await.unwrap();
+    let gone_port = gone.local_addr().unwrap().port();
+    let _hanging_up = tokio::spawn(async move { while gone.accept().await.is_ok() {} });
+    for wrong in [mute.0, gone_port] {
+        let report = probe(&sshd, &[wrong, sshd.port], Duration::from_secs(3))
+            .check()
+            .await;
+        assert_ready(&report);
+        assert_eq!(report.address, Some(at(sshd.port)));
+        assert_eq!(report.strangers, Some(Vec::new()));
+    }
+    let (_refusing, refused) = refusing();
+    let (_listener, _fill, silent) = silent().await;
+    for ports in [
+        &[mute.0][..],
+        &[mute.0, refused],
+        &[refused, mute.0],
+        &[mute.0, silent.port()],
+    ] {
+        let report = probe(&sshd, ports, Duration::from_secs(1)).check().await;
+        failed(&report, Stage::Banner, Reason::TimedOut);
+        assert_eq!(report.address, Some(at(mute.0)), "{ports:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_banner_and_no_key_bar_nobodys_way() {
+    let sshd = Sshd::start().await;
+    let greeting = TcpListener::bind((HOST, 0)).await.unwrap();
+    let port = greeting.local_addr().unwrap().port();
+    let _greeting = tokio::spawn(async move {
+        let mut kept = Vec::new();
+        while let Ok((mut stream, _)) = greeting.accept().await {
+            let _ = stream.write_all(b"SSH-2.0-OpenSSH_9.9\r\n").await;
+            kept.push(stream);
+        }
+    });
+    let mut probe = probe(&sshd, &[port, sshd.port], Duration::from_secs(3));
+    let report = probe.check().await;
+    assert_ready(&report);
+    assert_eq!(report.address, Some(at(sshd.port)));
+    let mut probe = self::probe(&sshd, &[port], Duration::from_secs(1));
+    let report = probe.check().await;
+    failed(&report, Stage::HostKey, Reason::TimedOut);
 }

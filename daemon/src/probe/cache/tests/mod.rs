@@ -178,6 +178,7 @@ fn session_of(
         deep_timeout: timeout,
         connection,
         closed,
+        sockets: crate::probe::search_sockets(),
     };
     (Session::new(spec, Arc::new(context)), events)
 }

@@ -85,6 +85,7 @@ impl Server {
             deep_timeout,
             connection,
             closed: mpsc::channel(1).0,
+            sockets: crate::probe::search_sockets(),
         };
         Session::new(spec, Arc::new(context))
     }

@@ -110,3 +110,63 @@ async fn a_stranger_is_held_against_the_cache_s_own_key_and_not_the_public_one()
         assert_eq!(strangers[0].expected, expected);
     }
 }
+
+#[tokio::test]
+async fn who_is_mute_or_hangs_up_bars_nobodys_way() {
+    let mute = Fake::new(|mut stream, _| async move { drain(&mut stream).await }).await;
+    let slow = Fake::new(|mut stream, _| async move {
+        question(&mut stream).await;
+        let _ = stream.write_all(&ok(INFO).as_bytes()[..40]).await;
+        drain(&mut stream).await;
+    })
+    .await;
+    let gone = Fake::new(|mut stream, _| async move {
+        question(&mut stream).await;
+    })
+    .await;
+    let right = Fake::answering(ok(INFO)).await;
+    for wrong in [&mute, &slow, &gone] {
+        let report = check_of(&[wrong.address, right.address]).await;
+        assert_eq!(verdict(&report), READY);
+        assert_eq!(report.address, Some(right.address.to_string()));
+        assert_eq!(report.strangers, Some(Vec::new()), "it may be the cache");
+    }
+}
+
+#[tokio::test]
+async fn who_took_the_connection_is_told_before_who_did_not() {
+    let mute = Fake::new(|mut stream, _| async move { drain(&mut stream).await }).await;
+    let (refused, (_listener, _fill, silent)) = (refusing().await, silent().await);
+    for addresses in [
+        &[mute.address][..],
+        &[mute.address, refused],
+        &[refused, mute.address],
+        &[mute.address, silent],
+    ] {
+        let report = check_of(addresses).await;
+        let expected = (Stage::Http, Reason::TimedOut);
+        assert_eq!(verdict(&report), expected, "{addresses:?}");
+        assert_eq!(report.address, Some(mute.address.to_string()));
+    }
+}
+
+#[tokio::test]
+async fn a_cache_that_is_out_of_order_is_no_stranger() {
+    let status = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n";
+    let (ill, right) = (
+        Fake::answering(status).await,
+        Fake::answering(ok(INFO)).await,
+    );
+    let report = check_of(&[ill.address, right.address]).await;
+    assert_eq!(verdict(&report), READY);
+    assert_eq!(report.address, Some(right.address.to_string()));
+    assert_eq!(report.strangers, Some(Vec::new()));
+    let report = check_of(&[ill.address, refusing().await]).await;
+    assert_eq!(verdict(&report), (Stage::Http, Reason::HttpStatus));
+    assert_eq!(report.strangers, Some(Vec::new()));
+    let portal = "HTTP/1.1 511 Network Authentication Required\r\nContent-Length: 0\r\n\r\n";
+    let portal = Fake::answering(portal).await;
+    let report = check_of(&[portal.address, right.address]).await;
+    let stranger = (portal.address.to_string(), Reason::CaptivePortal);
+    assert_eq!(told(&report), [stranger]);
+}

@@ -131,6 +131,23 @@ async fn a_certificate_that_nobody_trusts_fails() {
 }
 
 #[tokio::test]
+async fn whose_certificate_fails_is_passed_by_and_no_stranger() {
+    let ((good, good_key), (bad, bad_key)) = (certificate(&[]), certificate(&[]));
+    let (wrong, right) = (
+        secured(&bad, &bad_key).await,
+        secured(&good, &good_key).await,
+    );
+    let mut spec = (*https(&right, &good, "desktop")).clone();
+    spec.addresses = [wrong.address, right.address].map(Address::from).into();
+    let mut session = session_of(Arc::new(spec), Connection::Keep, PATIENCE).0;
+    let report = session.check(Depth::Cheap).await;
+    assert_eq!(verdict(&report), READY);
+    assert_eq!(report.address, Some(right.address.to_string()));
+    assert_eq!(wrong.connections(), 1);
+    assert_eq!(report.strangers, Some(Vec::new()));
+}
+
+#[tokio::test]
 async fn a_certificate_for_another_name_fails() {
     for options in [&NO_AUTHORITY[..], &[]] {
         let (certificate, key) = certificate(options);
