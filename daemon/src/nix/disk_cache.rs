@@ -4,7 +4,7 @@
 //! and builds it, though the cache may have it by now.
 //!
 //! Source: src/libstore/nar-info-disk-cache.cc. The file is an SQLite database; version 6 of its
-//! tables came with Nix 2.7, 8 with 2.34. [`sqlite`] reads as much of it as this takes, without taking
+//! tables came with Nix 2.7, 8 with 2.34. `sqlite` reads as much of it as this takes, without taking
 //! a lock: where somebody writes at that moment nothing is said.
 
 mod schema;

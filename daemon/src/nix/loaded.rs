@@ -5,7 +5,7 @@
 //! restart. The machines files are read anew by each build hook, so they don't count here.
 //!
 //! As long as offloadd runs it knows what was in the files when nix-daemon started, and compares
-//! that ([`Observer`]). What changed before offloadd's own start is judged by times ([`rule`]).
+//! that ([`Observer`]). What changed before offloadd's own start is judged by times (`rule`).
 
 mod facts;
 mod generation;
