@@ -89,6 +89,9 @@ pub enum Event {
     /// Resume from suspend, or a change of the network, for one target or for all: its state
     /// stays published, but the next answer decides alone, and is looked for at once.
     Refresh(Option<TargetId>),
+    /// Somebody has appeared where a target is missed: it is checked at once, unless a check is
+    /// finding out anyway. What is known of it counts as before.
+    Appeared(TargetId),
     /// The networks of this machine lead to a target as this says; [`Reach::Near`] until told
     /// otherwise. What they don't lead to is away at once, and looked at as seldom as can be; what
     /// they lead to again is looked at at once, and the next answer decides alone.
@@ -239,6 +242,11 @@ impl Health {
             }
             Event::Closed { target, idle } => self.closed(now, &target, idle),
             Event::Refresh(only) => self.refresh(now, only.as_ref(), &mut effects),
+            Event::Appeared(id) => {
+                if let Some(target) = self.targets.get_mut(&id) {
+                    target.appeared(now);
+                }
+            }
             Event::Reach { target, reach } => self.reach(now, &target, reach, &mut effects),
             Event::Found { target } => {
                 let found = self.targets.get_mut(&target);

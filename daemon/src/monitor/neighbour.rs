@@ -19,7 +19,7 @@ impl Monitor {
             watched.is_some_and(|watched| may_be_at(watched, address))
         });
         for id in concerned.cloned().collect::<Vec<_>>() {
-            self.handle(now, Event::Refresh(Some(id)));
+            self.handle(now, Event::Appeared(id));
         }
     }
 }

@@ -45,6 +45,14 @@ impl Target {
         self.look_again(now, timeout)
     }
 
+    /// Somebody has appeared where it is missed.
+    pub(in crate::health) fn appeared(&mut self, now: Now) {
+        if self.due.is_some() {
+            self.judge.hasten();
+            self.schedule(now, Duration::ZERO);
+        }
+    }
+
     fn look_again(&mut self, now: Now, timeout: Duration) -> Option<CheckId> {
         if let Some(check) = &mut self.in_flight {
             let age = now.boot.saturating_sub(check.began);

@@ -108,6 +108,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         4 => (any_id(), any_time())
             .prop_map(|(target, idle)| Step::Happen(Event::Closed { target, idle })),
         3 => proptest::option::of(any_id()).prop_map(|id| Step::Happen(Event::Refresh(id))),
+        2 => any_id().prop_map(|id| Step::Happen(Event::Appeared(id))),
         3 => (any_id(), any_outcome()).prop_map(|(target, outcome)| {
             let outcome = outcome.map(drop).map_err(|(_, reason)| reason);
             Step::Happen(Event::Tested { target, outcome })

@@ -203,6 +203,26 @@ fn a_link_change_of_one_target_checks_that_one() {
 }
 
 #[test]
+fn who_appears_where_a_target_is_missed_is_looked_at_and_proves_no_more_than_before() {
+    let (mut world, id) = single(Poll::default(), 3);
+    answer_next(&mut world, &id, failed(Reason::Refused));
+    assert_eq!(world.in_flight(&id), None);
+    world.happen(Event::Appeared(id.clone()));
+    let check = world.in_flight(&id);
+    assert!(check.is_some());
+    // It is being found out.
+    world.happen(Event::Appeared(id.clone()));
+    assert_eq!(world.in_flight(&id), check);
+    world.answer(&id, PASSED, Duration::ZERO);
+    assert_eq!(world.state(&id), TargetState::Down);
+    answer_next(&mut world, &id, PASSED);
+    assert_eq!(world.state(&id), TargetState::Ready);
+    world.happen(Event::Pause { until: None });
+    world.happen(Event::Appeared(id.clone()));
+    assert_eq!(world.in_flight(&id), None);
+}
+
+#[test]
 fn a_close_never_puts_a_check_off() {
     let poll = Poll {
         interval: Duration::from_millis(500),
