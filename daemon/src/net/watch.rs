@@ -42,10 +42,11 @@ async fn follow(monitor: &Handle) -> io::Result<()> {
     monitor.network(Arc::new(known.clone())).await;
     let mut snapshots = monitor.subscribe();
     let mut neighbours = Lookout::default();
+    let mut heard = false;
     loop {
         neighbours.keep(is_somebody_missed(&snapshots.borrow_and_update()));
         tokio::select! {
-            burst = burst(&changes) => {
+            burst = burst(&changes, &mut heard) => {
                 burst?;
                 let network = read_or_unknown();
                 if network != known {
@@ -66,16 +67,26 @@ async fn follow(monitor: &Handle) -> io::Result<()> {
     }
 }
 
-/// Waits for a change, and for those that come with it.
-async fn burst(changes: &Listener) -> io::Result<()> {
+/// Waits for a change, and for those that come with it. That there was one is kept in `heard`, so that
+/// nothing is lost when this is dropped half-way.
+async fn burst(changes: &Listener, heard: &mut bool) -> io::Result<()> {
     // What changed is read as a whole: of the news nothing is kept.
     let mut scrap = [0; 16];
-    changes.next(&mut scrap).await?;
+    if !*heard {
+        changes.next(&mut scrap).await?;
+        *heard = true;
+    }
+    settle(changes, &mut scrap).await?;
+    *heard = false;
+    Ok(())
+}
+
+async fn settle(changes: &Listener, scrap: &mut [u8]) -> io::Result<()> {
     let mut end = pin!(sleep(BURST));
     loop {
         tokio::select! {
             () = &mut end => return Ok(()),
-            next = timeout(QUIET, changes.next(&mut scrap)) => match next {
+            next = timeout(QUIET, changes.next(scrap)) => match next {
                 Ok(heard) => drop(heard?),
                 Err(_) => return Ok(()),
             },
@@ -224,6 +235,20 @@ mod tests {
         body.extend([0, 1]);
         body.extend(attribute(1, &[192, 0, 2, last]));
         write(entry::NEW_NEIGHBOUR, &body)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_that_was_heard_of_is_told_though_the_wait_for_more_was_given_up() {
+        let changes = Listener::new(NETWORK).unwrap();
+        let mut heard = true;
+        burst(&changes, &mut heard).await.unwrap();
+        assert!(!heard);
+        let given_up = timeout(QUIET / 2, async {
+            heard = true;
+            burst(&changes, &mut heard).await
+        });
+        assert!(given_up.await.is_err());
+        assert!(heard);
     }
 
     #[tokio::test]
