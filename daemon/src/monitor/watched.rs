@@ -1,11 +1,8 @@
 //! One target as the monitor holds it: what is configured, the kept session, what was learned.
 
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr},
-    sync::Arc,
-    time::Duration,
-};
+mod place;
+
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 use offload_client::{
     JobState, Reason, Stage, WarningCode,
@@ -13,6 +10,7 @@ use offload_client::{
 };
 use tokio::task::AbortHandle;
 
+use self::place::{Found, first_address};
 use super::{outlook::Outlook, seek::Searching};
 use crate::{
     build::Tested,
@@ -23,7 +21,7 @@ use crate::{
         builder::{DETAIL_PROVED, DETAIL_UNSUPPORTED},
         cache::has_identity,
     },
-    target::{Address, CacheSpec, SpecKind, TargetSpec},
+    target::{CacheSpec, SpecKind, TargetSpec},
 };
 
 /// The words of a failed test build.
@@ -31,10 +29,6 @@ const TEST_BUILD_ERROR: &str = "test_build_error";
 
 /// The detail of a builder that is reached through a proxy command.
 const DETAIL_PROXY: &str = "proxy";
-
-/// So many of its own addresses are tried before the one where it was found. Each may take a quarter of
-/// a second before the next one begins, of the two that a check has.
-const MAX_BEFORE_FOUND: usize = 4;
 
 /// So many strangers of one check or search are told of: more are no help to anybody.
 const MAX_STRANGERS: usize = 16;
@@ -71,14 +65,6 @@ pub(super) struct Watched {
     test_build: BTreeMap<String, Detail>,
 }
 
-/// An address at which a target was found.
-#[derive(Debug)]
-struct Found {
-    address: Address,
-    /// The specification of the builder that it is known from, where that is another target's.
-    from: Option<Arc<TargetSpec>>,
-}
-
 /// A check under way.
 #[derive(Debug)]
 pub(super) struct Running {
@@ -111,11 +97,6 @@ impl Watched {
         }
     }
 
-    /// Where it was last found or, before it ever was, first looked for: `host:port`.
-    pub(super) fn address(&self) -> &str {
-        &self.address
-    }
-
     /// What the next check uses: what the last one has kept, or a session without connections.
     pub(super) fn take_session(&mut self, context: &Arc<Context>) -> Session {
         let new = || Session::new(self.checked_by.clone(), context.clone());
@@ -141,104 +122,12 @@ impl Watched {
         })
     }
 
-    /// It is at `address`, which is tried from now on where its own addresses come to nothing: so it
-    /// is seen at once when it is back there. `from` is of the builder that it is known from, if any.
-    pub(super) fn find(&mut self, address: Address, from: Option<Arc<TargetSpec>>) {
-        let mut own = self.spec.addresses.iter();
-        let is_own = own.any(|own| self.is_same(own, &address));
-        self.set_found((!is_own).then_some(Found { address, from }));
-    }
-
-    /// Drops what was found, and proved, where that is at an address that `is_changed`. Whether it
-    /// is looked for elsewhere now.
-    pub(super) fn forget(&mut self, is_changed: impl Fn(IpAddr) -> bool) -> bool {
-        self.proved = self.proved.filter(|proved| !is_changed(*proved));
-        let found = self.found.as_ref();
-        let is_lost = found.and_then(|found| ip(&found.address.host));
-        let is_lost = is_lost.is_some_and(is_changed);
-        if is_lost {
-            self.set_found(None);
-        }
-        is_lost
-    }
-
-    /// Drops what was found through a builder that is not specified as `builder` any more. Whether
-    /// it is looked for elsewhere now.
-    pub(super) fn forget_other(&mut self, builder: Option<&Arc<TargetSpec>>) -> bool {
-        let from = self.found.as_ref().and_then(|found| found.from.as_ref());
-        let is_same = |from| builder.is_some_and(|builder| Arc::ptr_eq(from, builder));
-        let is_lost = from.is_some_and(|from| !is_same(from));
-        if is_lost {
-            self.set_found(None);
-        }
-        is_lost
-    }
-
-    fn set_found(&mut self, found: Option<Found>) {
-        self.checked_by = match &found {
-            None => self.spec.clone(),
-            Some(found) => {
-                let mut spec = TargetSpec::clone(&self.spec);
-                let place = spec.addresses.len().min(MAX_BEFORE_FOUND);
-                spec.addresses.insert(place, found.address.clone());
-                Arc::new(spec)
-            }
-        };
-        self.found = found;
-        // They look at the old addresses.
-        self.session = None;
-        if let Some(running) = &mut self.running {
-            running.keep_session = false;
-        }
-    }
-
-    fn is_same(&self, one: &Address, other: &Address) -> bool {
-        let port = |address: &Address| address.port.unwrap_or(own_port(&self.spec));
-        ip(&one.host).is_some_and(|one| ip(&other.host) == Some(one)) && port(one) == port(other)
-    }
-
-    /// Whether the checks look for it at `address`.
-    pub(super) fn is_looked_for_at(&self, address: &Address) -> bool {
-        let mut own = self.checked_by.addresses.iter();
-        own.any(|own| self.is_same(own, address))
-    }
-
-    /// The literal addresses at which it may be: its own, where it was found, where it answered.
-    pub(super) fn candidates(&self) -> impl Iterator<Item = IpAddr> {
-        let own = self.checked_by.addresses.iter();
-        let own = own.filter_map(|address| ip(&address.host));
-        own.chain(self.answered_at())
-    }
-
-    /// Whether it may be at an address that nobody knows yet: by a name, before it ever answered.
-    pub(super) fn is_by_name(&self) -> bool {
-        let mut own = self.spec.addresses.iter();
-        !self.answered && own.any(|address| ip(&address.host).is_none())
-    }
-
     /// Whether something can prove who it is, where it is no builder.
     pub(super) fn is_cache_with_identity(&self) -> bool {
         match &self.known_by().kind {
             SpecKind::Cache(cache) => has_identity(cache),
             SpecKind::Builder(_) => false,
         }
-    }
-
-    /// Where its host key is proved now, and others of its machine may be as well. Behind a proxy an
-    /// address says nothing here; 127.0.0.1 is the near end of a tunnel.
-    pub(super) fn proved_at(&self) -> Option<IpAddr> {
-        let proved = self.proved.filter(|_| !self.is_proxied());
-        proved.filter(|address| *address != Ipv4Addr::LOCALHOST)
-    }
-
-    /// Whether a proxy command leads to it.
-    pub(super) fn is_proxied(&self) -> bool {
-        self.details.contains_key(DETAIL_PROXY)
-    }
-
-    /// Where it answered last.
-    pub(super) fn answered_at(&self) -> Option<IpAddr> {
-        self.answered.then(|| authority_ip(&self.address)).flatten()
     }
 
     /// Keeps whom a search met in its place, instead of whom an earlier one met: until the next deep
@@ -252,17 +141,7 @@ impl Watched {
     /// Keeps what a check learned; gives back what the health core judges.
     pub(super) fn learn(&mut self, report: Report) -> (Result<Stage, (Stage, Reason)>, Duration) {
         let is_proved = report.details.get(DETAIL_PROVED) == Some(&Detail::Bool(true));
-        let proved = report.address.as_ref().filter(|_| is_proved);
-        self.proved = proved.and_then(|address| authority_ip(address));
-        // Where it answered, or, before it ever did, where it was first looked for: the others that
-        // a failed check has tried on its way are no news.
-        if let Some(address) = report.address
-            && (report.outcome.is_ok() || !self.located)
-        {
-            self.address = address;
-            self.located = true;
-            self.answered |= report.outcome.is_ok();
-        }
+        self.locate(report.address, report.outcome.is_ok(), is_proved);
         if let Some(mut strangers) = report.strangers {
             strangers.truncate(MAX_STRANGERS);
             self.strangers[0] = strangers;
@@ -276,13 +155,8 @@ impl Watched {
             None => {}
         }
         self.details = report.details;
-        if report.outcome.is_ok()
-            && let Some(found) = &self.found
-            && let Some(answered) = self.answered_at()
-            && ip(&found.address.host) != Some(answered)
-        {
-            // It is back at one of its own.
-            self.set_found(None);
+        if report.outcome.is_ok() {
+            self.come_home();
         }
         let outcome = report.outcome.map_err(|failure| {
             self.details
@@ -427,36 +301,6 @@ fn configured(kind: &SpecKind) -> Facts {
             ..BuilderFacts::default()
         }),
     }
-}
-
-/// The port where an address names none.
-fn own_port(spec: &TargetSpec) -> u16 {
-    match &spec.kind {
-        SpecKind::Cache(cache) => cache.port,
-        SpecKind::Builder(builder) => builder.port.unwrap_or(22),
-    }
-}
-
-/// The address that `host` is, if it is no name; without its zone.
-fn ip(host: &str) -> Option<IpAddr> {
-    host.split('%').next()?.parse().ok()
-}
-
-/// The address of `host:port`.
-fn authority_ip(authority: &str) -> Option<IpAddr> {
-    ip(&Address::parse(authority).ok()?.host)
-}
-
-fn first_address(spec: &TargetSpec) -> String {
-    let port = own_port(spec);
-    spec.addresses.first().map_or_else(String::new, |address| {
-        let port = address.port.unwrap_or(port);
-        if address.host.contains(':') {
-            format!("[{}]:{port}", address.host)
-        } else {
-            format!("{}:{port}", address.host)
-        }
-    })
 }
 
 #[cfg(test)]

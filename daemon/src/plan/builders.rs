@@ -66,7 +66,7 @@ pub(super) fn plan(
     for builder in &mut found {
         builder.entry = entry_of(&settings.builders, &builder.uri);
     }
-    pair(&settings.builders, &mut found);
+    pairing::pair(&settings.builders, &mut found, own_uri, differs_in_host);
     for entry in &settings.builders {
         let is_used = |known: &Found<'_>| known.entry.is_some_and(|used| std::ptr::eq(used, entry));
         if found.iter().any(is_used) {
@@ -113,32 +113,15 @@ pub(super) fn plan(
         .collect()
 }
 
-/// Gives each of Nix's builders that no entry matched the one entry that differs from it in nothing
-/// but the host, or in naming no user. Two host keys that differ are of two machines.
-fn pair<'a>(entries: &'a [BuilderEntry], found: &mut [Found<'a>]) {
-    let is_free = |entry: &&BuilderEntry| {
-        let mut used = found.iter().filter_map(|known| known.entry);
-        !used.any(|used| std::ptr::eq(used, *entry))
-    };
-    let free = entries.iter().filter(is_free);
-    let free: Vec<_> = free
-        .filter_map(|entry| Some((entry, own_uri(entry)?)))
-        .collect();
-    let mut unmatched: Vec<_> = found
-        .iter_mut()
-        .filter(|builder| builder.entry.is_none())
-        .collect();
-    let pairs = pairing::only_matches(&free, &unmatched, |(entry, own), builder| {
-        let same_user = own.user.is_none() || own.user == builder.uri.user;
-        let nix = builder.nix_keys();
-        let contradicts = !nix.is_empty()
-            && !entry.host_keys.is_empty()
-            && !entry.host_keys.iter().any(|key| nix.contains(key));
-        same_user && is_same_but_for_login(own, &builder.uri) && !contradicts
-    });
-    for (entry, builder) in pairs {
-        unmatched[builder].entry = Some(free[entry].0);
-    }
+/// Whether an entry differs from a builder of Nix in nothing but the host, or in naming no user. Two
+/// host keys that differ are of two machines.
+fn differs_in_host(entry: &BuilderEntry, own: &SshUri, builder: &Found<'_>) -> bool {
+    let same_user = own.user.is_none() || own.user == builder.uri.user;
+    let nix = builder.nix_keys();
+    let contradicts = !nix.is_empty()
+        && !entry.host_keys.is_empty()
+        && !entry.host_keys.iter().any(|key| nix.contains(key));
+    same_user && is_same_but_for_login(own, &builder.uri) && !contradicts
 }
 
 fn parse(text: &str) -> Result<SshUri, String> {
@@ -298,6 +281,14 @@ fn of_entry<'a>(
         dispatch: vec![dispatch(&machine, conf)],
         entry: Some(entry),
         place: None,
+    }
+}
+
+impl<'a> pairing::Item<'a> for Found<'a> {
+    type Entry = BuilderEntry;
+
+    fn entry(&mut self) -> &mut Option<&'a BuilderEntry> {
+        &mut self.entry
     }
 }
 

@@ -43,7 +43,9 @@ pub(super) fn plan(
     for cache in &mut found {
         cache.entry = entry_of(&settings.caches, &cache.uri);
     }
-    pair(&settings.caches, &mut found);
+    pairing::pair(&settings.caches, &mut found, own_uri, |_, own, cache| {
+        is_same_but_for_host(own, &cache.uri)
+    });
     for entry in &settings.caches {
         let is_used = |cache: &Found<'_>| cache.entry.is_some_and(|used| std::ptr::eq(used, entry));
         if found.iter().any(is_used) {
@@ -89,26 +91,11 @@ pub(super) fn plan(
         .collect()
 }
 
-/// Gives each of Nix's caches that no entry matched the one entry that differs from it in nothing but
-/// the host.
-fn pair<'a>(entries: &'a [CacheEntry], found: &mut [Found<'a>]) {
-    let is_free = |entry: &&CacheEntry| {
-        let mut used = found.iter().filter_map(|known| known.entry);
-        !used.any(|used| std::ptr::eq(used, *entry))
-    };
-    let free = entries.iter().filter(is_free);
-    let free: Vec<_> = free
-        .filter_map(|entry| Some((entry, own_uri(entry)?)))
-        .collect();
-    let mut unmatched: Vec<_> = found
-        .iter_mut()
-        .filter(|cache| cache.entry.is_none())
-        .collect();
-    let pairs = pairing::only_matches(&free, &unmatched, |(_, own), cache| {
-        is_same_but_for_host(own, &cache.uri)
-    });
-    for (entry, cache) in pairs {
-        unmatched[cache].entry = Some(free[entry].0);
+impl<'a> pairing::Item<'a> for Found<'a> {
+    type Entry = CacheEntry;
+
+    fn entry(&mut self) -> &mut Option<&'a CacheEntry> {
+        &mut self.entry
     }
 }
 
