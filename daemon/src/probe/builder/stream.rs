@@ -1,8 +1,12 @@
-//! The stream russh works on: one that its owner can cut, and whose opening was already held.
+//! The stream russh works on: one that its owner can cut, whose opening was already held, and that
+//! is read ahead of it.
 //!
 //! russh moves its stream into a task of its own, which would sit on a silent peer for ever when
 //! the check that started it is dropped in the middle of the key exchange. So the owner keeps a
 //! [`Cut`]: once that is gone the stream ends, and with it the task and the socket.
+//!
+//! russh reads each packet in two parts, its length and the rest. Most packets are short and come
+//! together, so what has come is taken from the kernel at once and handed out piecemeal.
 
 use std::{
     convert::Infallible,
@@ -12,9 +16,13 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, BufReader, ReadBuf},
     sync::oneshot,
 };
+
+/// How much is read ahead, in bytes: a login's packets that come together. Reads of more go past it.
+/// A kept connection holds as much.
+const AHEAD: usize = 4096;
 
 /// Bytes in both directions: a TCP connection or a proxy command's pipe.
 pub(super) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -29,7 +37,7 @@ pub(super) struct Cut(
 
 /// The rest of a connection whose identification lines were already exchanged.
 pub(super) struct Stream {
-    inner: Box<dyn Duplex>,
+    inner: BufReader<Box<dyn Duplex>>,
     /// What was read beyond russh's back and is still to be read by it.
     replay: Vec<u8>,
     /// How much russh will write that the peer already has.
@@ -43,7 +51,7 @@ impl Stream {
     pub(super) fn new(inner: Box<dyn Duplex>, replay: Vec<u8>, written: usize) -> (Self, Cut) {
         let (sender, cut) = oneshot::channel();
         let stream = Self {
-            inner,
+            inner: BufReader::with_capacity(AHEAD, inner),
             replay,
             written,
             cut,
@@ -119,9 +127,72 @@ impl AsyncWrite for Stream {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
     use super::*;
+
+    /// Counts how often it was read from.
+    struct Counted(DuplexStream, Arc<AtomicUsize>);
+
+    impl AsyncRead for Counted {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buf: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            let this = self.get_mut();
+            this.1.fetch_add(1, Ordering::Relaxed);
+            Pin::new(&mut this.0).poll_read(cx, buf)
+        }
+    }
+
+    impl AsyncWrite for Counted {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buf: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Pin::new(&mut self.get_mut().0).poll_write(cx, buf)
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.get_mut().0).poll_flush(cx)
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.get_mut().0).poll_shutdown(cx)
+        }
+    }
+
+    #[tokio::test]
+    async fn short_packets_that_came_together_are_one_read_and_a_long_one_is_not_cut_up() {
+        let (near, mut far) = duplex(64 * 1024);
+        let reads = Arc::new(AtomicUsize::new(0));
+        let near = Counted(near, reads.clone());
+        let (mut stream, _cut) = Stream::new(Box::new(near), Vec::new(), 0);
+        let sent: Vec<u8> = (0..10 * 16).collect();
+        far.write_all(&sent).await.unwrap();
+        let mut read = vec![0; sent.len()];
+        for packet in read.chunks_mut(16) {
+            let (length, rest) = packet.split_at_mut(4);
+            stream.read_exact(length).await.unwrap();
+            stream.read_exact(rest).await.unwrap();
+        }
+        assert_eq!(read, sent);
+        assert_eq!(reads.swap(0, Ordering::Relaxed), 1);
+
+        let long = vec![7; 8 * AHEAD];
+        far.write_all(&long).await.unwrap();
+        let mut read = vec![0; long.len()];
+        stream.read_exact(&mut read).await.unwrap();
+        assert_eq!(read, long);
+        assert_eq!(reads.load(Ordering::Relaxed), 1);
+    }
 
     #[tokio::test]
     async fn what_was_exchanged_before_is_neither_lost_nor_sent_twice() {
