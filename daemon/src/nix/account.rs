@@ -3,6 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
+use rustix::system::uname;
+
 use super::text;
 
 /// The account and machine behind `~`, `%d`, `%i`, `%l`, `%L` and `%u`.
@@ -60,12 +62,11 @@ impl Account {
                 std::env::home_dir().unwrap_or_default(),
             )
         });
-        let machine = text::read(Path::new("/proc/sys/kernel/hostname")).unwrap_or_default();
         Self {
             uid,
             name,
             home,
-            machine: machine.trim().to_owned(),
+            machine: uname().nodename().to_string_lossy().into_owned(),
         }
     }
 

@@ -25,8 +25,7 @@ pub(super) fn lines(text: &str) -> impl Iterator<Item = (u32, &str)> {
     (1..).zip(text.split('\n'))
 }
 
-/// Reads a regular file whole. Bytes that are no UTF-8, which Nix would pass on as they are, become
-/// U+FFFD.
+/// Reads a regular file whole, [`of`] what it holds.
 ///
 /// # Errors
 /// What the system says; `FileTooLarge` beyond [`MAX_FILE`]; `InvalidInput` for what is no regular
@@ -43,17 +42,23 @@ pub(super) fn read(path: &Path) -> io::Result<String> {
             "not a regular file",
         ));
     }
-    let mut bytes = Vec::new();
+    // One byte more, so that the end is seen without asking for more room.
+    let mut bytes = Vec::with_capacity(metadata.len().min(MAX_FILE) as usize + 1);
     File::open(path)?
         .take(MAX_FILE + 1)
         .read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_FILE {
         return Err(io::ErrorKind::FileTooLarge.into());
     }
-    Ok(match String::from_utf8(bytes) {
+    Ok(of(bytes))
+}
+
+/// Bytes that are no UTF-8, which Nix would pass on as they are, become U+FFFD.
+pub(super) fn of(bytes: Vec<u8>) -> String {
+    match String::from_utf8(bytes) {
         Ok(text) => text,
         Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
-    })
+    }
 }
 
 #[cfg(test)]

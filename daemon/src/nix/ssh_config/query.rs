@@ -15,11 +15,14 @@ use tokio::{
 };
 
 use super::{Asked, SshConfigError, SshOptions, parse};
-use crate::nix::account::Accounts;
+use crate::nix::{account::Accounts, text};
 
 const TIMEOUT: Duration = Duration::from_secs(2);
-/// The answer has some 8 KiB, most of it lists of algorithms.
+/// The answer has 4 to 8 KiB, most of it lists of algorithms.
+const USUAL_ANSWER: usize = 8 << 10;
 const MAX_ANSWER: usize = 256 << 10;
+/// That there is no terminal; where ssh is asked to be verbose, far more.
+const USUAL_COMPLAINT: usize = 256;
 const MAX_COMPLAINT: usize = 16 << 10;
 /// What ssh ends with, before it reads a single line of configuration, where its user has no name
 /// (ssh.c, `main`). Root, as which Nix runs it, has one.
@@ -113,8 +116,8 @@ impl Query<'_> {
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let all = async {
             let (answer, complaint) = tokio::try_join!(
-                read_at_most(stdout, MAX_ANSWER),
-                read_at_most(stderr, MAX_COMPLAINT)
+                read_at_most(stdout, USUAL_ANSWER, MAX_ANSWER),
+                read_at_most(stderr, USUAL_COMPLAINT, MAX_COMPLAINT)
             )?;
             Ok::<_, io::Error>((answer, complaint, child.wait().await?))
         };
@@ -140,19 +143,25 @@ fn nobody_answers(error: &SshConfigError) -> bool {
     }
 }
 
-/// Reads to the end, keeps the first `most` bytes and lets the rest pass, so that the other side
-/// does not wait for a reader.
-async fn read_at_most(pipe: Option<impl AsyncRead + Unpin>, most: usize) -> io::Result<String> {
+/// Reads to the end, of `usual` bytes where nothing is odd; keeps the first `most` and lets the rest
+/// pass, so that the other side does not wait for a reader.
+async fn read_at_most(
+    pipe: Option<impl AsyncRead + Unpin>,
+    usual: usize,
+    most: usize,
+) -> io::Result<String> {
     let Some(mut pipe) = pipe else {
         return Ok(String::new());
     };
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(usual);
     (&mut pipe)
         .take(most as u64)
         .read_to_end(&mut bytes)
         .await?;
-    tokio::io::copy(&mut pipe, &mut tokio::io::sink()).await?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    if bytes.len() == most {
+        tokio::io::copy(&mut pipe, &mut tokio::io::sink()).await?;
+    }
+    Ok(text::of(bytes))
 }
 
 fn last_line(complaint: &str, status: std::process::ExitStatus) -> String {

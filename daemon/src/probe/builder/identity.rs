@@ -101,8 +101,9 @@ fn read(path: &Path, is_credential: bool) -> Result<String, KeyError> {
         .read(true)
         .custom_flags(flags)
         .open(path)?;
-    permitted(&file, is_credential)?;
-    let mut text = String::new();
+    let size = permitted(&file, is_credential)?;
+    // One byte more, so that the end is seen without asking for more room.
+    let mut text = String::with_capacity(size + 1);
     file.take(SIZE_MAX + 1)
         .read_to_string(&mut text)
         .map_err(|error| match error.kind() {
@@ -116,8 +117,9 @@ fn read(path: &Path, is_credential: bool) -> Result<String, KeyError> {
 }
 
 /// Holds the file against OpenSSH's rule: only its owner may read it, which is asked of files that
-/// belong to whoever runs ssh: this process, or root, as which the nix-daemon does.
-fn permitted(file: &File, is_credential: bool) -> Result<(), KeyError> {
+/// belong to whoever runs ssh: this process, or root, as which the nix-daemon does. Its size in bytes,
+/// at most [`SIZE_MAX`].
+fn permitted(file: &File, is_credential: bool) -> Result<usize, KeyError> {
     let metadata = file.metadata()?;
     if !metadata.is_file() {
         return Err(KeyError::NotAFile);
@@ -128,7 +130,7 @@ fn permitted(file: &File, is_credential: bool) -> Result<(), KeyError> {
     let is_judged = metadata.uid() == 0 || metadata.uid() == geteuid().as_raw();
     match metadata.mode() & 0o777 {
         mode if is_judged && !is_credential && mode & 0o077 != 0 => Err(KeyError::TooOpen(mode)),
-        _ => Ok(()),
+        _ => Ok(metadata.len() as usize),
     }
 }
 
