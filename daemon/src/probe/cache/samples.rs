@@ -1,6 +1,6 @@
 //! Store paths that the cache may have, because this machine has them.
 
-use std::{fs, path::Path};
+use std::{fs, iter};
 
 use crate::{nix::narinfo::StorePath, target::CacheSpec};
 
@@ -27,37 +27,47 @@ const NO_PATHS: [&str; 4] = [".lock", ".chroot", ".check", ".tmp"];
 /// the one it had the `last` time, what this machine runs, and some of what is in its store. Those
 /// that no cache for this store directory can have are left out.
 ///
-/// It reads a few links and the beginning of a directory of the local disk.
-pub(super) fn samples(cache: &CacheSpec, last: Option<&str>) -> Vec<String> {
-    collect(cache, last, &ROOTS)
+/// It reads a few links and the beginning of a directory of the local disk, but only as far as it
+/// is gone through: most often the first does.
+pub(super) fn samples(cache: &CacheSpec, last: Option<String>) -> impl Iterator<Item = String> {
+    likeliest(cache, last, &ROOTS)
 }
 
-fn collect(cache: &CacheSpec, last: Option<&str>, roots: &[&str]) -> Vec<String> {
+fn likeliest(
+    cache: &CacheSpec,
+    last: Option<String>,
+    roots: &[&str],
+) -> impl Iterator<Item = String> {
     let store_dir = cache.store_dir.as_str();
-    let mut samples = Vec::new();
-    for known in cache.sample.as_deref().into_iter().chain(last) {
-        note(&mut samples, known, store_dir);
-    }
-    for root in roots {
-        if let Some(target) = fs::canonicalize(root)
-            .ok()
-            .as_deref()
-            .and_then(Path::to_str)
-            && let Some(path) = store_path_of(target, store_dir)
-        {
-            note(&mut samples, path, store_dir);
-        }
-    }
+    let mut known = Vec::new();
+    let chosen = cache.sample.clone().into_iter();
+    let running = roots.iter().filter_map(|root| led_to(root, store_dir));
+    chosen
+        .chain(last)
+        .chain(running)
+        .chain(iter::once_with(|| stored(store_dir)).flatten())
+        .filter(|path| is_sample(path, store_dir))
+        .filter(move |path| {
+            let is_new = !known.contains(path);
+            if is_new {
+                known.push(path.clone());
+            }
+            is_new
+        })
+        .take(MAX_SAMPLES)
+}
+
+/// The store path that `root` leads to.
+fn led_to(root: &str, store_dir: &str) -> Option<String> {
+    let target = fs::canonicalize(root).ok()?;
+    store_path_of(target.to_str()?, store_dir).map(str::to_owned)
+}
+
+/// The beginning of the store directory.
+fn stored(store_dir: &str) -> impl Iterator<Item = String> {
     let entries = fs::read_dir(store_dir).into_iter().flatten();
-    for entry in entries.take(MAX_ENTRIES).filter_map(Result::ok) {
-        if samples.len() == MAX_SAMPLES {
-            break;
-        }
-        if let Some(name) = entry.file_name().to_str() {
-            note(&mut samples, &format!("{store_dir}/{name}"), store_dir);
-        }
-    }
-    samples
+    let entries = entries.take(MAX_ENTRIES).filter_map(Result::ok);
+    entries.filter_map(move |entry| Some(format!("{store_dir}/{}", entry.file_name().to_str()?)))
 }
 
 /// The store path that `path` is, or is inside of.
@@ -67,22 +77,24 @@ fn store_path_of<'a>(path: &'a str, store_dir: &str) -> Option<&'a str> {
     Some(&path[..path.len() - inside])
 }
 
-fn note(samples: &mut Vec<String>, path: &str, store_dir: &str) {
-    let is_one = StorePath::parse(path, store_dir).is_ok_and(|path| {
+/// Whether a cache for this store directory can have `path`.
+fn is_sample(path: &str, store_dir: &str) -> bool {
+    StorePath::parse(path, store_dir).is_ok_and(|path| {
         let name = path.as_str();
         !path.is_derivation() && !NO_PATHS.iter().any(|end| name.ends_with(end))
-    });
-    if is_one && samples.len() < MAX_SAMPLES && !samples.iter().any(|known| known == path) {
-        samples.push(path.to_owned());
-    }
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
 
-    use super::*;
+    use super::{likeliest, *};
     use crate::probe::cache::tests::cache_spec;
+
+    fn samples(cache: &CacheSpec, last: Option<String>, roots: &[&str]) -> Vec<String> {
+        likeliest(cache, last, roots).collect()
+    }
 
     fn hashed(first: char, name: &str) -> String {
         format!("{first}{}-{name}", "0".repeat(31))
@@ -118,7 +130,7 @@ mod tests {
         });
         let last = path('f', "hello");
         assert_eq!(
-            collect(&cache, Some(&last), &roots),
+            samples(&cache, Some(last), &roots),
             [
                 path('h', "chosen"),
                 path('f', "hello"),
@@ -129,13 +141,32 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_looked_up_before_it_is_asked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().canonicalize().unwrap();
+        let cache = cache_spec(|cache| {
+            cache.store_dir = dir.join("store").display().to_string();
+            cache.sample = Some(format!("{}/{}", cache.store_dir, hashed('h', "chosen")));
+        });
+        let system = format!("{}/{}", cache.store_dir, hashed('a', "system"));
+        let link = dir.join("link");
+        let roots = [link.to_str().unwrap()];
+        let mut samples = likeliest(&cache, None, &roots);
+        assert_eq!(samples.next(), cache.sample);
+
+        fs::create_dir_all(&system).unwrap();
+        symlink(&system, &link).unwrap();
+        assert_eq!(samples.next(), Some(system));
+    }
+
+    #[test]
     fn a_large_store_is_not_read_to_its_end() {
         let store = tempfile::tempdir().unwrap();
         for number in 0..20 {
             fs::write(store.path().join(hashed('0', &number.to_string())), "").unwrap();
         }
         let cache = cache_spec(|cache| cache.store_dir = store.path().display().to_string());
-        assert_eq!(collect(&cache, None, &[]).len(), MAX_SAMPLES);
+        assert_eq!(samples(&cache, None, &[]).len(), MAX_SAMPLES);
     }
 
     #[test]
@@ -144,6 +175,6 @@ mod tests {
             cache.store_dir = "/nonexistent/store".to_owned();
             cache.sample = Some(format!("/nix/store/{}", hashed('0', "elsewhere")));
         });
-        assert_eq!(collect(&cache, None, &ROOTS), [""; 0]);
+        assert_eq!(samples(&cache, None, &ROOTS), [""; 0]);
     }
 }

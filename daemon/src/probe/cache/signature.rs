@@ -92,7 +92,7 @@ impl Session {
             .filter_map(|key| parse_nix_public_key(key).ok())
             .collect();
         let (mut tried, mut public) = (0_u64, None);
-        for sample in samples(cache, self.sample.as_deref()) {
+        for sample in samples(cache, self.sample.clone()) {
             let Ok(path) = StorePath::parse(&sample, &cache.store_dir) else {
                 continue;
             };
