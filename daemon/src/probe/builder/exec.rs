@@ -12,6 +12,9 @@ use crate::{
     probe::excerpt::excerpt as printable,
 };
 
+/// How much room an answer that is read whole has from the start, in bytes: Nix's settings take most of
+/// it, and need not be moved as they come.
+const ANSWER_USUAL: usize = 48 * 1024;
 /// How much of what a program says on its standard error is kept.
 const STDERR_MAX: usize = 4096;
 /// How much that nobody reads may come before the program is no longer listened to.
@@ -115,6 +118,7 @@ impl Exec {
     ) -> Result<Captured, StartError> {
         let mut exec = Self::start(link, command).await?;
         exec.close_stdin().await;
+        exec.stdout.reserve(most.min(ANSWER_USUAL));
         while !exec.silent && exec.stdout.len() <= most {
             exec.hear().await;
         }

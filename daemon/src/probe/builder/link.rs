@@ -25,6 +25,9 @@ use crate::{
 const WORDS_MAX: usize = 256;
 /// How long a polite good-bye may take.
 const GOODBYE: Duration = Duration::from_millis(250);
+/// How much one packet of a program's output may carry, in bytes. russh holds each three times over,
+/// and the room for the largest as long as the connection stands.
+const PACKET_MAX: u32 = 8 * 1024;
 /// russh exchanges new keys after that time, or after 1 GiB. A kept connection carries some hundred
 /// bytes a check, so the hour that RFC 4253 recommends would only wake a sleeping machine; OpenSSH
 /// has no time limit either.
@@ -355,7 +358,7 @@ fn config(host_keys: &HostKeys) -> client::Config {
         client_id: SshId::Standard(Cow::Borrowed(banner::OURS)),
         limits: Limits::new(1 << 30, 1 << 30, NEW_KEYS_AFTER),
         window_size: 64 * 1024,
-        maximum_packet_size: 32 * 1024,
+        maximum_packet_size: PACKET_MAX,
         channel_buffer_size: 8,
         preferred: Preferred {
             key: Cow::Owned(host_keys.algorithms()),
