@@ -1,0 +1,109 @@
+# Builds offloadd and lays its tree: `make`, then `make install` as root.
+#
+#   make install DESTDIR= PREFIX=/usr/local    lay the tree
+#   make uninstall                             take it away again (the same variables)
+#   make deb                                   target/debian/offloadd_VERSION_ARCH.deb
+#
+# For a development build: PROFILE=dev, for `make` and for `make install`.
+.POSIX:
+
+PREFIX = /usr/local
+DESTDIR =
+
+bindir = $(PREFIX)/bin
+libdir = $(PREFIX)/lib
+datadir = $(PREFIX)/share
+docdir = $(datadir)/doc/offloadd
+mandir = $(datadir)/man
+unitdir = $(libdir)/systemd/system
+sysusersdir = $(libdir)/sysusers.d
+catalogdir = $(libdir)/systemd/catalog
+dbusservicedir = $(datadir)/dbus-1/system-services
+dbusinterfacedir = $(datadir)/dbus-1/interfaces
+# dbus-daemon, dbus-broker and older versions of polkit read no policy in /usr/local.
+dbuspolicydir != case '$(PREFIX)' in /usr/local) echo /etc/dbus-1/system.d ;; *) echo '$(datadir)/dbus-1/system.d' ;; esac
+polkitdir != case '$(PREFIX)' in /usr/local) echo /usr/share/polkit-1/actions ;; *) echo '$(datadir)/polkit-1/actions' ;; esac
+bashcompletiondir = $(datadir)/bash-completion/completions
+zshcompletiondir = $(datadir)/zsh/site-functions
+fishcompletiondir = $(datadir)/fish/vendor_completions.d
+
+# Whether systemd knows Type=notify-reload: from 253 on. Where there is none to ask it is another machine's.
+NOTIFY_RELOAD != systemctl --version 2> /dev/null | awk 'NR == 1 && $$2 + 0 < 253 { old = 1 } END { print old ? "no" : "yes" }'
+
+PROFILE = release
+CARGO = cargo
+CARGOFLAGS = --locked
+# Where cargo puts the programs of a profile. Cross-compiled ones are elsewhere: say where.
+builddir != case '$(PROFILE)' in dev) profile=debug ;; *) profile='$(PROFILE)' ;; esac; echo "$${CARGO_TARGET_DIR:-target}/$$profile"
+
+INSTALL = install
+units = offloadd.service offload-ready.target offload-ready.path offload-hold.service offload-wait-ready.service
+
+all:
+	$(CARGO) build $(CARGOFLAGS) --profile $(PROFILE) --package offloadd --package offload-client
+
+# It builds nothing: root, who installs, often has no cargo.
+install: programs install-units install-bus install-docs
+
+programs:
+	@for program in offloadd offloadctl; do \
+	    if [ ! -x '$(builddir)'/$$program ]; then \
+	        echo "there is no $(builddir)/$$program yet: run make first (PROFILE=$(PROFILE))" >&2; exit 1; \
+	    fi; \
+	done
+	$(INSTALL) -d '$(DESTDIR)$(bindir)'
+	$(INSTALL) -m 0755 '$(builddir)'/offloadd '$(builddir)'/offloadctl '$(DESTDIR)$(bindir)'
+	ln -sf offloadctl '$(DESTDIR)$(bindir)'/offload-status
+	ln -sf offloadctl '$(DESTDIR)$(bindir)'/offload-test-build
+
+install-units:
+	$(INSTALL) -d '$(DESTDIR)$(unitdir)' '$(DESTDIR)$(sysusersdir)'
+	for unit in $(units); do \
+	    sed 's,/usr/bin/,$(bindir)/,g' systemd/$$unit > '$(DESTDIR)$(unitdir)'/$$unit && \
+	    chmod 0644 '$(DESTDIR)$(unitdir)'/$$unit || exit; \
+	done
+	if [ '$(NOTIFY_RELOAD)' = yes ]; then \
+	    $(INSTALL) -d '$(DESTDIR)$(unitdir)'/offloadd.service.d && \
+	    $(INSTALL) -m 0644 systemd/notify-reload.conf '$(DESTDIR)$(unitdir)'/offloadd.service.d; \
+	else \
+	    rm -f '$(DESTDIR)$(unitdir)'/offloadd.service.d/notify-reload.conf; \
+	fi
+	$(INSTALL) -m 0644 systemd/offloadd.sysusers '$(DESTDIR)$(sysusersdir)'/offloadd.conf
+
+install-bus:
+	$(INSTALL) -d '$(DESTDIR)$(dbuspolicydir)' '$(DESTDIR)$(dbusservicedir)' \
+	    '$(DESTDIR)$(dbusinterfacedir)' '$(DESTDIR)$(polkitdir)'
+	$(INSTALL) -m 0644 dbus/org.offloadd.Offload1.conf '$(DESTDIR)$(dbuspolicydir)'
+	$(INSTALL) -m 0644 dbus/org.offloadd.Offload1.service '$(DESTDIR)$(dbusservicedir)'
+	$(INSTALL) -m 0644 dbus/*.xml '$(DESTDIR)$(dbusinterfacedir)'
+	$(INSTALL) -m 0644 dbus/org.offloadd.Offload1.policy '$(DESTDIR)$(polkitdir)'
+
+install-docs:
+	$(INSTALL) -d '$(DESTDIR)$(docdir)'
+	$(INSTALL) -m 0644 systemd/config.example.toml README.md CHANGELOG.md '$(DESTDIR)$(docdir)'
+
+uninstall:
+	cd '$(DESTDIR)$(bindir)' && rm -f offloadd offloadctl offload-status offload-test-build
+	cd '$(DESTDIR)$(unitdir)' && rm -f $(units) offloadd.service.d/notify-reload.conf
+	if [ -d '$(DESTDIR)$(unitdir)'/offloadd.service.d ]; then rmdir '$(DESTDIR)$(unitdir)'/offloadd.service.d; fi
+	rm -f '$(DESTDIR)$(sysusersdir)'/offloadd.conf
+	rm -f '$(DESTDIR)$(dbuspolicydir)'/org.offloadd.Offload1.conf \
+	    '$(DESTDIR)$(dbusservicedir)'/org.offloadd.Offload1.service \
+	    '$(DESTDIR)$(polkitdir)'/org.offloadd.Offload1.policy
+	for file in dbus/*.xml; do rm -f '$(DESTDIR)$(dbusinterfacedir)'/"$${file##*/}" || exit; done
+	rm -rf '$(DESTDIR)$(docdir)'
+
+# The package is made of the tree that is installed everywhere else (daemon/Cargo.toml).
+DEB_REVISION = 1
+deb:
+	@PATH="$$PWD/target/tools/bin:$$PATH" cargo-deb --version > /dev/null 2>&1 || { \
+	    echo 'make deb needs cargo-deb: cargo install cargo-deb --locked --no-default-features --root target/tools' >&2; \
+	    exit 1; }
+	$(MAKE) all PROFILE=release
+	rm -rf target/deb
+	$(MAKE) install DESTDIR="$$PWD/target/deb" PREFIX=/usr NOTIFY_RELOAD=yes PROFILE=release \
+	    zshcompletiondir=/usr/share/zsh/vendor-completions
+	PATH="$$PWD/target/tools/bin:$$PATH" cargo-deb deb --quiet --package offloadd --no-build --no-strip --offline --locked \
+	    --deb-revision '$(DEB_REVISION)' --output target/debian/
+
+.PHONY: all install programs install-units install-bus install-docs uninstall deb
