@@ -80,7 +80,8 @@ install-bus:
 
 install-docs:
 	$(INSTALL) -d '$(DESTDIR)$(docdir)'
-	$(INSTALL) -m 0644 systemd/config.example.toml README.md CHANGELOG.md '$(DESTDIR)$(docdir)'
+	$(INSTALL) -m 0644 systemd/config.example.toml README.md '$(DESTDIR)$(docdir)'
+	$(INSTALL) -m 0644 CHANGELOG.md '$(DESTDIR)$(docdir)'/changelog
 
 uninstall:
 	cd '$(DESTDIR)$(bindir)' && rm -f offloadd offloadctl offload-status offload-test-build
