@@ -211,6 +211,13 @@ impl Snapshot {
             target.name == bare && kind.is_none_or(|kind| kind == target.kind)
         })
     }
+
+    /// Whether at least one builder is ready: what `offload-ready.target` and the file
+    /// `/run/offloadd/ready` stand for.
+    pub fn has_ready_builder(&self) -> bool {
+        let mut targets = self.targets.iter();
+        targets.any(|target| target.kind == Kind::Builder && target.state.is_ready())
+    }
 }
 
 impl Target {

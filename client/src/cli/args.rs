@@ -71,9 +71,22 @@ pub(super) enum Command {
     Wait {
         /// Only for this one
         target: Option<String>,
+        /// Until at least one builder is ready, whatever else is
+        #[arg(long, conflicts_with = "target")]
+        any_builder: bool,
         /// Give up after so long, as in 90s or 5m
         #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
         timeout: Option<Duration>,
+    },
+    /// Stay exactly while at least one builder is ready: for units that are bound to that
+    #[command(
+        after_help = "As a service of Type=notify (offload-hold.service) it is starting until ready, and up from then on.\n\
+                      A daemon that is away or has not judged yet ends it only after 10 s: a restart, a resume.\n\
+                      Exit codes: 3 no longer ready, 0 stopped by SIGTERM or SIGINT, 4 no daemon, 64 usage."
+    )]
+    Hold {
+        /// Instead of any builder: each target of this name
+        target: Option<String>,
     },
     /// Say by the exit code alone whether it is ready
     IsReady {
@@ -133,6 +146,12 @@ impl Cli {
             return Err(Self::command().error(
                 ErrorKind::ArgumentConflict,
                 "is-ready writes nothing: its exit code is the answer",
+            ));
+        }
+        if self.json && matches!(self.command, Some(Command::Hold { .. })) {
+            return Err(Self::command().error(
+                ErrorKind::ArgumentConflict,
+                "hold says by its life how it is; `watch --json` writes it",
             ));
         }
         if self.json && matches!(self.command, Some(Command::Doctor { patch: true, .. })) {

@@ -3,6 +3,7 @@
 use super::{
     args::Cli,
     failure::{Failure, Outcome},
+    goal::Goal,
     output::Output,
     session::{self, Session, call},
     spinner, status,
@@ -31,7 +32,7 @@ pub(super) async fn check(
         let chosen = target.map(|_| chosen.as_slice());
         let document = session.document(chosen).await?;
         output.print(&format!("{document}\n"))?;
-        return session::outcome(&snapshot, target);
+        return Goal::targets(target).outcome(&snapshot);
     }
     status::show(&snapshot, target, &output)
 }

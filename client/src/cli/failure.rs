@@ -69,6 +69,8 @@ pub(super) enum Failure {
     UnknownTarget { name: String, known: Vec<String> },
     /// It did not become ready in time; this is how it is instead.
     NotReadyInTime(String),
+    /// It was held while ready, and is not any more; this is how it is instead.
+    NoLongerReady(String),
     /// What the daemon said makes no sense.
     Nonsense(String),
     /// No daemon runs, and one round without it was not to be had either.
@@ -90,7 +92,7 @@ impl Failure {
             Self::Once(OnceError::TimedOut(_)) => TRY_AGAIN,
             Self::Once(OnceError::Run(..) | OnceError::Failed { .. }) => UNAVAILABLE,
             Self::Once(OnceError::TooMuch(_)) => SOFTWARE,
-            Self::NotReadyInTime(_) | Self::NoBuilder => NOT_READY,
+            Self::NotReadyInTime(_) | Self::NoLongerReady(_) | Self::NoBuilder => NOT_READY,
             Self::Interrupted => INTERRUPTED,
             Self::BusGone => UNAVAILABLE,
             Self::Nonsense(_) => SOFTWARE,
@@ -147,6 +149,7 @@ impl Failure {
             Self::BusGone => "the connection to the bus ended".to_owned(),
             Self::UnknownTarget { name, known } => unknown_target(name, known),
             Self::NotReadyInTime(state) => format!("not ready in time: {state}"),
+            Self::NoLongerReady(state) => format!("no longer ready: {state}"),
             Self::Nonsense(what) => format!("offloadd's answer makes no sense: {what}"),
             Self::Once(error) => {
                 let words = error.to_string();

@@ -5,7 +5,9 @@ mod check;
 mod discover;
 mod doctor;
 mod failure;
+mod goal;
 mod history;
+mod hold;
 mod output;
 mod pause;
 mod session;
@@ -21,6 +23,7 @@ use clap::Parser;
 
 use args::{Cli, Command};
 use failure::{Failure, Outcome};
+use goal::Goal;
 use output::Output;
 
 /// Runs the program with the process's arguments. Exit codes: 0 ready or done, 3 not ready, 4 no
@@ -61,9 +64,18 @@ async fn run(cli: &Cli) -> Result<Outcome, Failure> {
         Command::Check { target } => check::check(cli, output, target.as_deref()).await,
         Command::Discover => discover::discover(cli, output).await,
         Command::Watch => watch::watch(cli, output).await,
-        Command::Wait { target, timeout } => {
-            wait::wait(cli, output, target.as_deref(), *timeout).await
+        Command::Wait {
+            target,
+            any_builder,
+            timeout,
+        } => {
+            let goal = match any_builder {
+                true => Goal::AnyBuilder,
+                false => Goal::targets(target.as_deref()),
+            };
+            wait::wait(cli, output, goal, *timeout).await
         }
+        Command::Hold { target } => hold::hold(cli, output, target.as_deref()).await,
         Command::IsReady { target } => status::is_ready(cli, target.as_deref()).await,
         Command::History { target, max } => {
             history::history(cli, output, target.as_deref(), *max).await

@@ -6,10 +6,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 use zbus::{Connection, proxy::CacheProperties};
 
-use super::{
-    args::Cli,
-    failure::{Failure, Outcome},
-};
+use super::{args::Cli, failure::Failure};
 use crate::{
     Snapshot, connect,
     proxy::{ManagerProxy, TargetProxy},
@@ -110,15 +107,4 @@ pub(super) fn select<'a>(
         });
     }
     Ok(found)
-}
-
-/// Whether what was asked about is ready: everything, or the targets of that name.
-pub(super) fn outcome(snapshot: &Snapshot, name: Option<&str>) -> Result<Outcome, Failure> {
-    let ready = match name {
-        None => snapshot.state.is_ready(),
-        Some(_) => select(snapshot, name)?
-            .iter()
-            .all(|target| target.state.is_ready()),
-    };
-    Ok(Outcome::ready(ready))
 }

@@ -44,6 +44,15 @@ impl Spinner {
         self.text = text;
     }
 
+    /// Takes its line away; the next turn begins anew.
+    pub(super) fn clear(&mut self) {
+        if self.frame > 0 {
+            let _ = write!(io::stderr(), "\r\x1b[K");
+        }
+        self.frame = 0;
+        self.from = Instant::now() + DELAY;
+    }
+
     /// Turns until it is dropped; may be cancelled and called again.
     pub(super) async fn turn(&mut self) -> Infallible {
         if !self.terminal {
@@ -62,8 +71,6 @@ impl Spinner {
 
 impl Drop for Spinner {
     fn drop(&mut self) {
-        if self.frame > 0 {
-            let _ = write!(io::stderr(), "\r\x1b[K");
-        }
+        self.clear();
     }
 }

@@ -3,6 +3,7 @@
 use super::{
     args::Cli,
     failure::{Failure, Outcome},
+    goal::Goal,
     output::Output,
     session::{self, Session},
 };
@@ -22,7 +23,7 @@ pub(super) async fn status(cli: &Cli, output: Output) -> Result<Outcome, Failure
 
 pub(super) async fn is_ready(cli: &Cli, target: Option<&str>) -> Result<Outcome, Failure> {
     let session = Session::open(cli).await?;
-    session::outcome(&session.snapshot().await?, target)
+    Goal::targets(target).outcome(&session.snapshot().await?)
 }
 
 /// Prints the page, or the lines of the targets asked for.
@@ -37,5 +38,5 @@ pub(super) fn show(
         Some(_) => page::render_targets(session::select(snapshot, target)?, &style),
     };
     output.print(&page)?;
-    session::outcome(snapshot, target)
+    Goal::targets(target).outcome(snapshot)
 }

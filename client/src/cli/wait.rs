@@ -8,22 +8,23 @@ use tokio::time::{Instant, sleep_until};
 use super::{
     args::Cli,
     failure::{Failure, Outcome},
+    goal::Goal,
     output::Output,
     session::{self, Session},
     spinner::Spinner,
     status,
 };
-use crate::{Snapshot, page::clean, reasons};
+use crate::Snapshot;
 
 /// How long a daemon may be away (a restart) before a wait without a limit gives up.
 const GRACE: Duration = Duration::from_secs(30);
 
-/// Waits for everything, or for the targets of a name. With a limit it waits for the daemon too;
+/// Waits for everything, for the targets of a name, or for any builder. With a limit it waits for the daemon too;
 /// without one, a daemon that is not there would mean to wait for nobody.
 pub(super) async fn wait(
     cli: &Cli,
     output: Output,
-    target: Option<&str>,
+    goal: Goal<'_>,
     limit: Option<Duration>,
 ) -> Result<Outcome, Failure> {
     let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
@@ -44,7 +45,7 @@ pub(super) async fn wait(
     loop {
         let item = tokio::select! {
             item = updates.next() => item.ok_or(Failure::BusGone)?,
-            () = until(deadline) => return Err(too_late(last.as_ref(), target)),
+            () = until(deadline) => return Err(too_late(last.as_ref(), goal)),
             () = until(patience) => return Err(Failure::DaemonGone),
             never = spinner.turn() => match never {},
         };
@@ -53,12 +54,12 @@ pub(super) async fn wait(
             _ => None,
         };
         if let Some(snapshot) = &item
-            && session::outcome(snapshot, target)? == Outcome::Ready
+            && goal.outcome(snapshot)? == Outcome::Ready
         {
             drop(spinner);
-            return ready(cli, &session, snapshot, target, &output).await;
+            return ready(cli, &session, snapshot, goal, &output).await;
         }
-        spinner.say(format!("waiting: {}", state(item.as_ref(), target)));
+        spinner.say(format!("waiting: {}", goal.missing(item.as_ref())));
         last = item;
     }
 }
@@ -68,50 +69,28 @@ async fn ready(
     cli: &Cli,
     session: &Session,
     snapshot: &Snapshot,
-    target: Option<&str>,
+    goal: Goal<'_>,
     output: &Output,
 ) -> Result<Outcome, Failure> {
+    let name = match goal {
+        Goal::Targets(name) => Some(name),
+        Goal::Everything | Goal::AnyBuilder => None,
+    };
     if cli.json {
-        let chosen = session::select(snapshot, target)?;
-        let document = session.document(target.map(|_| chosen.as_slice())).await?;
+        let chosen = session::select(snapshot, name)?;
+        let document = session.document(name.map(|_| chosen.as_slice())).await?;
         output.print(&format!("{document}\n"))?;
     } else if output.terminal {
-        status::show(snapshot, target, output)?;
+        status::show(snapshot, name, output)?;
     }
     Ok(Outcome::Ready)
 }
 
-fn too_late(last: Option<&Snapshot>, target: Option<&str>) -> Failure {
+fn too_late(last: Option<&Snapshot>, goal: Goal<'_>) -> Failure {
     match last {
-        Some(_) => Failure::NotReadyInTime(state(last, target)),
+        Some(_) => Failure::NotReadyInTime(goal.missing(last)),
         None => Failure::DaemonGone,
     }
-}
-
-/// What is not ready, in a line.
-fn state(snapshot: Option<&Snapshot>, target: Option<&str>) -> String {
-    let Some(snapshot) = snapshot else {
-        return "offloadd is not running".to_owned();
-    };
-    let chosen = session::select(snapshot, target).unwrap_or_default();
-    let waiting: Vec<String> = chosen
-        .iter()
-        .filter(|target| !target.state.is_ready())
-        .map(|target| {
-            let title = reasons::text(target.reason).title;
-            let why = if title.is_empty() { "" } else { ", " };
-            format!("{} is {}{why}{title}", clean(&target.label()), target.state)
-        })
-        .collect();
-    if waiting.is_empty() {
-        let title = reasons::text(snapshot.reason).title;
-        return if title.is_empty() {
-            snapshot.state.to_string()
-        } else {
-            title.to_owned()
-        };
-    }
-    waiting.join("; ")
 }
 
 async fn until(moment: Option<Instant>) {

@@ -25,7 +25,7 @@ pub(crate) struct Bus {
     pub(crate) address: String,
     /// Its socket is in here where an embedded daemon's would be.
     pub(crate) dir: TempDir,
-    _daemon: Child,
+    daemon: Child,
 }
 
 impl Bus {
@@ -52,22 +52,26 @@ impl Bus {
         std::fs::set_permissions(private, Permissions::from_mode(0o700)).unwrap();
         let config = dir.path().join("bus.conf");
         std::fs::write(&config, configuration(dir.path(), &socket)).unwrap();
-        let mut daemon = Command::new("dbus-daemon")
-            .arg("--nofork")
-            .arg("--print-address")
-            .arg(format!("--config-file={}", config.display()))
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("these tests need dbus-daemon (Debian: dbus-daemon, nixpkgs: dbus)");
-        // It prints its address once it listens.
-        let mut lines = BufReader::new(daemon.stdout.take().unwrap()).lines();
-        let address = lines.next_line().await.unwrap().unwrap();
+        let (daemon, address) = spawn(&config).await;
         Self {
             address,
             dir,
-            _daemon: daemon,
+            daemon,
         }
+    }
+
+    /// Ends it, and every connection to it.
+    pub(crate) async fn stop(&mut self) {
+        self.daemon.kill().await.unwrap();
+    }
+
+    /// Starts it at the same address, as after a restart.
+    pub(crate) async fn start_again(&mut self) {
+        let socket = offload_client::embedded::socket_in(self.dir.path());
+        let _ = std::fs::remove_file(socket);
+        let config = self.dir.path().join("bus.conf");
+        let (daemon, _) = spawn(&config).await;
+        self.daemon = daemon;
     }
 
     pub(crate) async fn connect(&self) -> zbus::Connection {
@@ -81,6 +85,23 @@ impl Bus {
     pub(crate) fn runtime_dir(&self) -> PathBuf {
         self.dir.path().to_owned()
     }
+}
+
+/// Starts a bus; it and its address once it listens.
+async fn spawn(config: &Path) -> (Child, String) {
+    let mut daemon = Command::new("dbus-daemon")
+        .arg("--nofork")
+        .arg("--print-address")
+        .arg(format!("--config-file={}", config.display()))
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("these tests need dbus-daemon (Debian: dbus-daemon, nixpkgs: dbus)");
+    // It prints its address once it listens; the next one on that socket has another guid.
+    let mut lines = BufReader::new(daemon.stdout.take().unwrap()).lines();
+    let address = lines.next_line().await.unwrap().unwrap();
+    let (address, _) = address.split_once(",guid=").unwrap();
+    (daemon, address.to_owned())
 }
 
 fn configuration(services: &Path, socket: &Path) -> String {

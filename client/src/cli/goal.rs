@@ -1,0 +1,206 @@
+//! What is waited for, and whether it is so.
+
+use super::{
+    failure::{Failure, Outcome},
+    session,
+};
+use crate::{Kind, Snapshot, TargetState, page::clean, reasons, snapshot::Target};
+
+/// What is to be ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Goal<'a> {
+    /// Everything that is watched.
+    Everything,
+    /// Each target of this name.
+    Targets(&'a str),
+    /// At least one builder.
+    AnyBuilder,
+}
+
+/// Whether it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Ready,
+    NotReady,
+    /// It is not, but the daemon has not judged everything yet: it may turn out to be.
+    Unjudged,
+}
+
+impl<'a> Goal<'a> {
+    /// The targets of that name, or everything.
+    pub(super) fn targets(name: Option<&'a str>) -> Self {
+        name.map_or(Self::Everything, Self::Targets)
+    }
+
+    /// Judges it.
+    ///
+    /// # Errors
+    /// No target has that name.
+    pub(super) fn judge(self, snapshot: &Snapshot) -> Result<Verdict, Failure> {
+        if self == Self::Everything {
+            return Ok(match snapshot.state.is_ready() {
+                true => Verdict::Ready,
+                false => Verdict::NotReady,
+            });
+        }
+        let states: Vec<TargetState> = self
+            .concerned(snapshot)?
+            .iter()
+            .map(|target| target.state)
+            .collect();
+        let any = self == Self::AnyBuilder;
+        let unjudged = |state: &TargetState| *state == TargetState::Unknown;
+        let ready = |state: &TargetState| state.is_ready();
+        Ok(match any {
+            true if states.iter().any(ready) => Verdict::Ready,
+            true if states.iter().any(unjudged) => Verdict::Unjudged,
+            true => Verdict::NotReady,
+            false if states.iter().all(ready) => Verdict::Ready,
+            false if states.iter().all(|s| ready(s) || unjudged(s)) => Verdict::Unjudged,
+            false => Verdict::NotReady,
+        })
+    }
+
+    /// The same as the end of a command.
+    ///
+    /// # Errors
+    /// No target has that name.
+    pub(super) fn outcome(self, snapshot: &Snapshot) -> Result<Outcome, Failure> {
+        Ok(Outcome::ready(self.judge(snapshot)? == Verdict::Ready))
+    }
+
+    /// The targets that it is about.
+    ///
+    /// # Errors
+    /// No target has that name.
+    pub(super) fn concerned(self, snapshot: &'a Snapshot) -> Result<Vec<&'a Target>, Failure> {
+        Ok(match self {
+            Self::Everything => snapshot.targets.iter().collect(),
+            Self::Targets(name) => session::select(snapshot, Some(name))?,
+            Self::AnyBuilder => {
+                let builders = snapshot.targets.iter();
+                builders
+                    .filter(|target| target.kind == Kind::Builder)
+                    .collect()
+            }
+        })
+    }
+
+    /// What is ready of it, in a line: `builder/desktop is ready`.
+    pub(super) fn achieved(self, snapshot: &Snapshot) -> String {
+        let concerned = self.concerned(snapshot).unwrap_or_default();
+        let ready: Vec<String> = concerned
+            .iter()
+            .filter(|target| target.state.is_ready())
+            .map(|target| clean(&target.label()))
+            .collect();
+        match ready.len() {
+            0 | 1 => format!("{} is ready", ready.concat()),
+            _ => format!("{} are ready", ready.join(", ")),
+        }
+    }
+
+    /// What is missing, in a line: `builder/desktop is down, connection refused`.
+    pub(super) fn missing(self, snapshot: Option<&Snapshot>) -> String {
+        let Some(snapshot) = snapshot else {
+            return "offloadd is not running".to_owned();
+        };
+        let concerned = self.concerned(snapshot).unwrap_or_default();
+        if let (Self::AnyBuilder, []) = (self, concerned.as_slice()) {
+            return "no builder is watched".to_owned();
+        }
+        let waiting: Vec<String> = concerned
+            .iter()
+            .filter(|target| !target.state.is_ready())
+            .map(|target| {
+                let title = reasons::text(target.reason).title;
+                let why = if title.is_empty() { "" } else { ", " };
+                format!("{} is {}{why}{title}", clean(&target.label()), target.state)
+            })
+            .collect();
+        if !waiting.is_empty() {
+            return waiting.join("; ");
+        }
+        match (self, reasons::text(snapshot.reason).title) {
+            (Self::Targets(name), _) => format!("{} is no longer watched", clean(name)),
+            (_, "") => snapshot.state.to_string(),
+            (_, title) => title.to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Reason;
+
+    fn snapshot(states: &[(Kind, &str, TargetState)]) -> Snapshot {
+        let target = |(kind, name, state): &(Kind, &str, TargetState)| Target {
+            kind: *kind,
+            name: (*name).to_owned(),
+            state: *state,
+            ..Target::default()
+        };
+        Snapshot {
+            targets: states.iter().map(target).collect(),
+            ..Snapshot::default()
+        }
+    }
+
+    #[test]
+    fn one_ready_builder_is_enough_and_a_cache_is_none() {
+        use TargetState::{Down, Ready, Unknown};
+        let judge = |states: &[_]| Goal::AnyBuilder.judge(&snapshot(states)).unwrap();
+        let (b, c) = (Kind::Builder, Kind::Cache);
+        assert_eq!(judge(&[(b, "a", Down), (b, "b", Ready)]), Verdict::Ready);
+        assert_eq!(
+            judge(&[(b, "a", Down), (b, "b", Unknown)]),
+            Verdict::Unjudged
+        );
+        assert_eq!(judge(&[(b, "a", Down), (c, "a", Ready)]), Verdict::NotReady);
+        assert_eq!(judge(&[]), Verdict::NotReady);
+    }
+
+    #[test]
+    fn of_a_name_each_target_must_be_ready() {
+        use TargetState::{Degraded, Paused, Ready, Unknown};
+        let judge = |states: &[_]| Goal::Targets("a").judge(&snapshot(states)).unwrap();
+        let (b, c) = (Kind::Builder, Kind::Cache);
+        assert_eq!(judge(&[(b, "a", Ready), (c, "a", Ready)]), Verdict::Ready);
+        assert_eq!(
+            judge(&[(b, "a", Ready), (c, "a", Unknown)]),
+            Verdict::Unjudged
+        );
+        // What is judged already decides, whatever becomes of the other.
+        assert_eq!(
+            judge(&[(b, "a", Unknown), (c, "a", Degraded)]),
+            Verdict::NotReady
+        );
+        assert_eq!(judge(&[(b, "a", Paused)]), Verdict::NotReady);
+        Goal::Targets("b")
+            .judge(&snapshot(&[(b, "a", Ready)]))
+            .unwrap_err();
+    }
+
+    #[test]
+    fn what_is_missing_is_named_with_its_cause() {
+        let mut now = snapshot(&[
+            (Kind::Builder, "a", TargetState::Down),
+            (Kind::Cache, "a", TargetState::Down),
+        ]);
+        now.targets[0].reason = Reason::Refused;
+        assert_eq!(
+            Goal::AnyBuilder.missing(Some(&now)),
+            "builder/a is down, connection refused"
+        );
+        assert_eq!(
+            Goal::AnyBuilder.missing(Some(&snapshot(&[]))),
+            "no builder is watched"
+        );
+        assert_eq!(
+            Goal::Targets("b").missing(Some(&now)),
+            "b is no longer watched"
+        );
+        assert_eq!(Goal::AnyBuilder.missing(None), "offloadd is not running");
+    }
+}

@@ -1,0 +1,341 @@
+//! `hold`: lives exactly while the desktop can be built on, for units that are bound to it.
+//!
+//! As a service of `Type=notify` it is "starting" until ready, then up, and it ends with status 3
+//! when that is over.
+
+use std::{convert::Infallible, future::Future, pin::pin, time::Duration};
+
+use futures_util::{Stream, StreamExt, stream};
+use sd_notify::NotifyState;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+    time::{Instant, sleep, sleep_until},
+};
+
+use super::{
+    args::Cli,
+    failure::{Failure, Outcome},
+    goal::{Goal, Verdict},
+    output::Output,
+    session::Session,
+    spinner::Spinner,
+};
+use crate::Snapshot;
+
+/// How long what was ready may be without a daemon, or without a verdict: an upgrade or a restart of
+/// offloadd or of the bus, and a resume, stop nothing that is bound to it.
+const GRACE: Duration = Duration::from_secs(10);
+/// How often a bus that went is looked for.
+const AGAIN: Duration = Duration::from_millis(250);
+
+/// Holds until SIGTERM or SIGINT, or until the goal is no longer met.
+pub(super) async fn hold(
+    cli: &Cli,
+    output: Output,
+    target: Option<&str>,
+) -> Result<Outcome, Failure> {
+    let stop = stop_signal()?;
+    let session = Session::open_bus(cli).await?;
+    let (sender, updates) = mpsc::channel(1);
+    let updates = pin!(stream::unfold(updates, |mut updates| async {
+        let item = updates.recv().await?;
+        Some((item, updates))
+    }));
+    let goal = target.map_or(Goal::AnyBuilder, Goal::Targets);
+    let told = Told {
+        spinner: Spinner::new("waiting"),
+        waiting: true,
+        output,
+    };
+    tokio::select! {
+        end = holding(goal, updates, told) => end,
+        () = stop => {
+            tell(&[NotifyState::Stopping]);
+            Ok(Outcome::Ready)
+        }
+        never = follow(cli, session, sender) => match never {},
+    }
+}
+
+/// The snapshots of one daemon after the other; `None` while there is none, or no bus.
+async fn follow(
+    cli: &Cli,
+    mut session: Session,
+    updates: mpsc::Sender<Option<Snapshot>>,
+) -> Infallible {
+    loop {
+        let mut items = crate::watch::watch(&session.connection);
+        while let Some(item) = items.next().await {
+            // Whoever listens ends with this.
+            let _ = updates.send(item).await;
+        }
+        let _ = updates.send(None).await;
+        session = loop {
+            sleep(AGAIN).await;
+            if let Ok(session) = Session::open_bus(cli).await {
+                break session;
+            }
+        };
+    }
+}
+
+/// The life of it: waits until the goal is met, says so, and comes back when it no longer is.
+async fn holding(
+    goal: Goal<'_>,
+    mut updates: impl Stream<Item = Option<Snapshot>> + Unpin,
+    mut told: impl Tell,
+) -> Result<Outcome, Failure> {
+    let mut held = false;
+    let mut until: Option<Instant> = None;
+    let mut last: Option<Snapshot> = None;
+    loop {
+        tokio::select! {
+            item = updates.next() => last = item.ok_or(Failure::BusGone)?,
+            () = at(until) => return Err(over(goal, last.as_ref(), &mut told)),
+            never = told.turn() => match never {},
+        }
+        let verdict = match &last {
+            None => Verdict::Unjudged,
+            // A target that went while it was held is not ready any more; one that never was there is
+            // a name that somebody got wrong.
+            Some(now) if held => goal.judge(now).unwrap_or(Verdict::NotReady),
+            Some(now) => goal.judge(now)?,
+        };
+        match (verdict, held, &last) {
+            (Verdict::Ready, _, Some(now)) => {
+                until = None;
+                told.ready(&goal.achieved(now), !held)?;
+                held = true;
+            }
+            (Verdict::NotReady, true, _) => return Err(over(goal, last.as_ref(), &mut told)),
+            (_, true, _) => {
+                until = until.or_else(|| Some(Instant::now() + GRACE));
+                told.status(&format!(
+                    "holding on for {} s: {}",
+                    GRACE.as_secs(),
+                    goal.missing(last.as_ref())
+                ));
+            }
+            (_, false, _) => told.status(&format!("waiting: {}", goal.missing(last.as_ref()))),
+        }
+    }
+}
+
+fn over(goal: Goal<'_>, last: Option<&Snapshot>, told: &mut impl Tell) -> Failure {
+    let missing = goal.missing(last);
+    told.over(&missing);
+    Failure::NoLongerReady(missing)
+}
+
+/// Who is told how it stands.
+trait Tell {
+    /// Ready; `first`: for the first time.
+    fn ready(&mut self, what: &str, first: bool) -> Result<(), Failure>;
+    /// How it stands otherwise.
+    fn status(&mut self, text: &str);
+    /// It is over.
+    fn over(&mut self, missing: &str);
+    /// A sign of life while nothing happens; may be cancelled and called again.
+    fn turn(&mut self) -> impl Future<Output = Infallible>;
+}
+
+/// The service manager, and a person at a terminal.
+struct Told {
+    spinner: Spinner,
+    /// A sign of life is for what may end soon, not for hours.
+    waiting: bool,
+    output: Output,
+}
+
+impl Tell for Told {
+    fn ready(&mut self, what: &str, first: bool) -> Result<(), Failure> {
+        match first {
+            true => tell(&[NotifyState::Ready, NotifyState::Status(what)]),
+            false => tell(&[NotifyState::Status(what)]),
+        }
+        self.spinner.clear();
+        self.waiting = false;
+        if first && self.output.terminal {
+            let line = format!("{what}; this ends when that does, or with Ctrl-C\n");
+            self.output.print(&line)?;
+        }
+        Ok(())
+    }
+
+    fn status(&mut self, text: &str) {
+        tell(&[NotifyState::Status(text)]);
+        self.spinner.say(text.to_owned());
+        self.waiting = true;
+    }
+
+    fn over(&mut self, missing: &str) {
+        self.spinner.clear();
+        tell(&[NotifyState::Stopping, NotifyState::Status(missing)]);
+    }
+
+    async fn turn(&mut self) -> Infallible {
+        match self.waiting {
+            true => self.spinner.turn().await,
+            false => std::future::pending().await,
+        }
+    }
+}
+
+/// Nobody who listens is no fault: a person may have started it.
+fn tell(state: &[NotifyState<'_>]) {
+    let _ = sd_notify::notify(state);
+}
+
+/// Comes back on SIGTERM or SIGINT; the signals are caught from the call on.
+fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::Runtime)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::Runtime)?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::RefCell, rc::Rc};
+
+    use super::*;
+    use crate::{Kind, Reason, TargetState, snapshot::Target};
+
+    /// Writes down what it is told.
+    #[derive(Clone, Default)]
+    struct Notes(Rc<RefCell<Vec<String>>>);
+
+    impl Tell for Notes {
+        fn ready(&mut self, what: &str, first: bool) -> Result<(), Failure> {
+            let word = if first { "READY" } else { "again" };
+            self.0.borrow_mut().push(format!("{word} {what}"));
+            Ok(())
+        }
+
+        fn status(&mut self, text: &str) {
+            self.0.borrow_mut().push(text.to_owned());
+        }
+
+        fn over(&mut self, missing: &str) {
+            self.0.borrow_mut().push(format!("over {missing}"));
+        }
+
+        fn turn(&mut self) -> impl Future<Output = Infallible> {
+            std::future::pending()
+        }
+    }
+
+    fn builder(state: TargetState) -> Option<Snapshot> {
+        Some(Snapshot {
+            targets: vec![Target {
+                name: "desktop".into(),
+                kind: Kind::Builder,
+                state,
+                reason: match state {
+                    TargetState::Down => Reason::Refused,
+                    _ => Reason::None,
+                },
+                ..Target::default()
+            }],
+            ..Snapshot::default()
+        })
+    }
+
+    /// What comes, each so long after the one before; then nothing more.
+    fn coming(items: Vec<(u64, Option<Snapshot>)>) -> impl Stream<Item = Option<Snapshot>> + Unpin {
+        let items = stream::iter(items).then(|(after, item)| async move {
+            sleep(Duration::from_secs(after)).await;
+            item
+        });
+        Box::pin(items.chain(stream::pending()))
+    }
+
+    /// How it ended, when, and what was told.
+    async fn run(goal: Goal<'_>, items: Vec<(u64, Option<Snapshot>)>) -> (u8, u64, Vec<String>) {
+        let (notes, start) = (Notes::default(), Instant::now());
+        let end = holding(goal, coming(items), notes.clone()).await;
+        let code = end.map_or_else(|failure| failure.code(), Outcome::code);
+        let told = notes.0.borrow().clone();
+        (code, start.elapsed().as_secs(), told)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn ready_is_told_only_when_it_is_and_the_end_is_status_3() {
+        use TargetState::{Down, Ready, Unknown};
+        let items = vec![
+            (0, None),
+            (60, builder(Unknown)),
+            (60, builder(Down)),
+            (60, builder(Ready)),
+            (60, builder(Down)),
+        ];
+        let (code, after, told) = run(Goal::AnyBuilder, items).await;
+        assert_eq!((code, after), (3, 240));
+        assert_eq!(
+            told,
+            [
+                "waiting: offloadd is not running",
+                "waiting: builder/desktop is unknown",
+                "waiting: builder/desktop is down, connection refused",
+                "READY builder/desktop is ready",
+                "over builder/desktop is down, connection refused",
+            ]
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_daemon_that_is_back_in_time_ends_nothing() {
+        use TargetState::{Down, Ready, Unknown};
+        let items = vec![
+            (0, builder(Ready)),
+            (30, None),
+            (5, builder(Unknown)),
+            (4, builder(Ready)),
+            // The grace begins anew.
+            (30, builder(Unknown)),
+            (9, builder(Ready)),
+            (30, builder(Down)),
+        ];
+        let (code, after, told) = run(Goal::AnyBuilder, items).await;
+        assert_eq!((code, after), (3, 108));
+        assert_eq!(told.iter().filter(|t| t.starts_with("READY")).count(), 1);
+        assert_eq!(told.iter().filter(|t| t.starts_with("again")).count(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_daemon_it_is_over_after_the_grace_whatever_comes_meanwhile() {
+        use TargetState::{Ready, Unknown};
+        let items = vec![
+            (0, builder(Ready)),
+            (30, None),
+            (5, builder(Unknown)),
+            (4, None),
+        ];
+        let (code, after, told) = run(Goal::AnyBuilder, items).await;
+        assert_eq!((code, after), (3, 40));
+        assert_eq!(told.last().unwrap(), "over offloadd is not running");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_name_that_nobody_has_is_a_mistake_and_one_that_went_is_the_end() {
+        use TargetState::Ready;
+        let (code, ..) = run(Goal::Targets("laptop"), vec![(0, builder(Ready))]).await;
+        assert_eq!(code, 64);
+        let items = vec![(0, builder(Ready)), (1, Some(Snapshot::default()))];
+        let (code, after, told) = run(Goal::Targets("desktop"), items).await;
+        assert_eq!((code, after), (3, 1));
+        assert_eq!(told.last().unwrap(), "over desktop is no longer watched");
+    }
+}
