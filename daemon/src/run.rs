@@ -13,7 +13,8 @@ use crate::{
     monitor::Monitor,
     net,
     service::{
-        Notifier, Reloader, Watchdog, follow_sleep, follow_wall_clock, report_status, status_line,
+        Flag, Notifier, Reloader, Watchdog, follow_sleep, follow_wall_clock, report_status,
+        status_line,
     },
 };
 
@@ -73,11 +74,15 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         service = bus::Service::start(bus.builder, handle.clone(), jobs_handle) => service.map_err(no_bus)?,
         () = &mut stop => return Ok(()),
     };
+    let flag = Flag::from_environment();
     Notifier.ready(&status_line(&handle.snapshot()));
     tracing::info!("ready on {}", bus.name);
 
     let connection = service.connection().clone();
     let result = tokio::select! {
+        // The file first: whoever hears of a change on the bus finds it already.
+        biased;
+        () = flag.follow(handle.subscribe()) => Ok(()),
         ended = service.run() => {
             Err(RunError::BusGone(ended.err().map_or_else(String::new, |e| format!(": {e}"))))
         }
