@@ -94,7 +94,8 @@ uninstall:
 	for file in dbus/*.xml; do rm -f '$(DESTDIR)$(dbusinterfacedir)'/"$${file##*/}" || exit; done
 	rm -rf '$(DESTDIR)$(docdir)'
 
-# The package is made of the tree that is installed everywhere else (daemon/Cargo.toml).
+# The package is made of the tree that is installed everywhere else (daemon/Cargo.toml). cargo-deb removes
+# other revisions from where it works: it gets a place of its own, and what is done is moved in one step.
 DEB_REVISION = 1
 deb:
 	@PATH="$$PWD/target/tools/bin:$$PATH" cargo-deb --version > /dev/null 2>&1 || { \
@@ -102,9 +103,13 @@ deb:
 	    exit 1; }
 	$(MAKE) all PROFILE=release
 	rm -rf target/deb
-	$(MAKE) install DESTDIR="$$PWD/target/deb" PREFIX=/usr NOTIFY_RELOAD=yes PROFILE=release \
+	$(MAKE) install DESTDIR="$$PWD/target/deb/root" PREFIX=/usr NOTIFY_RELOAD=yes PROFILE=release \
 	    zshcompletiondir=/usr/share/zsh/vendor-completions
-	PATH="$$PWD/target/tools/bin:$$PATH" cargo-deb deb --quiet --package offloadd --no-build --no-strip --offline --locked \
-	    --deb-revision '$(DEB_REVISION)' --output target/debian/
+	mkdir -p target/deb/done target/debian
+	PATH="$$PWD/target/tools/bin:$$PATH" CARGO_TARGET_DIR="$$PWD/target/deb/work" cargo-deb deb --quiet \
+	    --package offloadd --no-build --no-strip --offline --locked \
+	    --deb-revision '$(DEB_REVISION)' --output target/deb/done/ > /dev/null
+	mv target/deb/done/*.deb target/debian/
+	@ls -t target/debian/offloadd_*-'$(DEB_REVISION)'_*.deb | head -n 1
 
 .PHONY: all install programs install-units install-bus install-docs uninstall deb

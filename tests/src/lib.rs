@@ -22,6 +22,7 @@ pub mod nix_conf;
 pub mod nix_daemon;
 pub mod notify;
 pub mod outcome;
+pub mod package;
 pub mod practice;
 pub mod process;
 pub mod relay;
