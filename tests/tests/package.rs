@@ -54,14 +54,15 @@ async fn the_package_comes_runs_is_upgraded_and_goes_without_a_trace() {
         return;
     };
     let before = files(&machine);
-    installed_it_runs(&machine).await;
+    installed_it_runs(&machine);
+    the_target_waits_for_a_builder(&machine).await;
     upgraded_it_runs_on_as_the_administrator_wants(&machine).await;
     removed_it_is_gone_but_for_the_configuration(&machine);
     installed_again_it_runs_again(&machine);
     purged_nothing_is_left(&machine, &before);
 }
 
-async fn installed_it_runs(machine: &Container) {
+fn installed_it_runs(machine: &Container) {
     run(machine, "dpkg --install /root/1.deb");
     assert_eq!(
         run(machine, "systemctl is-enabled offloadd.service"),
@@ -109,6 +110,28 @@ async fn installed_it_runs(machine: &Container) {
     assert_eq!(
         run(machine, "systemctl is-active offloadd.service"),
         "active"
+    );
+}
+
+/// Whoever starts the target waits for a builder, and its service hears of the daemon meanwhile.
+async fn the_target_waits_for_a_builder(machine: &Container) {
+    run(machine, "systemctl start --no-block offload-ready.target");
+    eventually(PATIENCE, "offload-hold.service waits", async || {
+        let show =
+            "systemctl show --property=StatusText,ActiveState,NRestarts offload-hold.service";
+        let state = run(machine, show);
+        let waits = [
+            "StatusText=waiting",
+            "ActiveState=activating",
+            "NRestarts=0",
+        ];
+        waits.iter().all(|line| state.contains(line)).then_some(())
+    })
+    .await
+    .unwrap();
+    run(
+        machine,
+        "systemctl stop offload-ready.target offload-hold.service",
     );
 }
 
