@@ -24,6 +24,7 @@ const SUITE: &str = "trixie";
 const PACKAGES: &[&str] = &[
     "bsdutils",
     "dbus",
+    "dbus-broker",
     "iproute2",
     "libdbi-perl",
     "libnss-myhostname",
@@ -37,10 +38,12 @@ const PACKAGES: &[&str] = &[
     "systemd-sysv",
 ];
 /// What is done inside after that. The socket of Debian's nix-daemon is for the group `nix-users`.
+/// The bus is dbus-daemon's until a test says otherwise; `ada` is an ordinary user.
 const SETUP: &str = "\
 set -e
 useradd --create-home --shell /bin/bash --groups nix-users --password '*' nix-builder
-systemctl disable --quiet nginx.service
+useradd --create-home --shell /bin/bash --password '*' ada
+systemctl disable --quiet nginx.service dbus-broker.service
 systemctl enable --quiet ssh.service nix-daemon.socket
 systemctl mask --quiet apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer fstrim.timer
 rm -f /usr/sbin/policy-rc.d

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::Path, time::Duration};
 
 use tempfile::TempDir;
 
-use super::Container;
+use super::{Cache, Container};
 use crate::{Namespace, Result, error::Context, eventually, keys::KeyFile};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -57,6 +57,14 @@ impl Desktop {
     /// The machine itself: commands, files, its journal.
     pub fn container(&self) -> &Container {
         &self.container
+    }
+
+    /// Makes a signed binary cache and serves it, from now on and at each boot.
+    ///
+    /// # Errors
+    /// When Nix can't make it, or nginx can't serve it.
+    pub fn serve_cache(&self) -> Result<Cache> {
+        Cache::serve(&self.container)
     }
 
     /// Where its sshd listens, seen from the laptop.

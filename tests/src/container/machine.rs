@@ -159,8 +159,9 @@ impl Container {
         command
             .args(["--target", &leader])
             .args(["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup"])
-            .args(["--root", "--wd=/", "--"])
-            .args(["env", "-i", "HOME=/root", "LANG=C.UTF-8"])
+            .args(["--root", "--"])
+            // By a program that is inside already: nsenter would open this machine's own directory.
+            .args(["env", "-i", "--chdir=/", "HOME=/root", "LANG=C.UTF-8"])
             .arg("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
             .arg(program);
         Ok(command)

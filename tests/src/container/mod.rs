@@ -1,11 +1,15 @@
 //! A machine of its own: Debian trixie (systemd 257, Nix 2.26) in a network namespace of the test's.
 
 mod base;
+mod cache;
 mod cgroup;
 mod desktop;
+mod laptop;
 mod machine;
 mod overlay;
 
 pub use base::{base, unsupported};
+pub use cache::Cache;
 pub use desktop::Desktop;
+pub use laptop::Laptop;
 pub use machine::Container;

@@ -1,0 +1,12 @@
+//! offloadd's package on a laptop, and the desktop that it watches: two machines of their own, each
+//! under its own systemd.
+
+// A test program is a test throughout, its helpers too.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod builds;
+mod desk;
+mod follows;
+mod journal;
+mod recovers;
+mod rights;
