@@ -11,29 +11,32 @@
         "aarch64-linux"
       ];
       forAllSystems = f: nixpkgs.lib.genAttrs systems (system: f nixpkgs.legacyPackages.${system});
+      packageOf = pkgs: pkgs.callPackage ./nixos-module/package.nix { };
     in
     {
+      packages = forAllSystems (pkgs: rec {
+        offloadd = packageOf pkgs;
+        default = offloadd;
+      });
+
+      overlays.default = final: _: { offloadd = packageOf final; };
+
+      nixosModules = {
+        laptop = ./nixos-module/laptop.nix;
+        desktop = ./nixos-module/desktop.nix;
+        default = ./nixos-module/laptop.nix;
+      };
+
+      checks = forAllSystems (
+        pkgs: import ./nixos-module/tests/checks.nix { inherit pkgs self; }
+      );
+
       # What `./tests/run` needs beside Nix itself.
       devShells = forAllSystems (pkgs: {
         default = pkgs.mkShell {
-          packages = [
-            pkgs.avahi
-            pkgs.cargo
-            pkgs.cargo-deny
-            pkgs.cargo-nextest
-            pkgs.clippy
-            pkgs.dbus
-            pkgs.gnupatch
-            pkgs.iproute2
-            pkgs.jq
-            pkgs.nginx
-            pkgs.openssh
-            pkgs.openssl
-            pkgs.rustc
-            pkgs.rustfmt
-            pkgs.systemd
-            pkgs.util-linux
-          ];
+          packages = import ./nixos-module/tests/tools.nix pkgs;
+          # The evaluation of the modules needs the library of Nixpkgs.
+          NIXPKGS_LIB = nixpkgs;
         };
       });
 

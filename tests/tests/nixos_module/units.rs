@@ -1,0 +1,194 @@
+//! What the modules do to the system around offloadd.
+
+use serde_json::json;
+
+use crate::evaluated::evaluated;
+
+#[test]
+fn the_laptop_s_package_is_where_systemd_the_bus_and_polkit_look() {
+    let Some(evaluated) = evaluated() else { return };
+    let laptop = &evaluated["readme"]["laptop"];
+    assert_eq!(laptop["packages"], true);
+    assert_eq!(laptop["users"], json!(["offloadd"]));
+    for unit in ["offloadd", "offload-ready.path"] {
+        let wanted_by = &laptop["units"][unit]["wantedBy"];
+        assert_eq!(wanted_by, &json!(["multi-user.target"]), "{unit}");
+    }
+}
+
+#[test]
+fn keys_are_credentials_named_after_their_paths() {
+    let Some(evaluated) = evaluated() else { return };
+    let credentials = |case: &str| -> Vec<String> {
+        let service = &evaluated["laptop"][case]["units"]["offloadd"]["serviceConfig"];
+        match service.get("LoadCredential") {
+            Some(list) => serde_json::from_value(list.clone()).unwrap(),
+            None => Vec::new(),
+        }
+    };
+    let builder = "etc-nix-builder_ed25519:/etc/nix/builder_ed25519";
+    assert_eq!(credentials("onlyEnabled"), [builder]);
+    assert_eq!(
+        credentials("manyMachines"),
+        [
+            builder,
+            "root-.ssh-id_ed25519:/root/.ssh/id_ed25519",
+            "root-.ssh-id_ecdsa:/root/.ssh/id_ecdsa",
+            "root-.ssh-id_rsa:/root/.ssh/id_rsa",
+            "root-.ssh-known_hosts:/root/.ssh/known_hosts",
+        ]
+    );
+    assert_eq!(
+        credentials("ownEntries"),
+        [builder, "etc-nix-other_key:/etc/nix/other_key"]
+    );
+    assert!(credentials("withoutImport").is_empty());
+}
+
+#[test]
+fn a_missing_key_keeps_the_service_from_nothing() {
+    let Some(evaluated) = evaluated() else { return };
+    let service = &evaluated["laptop"]["manyMachines"]["units"]["offloadd"]["serviceConfig"];
+    let names = |key: &str| -> Vec<String> {
+        let list = service[key].as_array().unwrap().iter();
+        let name =
+            |line: &serde_json::Value| line.as_str().unwrap().split(':').next().unwrap().to_owned();
+        list.map(name).collect()
+    };
+    assert_eq!(names("LoadCredential"), names("SetCredential"));
+}
+
+#[test]
+fn units_start_and_stop_with_the_builder_as_they_ask() {
+    let Some(evaluated) = evaluated() else { return };
+    let laptop = &evaluated["laptop"]["units"];
+    let units = &laptop["units"];
+    let flag = "/run/offloadd/ready";
+    assert_eq!(
+        units["skips"]["unitConfig"],
+        json!({ "ConditionPathExists": ["/etc/own", flag] }),
+        "beside its own"
+    );
+    assert_eq!(units["waits"]["unitConfig"], json!({}));
+    for relation in ["requires", "after"] {
+        let expected = json!(["offload-wait-ready.service"]);
+        assert_eq!(units["waits"][relation], expected);
+    }
+    assert_eq!(units["stops"]["after"], json!(["offload-ready.target"]));
+    assert_eq!(
+        units["stops"]["unitConfig"],
+        json!({
+            "ConditionPathExists": [flag],
+            "StopPropagatedFrom": ["offload-ready.target"],
+        })
+    );
+    assert_eq!(
+        laptop["targets"]["nightly"],
+        json!({ "ConditionPathExists": [flag] })
+    );
+    assert_eq!(units.get("untouched").map(|unit| &unit["unitConfig"]), None);
+}
+
+#[test]
+fn the_firewall_lets_in_answers_only_where_that_is_asked_for() {
+    let Some(evaluated) = evaluated() else { return };
+    let firewall = |case: &str| {
+        let firewall = &evaluated["laptop"][case]["firewall"];
+        let text = |key: &str| firewall[key].as_str().unwrap().to_owned();
+        (text("extraCommands"), text("extraInputRules"))
+    };
+    let (iptables, nftables) = firewall("withIptables");
+    assert!(iptables.contains("--sport 5353"), "{iptables}");
+    assert_eq!(nftables, "");
+    let (iptables, nftables) = firewall("withNftables");
+    assert_eq!(iptables, "", "NixOS refuses it beside nftables");
+    assert!(nftables.contains("udp sport 5353"), "{nftables}");
+    assert_eq!(firewall("withoutFirewall"), Default::default());
+    assert_eq!(firewall("onlyEnabled"), Default::default());
+}
+
+#[test]
+fn nix_trusts_offloadd_only_where_that_is_asked_for() {
+    let Some(evaluated) = evaluated() else { return };
+    let trusts = |case: &str| {
+        let users = &evaluated["laptop"][case]["trusted-users"];
+        users.as_array().unwrap().contains(&json!("offloadd"))
+    };
+    assert!(trusts("trusted"));
+    assert!(!trusts("onlyEnabled"));
+}
+
+#[test]
+fn the_desktop_lets_in_what_the_laptop_asks_for() {
+    let Some(evaluated) = evaluated() else { return };
+    let (laptop, desktop) = (
+        &evaluated["readme"]["laptop"],
+        &evaluated["readme"]["desktop"],
+    );
+    let uri = laptop["settings"]["builder"][0]["uri"].as_str().unwrap();
+    let user = desktop["user"].as_str().unwrap();
+    assert!(uri.contains(&format!("//{user}@")), "{uri}");
+    assert!(
+        desktop["trusted-users"]
+            .as_array()
+            .unwrap()
+            .contains(&json!(user))
+    );
+    assert_eq!(desktop["ssh"], true);
+
+    let url = laptop["settings"]["cache"][0]["url"].as_str().unwrap();
+    let port: u16 = url.rsplit(':').next().unwrap().parse().unwrap();
+    assert_eq!(desktop["harmonia"]["enable"], true);
+    assert_eq!(
+        desktop["harmonia"]["settings"]["bind"],
+        format!("[::]:{port}")
+    );
+    let open = &desktop["interfaces"]["enp4s0"];
+    assert_eq!(open["allowedTCPPorts"], json!([22, port]));
+    assert_eq!(open["allowedUDPPorts"], json!([5353]));
+    assert_eq!(desktop["allowInterfaces"], json!(["enp4s0"]));
+    let announced = desktop["extraServiceFiles"]["offloadd-desktop"]
+        .as_str()
+        .unwrap();
+    for service in ["_ssh._tcp", "_nix_binary_cache._tcp"] {
+        assert!(announced.contains(service), "{announced}");
+    }
+}
+
+#[test]
+fn the_laptop_s_key_is_restricted_in_either_way() {
+    let Some(evaluated) = evaluated() else { return };
+    let key = |case: &str| {
+        evaluated["desktop"][case]["keys"][0]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    let forced = key("good");
+    assert!(
+        forced.starts_with("restrict,command=\"/nix/store/"),
+        "{forced}"
+    );
+    assert!(forced.contains("\" ssh-ed25519 AAAA"), "{forced}");
+    let plain = key("withoutCache");
+    assert!(plain.starts_with("restrict ssh-ed25519 AAAA"), "{plain}");
+}
+
+#[test]
+fn either_server_signs_with_the_key_that_is_there() {
+    let Some(evaluated) = evaluated() else { return };
+    for harmonia in [
+        &evaluated["desktop"]["good"]["harmonia"],
+        &evaluated["flatHarmonia"]["harmonia"],
+    ] {
+        let keys = json!(["/var/lib/offloadd-desktop/signing-key"]);
+        assert_eq!(harmonia["signKeyPaths"], keys);
+    }
+    let made_for = &evaluated["desktop"]["good"]["signingKey"];
+    assert_eq!(made_for, &json!(["harmonia.service"]));
+    let case = &evaluated["desktop"]["nixServe"];
+    assert_eq!(case["nix-serve"]["secretKeyFile"], "/run/secrets/key");
+    assert_eq!(case["nix-serve"]["port"], 5001);
+    assert_eq!(case["harmonia"]["enable"], false);
+    assert_eq!(case["signingKey"], json!([]), "it is somebody's own");
+}
