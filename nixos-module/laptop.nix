@@ -27,9 +27,16 @@ let
 
   isImported = cfg.settings.nix.import != false;
   isDeclared = cfg.declareFromNix && isImported;
-  words = value: if lib.isString value then lib.filter (word: word != "") (lib.splitString " " value) else value;
-  substituters = nix.settings.substituters or [ ] ++ words (nix.settings.extra-substituters or [ ]);
-  ownSubstituters = lib.filter (url: !declared.isExcluded cfg.settings.nix.exclude url) substituters;
+  # nix.conf has a line of words where the option has a list.
+  words =
+    value:
+    if lib.isString value then
+      lib.filter (word: word != "") (lib.splitString " " value)
+    else
+      value;
+  substituters =
+    nix.settings.substituters or [ ] ++ words (nix.settings.extra-substituters or [ ]);
+  isOurs = url: !declared.isExcluded cfg.settings.nix.exclude url;
 
   builders = declared.builders {
     machines = lib.optionals isDeclared nix.buildMachines;
@@ -58,7 +65,7 @@ let
       files
       hasBuilders
       ;
-    hasCaches = caches != [ ] || (isImported && ownSubstituters != [ ]);
+    hasCaches = caches != [ ] || (isImported && lib.any isOurs substituters);
     isFirewallUnsaid =
       options.services.offloadd.openFirewall.highestPrio >= (lib.mkOptionDefault null).priority;
   };

@@ -32,6 +32,12 @@ let
     in
     lib.unique (lib.filter (name: lib.count (other: other == name) names > 1) names);
 
+  answersAreDropped =
+    cfg.settings.discover.mdns
+    && config.networking.firewall.enable
+    && !cfg.openFirewall
+    && isFirewallUnsaid;
+
   unitsWithBuilder = lib.attrNames (lib.filterAttrs (_: unit: unit.requireBuilder) cfg.units);
 in
 {
@@ -94,13 +100,10 @@ in
       The SSH keys ${shown inStore} are in the store, where everybody can read them. Write the paths of
       nix.buildMachines.*.sshKey and services.offloadd.settings.builder.*.ssh_key in quotes.
     ''
-    ++
-      lib.optional
-        (cfg.settings.discover.mdns && config.networking.firewall.enable && !cfg.openFirewall && isFirewallUnsaid)
-        ''
-          services.offloadd.settings.discover.mdns is on, but the firewall drops the answers. Set
-          services.offloadd.openFirewall = true, or to false if something else lets them in.
-        ''
+    ++ lib.optional answersAreDropped ''
+      services.offloadd.settings.discover.mdns is on, but the firewall drops the answers. Set
+      services.offloadd.openFirewall = true, or to false if something else lets them in.
+    ''
     ++ lib.optional (unitsWithBuilder != [ ] && !hasBuilders) ''
       services.offloadd.units lets ${shown unitsWithBuilder} start only while a builder is ready, but
       there is no builder. Set nix.buildMachines or services.offloadd.settings.builder.

@@ -42,9 +42,9 @@ let
       done: item:
       let
         all = taken ++ map (known: known.entry.name) done;
-        numbered = lib.findFirst (name: !elem name all) null (
-          [ item.host ] ++ map (number: "${item.host}-${toString number}") (lib.range 2 (lib.length all + 2))
-        );
+        numbers = map toString (lib.range 2 (lib.length all + 2));
+        possible = [ item.host ] ++ map (number: "${item.host}-${number}") numbers;
+        numbered = lib.findFirst (name: !elem name all) null possible;
       in
       done ++ [ (item // { entry = item.entry // { name = numbered; }; }) ]
     ) [ ] items;
@@ -146,7 +146,8 @@ rec {
           parsed = parseMachine uri;
           same = filter (machine: machineUri machine == uri) machines;
           all = get: unique (concatMap get same);
-          keys = filter (key: key != null && isHostKey key) (map (machine: machine.publicHostKey) same);
+          known = map (machine: machine.publicHostKey) same;
+          keys = filter (key: key != null && isHostKey key) known;
         in
         lib.optional (parsed != null) (
           parsed
@@ -192,7 +193,9 @@ rec {
         let
           parsed = parseCache url;
         in
-        lib.optional (parsed != null && !isExcluded exclude url) (parsed // { entry = { inherit url; }; });
+        lib.optional (parsed != null && !isExcluded exclude url) (
+          parsed // { entry = { inherit url; }; }
+        );
       ownUrl = entry: if entry.url or null == null then null else parseCache entry.url;
       # http://desktop:5000 and http://desktop:5000/ are one cache.
       once = lib.foldl' (

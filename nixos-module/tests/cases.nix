@@ -16,8 +16,11 @@ let
     distributedBuilds = true;
     buildMachines = [ machine ];
   };
-  machines =
-    list: builder // { nix = builder.nix // { buildMachines = map (other: machine // other) list; }; };
+  machines = list: {
+    nix = builder.nix // {
+      buildMachines = map (other: machine // other) list;
+    };
+  };
   laptopKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEcbCzAVQ26aLrR4QxsMSSkTDnMGGn7+YeEr2Zqp2Gv3 root@laptop";
   good.services.offloadd-desktop = {
     authorizedKeys = [ laptopKey ];
@@ -318,7 +321,10 @@ in
       isWarning = true;
     };
     relativeSigningKey = {
-      config = with' { cache.signingKey.file = "signing-key"; cache.server = "nix-serve"; };
+      config = with' {
+        cache.signingKey.file = "signing-key";
+        cache.server = "nix-serve";
+      };
       says = "Write an absolute";
     };
     signingKeyInStore = {

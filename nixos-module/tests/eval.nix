@@ -155,7 +155,8 @@ in
     let
       evaluated = evaluate { modules = [ inputs.offloadd.nixosModules.laptop ]; };
       shown = evaluated.options.services.offloadd.settings.type.getSubOptions [ ];
-      namesOf = options: lib.filter (name: !lib.hasPrefix "_" name && name != "freeformType") (lib.attrNames options);
+      isKey = name: !lib.hasPrefix "_" name && name != "freeformType";
+      namesOf = options: lib.filter isKey (lib.attrNames options);
     in
     lib.genAttrs (namesOf shown) (
       section: namesOf (shown.${section}.type.getSubOptions [ ])
@@ -193,6 +194,33 @@ in
         inherit (package.meta) broken mainProgram;
       }
     );
+
+  # Its nodes, as far as the modules are concerned: what else they say has no stand-in.
+  vm =
+    let
+      test = import ./vm.nix {
+        inherit pkgs;
+        self = {
+          nixosModules = inputs.offloadd.nixosModules;
+          packages.x86_64-linux = { inherit (pkgs) offloadd; };
+        };
+        implementation = "broker";
+        keys = {
+          snakeOilEd25519PublicKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5 snakeoil";
+          snakeOilEd25519PrivateKey = "/etc/key";
+        };
+      };
+      complaintsOf =
+        node:
+        complaints
+          (evaluate {
+            modules = [
+              { _module.check = false; }
+              node
+            ];
+          }).config;
+    in
+    lib.mapAttrs (_: complaintsOf) test.nodes // { script = test.testScript; };
 
   flake =
     let

@@ -34,7 +34,9 @@ let
 in
 named
 // {
+  inherit lib;
   offloadd = derivation "offloadd";
+  testers.runNixOSTest = test: test;
   buildPackages = named;
   formats.toml = _: {
     type = tomlType;
@@ -46,6 +48,9 @@ named
   writeShellScript = name: text: derivation name // { inherit text; };
   stdenv = {
     buildPlatform.canExecute = _: true;
-    hostPlatform.rust.cargoShortTarget = "x86_64-unknown-linux-gnu";
+    hostPlatform = {
+      system = "x86_64-linux";
+      rust.cargoShortTarget = "x86_64-unknown-linux-gnu";
+    };
   };
 }

@@ -7,5 +7,6 @@
 mod builds;
 mod causes;
 mod desk;
+mod forced;
 mod ready;
 mod silence;

@@ -35,6 +35,9 @@ fn good_configurations_get_no_complaint_and_none_where_nothing_is_enabled() {
     }
     is_content("an older Nixpkgs", &evaluated["flatHarmonia"]);
     is_content("off", &evaluated["off"]);
+    for node in ["laptop", "desktop"] {
+        is_content(node, &evaluated["vm"][node]);
+    }
 }
 
 #[test]

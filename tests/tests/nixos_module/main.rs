@@ -7,6 +7,7 @@
 mod commands;
 mod config;
 mod evaluated;
+mod systemd;
 mod toml;
 mod units;
 
