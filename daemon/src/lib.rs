@@ -6,6 +6,7 @@ pub mod bus;
 pub mod cli;
 pub mod clock;
 pub mod config;
+mod credential;
 pub mod discover;
 pub mod drift;
 pub mod health;

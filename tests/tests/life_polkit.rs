@@ -1,4 +1,4 @@
-//! Whom a real polkit lets start a test build, search and pause, by the policy as it is installed.
+//! Whom a real polkit lets check, start a test build, search and pause, by the policy as it is installed.
 //!
 //! `polkitd` reads actions and rules in fixed places: it runs in a mount namespace of its own, in
 //! which the test's lie there. That, and being several users, needs root.
@@ -88,6 +88,10 @@ impl Desk {
         self.ask(uid, "", "Manager", "Pause", &["t", "0"])
     }
 
+    fn check(&self, uid: u32) -> Result<String, String> {
+        self.ask(uid, "", "Manager", "Check", &[])
+    }
+
     fn discover(&self, uid: u32) -> Result<String, String> {
         self.ask(uid, "", "Manager", "Discover", &[])
     }
@@ -140,6 +144,8 @@ async fn who_is_not_root_may_what_polkit_says() {
     for owner in [0, OWNER] {
         desk.test_build(owner).unwrap();
     }
+    // For everybody, with one answer for all who ask at once.
+    desk.check(STRANGER).unwrap();
 
     desk.rule(
         "if (action.id == 'org.offloadd.Offload1.test-build') return polkit.Result.YES;
@@ -154,6 +160,8 @@ async fn who_is_not_root_may_what_polkit_says() {
     let refuses = format!("{NOT_AUTHORIZED} refuses it");
     assert!(refused.contains(&refuses), "{refused}");
     let refused = desk.discover(STRANGER).unwrap_err();
+    assert!(refused.contains(&refuses), "{refused}");
+    let refused = desk.check(STRANGER).unwrap_err();
     assert!(refused.contains(&refuses), "{refused}");
     desk.discover(OWNER).unwrap();
     // Root is not asked about.

@@ -154,8 +154,9 @@ pub const fn text(reason: Reason) -> Text {
             remedy: "Compare the key with the desktop's own (`ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` there) and \
                      write it where both can read it: `publicHostKey` in nix.buildMachines (`base64 -w0` of that \
                      file), on NixOS `programs.ssh.knownHosts.\"{host}\".publicKey`, elsewhere /etc/ssh/ssh_known_hosts. \
-                     Or give it to offloadd alone, as `host_key` of the builder in /etc/offloadd/config.toml, or run \
-                     offloadd as root.",
+                     Or give it to offloadd alone, as `host_key` of the builder in /etc/offloadd/config.toml; or let systemd \
+                     hand root's file over: `sudo systemctl edit offloadd`, there `[Service]` and \
+                     `LoadCredential=root-.ssh-known_hosts:/root/.ssh/known_hosts`, and a restart.",
         },
         Reason::HostKeyMismatch => Text {
             title: "HOST KEY CHANGED",
@@ -177,9 +178,10 @@ pub const fn text(reason: Reason) -> Text {
             title: "SSH key unreadable",
             explanation: "The private key {identity|that Nix would use} can't be read: it is missing, not permitted, encrypted, or no key.",
             remedy: "Correct the path (NixOS: `sshKey` in nix.buildMachines; the third field in \
-                     /etc/nix/machines), or let offloadd read it as systemd does: \
-                     `LoadCredential=` in the unit. A key with a passphrase can't be used by the Nix daemon; \
-                     `ssh-keygen -p -f {identity|KEY}` removes it, `ssh-keygen -t ed25519 -N ''` makes a new one.",
+                     /etc/nix/machines). A key that only root may read is handed over by systemd (NixOS does that by \
+                     itself): `sudo systemctl edit offloadd`, there `[Service]` and \
+                     `LoadCredential={credential|NAME}:{identity|PATH}`, and a restart. A key with a passphrase \
+                     can't be used by the Nix daemon; `ssh-keygen -p -f {identity|KEY}` removes it, `ssh-keygen -t ed25519 -N ''` makes a new one.",
         },
         Reason::ProxyFailed => Text {
             title: "proxy command failed",

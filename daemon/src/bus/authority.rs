@@ -20,8 +20,6 @@ use crate::nonce::nonce;
 const POLKIT: &str = "org.freedesktop.PolicyKit1";
 const AUTHORITY_PATH: &str = "/org/freedesktop/PolicyKit1/Authority";
 const AUTHORITY: &str = "org.freedesktop.PolicyKit1.Authority";
-/// Why it is not asked.
-const NOT_THERE: &str = "it is not on the bus";
 /// `AllowUserInteraction` of `CheckAuthorizationFlags`.
 const ALLOW_USER_INTERACTION: u32 = 1;
 
@@ -33,6 +31,8 @@ const PROGRAM: Duration = Duration::from_secs(5);
 /// What polkit can be asked about: the actions of `dbus/org.offloadd.Offload1.policy`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Action {
+    /// Checking now.
+    Check,
     /// Starting a test build.
     TestBuild,
     /// Pausing the checks, and ending a pause.
@@ -44,6 +44,7 @@ pub(super) enum Action {
 impl Action {
     pub(super) const fn id(self) -> &'static str {
         match self {
+            Self::Check => "org.offloadd.Offload1.check",
             Self::TestBuild => "org.offloadd.Offload1.test-build",
             Self::Pause => "org.offloadd.Offload1.pause",
             Self::Discover => "org.offloadd.Offload1.discover",
@@ -52,11 +53,12 @@ impl Action {
 }
 
 /// Lets the call through if its caller is root, the user that the daemon runs as, or somebody whom
-/// polkit lets do `action`; the caller's uid.
+/// polkit lets do `action`; the caller's uid. Where polkit is not there everybody may check: that is
+/// what its policy says, and checks are rate-limited.
 ///
 /// # Errors
 ///
-/// `NotAuthorized`, and why: also where polkit is not there or does not answer.
+/// `NotAuthorized`, and why: also where polkit is not there, but for a check, or does not answer.
 pub(super) async fn require(
     connection: &Connection,
     header: &Header<'_>,
@@ -80,6 +82,7 @@ pub(super) async fn require(
         Ok(Answer::Yes) => Ok(uid),
         Ok(Answer::No) => Err(refused("polkit refuses it")),
         Ok(Answer::Challenge) => Err(refused("polkit would ask for a password")),
+        Err(Silence::NotThere) if action == Action::Check => Ok(uid),
         Err(why) => Err(refused(&format!("only root may without polkit: {why}"))),
     }
 }
@@ -111,6 +114,17 @@ enum Answer {
     Challenge,
 }
 
+/// Why polkit has not answered.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+enum Silence {
+    /// Nobody is asked.
+    #[error("it is not on the bus")]
+    NotThere,
+    /// The question, the answer or the way failed.
+    #[error("{0}")]
+    Failed(String),
+}
+
 /// Asks polkit whether the owner of the bus name `sender` may do `action`; where it is neither on
 /// the bus nor started by it, nobody is asked. (Not every bus answers a call to a name that nobody
 /// owns.)
@@ -120,12 +134,12 @@ async fn ask(
     action: Action,
     flags: u32,
     patience: Duration,
-) -> Result<Answer, String> {
+) -> Result<Answer, Silence> {
     match tokio::time::timeout(PROGRAM, is_there(connection)).await {
         Ok(Ok(true)) => question(connection, sender, action, flags, patience).await,
-        Ok(Ok(false)) => Err(NOT_THERE.to_owned()),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err("the bus does not answer".to_owned()),
+        Ok(Ok(false)) => Err(Silence::NotThere),
+        Ok(Err(error)) => Err(Silence::Failed(error.to_string())),
+        Err(_) => Err(Silence::Failed("the bus does not answer".to_owned())),
     }
 }
 
@@ -146,7 +160,7 @@ async fn question(
     action: Action,
     flags: u32,
     patience: Duration,
-) -> Result<Answer, String> {
+) -> Result<Answer, Silence> {
     let subject = HashMap::from([("name", Variant::from(sender))]);
     // Unique among the calls of this connection: a caller may wait for two answers at once.
     // Empty, which polkit takes for a question that can't be taken back, where there is none.
@@ -168,18 +182,20 @@ async fn question(
     );
     let Ok(answer) = tokio::time::timeout(patience, asking).await else {
         withdraw(connection, &cancellation).await;
-        return Err("it does not answer".to_owned());
+        return Err(Silence::Failed("it does not answer".to_owned()));
     };
     let answer = answer.map_err(|error| match error {
         zbus::Error::MethodError(name, text, _) => match text {
-            Some(text) if name.as_str() != "org.freedesktop.DBus.Error.ServiceUnknown" => text,
+            Some(text) if name.as_str() != "org.freedesktop.DBus.Error.ServiceUnknown" => {
+                Silence::Failed(text)
+            }
             // It went meanwhile, or could not be started.
-            _ => NOT_THERE.to_owned(),
+            _ => Silence::NotThere,
         },
         zbus::Error::FDO(error) if matches!(*error, fdo::Error::ServiceUnknown(_)) => {
-            NOT_THERE.to_owned()
+            Silence::NotThere
         }
-        error => error.to_string(),
+        error => Silence::Failed(error.to_string()),
     })?;
     let body = answer.body();
     let read: Result<(bool, bool, HashMap<String, String>), _> = body.deserialize();
@@ -187,7 +203,9 @@ async fn question(
         Ok((true, _, _)) => Ok(Answer::Yes),
         Ok((false, true, _)) => Ok(Answer::Challenge),
         Ok((false, false, _)) => Ok(Answer::No),
-        Err(error) => Err(format!("its answer can't be read: {error}")),
+        Err(error) => Err(Silence::Failed(format!(
+            "its answer can't be read: {error}"
+        ))),
     }
 }
 
@@ -299,7 +317,7 @@ mod tests {
             }
         }
 
-        async fn ask(&self) -> Result<Answer, String> {
+        async fn ask(&self) -> Result<Answer, Silence> {
             ask(&self.client, ":1.99", Action::TestBuild, 0, PERSON).await
         }
     }
@@ -319,7 +337,7 @@ mod tests {
     #[tokio::test]
     async fn a_polkit_that_is_not_there_allows_nothing() {
         let desk = Desk::start(None).await;
-        assert_eq!(desk.ask().await, Err(NOT_THERE.to_owned()));
+        assert_eq!(desk.ask().await, Err(Silence::NotThere));
     }
 
     #[tokio::test]
@@ -335,14 +353,20 @@ mod tests {
         tokio::time::pause();
         tokio::time::advance(PERSON).await;
         tokio::time::resume();
-        assert_eq!(asking.await.unwrap(), Err("it does not answer".to_owned()));
+        let silence = Silence::Failed("it does not answer".to_owned());
+        assert_eq!(asking.await.unwrap(), Err(silence));
         assert_eq!(desk.asked.recv().await, Some(("taken back", id)));
     }
 
     #[test]
     fn the_committed_policy_has_every_action() {
         let policy = include_str!("../../../dbus/org.offloadd.Offload1.policy");
-        for action in [Action::TestBuild, Action::Pause, Action::Discover] {
+        for action in [
+            Action::Check,
+            Action::TestBuild,
+            Action::Pause,
+            Action::Discover,
+        ] {
             assert!(policy.contains(&format!("<action id=\"{}\">", action.id())));
         }
     }

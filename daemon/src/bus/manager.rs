@@ -26,7 +26,12 @@ impl Manager {
 impl Manager {
     /// Checks every target and answers with the verdict.
     #[zbus(out_args("state"))]
-    async fn check(&self) -> Result<String, BusError> {
+    async fn check(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<String, BusError> {
+        authority::require(connection, &header, Action::Check).await?;
         self.monitor.check(None).await?;
         Ok(self.now().state.to_string())
     }

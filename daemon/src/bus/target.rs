@@ -65,7 +65,12 @@ impl BuilderObject {
 impl TargetObject {
     /// Checks this target and answers with its state.
     #[zbus(out_args("state"))]
-    async fn check(&self) -> Result<String, BusError> {
+    async fn check(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<String, BusError> {
+        authority::require(connection, &header, Action::Check).await?;
         self.monitor.check(Some(self.id.clone())).await?;
         Ok(self.read(|target| target.state.to_string()))
     }

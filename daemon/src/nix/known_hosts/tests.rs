@@ -176,6 +176,19 @@ fn files_that_may_not_be_read_are_told_from_missing_ones() {
 }
 
 #[test]
+fn a_file_out_of_reach_is_read_from_the_credential_that_stands_for_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = Path::new("/root/.ssh/none/known_hosts");
+    let read = |credentials| super::read(file, credentials).map_err(|error| error.kind());
+    assert_eq!(read(Some(directory.path())), Err(ErrorKind::NotFound));
+    let credential = directory.path().join("root-.ssh-none-known_hosts");
+    std::fs::write(credential, "desktop ssh-ed25519 AAAA\n").unwrap();
+    let handed_over = Ok("desktop ssh-ed25519 AAAA\n".to_owned());
+    assert_eq!(read(Some(directory.path())), handed_over);
+    assert_eq!(read(None), Err(ErrorKind::NotFound));
+}
+
+#[test]
 fn a_hash_that_is_none_matches_nothing() {
     for hosts in [
         "|1|",

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsStr,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -18,6 +19,7 @@ use super::{
     identity,
     link::{End, Link},
 };
+use crate::credential;
 
 /// How many keys are offered: OpenSSH's server hangs up after that many (`MaxAuthTries`).
 const KEYS_MAX: usize = 6;
@@ -97,6 +99,9 @@ impl Applicant {
                 break;
             }
             let Some(key) = self.load(&file, link, attempts).await? else {
+                if self.entry.as_ref() == Some(&file) {
+                    self.note_unusable(&file, details);
+                }
                 continue;
             };
             let tried = Detail::List(attempts.tried.clone());
@@ -160,6 +165,13 @@ impl Applicant {
         };
         attempts.tried.push(tried);
         Ok(Some(PrivateKeyWithHashAlg::new(Arc::new(key), hash)))
+    }
+
+    /// What the remedy names: the file, and what it would be called as a credential.
+    fn note_unusable(&self, file: &Path, details: &mut BTreeMap<String, Detail>) {
+        let text = |text: &OsStr| Detail::Text(text.to_string_lossy().into_owned());
+        details.insert("identity".into(), text(file.as_os_str()));
+        details.insert("credential".into(), text(&credential::name(file)));
     }
 
     /// The verdict where the server did not let us in.

@@ -10,6 +10,8 @@ use std::{
 use russh::keys::{Algorithm, PrivateKey, PublicKey};
 use rustix::{fs::OFlags, process::geteuid};
 
+use crate::credential;
+
 /// No private key is as large: a bound for whatever the path may name.
 const SIZE_MAX: u64 = 64 * 1024;
 
@@ -63,14 +65,31 @@ pub(super) fn files(entry: Option<&Path>, configured: &[PathBuf]) -> Vec<PathBuf
     files
 }
 
-/// Reads the private key in `path`, in any of the formats that OpenSSH writes or reads.
+/// Reads the private key in `path`, or in the credential that stands for it where this process can't
+/// read the file; in any of the formats that OpenSSH writes or reads.
 pub(super) fn load(path: &Path) -> Result<PrivateKey, KeyError> {
-    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
-    load_with(path, credentials.as_deref())
+    load_with(path, credential::directory().as_deref())
 }
 
 fn load_with(path: &Path, credentials: Option<&Path>) -> Result<PrivateKey, KeyError> {
-    let text = read(path, is_credential(path, credentials))?;
+    let error = match load_file(path, credentials) {
+        Err(KeyError::Io(error)) if credential::is_out_of_reach(&error) => error,
+        read => return read,
+    };
+    let handed_over = credentials.and_then(|own| credential::instead_of(path, own));
+    match handed_over.map(|file| load_file(&file, credentials)) {
+        Some(Err(KeyError::Io(_))) | None => Err(KeyError::Io(error)),
+        Some(read) => read,
+    }
+}
+
+fn load_file(path: &Path, credentials: Option<&Path>) -> Result<PrivateKey, KeyError> {
+    let is_credential = is_credential(path, credentials);
+    let text = read(path, is_credential)?;
+    if is_credential && credential::is_blank(&text) {
+        let why = "systemd found no key to hand over when offloadd started";
+        return Err(io::Error::new(io::ErrorKind::NotFound, why).into());
+    }
     let key = russh::keys::decode_secret_key(&text, None).map_err(|error| match error {
         russh::keys::Error::KeyIsEncrypted => KeyError::Encrypted,
         _ if PublicKey::from_openssh(text.trim()).is_ok() => KeyError::PublicKey,
@@ -229,6 +248,26 @@ mod tests {
             Path::new("/run/credentials/offloadd.service/key"),
             None
         ));
+    }
+
+    #[test]
+    fn a_key_out_of_reach_is_read_from_the_credential_that_stands_for_it() {
+        let dir = TempDir::new().unwrap();
+        keygen(&dir, "root-.ssh-none-key", &["-t", "ed25519", "-N", ""]);
+        let path = Path::new("/root/.ssh/none/key");
+        assert!(load_with(path, Some(dir.path())).is_ok());
+        // What systemd sets where it has found no file.
+        for blank in ["\n", ""] {
+            let credential = file(&dir, "root-.ssh-none-key", 0o400, blank);
+            let missing = load_with(path, Some(dir.path())).unwrap_err();
+            assert!(missing.is_missing(), "{missing}");
+            let named = load_with(&credential, Some(dir.path())).unwrap_err();
+            assert!(named.to_string().contains("systemd found no key"));
+        }
+        file(&dir, "root-.ssh-none-key", 0o400, "no key");
+        let broken = load_with(path, Some(dir.path()));
+        assert!(matches!(broken, Err(KeyError::NotAKey(_))), "{broken:?}");
+        assert!(load_with(path, None).unwrap_err().is_missing());
     }
 
     #[test]
