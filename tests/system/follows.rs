@@ -5,7 +5,7 @@ use std::time::Duration;
 use offload_client::{OverallState, TargetState};
 use offload_tests::eventually;
 
-use crate::desk::{DAEMON, Desk, PATIENCE, builder};
+use crate::desk::{DAEMON, Desk, builder};
 
 const TARGET: &str = "offload-ready.target";
 const HOLD: &str = "offload-hold.service";
@@ -165,7 +165,6 @@ async fn who_waits_is_let_go_when_the_desktop_is_back(desk: &mut Desk) {
         jobs.is_empty().then_some(())
     });
     clear.await.unwrap();
-    let _ = PATIENCE;
 }
 
 /// Starts what has the condition; whether it ran.

@@ -20,6 +20,13 @@ use crate::nonce::nonce;
 const POLKIT: &str = "org.freedesktop.PolicyKit1";
 const AUTHORITY_PATH: &str = "/org/freedesktop/PolicyKit1/Authority";
 const AUTHORITY: &str = "org.freedesktop.PolicyKit1.Authority";
+/// What the bus says of a call to a service that does not run and can't be started, because there is none, or an
+/// administrator has turned it off.
+const IS_AWAY: [&str; 3] = [
+    "org.freedesktop.DBus.Error.ServiceUnknown",
+    "org.freedesktop.systemd1.NoSuchUnit",
+    "org.freedesktop.systemd1.UnitMasked",
+];
 /// `AllowUserInteraction` of `CheckAuthorizationFlags`.
 const ALLOW_USER_INTERACTION: u32 = 1;
 
@@ -185,13 +192,11 @@ async fn question(
         return Err(Silence::Failed("it does not answer".to_owned()));
     };
     let answer = answer.map_err(|error| match error {
-        zbus::Error::MethodError(name, text, _) => match text {
-            Some(text) if name.as_str() != "org.freedesktop.DBus.Error.ServiceUnknown" => {
-                Silence::Failed(text)
-            }
-            // It went meanwhile, or could not be started.
-            _ => Silence::NotThere,
-        },
+        // It went meanwhile, or systemd has no unit of it to start.
+        zbus::Error::MethodError(name, _, _) if IS_AWAY.contains(&name.as_str()) => {
+            Silence::NotThere
+        }
+        zbus::Error::MethodError(_, Some(text), _) => Silence::Failed(text),
         zbus::Error::FDO(error) if matches!(*error, fdo::Error::ServiceUnknown(_)) => {
             Silence::NotThere
         }
