@@ -150,6 +150,14 @@ async fn the_journal_gets_each_change_with_its_fields() {
         message.starts_with("cache/desktop is down: connection refused"),
         "{message}"
     );
+    // In the page's words, with what is known of the target in them.
+    let explanation = field(down, "OFFLOAD_EXPLANATION").unwrap();
+    let address = cache.url();
+    let address = address.trim_start_matches("http://");
+    assert!(explanation.contains(address), "{explanation}");
+    let remedy = field(down, "OFFLOAD_REMEDY").unwrap();
+    assert!(remedy.contains("Start the service"), "{remedy}");
+    assert_eq!(field(ready, "OFFLOAD_REMEDY"), None);
     let overall = by_id(&entries, MESSAGE_OVERALL);
     assert_eq!(field(overall, "OFFLOAD_REASON"), Some("refused"));
 }

@@ -1,6 +1,6 @@
 //! What stands under whatever is not ready: the stage, the cause, what was seen, what to do.
 
-use super::{Style, Tone, clean, state_tone, text};
+use super::{Style, Tone, clean, clean_prose, state_tone, text};
 use crate::{
     Reason, Stage, TargetState, reasons,
     snapshot::{DETAIL_ERROR, Target, Warning},
@@ -100,12 +100,6 @@ fn same_cause(one: &Target, other: &Target) -> bool {
         Reason::DnsFailed | Reason::TimedOut | Reason::NoRoute | Reason::HostUnreachable
     );
     kind_free && one.reason == other.reason && !one.state.is_ready() && host(one) == host(other)
-}
-
-/// Words of ours with words of the wire in them: longer than one value may be.
-pub(super) fn clean_prose(prose: &str) -> String {
-    let words: Vec<String> = prose.split(' ').map(clean).collect();
-    words.join(" ")
 }
 
 pub(super) fn lines(

@@ -20,7 +20,7 @@ use crate::{
 
 pub use paint::{Tone, overall_glyph, overall_tone, state_glyph, state_tone};
 pub use test_build::render_test_build;
-pub use text::clean;
+pub use text::{clean, clean_prose};
 pub use units::{ago, duration, latency, took};
 
 /// How to write for where it will be read.

@@ -23,6 +23,13 @@ pub fn clean(text: &str) -> String {
     safe
 }
 
+/// Words of ours with words of the wire in them, made safe as [`clean`] does: each word by itself, so
+/// that together they may be longer than one value.
+pub fn clean_prose(prose: &str) -> String {
+    let words: Vec<String> = prose.split(' ').map(clean).collect();
+    words.join(" ")
+}
+
 /// A whole line made safe as [`clean`] does, with its tabs: it is there to be copied.
 #[cfg(feature = "cli")]
 pub(super) fn clean_line(text: &str) -> String {

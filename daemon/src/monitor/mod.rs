@@ -21,7 +21,10 @@ use std::{
     time::Duration,
 };
 
-use offload_client::{Snapshot, snapshot::Warning};
+use offload_client::{
+    Snapshot,
+    snapshot::{Target, Warning},
+};
 use tokio::{
     sync::{Semaphore, mpsc, oneshot, watch},
     task::JoinSet,
@@ -288,13 +291,19 @@ impl Monitor {
                 }
                 Effect::Seek { target } => missing.push(target),
                 Effect::Changed {
-                    target,
+                    target: id,
                     new: (state, reason),
                     ..
                 } => {
-                    let watched = self.watched.get(&target);
-                    let failure = watched.map(|watched| watched.failure(reason));
-                    transition::target(&target, state, reason, failure.unwrap_or_default());
+                    let watched = self.watched.get(&id).zip(self.health.target(&id));
+                    if let Some((watched, health)) = watched {
+                        let target = Target {
+                            state,
+                            reason,
+                            ..watched.describe(health)
+                        };
+                        transition::target(&target, watched.failure(reason));
+                    }
                 }
                 Effect::OverallChanged { new, reason, .. } => transition::overall(new, reason),
             }

@@ -1,11 +1,16 @@
 //! One journal line for each change of a verdict.
 //!
 //! The fields become `OFFLOAD_TARGET=`, `OFFLOAD_STATE=`, `OFFLOAD_REASON=` and `MESSAGE_ID=` in
-//! the journal, where `journalctl OFFLOAD_TARGET=desktop` finds them.
+//! the journal, where `journalctl OFFLOAD_TARGET=desktop` finds them. `journalctl -x` fills the text
+//! of the id (systemd/offloadd.catalog) with them: `OFFLOAD_EXPLANATION=` and `OFFLOAD_REMEDY=` are
+//! there for that.
 
-use offload_client::{OverallState, Reason, TargetState, reasons};
-
-use crate::target::TargetId;
+use offload_client::{
+    OverallState, Reason, TargetState,
+    page::clean_prose,
+    reasons::{self, explanation_for, remedy_for},
+    snapshot::Target,
+};
 
 /// A target became ready.
 pub const MESSAGE_READY: &str = "8f0e3b1c5d0a4a0e9c1f2a7d6b9e4c31";
@@ -16,38 +21,46 @@ pub const MESSAGE_UNKNOWN: &str = "b41a7e90c2d54f6d8e3f5a1c7b9d0e64";
 /// The verdict over all targets changed.
 pub const MESSAGE_OVERALL: &str = "d9e5c7a1f3b2486f90a4e6c8b0d2f417";
 
-/// Logs a target's new verdict.
-pub(super) fn target(id: &TargetId, state: TargetState, reason: Reason, detail: &str) {
-    let (offload_state, offload_reason) = (state.as_str(), reason.as_str());
-    let title = reasons::text(reason).title;
+/// Logs a target's new verdict; `detail` are the particulars of its failure.
+pub(super) fn target(target: &Target, detail: &str) {
+    let (state, label) = (target.state, target.label());
+    let offload_target = target.name.as_str();
+    let offload_kind = target.kind.as_str();
+    let offload_state = state.as_str();
     match state {
         TargetState::Ready => {
             tracing::info!(
-                offload_target = &*id.name,
-                offload_kind = id.kind.as_str(),
+                offload_target,
+                offload_kind,
                 offload_state,
                 message_id = MESSAGE_READY,
-                "{id} is ready"
+                "{label} is ready"
             );
         }
         TargetState::Degraded | TargetState::Down | TargetState::Away => {
+            let title = reasons::text(target.reason).title;
+            // journalctl prints fields in a catalog's text as they are, and what a remote said is in them.
+            let offload_explanation = clean_prose(&explanation_for(target));
+            let offload_remedy = clean_prose(&remedy_for(target));
             tracing::warn!(
-                offload_target = &*id.name,
-                offload_kind = id.kind.as_str(),
+                offload_target,
+                offload_kind,
                 offload_state,
-                offload_reason,
+                offload_reason = target.reason.as_str(),
+                offload_explanation,
+                offload_remedy,
                 message_id = MESSAGE_NOT_READY,
-                "{id} is {state}: {title}{}{detail}",
+                "{label} is {state}: {title}{}{detail}",
                 if detail.is_empty() { "" } else { ": " },
             );
         }
         TargetState::Unknown | TargetState::Paused => {
             tracing::info!(
-                offload_target = &*id.name,
-                offload_kind = id.kind.as_str(),
+                offload_target,
+                offload_kind,
                 offload_state,
                 message_id = MESSAGE_UNKNOWN,
-                "{id} is {state}"
+                "{label} is {state}"
             );
         }
     }
@@ -61,4 +74,138 @@ pub(super) fn overall(state: OverallState, reason: Reason) {
         message_id = MESSAGE_OVERALL,
         "overall: {state}"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        collections::{BTreeMap, BTreeSet},
+        fmt::Debug,
+        sync::mpsc,
+    };
+
+    use offload_client::snapshot::Detail;
+    use tracing::{
+        Dispatch, Event, Subscriber,
+        field::{Field, Visit},
+        subscriber::with_default,
+    };
+    use tracing_subscriber::{
+        Layer, Registry,
+        layer::{Context, SubscriberExt},
+    };
+
+    use super::*;
+
+    const CATALOG: &str = include_str!("../../../systemd/offloadd.catalog");
+
+    /// Fields by their names in the journal.
+    type Entry = BTreeMap<String, String>;
+
+    #[derive(Default)]
+    struct Fields(Entry);
+
+    impl Visit for Fields {
+        fn record_str(&mut self, field: &Field, value: &str) {
+            self.0.insert(field.name().to_uppercase(), value.to_owned());
+        }
+
+        fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+            self.record_str(field, &format!("{value:?}"));
+        }
+    }
+
+    struct Capture(mpsc::Sender<Entry>);
+
+    impl<S: Subscriber> Layer<S> for Capture {
+        fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+            let mut fields = Fields::default();
+            event.record(&mut fields);
+            self.0.send(fields.0).unwrap();
+        }
+    }
+
+    fn logged(log: impl FnOnce()) -> Vec<Entry> {
+        // Beside a single subscriber, what a thread without one logs first is taken to interest nobody.
+        let _other = Dispatch::new(Registry::default());
+        let (sender, receiver) = mpsc::channel();
+        with_default(Registry::default().with(Capture(sender)), log);
+        receiver.into_iter().collect()
+    }
+
+    /// Each entry's id and text; what is before the first is a comment.
+    fn catalog() -> BTreeMap<&'static str, &'static str> {
+        let entries = CATALOG.split("\n-- ").skip(1);
+        entries
+            .map(|entry| entry.split_once('\n').unwrap())
+            .collect()
+    }
+
+    /// What journalctl takes for a field: capitals between two `@`.
+    fn fields(text: &str) -> BTreeSet<&str> {
+        let is_field = |part: &&str| {
+            let of_name = |c: char| c.is_ascii_uppercase() || c == '_';
+            !part.is_empty() && part.chars().all(of_name)
+        };
+        text.split('@').filter(is_field).collect()
+    }
+
+    #[test]
+    fn every_message_has_an_entry_with_no_field_that_it_lacks() {
+        let entries = logged(|| {
+            for &state in TargetState::ALL {
+                for &reason in Reason::ALL {
+                    let not_ready = Target {
+                        name: "desktop".into(),
+                        state,
+                        reason,
+                        ..Target::default()
+                    };
+                    target(&not_ready, "");
+                }
+            }
+            for &state in OverallState::ALL {
+                overall(state, Reason::None);
+            }
+        });
+        let mut catalog = catalog();
+        let ids: BTreeSet<&str> = entries.iter().map(|e| e["MESSAGE_ID"].as_str()).collect();
+        assert_eq!(catalog.keys().copied().collect::<BTreeSet<_>>(), ids);
+        assert_eq!(ids.len(), 4);
+        for entry in &entries {
+            // Nothing is down for no reason: the words of that are empty.
+            if entry.get("OFFLOAD_REASON").is_some_and(String::is_empty)
+                && entry["MESSAGE_ID"] == MESSAGE_NOT_READY
+            {
+                continue;
+            }
+            for field in fields(catalog[entry["MESSAGE_ID"].as_str()]) {
+                let value = entry.get(field);
+                assert!(value.is_some_and(|v| !v.is_empty()), "{field}: {entry:?}");
+            }
+        }
+        let down = catalog.remove(MESSAGE_NOT_READY).unwrap();
+        let said = ["OFFLOAD_EXPLANATION", "OFFLOAD_REMEDY"].into();
+        assert!(fields(down).is_superset(&said), "{down}");
+    }
+
+    #[test]
+    fn what_a_remote_said_moves_no_cursor() {
+        let noise = Detail::from("\u{1b}[2Jhello\nworld");
+        let degraded = Target {
+            uri: "ssh-ng://desktop".into(),
+            state: TargetState::Degraded,
+            reason: Reason::ProfileOutput,
+            details: [("noise".to_owned(), noise)].into(),
+            ..Target::default()
+        };
+        let entries = logged(|| target(&degraded, ""));
+        let seen = &entries[0]["OFFLOAD_EXPLANATION"];
+        assert!(
+            seen.contains(r"(\u{1b}[2Jhello\nworld)"),
+            "as the page has it: {seen}"
+        );
+        assert!(!seen.contains(char::is_control), "{seen:?}");
+        assert!(entries[0]["OFFLOAD_REMEDY"].contains("`ssh nix-builder@desktop true`"));
+    }
 }

@@ -1,6 +1,6 @@
 //! What the configuration tree says wrongly, the proposed patch, and the commands to run.
 
-use super::{Search, Snapshot, Style, Tone, Warning, WarningCode, clean, help, text};
+use super::{Search, Snapshot, Style, Tone, Warning, WarningCode, clean, clean_prose, help, text};
 use crate::template;
 
 const INDENT: &str = "    ";
@@ -53,7 +53,7 @@ pub(super) fn found(search: Option<&Search>, style: &Style) -> String {
     }
     for note in &search.notes {
         part.push_str(&help::lines(
-            &help::clean_prose(&format!("not searched: {note}")),
+            &clean_prose(&format!("not searched: {note}")),
             INDENT,
             "      ",
             style,

@@ -11,7 +11,9 @@ mod tests;
 
 use serde::Serialize;
 
-use super::{Style, Tone, clean, headline, help, state_glyph, state_tone, text, units};
+use super::{
+    Style, Tone, clean, clean_prose, headline, help, state_glyph, state_tone, text, units,
+};
 use crate::{
     Kind, OverallState, Reason, Snapshot, WarningCode,
     snapshot::{Target, Warning},
@@ -141,16 +143,12 @@ fn cause(root: &Root<'_>, style: &Style) -> String {
     if !words.error.is_empty() {
         line.push_str(&format!(" · {}", words.error));
     }
-    let line = help::clean_prose(&line);
+    let line = clean_prose(&line);
     let heading = help::lines(&line, "", "    ", style, Some(Tone::Strong));
     let (explanation, remedy) = (&words.explanation, &words.remedy);
     format!(
         "\n{heading}{}",
-        help::words(
-            &help::clean_prose(explanation),
-            &help::clean_prose(remedy),
-            style
-        )
+        help::words(&clean_prose(explanation), &clean_prose(remedy), style)
     )
 }
 
