@@ -43,7 +43,7 @@ all:
 	$(CARGO) build $(CARGOFLAGS) --profile $(PROFILE) --package offloadd --package offload-client
 
 # It builds nothing: root, who installs, often has no cargo.
-install: programs install-units install-bus install-docs
+install: programs install-units install-bus install-docs install-completions
 
 programs:
 	@for program in offloadd offloadctl; do \
@@ -57,7 +57,7 @@ programs:
 	ln -sf offloadctl '$(DESTDIR)$(bindir)'/offload-test-build
 
 install-units:
-	$(INSTALL) -d '$(DESTDIR)$(unitdir)' '$(DESTDIR)$(sysusersdir)'
+	$(INSTALL) -d '$(DESTDIR)$(unitdir)' '$(DESTDIR)$(sysusersdir)' '$(DESTDIR)$(catalogdir)'
 	for unit in $(units); do \
 	    sed 's,/usr/bin/,$(bindir)/,g' systemd/$$unit > '$(DESTDIR)$(unitdir)'/$$unit && \
 	    chmod 0644 '$(DESTDIR)$(unitdir)'/$$unit || exit; \
@@ -69,6 +69,7 @@ install-units:
 	    rm -f '$(DESTDIR)$(unitdir)'/offloadd.service.d/notify-reload.conf; \
 	fi
 	$(INSTALL) -m 0644 systemd/offloadd.sysusers '$(DESTDIR)$(sysusersdir)'/offloadd.conf
+	$(INSTALL) -m 0644 systemd/offloadd.catalog '$(DESTDIR)$(catalogdir)'
 
 install-bus:
 	$(INSTALL) -d '$(DESTDIR)$(dbuspolicydir)' '$(DESTDIR)$(dbusservicedir)' \
@@ -82,6 +83,24 @@ install-docs:
 	$(INSTALL) -d '$(DESTDIR)$(docdir)'
 	$(INSTALL) -m 0644 systemd/config.example.toml README.md '$(DESTDIR)$(docdir)'
 	$(INSTALL) -m 0644 CHANGELOG.md '$(DESTDIR)$(docdir)'/changelog
+	$(INSTALL) -d '$(DESTDIR)$(mandir)'/man1 '$(DESTDIR)$(mandir)'/man5 '$(DESTDIR)$(mandir)'/man8
+	$(INSTALL) -m 0644 client/man/offloadctl.1 '$(DESTDIR)$(mandir)'/man1
+	for name in offload-status offload-test-build; do \
+	    echo '.so man1/offloadctl.1' > '$(DESTDIR)$(mandir)'/man1/$$name.1 && \
+	    chmod 0644 '$(DESTDIR)$(mandir)'/man1/$$name.1 || exit; \
+	done
+	$(INSTALL) -m 0644 daemon/man/offloadd.toml.5 '$(DESTDIR)$(mandir)'/man5
+	$(INSTALL) -m 0644 daemon/man/offloadd.8 '$(DESTDIR)$(mandir)'/man8
+
+# Made by the program itself. Cross-compiled it does not run here: OFFLOADCTL names one that does.
+OFFLOADCTL = $(builddir)/offloadctl
+install-completions: programs
+	$(INSTALL) -d '$(DESTDIR)$(bashcompletiondir)' '$(DESTDIR)$(zshcompletiondir)' '$(DESTDIR)$(fishcompletiondir)'
+	'$(OFFLOADCTL)' completions bash > '$(DESTDIR)$(bashcompletiondir)'/offloadctl
+	'$(OFFLOADCTL)' completions zsh > '$(DESTDIR)$(zshcompletiondir)'/_offloadctl
+	'$(OFFLOADCTL)' completions fish > '$(DESTDIR)$(fishcompletiondir)'/offloadctl.fish
+	chmod 0644 '$(DESTDIR)$(bashcompletiondir)'/offloadctl \
+	    '$(DESTDIR)$(zshcompletiondir)'/_offloadctl '$(DESTDIR)$(fishcompletiondir)'/offloadctl.fish
 
 uninstall:
 	cd '$(DESTDIR)$(bindir)' && rm -f offloadd offloadctl offload-status offload-test-build
@@ -92,6 +111,11 @@ uninstall:
 	    '$(DESTDIR)$(dbusservicedir)'/org.offloadd.Offload1.service \
 	    '$(DESTDIR)$(polkitdir)'/org.offloadd.Offload1.policy
 	for file in dbus/*.xml; do rm -f '$(DESTDIR)$(dbusinterfacedir)'/"$${file##*/}" || exit; done
+	rm -f '$(DESTDIR)$(catalogdir)'/offloadd.catalog
+	cd '$(DESTDIR)$(mandir)' && rm -f man1/offloadctl.1 man1/offload-status.1 man1/offload-test-build.1 \
+	    man5/offloadd.toml.5 man8/offloadd.8
+	rm -f '$(DESTDIR)$(bashcompletiondir)'/offloadctl '$(DESTDIR)$(zshcompletiondir)'/_offloadctl \
+	    '$(DESTDIR)$(fishcompletiondir)'/offloadctl.fish
 	rm -rf '$(DESTDIR)$(docdir)'
 
 # The package is made of the tree that is installed everywhere else (daemon/Cargo.toml). cargo-deb removes
@@ -112,4 +136,4 @@ deb:
 	mv target/deb/done/*.deb target/debian/
 	@ls -t target/debian/offloadd_*-'$(DEB_REVISION)'_*.deb | head -n 1
 
-.PHONY: all install programs install-units install-bus install-docs uninstall deb
+.PHONY: all install programs install-units install-bus install-docs install-completions uninstall deb

@@ -88,6 +88,8 @@ fn installed_it_runs(machine: &Container) {
         "{status}"
     );
     assert!(status.contains("notify-reload.conf"), "{status}");
+    let catalog = run(machine, "journalctl --list-catalog");
+    assert!(catalog.contains("offloadd"), "{catalog}");
     let user = run(machine, "getent passwd offloadd");
     assert!(
         user.ends_with(":/var/cache/offloadd:/usr/sbin/nologin"),

@@ -49,6 +49,14 @@ pub(super) enum Color {
     Never,
 }
 
+/// A shell whose completions there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Shell {
+    Bash,
+    Zsh,
+    Fish,
+}
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Show the status page (the default)
@@ -137,6 +145,19 @@ pub(super) enum Command {
     },
     /// Start checking again
     Resume,
+    /// Write the completions of a shell to standard output
+    #[command(
+        after_help = "bash: offloadctl completions bash > /usr/share/bash-completion/completions/offloadctl\n\
+                      zsh:  offloadctl completions zsh > /usr/share/zsh/vendor-completions/_offloadctl\n\
+                      fish: offloadctl completions fish > /usr/share/fish/vendor_completions.d/offloadctl.fish"
+    )]
+    Completions {
+        /// Whose
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+    /// Write the manual page to standard output, as in `offloadctl man | man -l -`
+    Man,
 }
 
 impl Cli {
@@ -152,6 +173,17 @@ impl Cli {
             return Err(Self::command().error(
                 ErrorKind::ArgumentConflict,
                 "hold says by its life how it is; `watch --json` writes it",
+            ));
+        }
+        if self.json
+            && matches!(
+                self.command,
+                Some(Command::Completions { .. } | Command::Man)
+            )
+        {
+            return Err(Self::command().error(
+                ErrorKind::ArgumentConflict,
+                "what it writes has a form of its own",
             ));
         }
         if self.json && matches!(self.command, Some(Command::Doctor { patch: true, .. })) {

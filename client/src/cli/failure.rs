@@ -24,6 +24,22 @@ const NO_PERMISSION: u8 = 77;
 /// What a shell says of a program that SIGINT ended.
 const INTERRUPTED: u8 = 130;
 
+/// All of them, for what lists them elsewhere.
+#[cfg(test)]
+pub(super) const CODES: [u8; 11] = [
+    0,
+    NOT_READY,
+    NO_DAEMON,
+    USAGE,
+    UNAVAILABLE,
+    SOFTWARE,
+    OS_ERROR,
+    IO_ERROR,
+    TRY_AGAIN,
+    NO_PERMISSION,
+    INTERRUPTED,
+];
+
 /// The end of a command that did what it should.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {

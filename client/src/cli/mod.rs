@@ -9,6 +9,7 @@ mod goal;
 mod history;
 mod hold;
 mod output;
+mod papers;
 mod pause;
 mod session;
 mod spinner;
@@ -19,7 +20,7 @@ mod watch;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use args::{Cli, Command};
 use failure::{Failure, Outcome};
@@ -55,6 +56,11 @@ pub fn main() -> ExitCode {
             ExitCode::from(failure.code())
         }
     }
+}
+
+/// The definition of the command line, which its manual page is made of.
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 async fn run(cli: &Cli) -> Result<Outcome, Failure> {
@@ -93,5 +99,7 @@ async fn run(cli: &Cli) -> Result<Outcome, Failure> {
         }
         Command::Pause { duration } => pause::pause(cli, output, *duration).await,
         Command::Resume => pause::resume(cli, output).await,
+        Command::Completions { shell } => papers::completions(&output, *shell),
+        Command::Man => papers::man(&output),
     }
 }

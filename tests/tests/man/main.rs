@@ -1,0 +1,72 @@
+//! The manual pages are what the programs and the example configuration are.
+//!
+//! They are committed, so that a package needs nothing to make them. After a change of a command
+//! line or of the example make them anew: `OFFLOAD_WRITE_MAN=1 cargo test -p offload-tests --test man`.
+
+// A test program is a test throughout, its helpers too.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod config;
+mod daemon;
+mod page;
+mod program;
+
+use std::{fs, path::PathBuf, process::Command};
+
+use offload_tests::process::system_program;
+
+/// Where each is, and what should be there.
+fn pages() -> [(&'static str, String); 3] {
+    [
+        ("client/man/offloadctl.1", program::page()),
+        ("daemon/man/offloadd.8", daemon::page()),
+        ("daemon/man/offloadd.toml.5", config::page()),
+    ]
+}
+
+fn path(page: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("..")
+        .join(page)
+}
+
+#[test]
+fn the_committed_pages_are_the_programs_own() {
+    for (name, expected) in pages() {
+        if std::env::var_os("OFFLOAD_WRITE_MAN").is_some() {
+            fs::write(path(name), &expected).unwrap();
+        }
+        let committed = fs::read_to_string(path(name)).unwrap();
+        assert!(
+            committed == expected,
+            "{name} is not what it would be made of now: \
+             OFFLOAD_WRITE_MAN=1 cargo test -p offload-tests --test man"
+        );
+    }
+}
+
+#[test]
+fn the_pages_are_read_without_a_warning() {
+    let Ok(groff) = system_program("groff", "groff-base") else {
+        eprintln!("skipped: groff is not installed: nobody has read the manual pages");
+        return;
+    };
+    for (name, _) in pages() {
+        let read = Command::new(&groff)
+            .args(["-man", "-Tutf8", "-ww", "-P-cbou"])
+            .arg(path(name))
+            .output()
+            .unwrap();
+        let complaints = String::from_utf8_lossy(&read.stderr);
+        assert_eq!(complaints, "", "{name}");
+        let text = String::from_utf8_lossy(&read.stdout);
+        for section in ["NAME", "DESCRIPTION", "SEE ALSO"] {
+            assert!(text.contains(section), "{name}: {section}");
+        }
+        // Nothing of the markup is left over.
+        assert!(
+            !text.contains('`') && !text.contains("\\f"),
+            "{name}: {text}"
+        );
+    }
+}
