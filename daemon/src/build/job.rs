@@ -93,11 +93,9 @@ impl Attempt {
             },
         };
         let detail = result.as_ref().map_or("", |tested| &*tested.detail);
-        tracing::info!(
-            "job {}: {} {state} {reason} {detail}",
-            self.number,
-            self.spec.id
-        );
+        let words = [state.as_str(), reason.as_str(), detail];
+        let words: Vec<_> = words.into_iter().filter(|word| !word.is_empty()).collect();
+        tracing::info!("job {}: {} {}", self.number, self.spec.id, words.join(": "));
         if let Some(tested) = result {
             self.monitor.tested(self.spec.clone(), tested).await;
         }
