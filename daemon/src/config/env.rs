@@ -4,8 +4,8 @@ use figment::value::{Dict, Tag, Value};
 
 use super::{
     error::{Place, Problems},
+    keys::{self, Type},
     raw::{Fragment, KeyPath, Origin},
-    schema::{self, TABLES, Type},
     shape::{Raw, shape},
     toml,
 };
@@ -56,7 +56,7 @@ fn keys<'a>(variable: &str, entries: &impl Fn(&str) -> Vec<&'a str>) -> Vec<Stri
     let name = variable.strip_prefix(PREFIX).unwrap_or(variable);
     let mut keys: Vec<String> = name.split("__").map(str::to_lowercase).collect();
     if let [section, name, ..] = keys.as_mut_slice()
-        && TABLES.contains(&section.as_str())
+        && keys::is_list(section)
         && let Some(known) = entries(section)
             .into_iter()
             .find(|known| as_variable(known) == as_variable(name))
@@ -81,14 +81,14 @@ fn as_variable(name: &str) -> String {
 /// on an escape behind a letter that is not ASCII.
 fn value(keys: &[String], text: &str) -> Value {
     let kind = match keys {
-        [section, key] => schema::type_of(section, key),
-        [section, _, key] => schema::type_of(section, key),
+        [section, key] | [section, _, key] => keys::section(section).and_then(|s| s.key(key)),
         _ => None,
     };
+    let kind = kind.map(|key| key.kind);
     let parsed = toml::value(text);
     match (kind, parsed) {
         (_, Some(parsed @ Value::String(..))) => parsed,
-        (Some(Type::Text | Type::Duration), _) => text.into(),
+        (Some(Type::Text(_) | Type::Word(_) | Type::Duration), _) => text.into(),
         (_, Some(parsed)) => parsed,
         (_, None) => bare_list(text).unwrap_or_else(|| text.into()),
     }
@@ -173,7 +173,7 @@ mod tests {
             ("OFFLOADD_POLL__INTERVAL", "10s", Value::from("10s")),
             ("OFFLOADD_POLL__INTERVAL", "\"10s\"", "10s".into()),
             ("OFFLOADD_POLL__INTERVAL", "10", "10".into()),
-            ("OFFLOADD_POLL__FALL", "10", 10_i64.into()),
+            ("OFFLOADD_POLL__FALL", "10", 10_u64.into()),
             ("OFFLOADD_NIX__IMPORT", " false ", false.into()),
             ("OFFLOADD_NIX__CONF", "\"é\\\"x\"", "é\"x".into()),
             ("OFFLOADD_NIX__CONF", "[a", "[a".into()),

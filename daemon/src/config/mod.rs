@@ -2,17 +2,20 @@
 //!
 //! Defaults, then `config.toml`, then `config.d/*.toml`, then `OFFLOADD_…`, then flags; entries of
 //! `[[cache]]` and `[[builder]]` with the same name are one entry, field by field. On the way there
-//! are three types: a raw `raw::Fragment` of each source, the merged `inputs::Inputs`, and the
-//! validated [`Settings`] that the rest of the daemon reads.
+//! are three types: a raw `raw::Fragment` of each source, `merge::Merged` of all of them, and the
+//! validated [`Settings`] that the rest of the daemon reads. What may be written at all is the table
+//! `keys`.
 
 mod env;
 mod error;
+mod example;
 mod files;
 mod flags;
-mod inputs;
+mod keys;
+mod merge;
+mod nearest;
 mod raw;
 mod report;
-mod schema;
 mod settings;
 mod shape;
 #[cfg(test)]
@@ -24,8 +27,10 @@ mod values;
 use std::path::{Path, PathBuf};
 
 pub use error::{ConfigErrors, Place, Problem};
+pub use example::{INTRODUCTION, example};
 pub use files::{DEFAULT_FILE, Files};
 pub use flags::Flags;
+pub use keys::{Key, SECTIONS, Section};
 pub use settings::{BuilderEntry, CacheEntry, Connection, Discover, NixImport, Poll, Settings};
 pub use values::exclude::exclude_matches;
 
@@ -81,13 +86,13 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigErrors> {
 /// # Errors
 /// As [`load`].
 pub fn describe(sources: &Sources) -> Result<String, ConfigErrors> {
-    read(sources).map(|(settings, origins)| report::render(&settings, &origins))
+    read(sources).map(|(settings, merged)| report::render(&settings, &merged))
 }
 
 /// Where systemd puts the credentials of a service.
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 
-fn read(sources: &Sources) -> Result<(Settings, inputs::Origins), ConfigErrors> {
+fn read(sources: &Sources) -> Result<(Settings, merge::Merged), ConfigErrors> {
     let mut problems = Problems::default();
     let file = sources.main_file();
     let (fragments, read) = files::read(file, sources.file.is_some(), &mut problems);
@@ -99,15 +104,12 @@ fn read(sources: &Sources) -> Result<(Settings, inputs::Origins), ConfigErrors> 
     };
     let env = env::read(&sources.env, names, &mut problems);
     let flags = flags::read(&sources.overrides, &mut problems);
-    let merged = inputs::defaults().and_then(|defaults| {
-        let mut all = vec![defaults];
-        all.extend(fragments);
-        all.extend([env, flags]);
-        inputs::merge(&all)
-    });
-    let merged = match merged {
+    let mut all = vec![merge::defaults()];
+    all.extend(fragments);
+    all.extend([env, flags]);
+    let merged = match merge::merge(&all) {
         Ok(merged) => merged,
-        // `shape` lets nothing through that has no place in `Inputs`; a test holds the two together.
+        // `shape` lets nothing through that does not merge.
         Err(error) => {
             let place = Place::File(file.to_owned(), None);
             problems.source(place, error.kind.to_string());
@@ -124,8 +126,9 @@ fn read(sources: &Sources) -> Result<(Settings, inputs::Origins), ConfigErrors> 
         .find(|(variable, _)| variable == CREDENTIALS);
     let credentials = credentials.map(|(_, folder)| folder.as_str());
     let settings = validate::validate(&merged, files, credentials, &mut problems);
-    match problems.is_empty() {
-        true => Ok((settings, merged.origins)),
-        false => Err(problems.into_errors(file, sources.file.is_some())),
+    if problems.is_empty() {
+        Ok((settings, merged))
+    } else {
+        Err(problems.into_errors(file, sources.file.is_some()))
     }
 }

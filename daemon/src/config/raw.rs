@@ -9,7 +9,7 @@ use figment::{
 
 use super::{
     error::{Place, printable},
-    schema::TABLES,
+    keys,
 };
 
 /// The way to a value: `poll`, `interval`, or `cache`, the entry's name, `addresses`, `0`.
@@ -86,22 +86,22 @@ impl KeyPath {
 /// As a person would name it: `poll.interval`, `cache "desktop": addresses[0]`.
 impl fmt::Display for KeyPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut keys = self.0.iter();
-        let Some(section) = keys.next() else {
+        let mut path = self.0.iter();
+        let Some(section) = path.next() else {
             return Ok(());
         };
         f.write_str(&printable(section))?;
         let mut separator = ".";
-        if TABLES.contains(&section.as_str())
-            && let Some(name) = keys.next()
+        if keys::is_list(section)
+            && let Some(name) = path.next()
         {
             write!(f, " {name:?}")?;
             separator = ": ";
         }
-        if let Some(key) = keys.next() {
+        if let Some(key) = path.next() {
             write!(f, "{separator}{}", printable(key))?;
         }
-        keys.try_for_each(|index| write!(f, "[{index}]"))
+        path.try_for_each(|index| write!(f, "[{index}]"))
     }
 }
 

@@ -1,22 +1,21 @@
 //! `--check-config`: the configuration that holds, and where each value came from.
 
 use figment::value::{Dict, Value};
-use serde::Serialize;
 
 use super::{
     Settings,
     error::printable,
-    inputs::{BuilderInput, CacheInput, DiscoverInput, NixInput, Origins, PollInput},
+    keys::{SECTIONS, Section},
+    merge::Merged,
     raw::KeyPath,
-    schema,
 };
 
-/// Shows `settings` as a configuration file that would read back as the same settings; comments
+/// Shows `merged` as a configuration file that would read back as the same `settings`; comments
 /// say which files were read and where each value is from.
-pub(super) fn render(settings: &Settings, origins: &Origins) -> String {
+pub(super) fn render(settings: &Settings, merged: &Merged) -> String {
     let mut page = Page {
         lines: vec!["# configuration is valid".into()],
-        origins,
+        merged,
     };
     for file in &settings.files.read {
         let file = file.to_string_lossy();
@@ -25,14 +24,18 @@ pub(super) fn render(settings: &Settings, origins: &Origins) -> String {
     if settings.files.read.is_empty() {
         page.lines.push("# read: no file".into());
     }
-    page.section("poll", PollInput::from(&settings.poll));
-    page.section("nix", NixInput::from(&settings.nix));
-    page.section("discover", DiscoverInput::from(&settings.discover));
-    for cache in &settings.caches {
-        page.entry("cache", &cache.name, CacheInput::from(cache));
-    }
-    for builder in &settings.builders {
-        page.entry("builder", &builder.name, BuilderInput::from(builder));
+    for section in &SECTIONS {
+        if section.is_list {
+            for (name, values) in merged.entries(section.name) {
+                page.title(section);
+                let path = KeyPath::of(&[section.name, name]);
+                page.line("name", &string(name), &path);
+                page.values(section, &path, values);
+            }
+        } else if let Some(values) = merged.table(section.name) {
+            page.title(section);
+            page.values(section, &KeyPath::of(&[section.name]), values);
+        }
     }
     if settings.caches.is_empty() && settings.builders.is_empty() && !settings.nix.import {
         page.lines.push(String::new());
@@ -46,37 +49,24 @@ pub(super) fn render(settings: &Settings, origins: &Origins) -> String {
 
 struct Page<'a> {
     lines: Vec<String>,
-    origins: &'a Origins,
+    merged: &'a Merged,
 }
 
 impl Page<'_> {
-    fn section(&mut self, section: &str, input: impl Serialize) {
-        self.lines.extend([String::new(), format!("[{section}]")]);
-        self.keys(section, &KeyPath::of(&[section]), input);
+    fn title(&mut self, section: &Section) {
+        self.lines.extend([String::new(), section.title()]);
     }
 
-    fn entry(&mut self, section: &str, name: &str, input: impl Serialize) {
-        let path = KeyPath::of(&[section, name]);
-        self.lines.extend([String::new(), format!("[[{section}]]")]);
-        self.line("name", &string(name), &path);
-        self.keys(section, &path, input);
-    }
-
-    /// In the order of the schema.
-    fn keys(&mut self, section: &str, path: &KeyPath, input: impl Serialize) {
-        let values = match Value::serialize(input) {
-            Ok(Value::Dict(_, values)) => values,
-            _ => Dict::new(),
-        };
-        for (key, _) in schema::keys(section) {
-            if let Some(value) = values.get(*key).and_then(shown) {
-                self.line(key, &value, &path.then(*key));
+    fn values(&mut self, section: &Section, path: &KeyPath, values: &Dict) {
+        for key in section.values() {
+            if let Some(value) = values.get(key.name).and_then(shown) {
+                self.line(key.name, &value, &path.then(key.name));
             }
         }
     }
 
     fn line(&mut self, key: &str, value: &str, path: &KeyPath) {
-        let origin = self.origins.get(path);
+        let origin = self.merged.origins.get(path);
         self.lines.push(format!("{key} = {value}  # {origin}"));
     }
 }

@@ -2,14 +2,19 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use figment::value::{Dict, Value};
 use ipnet::Ipv4Net;
 use russh::keys::PublicKey;
 
-use super::{Files, Place};
+use super::{
+    Files, Place,
+    merge::{self, Merged},
+    values::{address, duration, host_key, network, ssh_key},
+};
 use crate::target::Address;
 
 /// The whole configuration, valid.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// When and how checks are made.
     pub poll: Poll,
@@ -121,31 +126,134 @@ pub struct BuilderEntry {
     pub place: Place,
 }
 
+impl Settings {
+    /// Those of `merged`. A value that is wrong, of which `validate` has told, becomes nothing.
+    pub(super) fn of(merged: &Merged, files: Files, credentials: Option<&str>) -> Self {
+        let table = |section| Values(merged.table(section));
+        let (poll, nix, discover) = (table("poll"), table("nix"), table("discover"));
+        let caches = merged.entries("cache");
+        let builders = merged.entries("builder");
+        Self {
+            poll: Poll {
+                interval: poll.duration("interval"),
+                fast_interval: poll.duration("fast_interval"),
+                down_max_interval: poll.duration("down_max_interval"),
+                fall: poll.count("fall"),
+                rise: poll.count("rise"),
+                timeout: poll.duration("timeout"),
+                deep_timeout: poll.duration("deep_timeout"),
+                deep_interval: poll.duration("deep_interval"),
+                connection: match poll.text("connection").as_deref() {
+                    Some("per-check") => Connection::PerCheck,
+                    _ => Connection::Keep,
+                },
+            },
+            nix: NixImport {
+                import: nix.flag("import"),
+                conf: nix.text("conf").unwrap_or_default().into(),
+                exclude: nix.list("exclude"),
+            },
+            discover: Discover {
+                mdns: discover.flag("mdns"),
+                sweep: discover.parsed("sweep", network::parse),
+            },
+            caches: caches
+                .map(|(name, values)| {
+                    let values = Values(Some(values));
+                    CacheEntry {
+                        name: name.to_owned(),
+                        url: values.text("url"),
+                        addresses: values.parsed("addresses", address::parse),
+                        public_keys: values.list("public_keys"),
+                        sample: values.text("sample"),
+                        host: values.text("host"),
+                        place: merged.place("cache", name, "url"),
+                    }
+                })
+                .collect(),
+            builders: builders
+                .map(|(name, values)| {
+                    let values = Values(Some(values));
+                    let key = values.text("ssh_key");
+                    let mut host_keys = Vec::new();
+                    for key in values.parsed("host_key", host_key::parse).concat() {
+                        if !host_keys.contains(&key) {
+                            host_keys.push(key);
+                        }
+                    }
+                    BuilderEntry {
+                        name: name.to_owned(),
+                        uri: values.text("uri"),
+                        addresses: values.parsed("addresses", address::parse),
+                        ssh_key: key.and_then(|key| ssh_key::parse(&key, credentials).ok()),
+                        host_keys,
+                        systems: values.list("systems"),
+                        features: values.list("features"),
+                        place: merged.place("builder", name, "uri"),
+                    }
+                })
+                .collect(),
+            files,
+        }
+    }
+}
+
+/// The values of one table.
+struct Values<'a>(Option<&'a Dict>);
+
+impl Values<'_> {
+    fn get(&self, key: &str) -> Option<&Value> {
+        self.0?.get(key)
+    }
+
+    fn flag(&self, key: &str) -> bool {
+        self.get(key).and_then(Value::to_bool).unwrap_or_default()
+    }
+
+    fn count(&self, key: &str) -> u32 {
+        let number = self.get(key).and_then(Value::to_u128);
+        number
+            .and_then(|number| number.try_into().ok())
+            .unwrap_or_default()
+    }
+
+    fn text(&self, key: &str) -> Option<String> {
+        Some(self.get(key)?.as_str()?.to_owned())
+    }
+
+    fn duration(&self, key: &str) -> Duration {
+        let text = self.get(key).and_then(Value::as_str);
+        text.and_then(|text| duration::parse(text).ok())
+            .unwrap_or_default()
+    }
+
+    fn list(&self, key: &str) -> Vec<String> {
+        self.parsed(key, |text| Ok(text.to_owned()))
+    }
+
+    fn parsed<T>(&self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Vec<T> {
+        let items = self.get(key).and_then(Value::as_array).unwrap_or_default();
+        let texts = items.iter().filter_map(Value::as_str);
+        texts.filter_map(|text| parse(text).ok()).collect()
+    }
+}
+
+impl Default for Settings {
+    /// What holds without any configuration.
+    fn default() -> Self {
+        let merged = merge::merge(&[merge::defaults()]).unwrap_or_default();
+        Self::of(&merged, Files::default(), None)
+    }
+}
+
 impl Default for Poll {
     fn default() -> Self {
-        Self {
-            interval: Duration::from_secs(30),
-            fast_interval: Duration::from_secs(3),
-            down_max_interval: Duration::from_secs(300),
-            fall: 3,
-            rise: 2,
-            timeout: Duration::from_secs(2),
-            deep_timeout: Duration::from_secs(10),
-            deep_interval: Duration::from_secs(600),
-            connection: Connection::Keep,
-        }
+        Settings::default().poll
     }
 }
 
 impl Default for NixImport {
     fn default() -> Self {
-        Self {
-            import: true,
-            conf: "/etc/nix/nix.conf".into(),
-            exclude: vec![
-                "https://cache.nixos.org".into(),
-                "https://*.cachix.org".into(),
-            ],
-        }
+        Settings::default().nix
     }
 }

@@ -6,8 +6,9 @@ use figment::value::{Dict, Num, Tag, Value};
 
 use super::{
     error::{Place, Problems, printable, quoted},
+    keys::{self, Section, Type},
+    nearest,
     raw::{Fragment, KeyPath, Origin, Places},
-    schema::{self, SECTIONS, TABLES, Type},
 };
 
 /// What a source says, as it stands there, lists of tables still lists.
@@ -26,14 +27,12 @@ pub(super) fn shape(origin: Origin, raw: Raw, problems: &mut Problems) -> Fragme
     };
     for (key, value) in raw.values {
         let path = KeyPath::of(&[&key]);
-        if let Some(section) = SECTIONS.into_iter().find(|known| *known == key) {
-            shaping.section(section, value, &path);
-        } else if let Some(section) = TABLES.into_iter().find(|known| *known == key) {
-            shaping.entries(section, value, &path);
-        } else {
-            shaping.unknown(&path, schema::nearest_at_top(&key), || {
+        match keys::section(&key) {
+            Some(section) if section.is_list => shaping.entries(section, value, &path),
+            Some(section) => shaping.section(section, value, &path),
+            None => shaping.unknown(&path, nearest::nearest_at_top(&key), || {
                 "known are [poll], [nix], [discover], [[cache]] and [[builder]]".into()
-            });
+            }),
         }
     }
     shaping.fragment
@@ -46,19 +45,21 @@ struct Shaping<'a> {
 }
 
 impl Shaping<'_> {
-    fn section(&mut self, section: &'static str, value: Value, path: &KeyPath) {
+    fn section(&mut self, section: &'static Section, value: Value, path: &KeyPath) {
         let Value::Dict(_, table) = value else {
             let found = describe(&value);
-            let message = format!("must be a table, not {found}; write [{section}]");
+            let message = format!("must be a table, not {found}; write {}", section.title());
             self.lost(path, message);
             return;
         };
         self.keep_place(path, path);
         let table = self.keys(section, table, path, path);
-        self.fragment.values.insert(section.into(), table.into());
+        self.fragment
+            .values
+            .insert(section.name.into(), table.into());
     }
 
-    fn entries(&mut self, section: &'static str, value: Value, path: &KeyPath) {
+    fn entries(&mut self, section: &'static Section, value: Value, path: &KeyPath) {
         let by_name = matches!(self.fragment.origin, Origin::Env);
         let mut entries = Dict::new();
         match value {
@@ -81,14 +82,16 @@ impl Shaping<'_> {
                         self.lost(&at, message);
                         continue;
                     }
-                    self.fragment.note_entry(section, &name);
+                    self.fragment.note_entry(section.name, &name);
                     let entry = self.keys(section, entry, &at, &at);
                     entries.insert(name, entry.into());
                 }
             }
             Value::Dict(..) => {
-                let message =
-                    format!("is a list of tables; write [[{section}]] and below it name = \"…\"");
+                let message = format!(
+                    "is a list of tables; write {} and below it name = \"…\"",
+                    section.title()
+                );
                 self.lost(path, message);
                 return;
             }
@@ -96,29 +99,31 @@ impl Shaping<'_> {
                 let found = describe(&other);
                 let example = match by_name {
                     true => "[{name=\"desktop\", …}]".to_owned(),
-                    false => format!("[[{section}]]"),
+                    false => section.title(),
                 };
                 let message = format!("must be a list of tables, not {found}; write {example}");
                 self.lost(path, message);
                 return;
             }
         }
-        self.fragment.values.insert(section.into(), entries.into());
+        self.fragment
+            .values
+            .insert(section.name.into(), entries.into());
     }
 
     fn entry(
         &mut self,
-        section: &'static str,
+        section: &'static Section,
         value: Value,
         at: &KeyPath,
         index: usize,
         entries: &mut Dict,
     ) {
-        let label = format!("{section}[{index}]");
+        let label = format!("{}[{index}]", section.name);
         let Value::Dict(_, mut table) = value else {
             let found = describe(&value);
-            let message = format!("must be a table, not {found}; write [[{section}]]");
-            let part = KeyPath::of(&[section]);
+            let message = format!("must be a table, not {found}; write {}", section.title());
+            let part = KeyPath::of(&[section.name]);
             self.problems
                 .lost(self.places.get(at), &part, label, message);
             return;
@@ -135,7 +140,7 @@ impl Shaping<'_> {
             Ok(name) => name,
             Err(message) => {
                 let place = self.places.get(&at.then("name"));
-                let part = KeyPath::of(&[section]);
+                let part = KeyPath::of(&[section.name]);
                 self.problems
                     .lost(place, &part, format!("{label}.name"), message);
                 // Its other mistakes are told as well, under the number it has.
@@ -143,7 +148,7 @@ impl Shaping<'_> {
                 return;
             }
         };
-        let path = KeyPath::of(&[section, &name]);
+        let path = KeyPath::of(&[section.name, &name]);
         if entries.contains_key(&name) {
             let first = self.fragment.places.get(&path);
             let message =
@@ -152,21 +157,27 @@ impl Shaping<'_> {
             return;
         }
         self.keep_place(at, &path);
-        self.fragment.note_entry(section, &name);
+        self.fragment.note_entry(section.name, &name);
         let table = self.keys(section, table, at, &path);
         entries.insert(name, table.into());
     }
 
     /// Keeps what is known and fits. `at` is where the raw table is, `path` what it becomes.
-    fn keys(&mut self, section: &str, table: Dict, at: &KeyPath, path: &KeyPath) -> Dict {
+    fn keys(
+        &mut self,
+        section: &'static Section,
+        table: Dict,
+        at: &KeyPath,
+        path: &KeyPath,
+    ) -> Dict {
         let mut kept = Dict::new();
         for (key, value) in table {
             let at = at.then(&key);
             let path = path.then(&key);
             self.keep_place(&at, &path);
-            let Some(kind) = schema::type_of(section, &key) else {
-                self.unknown(&path, schema::nearest_in(section, &key), || {
-                    let known: Vec<_> = schema::keys(section).iter().map(|(key, _)| *key).collect();
+            let Some(known) = section.key(&key) else {
+                self.unknown(&path, nearest::nearest_in(section, &key), || {
+                    let known: Vec<_> = section.values().map(|key| key.name).collect();
                     format!("known are {}", known.join(", "))
                 });
                 continue;
@@ -176,7 +187,7 @@ impl Shaping<'_> {
                     self.keep_place(&at.item(index), &path.item(index));
                 }
             }
-            if let Some(value) = self.fit(kind, value, &path) {
+            if let Some(value) = self.fit(known.kind, value, &path) {
                 kept.insert(key, value);
             }
         }
@@ -207,20 +218,20 @@ impl Shaping<'_> {
             }
             (Type::Duration, value @ Value::String(..)) => return Some(value),
             (Type::Duration, _) => format!("must be a text such as \"30s\", not {found}"),
-            (Type::Text | Type::TextOrList, value @ Value::String(..)) => {
-                return Some(match kind {
-                    Type::Text => value,
-                    _ => Value::Array(Tag::Default, vec![value]),
-                });
+            (Type::Text(_) | Type::Word(_), value @ Value::String(..)) => return Some(value),
+            (Type::TextOrList(_), value @ Value::String(..)) => {
+                return Some(Value::Array(Tag::Default, vec![value]));
             }
-            (Type::Text, _) => format!("must be a text in quotes, not {found}"),
-            (Type::List | Type::TextOrList, Value::Array(tag, items)) => {
+            (Type::Text(_) | Type::Word(_) | Type::Name, _) => {
+                format!("must be a text in quotes, not {found}")
+            }
+            (Type::List(_) | Type::Set(_) | Type::TextOrList(_), Value::Array(tag, items)) => {
                 return self.list(tag, items, path);
             }
-            (Type::List, _) => {
+            (Type::List(_) | Type::Set(_), _) => {
                 format!("must be a list of texts, not {found}; write [\"…\", \"…\"]")
             }
-            (Type::TextOrList, _) => {
+            (Type::TextOrList(_), _) => {
                 format!("must be a text in quotes or a list of them, not {found}")
             }
         };

@@ -43,7 +43,10 @@ fn plain(value: &toml_edit::Value) -> Value {
     use toml_edit::Value::*;
     match value {
         String(text) => text.value().as_str().into(),
-        Integer(number) => (*number.value()).into(),
+        Integer(number) => match u64::try_from(*number.value()) {
+            Ok(number) => number.into(),
+            Err(_) => (*number.value()).into(),
+        },
         Float(number) => (*number.value()).into(),
         Boolean(flag) => (*flag.value()).into(),
         // No key is a date: `shape` says so.

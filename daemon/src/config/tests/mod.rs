@@ -82,20 +82,21 @@ fn cache(settings: &Settings) -> &CacheEntry {
 const EXAMPLE: &str = include_str!("../../../../systemd/config.example.toml");
 
 #[test]
+fn the_example_is_made_of_the_keys() {
+    if std::env::var_os("OFFLOAD_WRITE_MAN").is_some() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../systemd/config.example.toml");
+        std::fs::write(path, example()).unwrap();
+        return;
+    }
+    assert_eq!(EXAMPLE, example(), "OFFLOAD_WRITE_MAN=1 makes it anew");
+}
+
+#[test]
 fn the_example_is_the_defaults() {
     let mut settings = Machine::new(EXAMPLE).load();
     settings.files = Files::default();
     assert_eq!(settings, Settings::default());
-    // All of it is there, not left to the defaults.
-    for section in schema::SECTIONS {
-        for (key, _) in schema::keys(section) {
-            let start = format!("{key} = ");
-            assert!(
-                EXAMPLE.lines().any(|line| line.starts_with(&start)),
-                "{key}"
-            );
-        }
-    }
+    assert_eq!(settings.poll.interval, std::time::Duration::from_secs(30));
 }
 
 #[test]
@@ -109,45 +110,10 @@ fn the_examples_of_the_example_are_accepted() {
         })
         .flat_map(|line| [line, "\n"])
         .collect();
-    for section in schema::TABLES {
-        for (key, _) in schema::keys(section) {
-            let start = format!("{key} = ");
-            assert!(
-                example.lines().any(|line| line.starts_with(&start)),
-                "{key}"
-            );
-        }
-    }
     let settings = Machine::new(&example).load();
     assert_eq!(cache(&settings).name, "desktop");
     assert_eq!(settings.builders[0].name, "desktop");
     assert_eq!(settings.builders[0].host_keys.len(), 1);
-}
-
-#[test]
-fn every_known_key_has_a_place_in_the_inputs() {
-    use schema::Type;
-    for section in schema::SECTIONS.into_iter().chain(schema::TABLES) {
-        for (key, kind) in schema::keys(section) {
-            let value = match kind {
-                Type::Flag => "true",
-                Type::Count => "1",
-                Type::Duration => "\"1m\"",
-                Type::Text => "\"text\"",
-                Type::List | Type::TextOrList => "[\"text\"]",
-            };
-            let config = match schema::TABLES.contains(&section) {
-                true => format!("[[{section}]]\nname = \"x\"\n{key} = {value}\n"),
-                false => format!("[{section}]\n{key} = {value}\n"),
-            };
-            let machine = Machine::new(&config);
-            if let Err(errors) = load(&machine.sources) {
-                for problem in errors.problems() {
-                    assert_ne!(problem.key, "", "{section}.{key}: {problem}");
-                }
-            }
-        }
-    }
 }
 
 #[test]

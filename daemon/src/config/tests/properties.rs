@@ -1,12 +1,8 @@
 //! What holds of every configuration.
 
-use std::time::Duration;
-
 use proptest::prelude::*;
-use russh::keys::PublicKey;
 
 use super::*;
-use crate::target::Address;
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
@@ -30,18 +26,25 @@ proptest! {
     }
 
     #[test]
-    fn what_is_shown_reads_back(settings in settings()) {
-        let text = report::render(&settings, &inputs::Origins::default());
-        let mut read = Machine::new(&text).load();
-        read.files = Files::default();
-        // Where an entry stands is of the file alone.
-        let places = read.caches.iter_mut().map(|entry| &mut entry.place);
-        for place in places.chain(read.builders.iter_mut().map(|entry| &mut entry.place)) {
-            prop_assert!(matches!(place, Place::File(_, Some(_))), "{:?}", place);
-            *place = Place::Default;
-        }
-        prop_assert_eq!(read, settings);
+    fn what_is_shown_reads_back(config in config()) {
+        let machine = Machine::new(&config);
+        let shown = describe(&machine.sources);
+        let shown = shown.map_err(|errors| TestCaseError::fail(format!("{config}{errors}")))?;
+        let (written, read) = (machine.load(), Machine::new(&shown).load());
+        prop_assert_eq!(bare(read), bare(written));
     }
+}
+
+/// Without where it stands, which is of the file alone.
+fn bare(mut settings: Settings) -> Settings {
+    settings.files = Files::default();
+    let caches = settings.caches.iter_mut().map(|entry| &mut entry.place);
+    let builders = settings.builders.iter_mut().map(|entry| &mut entry.place);
+    for place in caches.chain(builders) {
+        assert!(matches!(place, Place::File(_, Some(_))), "{place:?}");
+        *place = Place::Default;
+    }
+    settings
 }
 
 fn line() -> impl Strategy<Value = String> {
@@ -55,9 +58,9 @@ fn line() -> impl Strategy<Value = String> {
         "[steer]",
         "cache = [{}]",
     ]);
-    let keys = schema::SECTIONS.into_iter().chain(schema::TABLES);
-    let keys = keys.flat_map(|section| schema::keys(section).iter().map(|(key, _)| *key));
-    let key = prop::sample::select(keys.chain(["name", "unknown"]).collect::<Vec<_>>());
+    let keys = SECTIONS.iter().flat_map(|section| section.keys);
+    let keys = keys.map(|key| key.name).chain(["unknown"]);
+    let key = prop::sample::select(keys.collect::<Vec<_>>());
     prop_oneof![
         1 => section.prop_map(str::to_owned),
         3 => (key, value()).prop_map(|(key, value)| format!("{key} = {value}")),
@@ -96,139 +99,64 @@ fn value() -> impl Strategy<Value = String> {
     ]
 }
 
-fn settings() -> impl Strategy<Value = Settings> {
-    let entries = prop::collection::btree_set("[a-zA-Z0-9._:-]{1,12}", 0..4).prop_shuffle_names();
-    (
-        poll(),
-        nix(),
-        discover(),
-        entries.clone(),
-        entries,
-        prop::collection::vec(any::<u8>(), 4),
-    )
-        .prop_map(|(poll, nix, discover, caches, builders, seed)| Settings {
-            poll,
-            nix,
-            discover,
-            caches: caches
-                .into_iter()
-                .map(|name| cache_entry(name, seed[0]))
-                .collect(),
-            builders: builders
-                .into_iter()
-                .map(|name| builder_entry(name, seed[1]))
-                .collect(),
-            files: Files::default(),
+/// A valid configuration in which any key may stand.
+fn config() -> impl Strategy<Value = String> {
+    let names = prop::collection::btree_set("[a-zA-Z0-9._:-]{1,12}", 0..4);
+    let caches = names.clone().prop_flat_map(|names| entries("cache", names));
+    let builders = names.prop_flat_map(|names| entries("builder", names));
+    let tables = (values("poll"), values("nix"), values("discover"));
+    (tables, caches, builders).prop_map(|((poll, nix, discover), caches, builders)| {
+        format!("[poll]\n{poll}[nix]\n{nix}[discover]\n{discover}{caches}{builders}")
+    })
+}
+
+fn entries(
+    section: &'static str,
+    names: std::collections::BTreeSet<String>,
+) -> impl Strategy<Value = String> {
+    let entry = |name: String| {
+        values(section)
+            .prop_map(move |values| format!("[[{section}]]\nname = \"{name}\"\n{values}"))
+    };
+    let entries: Vec<_> = names.into_iter().map(entry).collect();
+    entries.prop_map(|entries| entries.concat())
+}
+
+/// Some of the keys of `section`, each with a value that is right for it.
+fn values(section: &'static str) -> impl Strategy<Value = String> {
+    let keys = keys::section(section).unwrap().values();
+    let lines: Vec<_> = keys
+        .map(|key| {
+            // Without Nix an entry must say what it is, and without its builder a host is a mistake.
+            let is_needed = matches!(key.name, "url" | "uri");
+            let weight = u32::from(key.name != "host");
+            prop_oneof![
+                u32::from(!is_needed) => Just(String::new()),
+                weight => right(key),
+            ]
         })
+        .collect();
+    lines.prop_map(|lines| lines.concat())
 }
 
-trait ShuffleNames {
-    fn prop_shuffle_names(self) -> BoxedStrategy<Vec<String>>;
-}
-
-impl<S: Strategy<Value = std::collections::BTreeSet<String>> + 'static> ShuffleNames for S {
-    fn prop_shuffle_names(self) -> BoxedStrategy<Vec<String>> {
-        self.prop_map(|names| names.into_iter().collect::<Vec<_>>())
-            .prop_shuffle()
-            .boxed()
-    }
-}
-
-fn poll() -> impl Strategy<Value = Poll> {
-    let millis = prop::collection::vec(10_u64..1_000_000_000, 6);
-    (millis, 1_u32.., 1_u32.., any::<bool>()).prop_map(|(mut millis, fall, rise, keep)| {
-        millis.sort();
-        let duration = |index: usize| Duration::from_millis(millis[index]);
-        Poll {
-            timeout: duration(0),
-            fast_interval: duration(1),
-            interval: duration(2),
-            down_max_interval: duration(3),
-            deep_timeout: duration(4),
-            deep_interval: duration(5),
-            fall,
-            rise,
-            connection: if keep {
-                Connection::Keep
-            } else {
-                Connection::PerCheck
-            },
-        }
-    })
-}
-
-fn nix() -> impl Strategy<Value = NixImport> {
-    let exclude = prop::collection::vec("https?://[a-z*.\"\\\\']{1,12}", 0..3);
-    (any::<bool>(), "/[^\0]{0,20}", exclude).prop_map(|(import, conf, exclude)| NixImport {
-        import,
-        conf: conf.into(),
-        exclude,
-    })
-}
-
-fn discover() -> impl Strategy<Value = Discover> {
-    let network = (any::<u32>(), 22_u8..=32)
-        .prop_map(|(bits, prefix)| ipnet::Ipv4Net::new_assert(bits.into(), prefix).trunc());
-    let sweep = prop::collection::btree_set(network, 0..4);
-    (any::<bool>(), sweep).prop_map(|(mdns, sweep)| Discover {
-        mdns,
-        sweep: sweep.into_iter().collect(),
-    })
-}
-
-fn cache_entry(name: String, seed: u8) -> CacheEntry {
-    let key = data_encoding::BASE64.encode(&[seed; 32]);
-    CacheEntry {
-        url: Some(format!("http://desktop-{seed}:5000/nix?priority={seed}")),
-        addresses: addresses(seed),
-        public_keys: if seed.is_multiple_of(2) {
-            vec![format!("desktop-1:{key}")]
-        } else {
-            vec![]
-        },
-        sample: seed
-            .is_multiple_of(3)
-            .then(|| format!("/nix/store/{}-hello+{seed}", "0".repeat(32))),
-        host: None,
-        place: Place::Default,
-        name,
-    }
-}
-
-fn builder_entry(name: String, seed: u8) -> BuilderEntry {
-    let key = PublicKey::from_openssh(values::host_key::tests::KEY).unwrap();
-    BuilderEntry {
-        name,
-        uri: Some(format!(
-            "ssh-ng://nix-builder@desktop:{}",
-            1000 + u32::from(seed)
-        )),
-        addresses: addresses(seed),
-        ssh_key: seed
-            .is_multiple_of(3)
-            .then(|| "/etc/nix/a key \"x\"".into()),
-        host_keys: if seed.is_multiple_of(2) {
-            vec![key]
-        } else {
-            vec![]
-        },
-        systems: vec!["x86_64-linux".into()],
-        features: if seed.is_multiple_of(5) {
-            vec!["kvm".into(), "big-parallel".into()]
-        } else {
-            vec![]
-        },
-        place: Place::Default,
-    }
-}
-
-fn addresses(seed: u8) -> Vec<Address> {
-    let texts = [
-        "desktop.local",
-        "192.0.2.6:5000",
-        "fe80::6%wlan0",
-        "[2001:db8::6]:22",
-    ];
-    let texts = texts.iter().take(usize::from(seed % 5));
-    texts.map(|text| Address::parse(text).unwrap()).collect()
+fn right(key: &'static Key) -> impl Strategy<Value = String> {
+    use keys::Type;
+    let text = "[ -~éß\u{7f}\t]{0,20}".prop_map(|text| format!("/{text}"));
+    let value = match (key.name, key.kind) {
+        (_, Type::Flag) => any::<bool>().prop_map(|flag| flag.to_string()).boxed(),
+        (_, Type::Count) => (1_u32..).prop_map(|count| count.to_string()).boxed(),
+        (_, Type::Word(words)) => prop::sample::select(words)
+            .prop_map(|word| format!("{word:?}"))
+            .boxed(),
+        ("conf" | "ssh_key", _) => text
+            .prop_map(|path| serde_json::Value::from(path).to_string())
+            .prop_map(|path| path.replace('\u{7f}', "\\u007f"))
+            .boxed(),
+        ("exclude", _) => prop::collection::vec("https?://[a-z*.]{1,12}", 0..3)
+            .prop_map(|list| format!("{list:?}"))
+            .boxed(),
+        // Among them durations, which must fit together.
+        _ => Just(key.value.to_owned()).boxed(),
+    };
+    value.prop_map(|value| format!("{} = {value}\n", key.name))
 }

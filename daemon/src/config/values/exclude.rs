@@ -1,5 +1,7 @@
 //! Substituters that are not ours to poll.
 
+use crate::config::error::quoted;
+
 /// Whether `url` is one of `patterns`: URLs in which `*` stands for any run of characters.
 ///
 /// The case of scheme and host, a trailing slash, the scheme's own port and the parameters Nix
@@ -16,12 +18,15 @@ pub(in crate::config) fn check(pattern: &str) -> Result<(), String> {
     if pattern.is_empty() {
         return Err("is empty; remove it, or write a URL".into());
     }
+    let shown = quoted(pattern);
     if pattern.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        return Err("has white space, which no URL has; write one URL per item".into());
+        return Err(format!(
+            "{shown} has white space, which no URL has; write one URL per item"
+        ));
     }
     if !pattern.contains("://") && !pattern.starts_with('*') {
         return Err(format!(
-            "has no scheme, so it matches nothing; write \"https://{pattern}\" or \"*://{pattern}\""
+            "{shown} has no scheme, so it matches nothing; write \"https://{pattern}\" or \"*://{pattern}\""
         ));
     }
     Ok(())

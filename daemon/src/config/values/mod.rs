@@ -1,6 +1,8 @@
 //! What single values mean. Every reader says in its error what is wrong and what to write
 //! instead, and repeats nothing that may be a secret.
 
+pub(super) mod address;
+pub(super) mod conf;
 pub(super) mod duration;
 pub(super) mod exclude;
 pub(super) mod host_key;
@@ -9,3 +11,4 @@ pub(super) mod public_key;
 pub(super) mod sample;
 pub(super) mod ssh_key;
 pub(super) mod url;
+pub(super) mod word;

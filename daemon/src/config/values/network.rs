@@ -51,6 +51,11 @@ pub(in crate::config) fn parse(text: &str) -> Result<Ipv4Net, String> {
     Ok(network)
 }
 
+/// The one way to write it.
+pub(in crate::config) fn normal(text: &str) -> Result<String, String> {
+    parse(text).map(|network| network.to_string())
+}
+
 fn too_many(shown: &str) -> String {
     format!(
         "{shown} is an IPv6 network, and those have too many addresses to try; write an IPv4 one \

@@ -42,6 +42,11 @@ pub(in crate::config) fn parse(text: &str, credentials: Option<&str>) -> Result<
     Ok(text.into())
 }
 
+/// As [`parse`], wherever credentials are.
+pub(in crate::config) fn check(text: &str) -> Result<(), String> {
+    parse(text, None).map(drop)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

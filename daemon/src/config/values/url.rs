@@ -91,6 +91,16 @@ pub(in crate::config) fn builder(uri: &str) -> Result<Address, String> {
     }
 }
 
+/// As [`cache`].
+pub(in crate::config) fn check_cache(url: &str) -> Result<(), String> {
+    cache(url).map(drop)
+}
+
+/// As [`builder`].
+pub(in crate::config) fn check_builder(uri: &str) -> Result<(), String> {
+    builder(uri).map(drop)
+}
+
 /// Nothing is repeated here: without a scheme nobody knows where a password would be.
 fn split_scheme<'a>(text: &'a str, example: &str) -> Result<(&'a str, &'a str), String> {
     if text.is_empty() {
