@@ -20,6 +20,8 @@ pub mod exit {
     pub const OS_ERROR: u8 = 71;
     /// The configuration is wrong (`EX_CONFIG`).
     pub const CONFIG: u8 = 78;
+    /// `--once` was interrupted: this and the signal's number, as a shell says it.
+    pub const INTERRUPTED: u8 = 128;
 }
 
 /// Watches the caches and builders this machine's Nix is configured to use, and publishes their

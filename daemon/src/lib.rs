@@ -17,6 +17,7 @@ mod nonce;
 pub mod once;
 pub mod plan;
 pub mod probe;
+mod program;
 mod run;
 pub mod service;
 pub mod target;

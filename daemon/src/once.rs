@@ -15,6 +15,7 @@ use crate::{
     config::Settings,
     monitor::{CheckError, Monitor},
     net,
+    run::stop_signal,
     service::Reloader,
 };
 
@@ -38,9 +39,14 @@ impl Round {
     }
 }
 
-/// Checks everything once, without any bus.
+/// Checks everything once, without any bus. SIGTERM and SIGINT end it in an orderly way, so that the
+/// programs it runs end too: they are in no process group of a terminal's.
 pub async fn round(settings: Settings, json: bool) -> Result<Round, RunError> {
-    let snapshot = check(settings).await?;
+    let stop = stop_signal()?;
+    let snapshot = tokio::select! {
+        snapshot = check(settings) => snapshot?,
+        signal = stop => return Err(RunError::Interrupted(signal)),
+    };
     let text = if json {
         serde_json::to_string(&snapshot)? + "\n"
     } else {

@@ -41,6 +41,9 @@ pub enum RunError {
     /// The snapshot could not be written as JSON.
     #[error("the snapshot can't be written: {0}")]
     Describe(#[from] serde_json::Error),
+    /// A round was interrupted by this signal.
+    #[error("interrupted")]
+    Interrupted(u8),
     /// The kernel refused something a daemon can't do without.
     #[error("the kernel refused a timer or a signal: {0}")]
     Kernel(#[from] io::Error),
@@ -52,6 +55,7 @@ impl RunError {
         match self {
             Self::NoBus(_) | Self::BusGone(_) => exit::BUS_GONE,
             Self::Kernel(_) | Self::Describe(_) => exit::OS_ERROR,
+            Self::Interrupted(signal) => exit::INTERRUPTED.saturating_add(*signal),
         }
     }
 }
@@ -72,7 +76,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let bus = Bus::open(options.bus)?;
     let mut service = tokio::select! {
         service = bus::Service::start(bus.builder, handle.clone(), jobs_handle) => service.map_err(no_bus)?,
-        () = &mut stop => return Ok(()),
+        _ = &mut stop => return Ok(()),
     };
     let flag = Flag::from_environment();
     Notifier.ready(&status_line(&handle.snapshot()));
@@ -94,7 +98,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         () = report_status(handle.subscribe()) => Ok(()),
         () = follow_sleep(&connection, handle.clone()) => Ok(()),
         () = follow_wall_clock(handle.clone()) => Ok(()),
-        () = &mut stop => Ok(()),
+        _ = &mut stop => Ok(()),
     };
     Notifier.stopping();
     // What they run ends with them.
@@ -109,15 +113,16 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     result
 }
 
-/// Comes back on SIGTERM or SIGINT; the signals are caught from the call on.
-fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+/// Comes back with the number of SIGTERM or SIGINT; the signals are caught from the call on.
+pub(crate) fn stop_signal() -> io::Result<impl Future<Output = u8>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+        let caught = tokio::select! {
+            _ = terminate.recv() => SignalKind::terminate(),
+            _ = interrupt.recv() => SignalKind::interrupt(),
+        };
+        caught.as_raw_value() as u8
     })
 }
 

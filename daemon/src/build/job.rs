@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::{
     Board, Nix, StartError, TIMEOUT, Tested, Verdict, derivation,
-    nix::Stream,
+    nix::NixError,
     verdict::{self, Evidence, Given, failed, unblamed},
 };
 use crate::{
@@ -19,6 +19,7 @@ use crate::{
     nix::uri,
     nonce::nonce,
     probe::builder::slots_in_use,
+    program::Stream,
     target::{BuilderSpec, Dispatch, SpecKind, TargetSpec},
 };
 
@@ -126,20 +127,21 @@ impl Attempt {
             &expression,
         ];
         let mut path = String::new();
+        let heard = |stream, line: &[u8]| {
+            let line = shown(&builder.dispatch, &String::from_utf8_lossy(line));
+            if stream == Stream::Output {
+                path.clone_from(&line);
+            }
+            self.board
+                .send_modify(|board| board.print(self.number, &line));
+        };
         let building = self
             .nix
-            .run("nix-build", &arguments, LINE_MAX, |stream, line| {
-                let line = shown(&builder.dispatch, &String::from_utf8_lossy(line));
-                if stream == Stream::Output {
-                    path.clone_from(&line);
-                }
-                self.board
-                    .send_modify(|board| board.print(self.number, &line));
-            });
-        let status = match tokio::time::timeout(self.timeout, building).await {
-            Ok(Ok(status)) => status,
-            Ok(Err(error)) => return unblamed(Reason::BuildFailed, error.to_string()),
-            Err(_) => return self.timed_out(builder, nonce),
+            .run("nix-build", &arguments, self.timeout, LINE_MAX, heard);
+        let status = match building.await {
+            Ok(status) => status,
+            Err(NixError::TimedOut(_)) => return self.timed_out(builder, nonce),
+            Err(error) => return unblamed(Reason::BuildFailed, error.to_string()),
         };
         if !status.success() {
             let told = self.told();
@@ -195,13 +197,16 @@ impl Attempt {
         let query = ["path-info", "--json", path];
         let arguments = [&feature[..], &query].concat();
         let mut json = Vec::new();
-        let asking = self.nix.run("nix", &arguments, JSON_MAX, |stream, line| {
+        let heard = |stream, line: &[u8]| {
             if stream == Stream::Output && json.len() + line.len() <= JSON_MAX {
                 json.extend_from_slice(line);
             }
-        });
-        match tokio::time::timeout(QUERY_TIMEOUT, asking).await {
-            Ok(Ok(status)) if status.success() => verdict::ultimate(&json, path),
+        };
+        let asking = self
+            .nix
+            .run("nix", &arguments, QUERY_TIMEOUT, JSON_MAX, heard);
+        match asking.await {
+            Ok(status) if status.success() => verdict::ultimate(&json, path),
             _ => None,
         }
     }

@@ -112,6 +112,10 @@ fn statuses(page: &mut Page) {
     ] {
         page.item(&status.to_string(), meaning);
     }
+    page.item(
+        &format!("{} + n", exit::INTERRUPTED),
+        "`--once`: interrupted by the signal n.",
+    );
     page.paragraph("They are those of `sysexits.h`(3head) where it has one. The unit is not restarted after 64 and 78.");
 }
 

@@ -2,33 +2,32 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    io::{self, ErrorKind},
+    io::ErrorKind,
+    ops::ControlFlow,
     path::Path,
-    process::Stdio,
+    process::ExitStatus,
     time::Duration,
 };
 
-use tokio::{
-    io::{AsyncRead, AsyncReadExt},
-    process::Command,
-    time::timeout,
-};
+use tokio::process::Command;
 
 use super::{Asked, SshConfigError, SshOptions, parse};
-use crate::nix::{account::Accounts, text};
+use crate::{
+    nix::{account::Accounts, text},
+    program::{self, End, Lines, Stream},
+};
 
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// The answer has 4 to 8 KiB, most of it lists of algorithms.
 const USUAL_ANSWER: usize = 8 << 10;
 const MAX_ANSWER: usize = 256 << 10;
-/// That there is no terminal; where ssh is asked to be verbose, far more.
-const USUAL_COMPLAINT: usize = 256;
-const MAX_COMPLAINT: usize = 16 << 10;
 /// What ssh ends with, before it reads a single line of configuration, where its user has no name
 /// (ssh.c, `main`). Root, as which Nix runs it, has one.
 const NAMELESS: &str = "No user exists for uid";
-/// How much of a complaint is told.
+/// How many characters of a complaint are told.
 const MAX_TOLD: usize = 200;
+/// How many bytes of one are kept for that.
+const MAX_COMPLAINT: usize = 4 * MAX_TOLD;
 
 /// Asks OpenSSH what it would do for `host`, with the arguments that Nix gives it
 /// (`SSHMaster::addCommonSSHOpts`, src/libstore/ssh.cc) as far as they change the answer:
@@ -102,35 +101,35 @@ impl Query<'_> {
     }
 
     async fn run(&self, arguments: &[OsString]) -> Result<String, SshConfigError> {
-        let mut child = Command::new(self.program)
-            .args(arguments)
-            // As in Nix's build hook, for what `Match exec` runs.
-            .env("SHELL", "/bin/sh")
-            .env_remove("DISPLAY")
-            .env_remove("SSH_ASKPASS")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()?;
-        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let all = async {
-            let (answer, complaint) = tokio::try_join!(
-                read_at_most(stdout, USUAL_ANSWER, MAX_ANSWER),
-                read_at_most(stderr, USUAL_COMPLAINT, MAX_COMPLAINT)
-            )?;
-            Ok::<_, io::Error>((answer, complaint, child.wait().await?))
+        let mut command = Command::new(self.program);
+        // As in Nix's build hook, for what `Match exec` runs.
+        command.args(arguments).env("SHELL", "/bin/sh");
+        let mut answer = Vec::with_capacity(USUAL_ANSWER);
+        let (mut complaints, mut last) = (Lines::new(MAX_COMPLAINT), Vec::new());
+        let mut complain = |line: &[u8]| {
+            if !line.trim_ascii().is_empty() {
+                last.clear();
+                last.extend_from_slice(line);
+            }
         };
-        let (answer, complaint, status) = timeout(self.timeout, all)
-            .await
-            .map_err(|_| SshConfigError::TimedOut(self.timeout))??;
-        if !status.success() {
-            return Err(SshConfigError::Refused(last_line(&complaint, status)));
+        let end = program::run(&mut command, self.timeout, |stream, chunk| {
+            match stream {
+                Stream::Error => complaints.take(chunk, &mut complain),
+                Stream::Output if answer.len() + chunk.len() > MAX_ANSWER => {
+                    return ControlFlow::Break(());
+                }
+                Stream::Output => answer.extend_from_slice(chunk),
+            }
+            ControlFlow::Continue(())
+        });
+        let end = end.await?;
+        complaints.finish(complain);
+        match end {
+            End::Ended(status) if status.success() => Ok(text::of(answer)),
+            End::Ended(status) => Err(SshConfigError::Refused(told(last, status))),
+            End::Enough => Err(SshConfigError::Unreadable),
+            End::TimedOut => Err(SshConfigError::TimedOut(self.timeout)),
         }
-        if answer.len() >= MAX_ANSWER {
-            return Err(SshConfigError::Unreadable);
-        }
-        Ok(answer)
     }
 }
 
@@ -143,40 +142,15 @@ fn nobody_answers(error: &SshConfigError) -> bool {
     }
 }
 
-/// Reads to the end, of `usual` bytes where nothing is odd; keeps the first `most` and lets the rest
-/// pass, so that the other side does not wait for a reader.
-async fn read_at_most(
-    pipe: Option<impl AsyncRead + Unpin>,
-    usual: usize,
-    most: usize,
-) -> io::Result<String> {
-    let Some(mut pipe) = pipe else {
-        return Ok(String::new());
-    };
-    let mut bytes = Vec::with_capacity(usual);
-    (&mut pipe)
-        .take(most as u64)
-        .read_to_end(&mut bytes)
-        .await?;
-    if bytes.len() == most {
-        tokio::io::copy(&mut pipe, &mut tokio::io::sink()).await?;
-    }
-    Ok(text::of(bytes))
-}
-
-fn last_line(complaint: &str, status: std::process::ExitStatus) -> String {
-    let line = complaint
-        .lines()
-        .rev()
-        .map(str::trim)
-        .find(|line| !line.is_empty());
-    match line {
-        Some(line) => line
-            .chars()
-            .filter(|c| !c.is_control())
-            .take(MAX_TOLD)
-            .collect(),
-        None => status.to_string(),
+/// A complaint as it is told; how ssh ended where it had none.
+fn told(complaint: Vec<u8>, status: ExitStatus) -> String {
+    let complaint = text::of(complaint);
+    match complaint.trim() {
+        "" => status.to_string(),
+        line => {
+            let line = line.chars().filter(|c| !c.is_control());
+            line.take(MAX_TOLD).collect()
+        }
     }
 }
 

@@ -1,27 +1,22 @@
 //! ssh_config's `ProxyCommand`: a program whose input and output are the connection.
 
-use std::{io, process::Stdio, time::Duration};
+use std::{io, process::Stdio};
 
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
-use tokio::{
-    io::{AsyncRead, AsyncReadExt, Interest, unix::AsyncFd},
-    process::{Child, ChildStderr, Command},
-    sync::watch,
-    task::JoinHandle,
-};
+use tokio::{io::AsyncRead, process::Command, sync::watch, task::JoinHandle, time::timeout};
 
 use super::stream::Duplex;
-use crate::probe::excerpt::excerpt as printable;
+use crate::{
+    probe::excerpt::excerpt as printable,
+    program::{LAST_WORDS, Lines, Paced, Program},
+};
 
 /// How much of the command's last line is kept.
 const LINE_MAX: usize = 256;
-/// How long to wait for what the command says when its pipe has closed, before reporting that.
-const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// A running proxy command. Dropping it ends it and all that it started.
 #[derive(Debug)]
 pub(super) struct Proxy {
-    child: Child,
+    program: Program,
     listening: JoinHandle<()>,
     said: watch::Receiver<String>,
 }
@@ -29,49 +24,28 @@ pub(super) struct Proxy {
 impl Proxy {
     /// Starts `command` as OpenSSH does: a shell that becomes the program.
     pub(super) fn start(command: &str) -> io::Result<(Self, Box<dyn Duplex>)> {
-        let mut child = Command::new("sh")
-            .arg("-c")
-            .arg(format!("exec {command}"))
-            // As Nix starts ssh: nobody is there to be asked (build-remote.cc).
-            .env_remove("DISPLAY")
-            .env_remove("SSH_ASKPASS")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .kill_on_drop(true)
-            .spawn()?;
-        let missing = || io::Error::other("the proxy command has no pipe");
-        let stdin = child.stdin.take().ok_or_else(missing)?;
-        let stdout = child.stdout.take().ok_or_else(missing)?;
-        let stderr = child.stderr.take().ok_or_else(missing)?;
+        let mut shell = Command::new("sh");
+        shell.arg("-c").arg(format!("exec {command}"));
+        let (program, pipes) = Program::start(&mut shell, Stdio::piped())?;
+        let stdin = pipes.stdin.ok_or(io::ErrorKind::BrokenPipe)?;
         let (sender, said) = watch::channel(String::new());
         let proxy = Self {
-            child,
-            listening: tokio::spawn(listen(stderr, sender)),
+            program,
+            listening: tokio::spawn(listen(pipes.stderr, sender)),
             said,
         };
-        Ok((proxy, Box::new(tokio::io::join(stdout, stdin))))
+        Ok((proxy, Box::new(tokio::io::join(pipes.stdout, stdin))))
     }
 
     /// How the command ended and what it said last, once its pipe has closed.
     pub(super) async fn last_words(&mut self) -> String {
-        let has_ended = tokio::time::timeout(LAST_WORDS, self.ended()).await;
-        // Its children may hold the pipe open, so its end is not waited for either.
-        let _ = tokio::time::timeout(LAST_WORDS, &mut self.listening).await;
-        let status = match has_ended {
-            Ok(Ok(())) => {
-                // Before the command is reaped: its children go by its number, which is free then.
-                self.end_group();
-                self.child.wait().await.map(Some)
-            }
-            Ok(Err(error)) => Err(error),
-            Err(_) => Ok(None),
-        };
+        let status = timeout(LAST_WORDS, self.program.ended()).await;
+        // What has left its group may hold the pipe open, so its end is not waited for either.
+        let _ = timeout(LAST_WORDS, &mut self.listening).await;
         let how = match status {
-            Ok(Some(status)) => format!("the proxy command ended ({status})"),
-            Err(error) => format!("the proxy command: {error}"),
-            Ok(None) => "the proxy command closed its output".to_owned(),
+            Ok(Ok(status)) => format!("the proxy command ended ({status})"),
+            Ok(Err(error)) => format!("the proxy command: {error}"),
+            Err(_) => "the proxy command closed its output".to_owned(),
         };
         let said = self.said.borrow();
         match said.is_empty() {
@@ -79,81 +53,48 @@ impl Proxy {
             false => format!("{how}: {}", *said),
         }
     }
-
-    /// Waits for the command to end, and leaves it to be reaped. (A process' descriptor is readable
-    /// from its end on: pidfd_open(2).)
-    #[expect(
-        deprecated,
-        reason = "`AsyncFd::register` is for descriptors that could be closed while registered; \
-                  this one is owned by the AsyncFd, and this crate forbids unsafe code"
-    )]
-    async fn ended(&self) -> io::Result<()> {
-        let Some(pid) = self.pid() else {
-            return Ok(());
-        };
-        let process = pidfd_open(pid, PidfdFlags::NONBLOCK)?;
-        let process = AsyncFd::with_interest(process, Interest::READABLE)?;
-        process.readable().await.map(drop)
-    }
-
-    /// Ends the command and all that it started: a pipeline's parts and a jump host's ssh are its
-    /// children.
-    fn end_group(&self) {
-        if let Some(group) = self.pid() {
-            let _ = kill_process_group(group, Signal::KILL);
-        }
-    }
-
-    /// `None` once the command is reaped, so that the number never names somebody else.
-    fn pid(&self) -> Option<Pid> {
-        let id = self.child.id().and_then(|id| i32::try_from(id).ok());
-        id.and_then(Pid::from_raw)
-    }
 }
 
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.listening.abort();
-        self.end_group();
     }
 }
 
-/// Keeps the last line of `stderr`, and reads on so that the command never waits for a reader.
-async fn listen(mut stderr: ChildStderr, said: watch::Sender<String>) {
-    let mut line = Vec::with_capacity(LINE_MAX);
-    while let Ok(chunk) = read(&mut stderr).await {
-        if chunk.is_empty() {
-            break;
-        }
-        for byte in chunk {
-            match byte {
-                b'\n' => publish(&mut line, &said),
-                byte if line.len() < LINE_MAX => line.push(byte),
-                _ => {}
-            }
-        }
+/// Keeps the last line of `stderr`, and reads on so that the command never waits long for a reader.
+async fn listen(stderr: impl AsyncRead + Unpin, said: watch::Sender<String>) {
+    let (mut stderr, mut lines) = (Paced::new(stderr), Lines::new(LINE_MAX));
+    let mut last = Vec::new();
+    while let Ok(chunk) = stderr.read().await
+        && !chunk.is_empty()
+    {
+        lines.take(chunk, |line| keep(&mut last, line));
+        publish(&mut last, &said);
     }
-    publish(&mut line, &said);
+    lines.finish(|line| keep(&mut last, line));
+    publish(&mut last, &said);
 }
 
-fn publish(line: &mut Vec<u8>, said: &watch::Sender<String>) {
-    let shown = printable(line, LINE_MAX);
-    line.clear();
-    if !shown.is_empty() {
-        said.send_replace(shown);
+fn keep(last: &mut Vec<u8>, line: &[u8]) {
+    if !line.trim_ascii().is_empty() {
+        last.clear();
+        last.extend_from_slice(line);
     }
 }
 
-async fn read<R: AsyncRead + Unpin>(from: &mut R) -> io::Result<Vec<u8>> {
-    let mut chunk = Vec::with_capacity(LINE_MAX);
-    from.take(LINE_MAX as u64).read_buf(&mut chunk).await?;
-    Ok(chunk)
+fn publish(last: &mut Vec<u8>, said: &watch::Sender<String>) {
+    if !last.is_empty() {
+        said.send_replace(printable(last, LINE_MAX));
+        last.clear();
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use rustix::process::test_kill_process;
-    use tokio::io::AsyncWriteExt;
+    use std::time::Duration;
+
+    use rustix::process::{Pid, test_kill_process};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
 
@@ -185,12 +126,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_command_that_never_stops_talking_is_bounded() {
-        let command =
-            "sh -c 'yes a-long-line-that-says-nothing | head -c 300000 | tr -d \"\\n\" >&2'";
-        let (mut proxy, _pipe) = Proxy::start(command).unwrap();
-        let _ = proxy.child.wait().await;
+    async fn a_command_that_never_stops_talking_is_the_connection_all_the_same() {
+        let command = "sh -c 'yes a-long-line-that-says-nothing >&2 & exec cat'";
+        let (mut proxy, mut pipe) = Proxy::start(command).unwrap();
+        let mut heard = [0; 5];
+        for _ in 0..100 {
+            pipe.write_all(b"hello").await.unwrap();
+            pipe.read_exact(&mut heard).await.unwrap();
+            assert_eq!(&heard, b"hello");
+        }
+        drop(pipe);
         let words = proxy.last_words().await;
+        assert!(words.contains(": a"), "{words}");
         assert!(words.len() < 2 * LINE_MAX, "{}", words.len());
     }
 
