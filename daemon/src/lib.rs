@@ -9,6 +9,7 @@ pub mod config;
 mod credential;
 pub mod discover;
 pub mod drift;
+mod file;
 pub mod health;
 pub mod monitor;
 pub mod net;

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     clock::{Now, Stopwatch},
-    monitor,
+    file, monitor,
     nix::uri,
     nonce::nonce,
     probe::builder::slots_in_use,
@@ -338,9 +338,7 @@ fn read_output(path: &Path) -> std::io::Result<Vec<u8>> {
         return Err(std::io::Error::other("the output is no file"));
     }
     let mut text = Vec::new();
-    fs::File::open(path)?
-        .take(OUTPUT_MAX)
-        .read_to_end(&mut text)?;
+    file::open(path)?.take(OUTPUT_MAX).read_to_end(&mut text)?;
     Ok(text)
 }
 

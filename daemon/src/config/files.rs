@@ -1,8 +1,7 @@
 //! The files: which ones there are, and what they hold.
 
 use std::{
-    fs::File,
-    io::{self, Read},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -12,6 +11,7 @@ use super::{
     shape::shape,
     toml,
 };
+use crate::file;
 
 /// The file that is read where `--config` names none.
 pub const DEFAULT_FILE: &str = "/etc/offloadd/config.toml";
@@ -113,14 +113,11 @@ fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 fn content(path: &Path) -> io::Result<String> {
-    let mut bytes = Vec::new();
-    File::open(path)?
-        .take(MAX_SIZE + 1)
-        .read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_SIZE {
-        return Err(io::Error::other(format!(
-            "it is longer than {MAX_SIZE} bytes"
-        )));
-    }
+    let bytes = file::read(path, MAX_SIZE).map_err(|error| match error.kind() {
+        io::ErrorKind::FileTooLarge => {
+            io::Error::other(format!("it is longer than {MAX_SIZE} bytes"))
+        }
+        _ => error,
+    })?;
     String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8"))
 }

@@ -1,10 +1,8 @@
 //! What Nix's line formats share: its white space, its numbers, and files read within bounds.
 
-use std::{
-    fs::File,
-    io::{self, Read},
-    path::Path,
-};
+use std::{io, path::Path};
+
+use crate::file;
 
 /// The most that is read of one file; a real nix.conf, machines or known_hosts file is far smaller.
 pub(super) const MAX_FILE: u64 = 4 << 20;
@@ -28,29 +26,9 @@ pub(super) fn lines(text: &str) -> impl Iterator<Item = (u32, &str)> {
 /// Reads a regular file whole, [`of`] what it holds.
 ///
 /// # Errors
-/// What the system says; `FileTooLarge` beyond [`MAX_FILE`]; `InvalidInput` for what is no regular
-/// file, since a pipe could keep the daemon waiting for ever.
+/// As [`file::read`], `FileTooLarge` beyond [`MAX_FILE`].
 pub(super) fn read(path: &Path) -> io::Result<String> {
-    // The kind is looked at before the opening, because opening a pipe already waits.
-    let metadata = std::fs::metadata(path)?;
-    if metadata.is_dir() {
-        return Err(io::ErrorKind::IsADirectory.into());
-    }
-    if !metadata.is_file() {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "not a regular file",
-        ));
-    }
-    // One byte more, so that the end is seen without asking for more room.
-    let mut bytes = Vec::with_capacity(metadata.len().min(MAX_FILE) as usize + 1);
-    File::open(path)?
-        .take(MAX_FILE + 1)
-        .read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_FILE {
-        return Err(io::ErrorKind::FileTooLarge.into());
-    }
-    Ok(of(bytes))
+    Ok(of(file::read(path, MAX_FILE)?))
 }
 
 /// Bytes that are no UTF-8, which Nix would pass on as they are, become U+FFFD.
@@ -69,18 +47,6 @@ mod tests {
     fn tokens_are_split_at_the_white_space_of_nix_alone() {
         let found: Vec<_> = tokens(" a\tb\r c\u{b}d \n").collect();
         assert_eq!(found, ["a", "b", "c\u{b}d"]);
-    }
-
-    #[test]
-    fn what_is_no_regular_file_is_never_waited_for() {
-        assert_eq!(
-            read(Path::new("/dev/zero")).unwrap_err().kind(),
-            io::ErrorKind::InvalidInput
-        );
-        assert_eq!(
-            read(Path::new("/")).unwrap_err().kind(),
-            io::ErrorKind::IsADirectory
-        );
     }
 
     #[test]

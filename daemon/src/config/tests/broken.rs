@@ -216,7 +216,7 @@ fn files_that_cannot_be_read_are_told() {
     assert_eq!(
         machine.problems(),
         [
-            "config.d/10.toml: can't be read: Is a directory (os error 21)",
+            "config.d/10.toml: can't be read: is a directory",
             "config.d/20.toml: can't be read: it is not UTF-8",
             "config.d/30.toml: can't be read: it is longer than 1048576 bytes",
             "config.d/40.toml:2: poll.fall: 0 would mean a verdict without a check; write 1 or more",

@@ -8,11 +8,12 @@ mod record;
 use std::{
     fs::{self, File},
     ops::ControlFlow,
-    os::unix::fs::{FileExt, OpenOptionsExt},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
 
 use super::DiskCacheError;
+use crate::file;
 use record::varint;
 pub(super) use record::{Row, Value};
 
@@ -45,12 +46,7 @@ pub(super) type Each<'a> = &'a mut dyn FnMut(&Row<'_>) -> ControlFlow<()>;
 impl Database {
     /// Opens it where nobody writes it now.
     pub(super) fn open(path: &Path) -> Result<Self, DiskCacheError> {
-        // A pipe in its place would keep the daemon waiting.
-        let flags = rustix::fs::OFlags::NONBLOCK.bits();
-        let file = File::options()
-            .read(true)
-            .custom_flags(flags.cast_signed())
-            .open(path)?;
+        let file = file::open(path)?;
         let metadata = file.metadata()?;
         if !metadata.is_file() || metadata.len() > MAX_FILE {
             return Err(DiskCacheError::Format("not a file, or too large"));

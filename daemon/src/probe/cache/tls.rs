@@ -3,15 +3,12 @@
 use std::{
     env,
     ffi::OsString,
-    fs::{File, OpenOptions},
     io::{self, Read},
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use offload_client::Reason;
-use rustix::fs::OFlags;
 use rustls_pki_types::{CertificateDer, InvalidDnsNameError, ServerName, pem, pem::PemObject};
 use tokio::net::TcpStream;
 use tokio_rustls::{
@@ -21,7 +18,7 @@ use tokio_rustls::{
 };
 
 use super::authorities::Authorities;
-use crate::probe::fault::reason_of_broken;
+use crate::{file, probe::fault::reason_of_broken};
 
 /// Where Nix looks when nothing is configured (`getDefaultSSLCertFile` in
 /// `src/libstore/filetransfer.cc`).
@@ -141,27 +138,12 @@ fn bundle(configured: Option<&Path>, variable: impl Fn(&str) -> Option<OsString>
 }
 
 fn read_bundle(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
-    let file = open_regular(path)?;
+    let file = file::open(path)?;
     let mut text = Vec::new();
     file.take(MAX_BUNDLE).read_to_end(&mut text)?;
     CertificateDer::pem_slice_iter(&text)
         .collect::<Result<_, pem::Error>>()
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))
-}
-
-/// Opens a file that can't keep us waiting: a pipe or a device is refused.
-fn open_regular(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(OFlags::NONBLOCK.bits() as i32)
-        .open(path)?;
-    match file.metadata()?.is_file() {
-        true => Ok(file),
-        false => Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "not a regular file",
-        )),
-    }
 }
 
 #[cfg(test)]
