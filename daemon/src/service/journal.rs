@@ -1,10 +1,17 @@
-//! Where the log goes: to the journal with its fields under systemd, else to standard error.
+//! Where the log goes: to the journal with its fields under systemd, else to standard error. Whoever
+//! does not read holds up nothing: what is lost by that is counted, and told once there is room.
 
-use std::{env, io::IsTerminal};
+mod entry;
+mod native;
+mod standard_error;
+
+use std::{env, io::IsTerminal, path::Path};
 
 use rustix::fs::fstat;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{Layer, Registry, filter::Targets, layer::SubscriberExt, registry};
+
+use self::{native::Journal, standard_error::StandardError};
 
 /// Names the environment variable that sets what is logged: a level, or `target=level` pairs.
 pub const LOG_VARIABLE: &str = "OFFLOADD_LOG";
@@ -22,15 +29,15 @@ pub fn start_logging() {
 
 fn output() -> Box<dyn Layer<Registry> + Send + Sync> {
     if standard_error_is_the_journal()
-        && let Ok(journal) = tracing_journald::layer()
+        && let Ok(journal) = Journal::new(Path::new(native::SOCKET))
     {
-        // The fields are already named as they shall stand in the journal.
-        return Box::new(journal.with_field_prefix(None));
+        return Box::new(journal);
     }
+    let error = StandardError::default();
     let terminal = std::io::stderr().is_terminal();
     let colour = terminal && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let text = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
+        .with_writer(move || error.clone())
         .with_ansi(colour)
         .with_target(false)
         .fmt_fields(tracing_subscriber::fmt::format::debug_fn(
