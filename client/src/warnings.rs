@@ -49,6 +49,13 @@ pub const fn text(code: WarningCode) -> Text {
             explanation: "Nix is configured to use {uri|something} that offloadd can't watch.",
             remedy: "Nothing is wrong with it for that. `nix.exclude` in /etc/offloadd/config.toml hides it here.",
         },
+        WarningCode::TooManyBuilders => Text {
+            title: "more builders than are watched",
+            explanation: "Nix is configured with more builders than offloadd watches: {left_out|some} are left out, from {uri|one} \
+                          at line {line|?} of {file|the list of builders} on. Nix uses them all the same.",
+            remedy: "Nothing is wrong with them for that. Put those that matter first in {file|the list of builders}: the \
+                     first 1024 are watched.",
+        },
         WarningCode::SshOptionIgnored => Text {
             title: "an SSH option is not honoured",
             explanation: "ssh_config asks for {option|an option} that offloadd does not do: Nix may connect in another way.",

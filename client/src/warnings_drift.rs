@@ -155,6 +155,7 @@ pub(crate) const fn text(code: WarningCode) -> Text {
         | WarningCode::NixConfBroken
         | WarningCode::MachinesFileBroken
         | WarningCode::NotWatchable
+        | WarningCode::TooManyBuilders
         | WarningCode::SshOptionIgnored
         | WarningCode::HostKeyDiffers
         | WarningCode::KeyNotTrusted

@@ -258,6 +258,8 @@ words! {
         MachinesFileBroken = "machines-file-broken",
         /// A substituter or builder that can't be watched, and why.
         NotWatchable = "not-watchable",
+        /// Nix is configured with more builders than are watched.
+        TooManyBuilders = "too-many-builders",
         /// ssh_config asks for something that offloadd does not do.
         SshOptionIgnored = "ssh-option-ignored",
         /// Nix and offloadd's configuration name different host keys for one builder.

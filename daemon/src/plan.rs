@@ -21,7 +21,7 @@ use offload_client::{
 use crate::{
     config::{Discover, Settings},
     drift::Origin,
-    nix::{self, Imported, Problem, Source, loaded::Loaded},
+    nix::{self, Imported, LeftOut, Problem, Source, loaded::Loaded},
     target::{Address, SpecKind, TargetId, TargetSpec},
 };
 
@@ -59,6 +59,7 @@ pub fn plan(settings: &Settings, imported: &Imported) -> Plan {
     }
     targets.extend(builders);
     warnings.extend(builders_disabled(settings, imported));
+    warnings.extend(imported.left_out.as_ref().map(too_many_builders));
     Plan {
         targets,
         warnings,
@@ -107,6 +108,23 @@ fn builders_disabled(settings: &Settings, imported: &Imported) -> Option<Warning
         target: None,
         details,
     })
+}
+
+fn too_many_builders(left_out: &LeftOut) -> Warning {
+    let (uri, file, line) = &left_out.first;
+    let mut details = BTreeMap::from([
+        ("uri".to_owned(), nix::uri::redacted(uri).into()),
+        ("file".to_owned(), file.display().to_string().into()),
+        ("left_out".to_owned(), left_out.count.into()),
+    ]);
+    if let Some(line) = line {
+        details.insert("line".to_owned(), u64::from(*line).into());
+    }
+    Warning {
+        code: WarningCode::TooManyBuilders,
+        target: None,
+        details,
+    }
 }
 
 /// Finds the builder that is the same machine as `cache`, unless the configuration names it: one

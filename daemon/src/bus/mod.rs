@@ -9,7 +9,7 @@ mod publish;
 mod target;
 mod values;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use offload_client::{
     Kind, Snapshot,
@@ -115,16 +115,16 @@ impl Service {
         let new = self.snapshots.borrow_and_update().clone();
         let old = std::mem::replace(&mut self.published, new.clone());
         let server = self.connection.object_server();
+        let (before, after) = (objects(&old), objects(&new));
         for target in &old.targets {
-            if !has(&new, target) {
+            if !after.contains_key(&object_key(target)) {
                 withdraw(server, target.kind, &target.path()).await?;
             }
         }
         for target in &new.targets {
-            if has(&old, target) {
-                continue;
+            if !before.contains_key(&object_key(target)) {
+                announce(server, &self.monitor, &self.jobs, target).await?;
             }
-            announce(server, &self.monitor, &self.jobs, target).await?;
         }
         publish::publish(&self.connection, &old, &new).await
     }
@@ -181,6 +181,7 @@ fn object(monitor: &Handle, kind: Kind, name: &str) -> TargetObject {
     TargetObject {
         id,
         monitor: monitor.clone(),
+        place: Arc::default(),
     }
 }
 
@@ -191,14 +192,16 @@ fn builder_object(target: &TargetObject, jobs: &build::Handle) -> BuilderObject 
     }
 }
 
-/// Whether `snapshot` has the object of `target`. A name with another URI is another object:
-/// whoever has read its constant properties may keep them.
-fn has(snapshot: &Snapshot, target: &Target) -> bool {
-    let mut targets = snapshot.targets.iter();
-    targets.any(|other| is_same_object(other, target))
+/// What makes the object of a target: a name with another URI is another object, because whoever has
+/// read its constant properties may keep them.
+type ObjectKey<'a> = (&'static str, &'a str, &'a str);
+
+fn object_key(target: &Target) -> ObjectKey<'_> {
+    (target.kind.as_str(), &target.name, &target.uri)
 }
 
-/// Whether two snapshots tell of the same object.
-fn is_same_object(one: &Target, other: &Target) -> bool {
-    (one.kind, &one.name, &one.uri) == (other.kind, &other.name, &other.uri)
+/// The targets of a snapshot by their objects.
+fn objects(snapshot: &Snapshot) -> BTreeMap<ObjectKey<'_>, &Target> {
+    let targets = snapshot.targets.iter();
+    targets.map(|target| (object_key(target), target)).collect()
 }

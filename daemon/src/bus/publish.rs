@@ -10,7 +10,7 @@ use offload_client::{
 };
 use zbus::{Connection, Variant, fdo, names::InterfaceName, object_server::SignalEmitter};
 
-use super::{is_same_object, manager::Manager, values};
+use super::{manager::Manager, object_key, objects, values};
 
 /// The changed properties of one interface.
 struct Changes<'a>(HashMap<&'static str, Variant<'a>>);
@@ -48,10 +48,10 @@ pub(super) async fn publish(
     old: &Snapshot,
     new: &Snapshot,
 ) -> zbus::Result<()> {
+    let before = objects(old);
     for target in &new.targets {
-        let mut before = old.targets.iter();
         // A target that is new was announced with all its properties.
-        if let Some(before) = before.find(|before| is_same_object(before, target)) {
+        if let Some(before) = before.get(&object_key(target)) {
             publish_target(connection, before, target).await?;
         }
     }

@@ -1,6 +1,12 @@
 //! `org.offloadd.Offload1.Target`, `.Cache` and `.Builder`.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use offload_client::{
     errors::BusError,
@@ -21,6 +27,8 @@ use crate::{build, monitor::Handle, target::TargetId};
 pub(super) struct TargetObject {
     pub(super) id: TargetId,
     pub(super) monitor: Handle,
+    /// Its place in the snapshot when it was last read.
+    pub(super) place: Arc<AtomicUsize>,
 }
 
 /// What only a cache has.
@@ -36,10 +44,16 @@ impl TargetObject {
     /// Reads the target; what is not set where it is gone, which its object is about to be too.
     fn read<T: Default>(&self, read: impl FnOnce(&Target) -> T) -> T {
         let snapshot = self.monitor.snapshot();
-        let mut targets = snapshot.targets.iter();
-        targets
-            .find(|target| target.kind == self.id.kind && *target.name == *self.id.name)
-            .map_or_else(T::default, read)
+        let targets = &snapshot.targets;
+        let is_it = |target: &Target| target.kind == self.id.kind && *target.name == *self.id.name;
+        // Mostly where it was: whoever reads every property of every target makes no square of it.
+        let place = targets.get(self.place.load(Relaxed));
+        let found = place.filter(|target| is_it(target)).or_else(|| {
+            let place = targets.iter().position(is_it)?;
+            self.place.store(place, Relaxed);
+            targets.get(place)
+        });
+        found.map_or_else(T::default, read)
     }
 }
 

@@ -220,45 +220,56 @@ impl Health {
 
     /// Takes in what happened at `now`, and says what is to be done.
     pub fn handle(&mut self, now: Now, event: Event) -> Vec<Effect> {
+        self.handle_all(now, [event])
+    }
+
+    /// The same of several events: what they amount to together is looked at once.
+    pub fn handle_all(&mut self, now: Now, events: impl IntoIterator<Item = Event>) -> Vec<Effect> {
         let mut effects = Vec::new();
+        for event in events {
+            self.take_in(now, event, &mut effects);
+        }
+        self.settle(now, &mut effects);
+        effects
+    }
+
+    fn take_in(&mut self, now: Now, event: Event, effects: &mut Vec<Effect>) {
         if self.pause.is_some_and(|pause| pause.is_over(now)) {
-            self.resume(now, &mut effects);
+            self.resume(now, effects);
         }
         match event {
             Event::Added(id) => self.add(now, id),
-            Event::Removed(id) => self.remove(id, &mut effects),
-            Event::Changed(id) => self.replace(now, id, &mut effects),
+            Event::Removed(id) => self.remove(id, effects),
+            Event::Changed(id) => self.replace(now, id, effects),
             Event::Tick => {}
             Event::Reported {
                 target,
                 check,
                 outcome,
                 latency,
-            } => self.report(now, target, check, outcome, latency, &mut effects),
+            } => self.report(now, target, check, outcome, latency, effects),
             Event::Tested { target, outcome } => {
                 let tested = self.targets.get_mut(&target);
                 let change = tested.and_then(|tested| tested.tested(now, outcome));
                 effects.extend(changed(&target, change));
             }
             Event::Closed { target, idle } => self.closed(now, &target, idle),
-            Event::Refresh(only) => self.refresh(now, only.as_ref(), &mut effects),
+            Event::Refresh(only) => self.refresh(now, only.as_ref(), effects),
             Event::Appeared(id) => {
                 if let Some(target) = self.targets.get_mut(&id) {
                     target.appeared(now);
                 }
             }
-            Event::Reach { target, reach } => self.reach(now, &target, reach, &mut effects),
+            Event::Reach { target, reach } => self.reach(now, &target, reach, effects),
             Event::Found { target } => {
                 let found = self.targets.get_mut(&target);
                 let aborted = found.and_then(|found| found.found(now));
                 effects.extend(abort(&target, aborted));
             }
-            Event::Pause { until } => self.pause(now, until, &mut effects),
-            Event::Resume => self.resume(now, &mut effects),
+            Event::Pause { until } => self.pause(now, until, effects),
+            Event::Resume => self.resume(now, effects),
             Event::PollChanged(poll) => self.repace(now, &poll),
         }
-        self.settle(now, &mut effects);
-        effects
     }
 
     /// Somebody asks for a check of `target` now: a deep one. One that is in flight already is
@@ -449,6 +460,11 @@ impl Pause {
     fn is_over(self, now: Now) -> bool {
         self.until.is_some_and(|until| until <= now.boot)
     }
+}
+
+/// How bad a state is, with its reason: the higher, the worse.
+pub(crate) fn rank(state: TargetState, reason: Reason) -> u8 {
+    overall::rank((state, reason))
 }
 
 fn abort(id: &TargetId, check: Option<CheckId>) -> Option<Effect> {

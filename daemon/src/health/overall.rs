@@ -115,7 +115,7 @@ impl Tally {
 
 /// The worse, the higher. What a person has to mend never hides behind what may come back by
 /// itself, and a host key that is not the desktop's is an alarm.
-fn rank((state, reason): Standing) -> u8 {
+pub(super) fn rank((state, reason): Standing) -> u8 {
     match state {
         TargetState::Degraded if reason == Reason::HostKeyMismatch => 6,
         TargetState::Degraded => 5,

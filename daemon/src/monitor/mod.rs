@@ -27,7 +27,7 @@ use offload_client::{
 };
 use tokio::{
     sync::{Semaphore, mpsc, oneshot, watch},
-    task::JoinSet,
+    task::{JoinError, JoinSet},
 };
 
 pub use self::handle::{CheckError, DiscoverError, Handle};
@@ -70,6 +70,8 @@ pub struct Monitor {
     observed: BTreeMap<TargetId, Observed>,
     drift: Drift,
     checks: JoinSet<Finished>,
+    /// The targets that were checked in this turn: who waits for them is answered at its end.
+    answerable: Vec<TargetId>,
     /// Checks that wait for [`Monitor::begin`]; nothing once it was called.
     waiting: Option<Vec<(TargetId, CheckId, Depth)>>,
     waiters: Waiters,
@@ -97,7 +99,8 @@ struct Finished {
 
 /// What one turn is about.
 enum Turn {
-    Finished(Box<Finished>),
+    /// Several that ended meanwhile are one turn: a round of many checks is not as many snapshots.
+    Finished(Vec<Finished>),
     Searched(Searched),
     Closed(Closed),
     Command(Command),
@@ -128,6 +131,7 @@ impl Monitor {
             observed: BTreeMap::new(),
             drift: Drift::default(),
             checks: JoinSet::new(),
+            answerable: Vec::new(),
             waiting: Some(Vec::new()),
             waiters: Waiters::default(),
             discover: Discover::default(),
@@ -167,14 +171,11 @@ impl Monitor {
                     Some(command) => Turn::Command(command),
                     None => return Ok(()),
                 },
-                Some(finished) = self.checks.join_next() => match finished {
-                    Ok(finished) => Turn::Finished(Box::new(finished)),
-                    Err(error) if error.is_panic() => {
-                        std::panic::resume_unwind(error.into_panic())
-                    }
-                    // An aborted check has left its target already.
-                    Err(_) => continue,
-                },
+                Some(first) = self.checks.join_next() => {
+                    let rest = std::iter::from_fn(|| self.checks.try_join_next());
+                    let all = std::iter::once(first).chain(rest);
+                    Turn::Finished(all.filter_map(finished).collect())
+                }
                 Some(searched) = self.searches.join_next() => match searched {
                     Ok(searched) => Turn::Searched(searched),
                     Err(error) if error.is_panic() => {
@@ -205,6 +206,9 @@ impl Monitor {
     /// Tells what the turn came to.
     fn end_turn(&mut self, now: Now) {
         self.publish(now);
+        for target in std::mem::take(&mut self.answerable) {
+            self.answer_waiters(&target);
+        }
         self.answer_seekers(now);
     }
 
@@ -218,7 +222,7 @@ impl Monitor {
 
     fn turn(&mut self, now: Now, turn: Turn) {
         match turn {
-            Turn::Finished(finished) => self.finished(now, *finished),
+            Turn::Finished(finished) => self.finished(now, finished),
             Turn::Searched(searched) => self.searched(now, searched),
             Turn::Closed(Closed { target, idle }) => {
                 self.handle(now, Event::Closed { target, idle });
@@ -363,34 +367,43 @@ impl Monitor {
         }
     }
 
-    fn finished(&mut self, now: Now, finished: Finished) {
+    fn finished(&mut self, now: Now, finished: Vec<Finished>) {
+        let mut passed = Vec::new();
+        let mut events = Vec::new();
+        for finished in finished {
+            if let Some(event) = self.learn(finished, &mut passed) {
+                events.push(event);
+            }
+        }
+        let effects = self.health.handle_all(now, events);
+        self.carry_out(now, effects);
+        for (target, passed) in passed {
+            self.checked(now, &target, passed);
+            self.answerable.push(target);
+        }
+    }
+
+    /// Keeps what a check learned; what the health core is to judge of it.
+    fn learn(&mut self, finished: Finished, passed: &mut Vec<(TargetId, bool)>) -> Option<Event> {
         let Finished {
             target,
             check,
             report,
             session,
         } = finished;
-        let Some(watched) = self.watched.get_mut(&target) else {
-            return;
-        };
+        let watched = self.watched.get_mut(&target)?;
         // A check that ended in the same turn in which it was aborted no longer counts.
-        let Some(running) = watched.running.take_if(|running| running.check == check) else {
-            return;
-        };
+        let running = watched.running.take_if(|running| running.check == check)?;
         watched.session = running.keep_session.then_some(session);
         let (outcome, latency) = watched.learn(report);
         tracing::debug!(?outcome, ?latency, "checked {target}");
-        let passed = outcome.is_ok();
-        let event = Event::Reported {
-            target: target.clone(),
+        passed.push((target.clone(), outcome.is_ok()));
+        Some(Event::Reported {
+            target,
             check,
             outcome,
             latency,
-        };
-        self.handle(now, event);
-        self.checked(now, &target, passed);
-        self.publish(now);
-        self.answer_waiters(&target);
+        })
     }
 
     /// Keeps what a test build showed; of what is not the builder's fault nobody is to be judged.
@@ -467,18 +480,16 @@ impl Monitor {
         self.loaded = plan.loaded;
         self.discover = plan.discover;
         self.replanned = true;
-        let gone: Vec<_> = self
-            .watched
-            .keys()
-            .filter(|id| !self.order.contains(id))
-            .cloned()
-            .collect();
+        let wanted: BTreeSet<&TargetId> = self.order.iter().collect();
+        let gone = self.watched.keys().filter(|id| !wanted.contains(id));
+        let gone: Vec<_> = gone.cloned().collect();
         for id in gone {
             self.waiters.done(&id, Err(CheckError::NoSuchTarget));
             self.handle(now, Event::Removed(id.clone()));
             self.abort(&id);
             self.watched.remove(&id);
         }
+        let mut added = Vec::new();
         for spec in plan.targets {
             let id = spec.id.clone();
             match self.watched.get_mut(&id) {
@@ -496,12 +507,27 @@ impl Monitor {
                 }
                 None => {
                     self.watched.insert(id.clone(), Watched::new(spec));
-                    self.handle(now, Event::Added(id.clone()));
-                    self.place(now, &id);
+                    added.push(id);
                 }
             }
         }
+        // Together: many at once are no more work than as many one by one.
+        let events = added.iter().cloned().map(Event::Added);
+        let effects = self.health.handle_all(now, events);
+        self.carry_out(now, effects);
+        for id in added {
+            self.place(now, &id);
+        }
         self.forget_builders(now);
+    }
+}
+
+/// `None` for an aborted check, which has left its target already.
+fn finished(ended: Result<Finished, JoinError>) -> Option<Finished> {
+    match ended {
+        Ok(finished) => Some(finished),
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => None,
     }
 }
 

@@ -77,7 +77,7 @@ impl Watch {
             },
             session: Session::new(spec, self.monitor.context.clone()),
         };
-        self.turn(Turn::Finished(Box::new(finished)));
+        self.turn(Turn::Finished(vec![finished]));
     }
 
     fn test_build(&mut self, outcome: Result<(), Reason>, place: &str) {

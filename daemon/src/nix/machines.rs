@@ -20,7 +20,7 @@ use super::{NixConf, Problem, Source, text};
 const MAX_DEPTH: usize = 32;
 /// How many files are read.
 const MAX_FILES: usize = 64;
-/// How many builders and how many problems are told.
+/// How many builders are watched, and how many problems told. Nix has no such limit.
 const MAX_ENTRIES: usize = 1024;
 
 /// One builder as Nix would use it.
@@ -81,6 +81,17 @@ pub(super) struct Machines {
     pub(super) files: Vec<PathBuf>,
     /// Every bad line, not only the first, at which Nix stops.
     pub(super) problems: Vec<Problem>,
+    /// Those beyond what can be watched.
+    pub(super) left_out: Option<LeftOut>,
+}
+
+/// The builders that are too many to be watched, though Nix uses them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// How many there are.
+    pub count: u64,
+    /// The first of them: its URI, and the file and the line, from 1, where it is written.
+    pub first: (String, PathBuf, Option<u32>),
 }
 
 /// Reads `builders` and the files it names, through `read`.
@@ -97,6 +108,7 @@ pub(super) fn read(conf: &NixConf, read: impl FnMut(&Path) -> io::Result<String>
     let mut result = expansion.result;
     if !result.problems.is_empty() {
         result.machines.clear();
+        result.left_out = None;
     }
     result
 }
@@ -132,10 +144,16 @@ impl<R: FnMut(&Path) -> io::Result<String>> Expansion<'_, R> {
     }
 
     fn machine(&mut self, entry: &str, file: &Path, number: Option<u32>) {
-        if self.result.machines.len() >= MAX_ENTRIES {
-            return self.problem(file, number, None, "too many builders".into());
-        }
+        let is_full = self.result.machines.len() >= MAX_ENTRIES;
         match line::parse(entry, self.system) {
+            Ok(machine) if is_full => {
+                let first = || (machine.uri, file.to_owned(), number);
+                let left_out = self.result.left_out.get_or_insert_with(|| LeftOut {
+                    count: 0,
+                    first: first(),
+                });
+                left_out.count += 1;
+            }
             Ok(machine) => self.result.machines.push(Machine {
                 file: file.to_owned(),
                 line: number,

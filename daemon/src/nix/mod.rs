@@ -44,7 +44,7 @@ use crate::config::NixImport;
 
 pub use self::{
     conf::{MaxJobs, NixConf},
-    machines::Machine,
+    machines::{LeftOut, Machine},
 };
 
 /// Where nix.conf is unless the configuration says otherwise.
@@ -57,6 +57,8 @@ pub struct Imported {
     pub conf: NixConf,
     /// The builders, in Nix's order; none where one line of them is bad, as for Nix.
     pub machines: Vec<Machine>,
+    /// Builders that Nix has beside those: too many to be watched.
+    pub left_out: Option<LeftOut>,
     /// nix.conf and what it includes: what nix-daemon reads once, at its start.
     pub conf_files: Vec<PathBuf>,
     /// Whether nix.conf was read: what it does not name, this machine's Nix then does not have.
@@ -128,6 +130,7 @@ pub fn read(import: &NixImport) -> Imported {
         has_conf: !conf.missing,
         conf: conf.settings,
         machines: list.machines,
+        left_out: list.left_out,
         conf_files: conf.files.clone(),
         files: conf.files,
         problems: conf.problems,

@@ -63,8 +63,9 @@ pub(super) fn plan(
             None => found.push(builder),
         }
     }
+    let entries: Vec<_> = settings.builders.iter().map(|e| (e, own_uri(e))).collect();
     for builder in &mut found {
-        builder.entry = entry_of(&settings.builders, &builder.uri);
+        builder.entry = entry_of(&entries, &builder.uri);
     }
     pairing::pair(&settings.builders, &mut found, own_uri, differs_in_host);
     for entry in &settings.builders {
@@ -97,7 +98,8 @@ pub(super) fn plan(
         })
         .collect();
     let names = naming::names(&wanted);
-    let may_lack = settings.nix.import && imported.has_conf;
+    let is_whole = imported.has_conf && imported.left_out.is_none();
+    let may_lack = settings.nix.import && is_whole;
     let targets = names.iter().zip(found);
     targets
         .map(|(name, builder)| {
@@ -325,14 +327,16 @@ fn is_same_but_for_login(a: &SshUri, b: &SshUri) -> bool {
 
 /// The entry with the same URI, else the one that names the host, if its own URI, where it has one,
 /// differs in nothing but the host or in naming no user.
-fn entry_of<'a>(entries: &'a [BuilderEntry], builder: &SshUri) -> Option<&'a BuilderEntry> {
+fn entry_of<'a>(
+    entries: &[(&'a BuilderEntry, Option<SshUri>)],
+    builder: &SshUri,
+) -> Option<&'a BuilderEntry> {
     let by_uri = entries
         .iter()
-        .find(|entry| own_uri(entry).is_some_and(|own| is_same(&own, builder)));
-    by_uri.or_else(|| {
-        entries.iter().find(|entry| {
-            let own = own_uri(entry);
-            let fits = match &own {
+        .find(|(_, own)| own.as_ref().is_some_and(|own| is_same(own, builder)));
+    let found = by_uri.or_else(|| {
+        entries.iter().find(|(entry, own)| {
+            let fits = match own {
                 Some(own) => {
                     let same_user = own.user.is_none() || own.user == builder.user;
                     same_user && is_same_but_for_login(own, builder)
@@ -341,11 +345,14 @@ fn entry_of<'a>(entries: &'a [BuilderEntry], builder: &SshUri) -> Option<&'a Bui
             };
             let port = builder.port.unwrap_or(DEFAULT_PORT);
             let is_named = entry.name.eq_ignore_ascii_case(&builder.host)
-                || own.is_some_and(|own| own.host.eq_ignore_ascii_case(&builder.host))
+                || own
+                    .as_ref()
+                    .is_some_and(|own| own.host.eq_ignore_ascii_case(&builder.host))
                 || names(&entry.addresses, &builder.host, port);
             fits && is_named
         })
-    })
+    });
+    found.map(|(entry, _)| *entry)
 }
 
 fn own_uri(entry: &BuilderEntry) -> Option<SshUri> {

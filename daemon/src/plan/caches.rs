@@ -1,6 +1,9 @@
 //! Substituters and `[[cache]]` entries.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use offload_client::{
     Kind, WarningCode,
@@ -40,8 +43,9 @@ pub(super) fn plan(
     if settings.nix.import {
         substituters(settings, &imported.conf, &mut found, warnings);
     }
+    let entries: Vec<_> = settings.caches.iter().map(|e| (e, own_uri(e))).collect();
     for cache in &mut found {
-        cache.entry = entry_of(&settings.caches, &cache.uri);
+        cache.entry = entry_of(&entries, &cache.uri);
     }
     pairing::pair(&settings.caches, &mut found, own_uri, |_, own, cache| {
         is_same_but_for_host(own, &cache.uri)
@@ -76,13 +80,19 @@ pub(super) fn plan(
     let targets = names.iter().zip(&found);
     let conf = settings.nix.import.then_some(&imported.conf);
     let may_lack = settings.nix.import && imported.has_conf;
+    let named: BTreeSet<_> = match may_lack {
+        true => substituters_of(&imported.conf)
+            .filter_map(|(_, cache)| Some(key(&cache?)))
+            .collect(),
+        false => BTreeSet::new(),
+    };
     let unwatched = unwatched(&found, &imported.conf);
     targets
         .map(|(name, cache)| {
             warnings.extend(conf.and_then(|conf| untrusted_keys(name, cache, conf)));
             let target = target(name, cache, &imported.conf, settings.nix.import);
             let mut origin = origin(cache, &imported.conf, &unwatched);
-            if may_lack && !is_substituter(&cache.uri, &imported.conf) {
+            if may_lack && !named.contains(&key(&cache.uri)) {
                 origin.missing = Some(origin.uri.clone());
             }
             origins.insert(target.id.clone(), origin);
@@ -99,24 +109,24 @@ impl<'a> pairing::Item<'a> for Found<'a> {
     }
 }
 
-/// Whether Nix names it, watched as Nix's or not.
-fn is_substituter(cache: &CacheUri, conf: &NixConf) -> bool {
-    conf.substituters.iter().any(|text| {
-        let known = uri::parse(text);
-        matches!(known, Ok(StoreUri::Cache(known)) if is_same(&known, cache))
+/// All that Nix names, watched or not, with their places; `None` for what is no cache over HTTP.
+fn substituters_of(conf: &NixConf) -> impl Iterator<Item = (usize, Option<CacheUri>)> {
+    let all = conf.substituters.iter().enumerate();
+    all.map(|(position, text)| match uri::parse(text) {
+        Ok(StoreUri::Cache(cache)) => (position, Some(cache)),
+        _ => (position, None),
     })
 }
 
 /// The substituters that are none of the targets, with the priorities of those that everybody knows.
 fn unwatched(found: &[Found<'_>], conf: &NixConf) -> Arc<[Unwatched]> {
-    let others = conf.substituters.iter().enumerate();
-    let others = others.filter_map(|(position, text)| {
-        let Ok(StoreUri::Cache(cache)) = uri::parse(text) else {
+    let watched: BTreeSet<_> = found.iter().map(|known| key(&known.uri)).collect();
+    let others = substituters_of(conf).filter_map(|(position, cache)| {
+        let Some(cache) = cache else {
             let priority = None;
             return Some(Unwatched { position, priority });
         };
-        let is_watched = |known: &Found<'_>| is_same(&known.uri, &cache);
-        if found.iter().any(is_watched) {
+        if watched.contains(&key(&cache)) {
             return None;
         }
         let known = match cache.host.as_str() {
@@ -211,9 +221,10 @@ fn substituters<'a>(
         }
         return;
     }
+    let mut known = BTreeSet::new();
     for (position, text) in urls {
         if let Some(uri) = parse(text, warnings)
-            && !found.iter().any(|known| is_same(&known.uri, &uri))
+            && known.insert(key(&uri))
         {
             found.push(Found {
                 text,
@@ -239,6 +250,13 @@ fn parse(text: &str, warnings: &mut Vec<Warning>) -> Option<CacheUri> {
     None
 }
 
+/// Equal for what is one cache.
+fn key(cache: &CacheUri) -> (String, u16, bool, String) {
+    let host = cache.host.to_ascii_lowercase();
+    let port = cache.effective_port();
+    (host, port, cache.tls, cache.path.clone())
+}
+
 fn is_same(a: &CacheUri, b: &CacheUri) -> bool {
     a.host.eq_ignore_ascii_case(&b.host) && is_same_but_for_host(a, b)
 }
@@ -249,21 +267,25 @@ fn is_same_but_for_host(a: &CacheUri, b: &CacheUri) -> bool {
 
 /// The entry with the same URL, else the one that names the host, if its own URL, where it has one,
 /// differs in nothing but the host.
-fn entry_of<'a>(entries: &'a [CacheEntry], cache: &CacheUri) -> Option<&'a CacheEntry> {
+fn entry_of<'a>(
+    entries: &[(&'a CacheEntry, Option<CacheUri>)],
+    cache: &CacheUri,
+) -> Option<&'a CacheEntry> {
     let by_url = entries
         .iter()
-        .find(|entry| own_uri(entry).is_some_and(|own| is_same(&own, cache)));
-    by_url.or_else(|| {
-        entries.iter().find(|entry| {
-            let fits = match own_uri(entry) {
-                Some(own) => is_same_but_for_host(&own, cache),
+        .find(|(_, own)| own.as_ref().is_some_and(|own| is_same(own, cache)));
+    let found = by_url.or_else(|| {
+        entries.iter().find(|(entry, own)| {
+            let fits = match own {
+                Some(own) => is_same_but_for_host(own, cache),
                 None => entry.url.is_none(),
             };
             let is_named = entry.name.eq_ignore_ascii_case(&cache.host)
                 || names(&entry.addresses, &cache.host, cache.effective_port());
             fits && is_named
         })
-    })
+    });
+    found.map(|(entry, _)| *entry)
 }
 
 fn own_uri(entry: &CacheEntry) -> Option<CacheUri> {

@@ -1,6 +1,6 @@
 //! Names: short, and unique among the targets of one kind.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a target may be called.
 pub(super) struct Wanted<'a> {
@@ -15,13 +15,18 @@ pub(super) struct Wanted<'a> {
 pub(super) fn names(wanted: &[Wanted<'_>]) -> Vec<String> {
     let reserved: BTreeSet<&str> = wanted.iter().filter_map(|wanted| wanted.entry).collect();
     let mut taken = BTreeSet::new();
+    let mut last = BTreeMap::new();
     let mut names = Vec::with_capacity(wanted.len());
     for wanted in wanted {
         let name = match wanted.entry {
             Some(entry) if !taken.contains(entry) => entry.to_owned(),
-            entry => numbered(entry.unwrap_or(wanted.host), |name| {
-                taken.contains(name) || reserved.contains(name)
-            }),
+            entry => {
+                let base = entry.unwrap_or(wanted.host);
+                // Those before it have all the lower numbers.
+                numbered(base, last.entry(base).or_default(), |name| {
+                    taken.contains(name) || reserved.contains(name)
+                })
+            }
         };
         taken.insert(name.clone());
         names.push(name);
@@ -29,17 +34,17 @@ pub(super) fn names(wanted: &[Wanted<'_>]) -> Vec<String> {
     names
 }
 
-fn numbered(base: &str, is_taken: impl Fn(&str) -> bool) -> String {
-    if !is_taken(base) {
-        return base.to_owned();
+fn numbered(base: &str, last: &mut u32, is_taken: impl Fn(&str) -> bool) -> String {
+    loop {
+        *last += 1;
+        let name = match *last {
+            1 => base.to_owned(),
+            number => format!("{base}-{number}"),
+        };
+        if !is_taken(&name) {
+            return name;
+        }
     }
-    let mut name = format!("{base}-2");
-    let mut number = 3u32;
-    while is_taken(&name) {
-        name = format!("{base}-{number}");
-        number += 1;
-    }
-    name
 }
 
 #[cfg(test)]

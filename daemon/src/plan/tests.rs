@@ -42,6 +42,32 @@ fn imported(conf: &str, machines: &str) -> Imported {
     })
 }
 
+#[test]
+fn of_more_builders_than_are_watched_the_rest_is_one_warning() {
+    let line = |number| format!("ssh-ng://nobody@192.0.2.6:{number} - - 1\n");
+    let machines: String = (1..=1500).map(line).collect();
+    let read = imported("substituters =\n", &machines);
+    let plan = plan(&settings(), &read);
+    assert_eq!(plan.targets.len(), 1024);
+    let [warning] = &plan.warnings[..] else {
+        panic!("{:?}", plan.warnings);
+    };
+    assert_eq!(warning.code, WarningCode::TooManyBuilders);
+    let detail = |key: &str| warning.details.get(key).cloned();
+    assert_eq!(detail("left_out"), Some(476.into()));
+    assert_eq!(detail("line"), Some(1025.into()));
+    assert_eq!(detail("uri"), Some("ssh-ng://nobody@192.0.2.6:1025".into()));
+    let words = offload_client::warnings::explanation_for(warning);
+    assert!(words.contains("476 are left out"), "{words}");
+
+    // A bad line counts wherever it stands: Nix drops the whole list.
+    let read = imported("substituters =\n", &(machines + "ssh://desktop - - x\n"));
+    let plan = super::plan(&settings(), &read);
+    assert_eq!(plan.targets, []);
+    let codes: Vec<_> = plan.warnings.iter().map(|warning| warning.code).collect();
+    assert_eq!(codes, [WarningCode::MachinesFileBroken]);
+}
+
 fn address(host: &str) -> Address {
     Address {
         host: host.into(),

@@ -179,6 +179,7 @@ const fn weight(code: WarningCode) -> Weight {
         | WarningCode::FallbackOff
         | WarningCode::SshOptionIgnored
         | WarningCode::NotWatchable
+        | WarningCode::TooManyBuilders
         | WarningCode::Unknown => Weight::Advice,
     }
 }

@@ -96,12 +96,12 @@ async fn loopback_and_proxies_never_lose_their_way() {
         super::super::watched::tests::report([("proxy".to_owned(), "ssh -W".into())].into());
     report.address = Some("192.0.2.6:22".to_owned());
     let session = watched.take_session(&stage.monitor.context);
-    stage.turn(Turn::Finished(Box::new(super::Finished {
+    stage.turn(Turn::Finished(vec![super::Finished {
         target: id.clone(),
         check: running,
         report,
         session,
-    })));
+    }]));
     stage.networks(Ways::default());
     assert_eq!(stage.state(&id), TargetState::Ready);
     assert_eq!(stage.state(&other), TargetState::Ready);

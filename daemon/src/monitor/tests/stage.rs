@@ -140,12 +140,12 @@ impl Stage {
             details: proved.into_iter().collect(),
             strangers: Some(strangers),
         };
-        self.turn(Turn::Finished(Box::new(Finished {
+        self.turn(Turn::Finished(vec![Finished {
             target: id.clone(),
             check,
             report,
             session,
-        })));
+        }]));
     }
 
     /// Waits for the next check of `id` and lets it end.
