@@ -11,6 +11,7 @@ use offloadd::{
     cli::{Cli, exit},
     config::{self, Sources},
     once,
+    service::Flag,
 };
 use tokio::runtime::{Builder, LocalOptions};
 
@@ -31,6 +32,8 @@ fn main() -> ExitCode {
             Err(errors) => fail(&errors, errors.exit_code()),
         };
     }
+    // Before anything that may fail or take its time: until it is judged anew, no builder is ready.
+    let flag = (!cli.once).then(Flag::from_environment);
     let settings = match config::load(&sources) {
         Ok(settings) => settings,
         Err(errors) => return fail(&errors, errors.exit_code()),
@@ -48,16 +51,17 @@ fn main() -> ExitCode {
         Err(error) => return fail(&error, exit::OS_ERROR),
     };
     let code = runtime.block_on(async {
-        if cli.once {
+        let Some(flag) = flag else {
             return match once::round(settings, cli.json).await {
                 Ok(round) => print(&round.text, round.exit_code()),
                 Err(error) => fail(&error, error.exit_code()),
             };
-        }
+        };
         let options = Options {
             settings,
             sources: Some(sources),
             bus: cli.bus,
+            flag,
         };
         match offloadd::run(options).await {
             Ok(()) => exit::OK.into(),

@@ -13,13 +13,13 @@ use crate::{
     monitor::Monitor,
     net,
     service::{
-        Flag, Notifier, Reloader, Watchdog, follow_sleep, follow_wall_clock, report_status,
+        Flag, Reloader, Teller, Watchdog, follow_sleep, follow_wall_clock, report_status,
         status_line,
     },
 };
 
 /// What the daemon needs to know to start.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Options {
     /// The configuration to start with.
     pub settings: Settings,
@@ -27,6 +27,8 @@ pub struct Options {
     pub sources: Option<Sources>,
     /// The bus to publish on.
     pub bus: BusChoice,
+    /// What tells other units whether a builder is ready.
+    pub flag: Flag,
 }
 
 /// Why the daemon ended.
@@ -63,30 +65,34 @@ impl RunError {
 /// Runs the daemon until SIGTERM or SIGINT, or until its bus is gone.
 pub async fn run(options: Options) -> Result<(), RunError> {
     let mut stop = std::pin::pin!(stop_signal()?);
+    let (mut teller, notifier) = Teller::from_environment();
     let poll = options.settings.poll.clone();
     let mut reloader = Reloader::new(options.sources, options.settings)?;
-    let (monitor, handle) = Monitor::new(reloader.plan(), poll, Watchdog::from_environment())?;
+    let watchdog = Watchdog::from_environment(notifier.clone());
+    let (monitor, handle) = Monitor::new(reloader.plan(), poll, watchdog)?;
     // Before the monitor, so that its first command is which networks there are.
     let network = tokio::spawn(net::run(handle.clone()));
-    // The first checks are on their way while the bus is greeted.
-    let mut monitor = tokio::spawn(monitor.run());
     let (jobs, jobs_handle) = Jobs::new(Nix::from_environment(), handle.clone());
     let jobs = tokio::spawn(jobs.run());
 
     let bus = Bus::open(options.bus)?;
     let mut service = tokio::select! {
         service = bus::Service::start(bus.builder, handle.clone(), jobs_handle) => service.map_err(no_bus)?,
+        () = teller.run() => return Ok(()),
         _ = &mut stop => return Ok(()),
     };
-    let flag = Flag::from_environment();
-    Notifier.ready(&status_line(&handle.snapshot()));
+    notifier.ready(status_line(&handle.snapshot()));
+    teller.tell();
+    // After that, so that readiness waits for no check, however many there are.
+    let mut monitor = tokio::spawn(monitor.run());
     tracing::info!("ready on {}", bus.name);
 
     let connection = service.connection().clone();
     let result = tokio::select! {
         // The file first: whoever hears of a change on the bus finds it already.
         biased;
-        () = flag.follow(handle.subscribe()) => Ok(()),
+        () = options.flag.follow(handle.subscribe()) => Ok(()),
+        () = teller.run() => Ok(()),
         ended = service.run() => {
             Err(RunError::BusGone(ended.err().map_or_else(String::new, |e| format!(": {e}"))))
         }
@@ -94,13 +100,14 @@ pub async fn run(options: Options) -> Result<(), RunError> {
             Ok(ended) => ended.map_err(RunError::from),
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         },
-        () = reloader.run(handle.clone()) => Ok(()),
-        () = report_status(handle.subscribe()) => Ok(()),
+        () = reloader.run(handle.clone(), notifier.clone()) => Ok(()),
+        () = report_status(notifier.clone(), handle.subscribe()) => Ok(()),
         () = follow_sleep(&connection, handle.clone()) => Ok(()),
         () = follow_wall_clock(handle.clone()) => Ok(()),
         _ = &mut stop => Ok(()),
     };
-    Notifier.stopping();
+    notifier.stopping();
+    teller.tell();
     // What they run ends with them.
     jobs.abort();
     network.abort();

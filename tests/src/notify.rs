@@ -9,7 +9,7 @@ use tokio::{net::UnixDatagram, sync::watch, task::JoinHandle};
 
 use crate::{Error, Result, error::Context};
 
-/// Systemd itself reads no more of one message.
+/// Systemd itself takes no longer message: it ignores one (`NOTIFY_BUFFER_MAX` in its src/core/manager.c).
 const MAX_DATAGRAM: usize = 4096;
 /// How many messages are remembered; a test that needs more is asking something else.
 const MAX_MESSAGES: usize = 10_000;
@@ -119,8 +119,11 @@ impl Drop for Notifications {
 }
 
 async fn read(socket: UnixDatagram, messages: watch::Sender<Vec<Message>>) {
-    let mut buffer = vec![0; MAX_DATAGRAM];
+    let mut buffer = vec![0; MAX_DATAGRAM + 1];
     while let Ok(length) = socket.recv(&mut buffer).await {
+        if length > MAX_DATAGRAM {
+            continue;
+        }
         let text = String::from_utf8_lossy(buffer.get(..length).unwrap_or_default()).into_owned();
         messages.send_if_modified(|messages| {
             let room = messages.len() < MAX_MESSAGES;

@@ -10,10 +10,10 @@ use std::{
 use offload_client::Snapshot;
 use tokio::sync::watch;
 
-/// The file. It goes when this is dropped; systemd takes its directory away even from a daemon that
-/// crashed.
+/// The file. It goes when this is dropped; what a daemon that was killed has left goes when this is
+/// made, so that is the first thing of a start.
 #[derive(Debug)]
-pub(crate) struct Flag {
+pub struct Flag {
     path: Option<PathBuf>,
     /// What it was set to last; nothing where that failed.
     is: Option<bool>,
@@ -23,7 +23,7 @@ pub(crate) struct Flag {
 impl Flag {
     /// In the first directory of `RUNTIME_DIRECTORY` (systemd.exec(5): several stand with colons
     /// between them); does nothing without one. What an earlier daemon left there goes now.
-    pub(crate) fn from_environment() -> Self {
+    pub fn from_environment() -> Self {
         Self::new(env::var_os("RUNTIME_DIRECTORY").and_then(|list| {
             let first = env::split_paths(&list).next()?;
             first.is_absolute().then_some(first)

@@ -1,6 +1,7 @@
 //! What a system service owes its manager: readiness (its own, and the builders' as a file), status,
 //! watchdog, journal, reload, sleep and the clock.
 
+mod debounce;
 mod flag;
 mod journal;
 mod notify;
@@ -10,15 +11,15 @@ mod status;
 mod wall_clock;
 mod watchdog;
 
-pub(crate) use self::{
+pub use self::{
     flag::Flag,
-    notify::Notifier,
+    journal::{LOG_VARIABLE, start_logging},
+    watchdog::Watchdog,
+};
+pub(crate) use self::{
+    notify::{Notifier, Teller},
     reload::Reloader,
     sleep::follow_sleep,
     status::{report_status, status_line},
     wall_clock::follow_wall_clock,
-};
-pub use self::{
-    journal::{LOG_VARIABLE, start_logging},
-    watchdog::Watchdog,
 };

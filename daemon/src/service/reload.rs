@@ -8,7 +8,7 @@ use offload_client::{
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{Notifier, status::status_line};
+use super::{Notifier, debounce::Debounce, status::status_line};
 use crate::{
     config::{self, Settings, Sources},
     monitor::Handle,
@@ -95,37 +95,55 @@ impl Reloader {
         (plan, watched)
     }
 
-    /// Hands every new plan to the monitor.
-    pub(crate) async fn run(mut self, monitor: Handle) {
+    /// Hands every new plan to the monitor. Signals and changes of files share one debounce: a storm
+    /// of them is no more than a reading each second.
+    pub(crate) async fn run(mut self, monitor: Handle, notifier: Notifier) {
+        let mut debounce = Debounce::default();
+        // Whether a signal is among what is gathered.
+        let mut signalled = false;
         loop {
             tokio::select! {
                 hangup = self.hangup.recv() => match hangup {
-                    Some(()) => self.reload(&monitor).await,
+                    Some(()) => {
+                        signalled = true;
+                        debounce.ask();
+                    }
                     None => return,
                 },
-                changed = changed(&mut self.watcher) => {
-                    match changed {
-                        Ok(()) => tracing::info!("Nix's configuration changed"),
-                        Err(error) => {
-                            tracing::error!("changes of nix.conf are no longer noticed: {error}");
-                            self.watcher = None;
-                            continue;
-                        }
+                changed = changed(&mut self.watcher) => match changed {
+                    Ok(()) => {
+                        tracing::info!("Nix's configuration changed");
+                        debounce.ask();
                     }
-                    let plan = self.plan();
-                    monitor.watch(plan, self.settings.poll.clone()).await;
+                    Err(error) => {
+                        tracing::error!("changes of nix.conf are no longer noticed: {error}");
+                        self.watcher = None;
+                    }
+                },
+                () = debounce.is_due() => {
+                    debounce.begin();
+                    if std::mem::take(&mut signalled) {
+                        self.reload(&monitor, &notifier).await;
+                    } else {
+                        self.read_again(&monitor).await;
+                    }
                 }
-                () = self.nix_daemon.is_due() => {
-                    let plan = self.plan();
-                    monitor.watch(plan, self.settings.poll.clone()).await;
-                }
+                () = self.nix_daemon.is_due() => self.read_again(&monitor).await,
             }
         }
     }
 
-    /// A broken configuration keeps the old one in force, and says so.
-    async fn reload(&mut self, monitor: &Handle) {
-        Notifier.reloading();
+    /// Takes up Nix's configuration as it is now.
+    async fn read_again(&mut self, monitor: &Handle) {
+        let plan = self.plan();
+        monitor.watch(plan, self.settings.poll.clone()).await;
+    }
+
+    /// A broken configuration keeps the old one in force, and says so. `RELOADING=1` is told now, when
+    /// the files are about to be read, and so after every signal that this is the answer to: systemd
+    /// takes the next `READY=1` for the end of the reload that it has asked for.
+    async fn reload(&mut self, monitor: &Handle, notifier: &Notifier) {
+        notifier.reloading();
         let loaded = self.sources.as_ref().map(config::load);
         match loaded.unwrap_or_else(|| Ok(self.settings.clone())) {
             Ok(settings) => {
@@ -138,9 +156,8 @@ impl Reloader {
                 self.rejected = Some(errors.to_string());
             }
         }
-        let plan = self.plan();
-        monitor.watch(plan, self.settings.poll.clone()).await;
-        Notifier.ready(&status_line(&monitor.snapshot()));
+        self.read_again(monitor).await;
+        notifier.ready(status_line(&monitor.snapshot()));
     }
 }
 

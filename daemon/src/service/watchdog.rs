@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use sd_notify::NotifyState;
-
+use super::Notifier;
 use crate::clock::Now;
 
 /// systemd's watchdog.
@@ -12,15 +11,17 @@ pub struct Watchdog {
     /// How long systemd waits.
     timeout: Duration,
     fed: Duration,
+    notifier: Notifier,
 }
 
 impl Watchdog {
     /// The watchdog that systemd asked this process to feed (`WATCHDOG_USEC`, `WATCHDOG_PID`).
-    pub fn from_environment() -> Option<Self> {
+    pub(crate) fn from_environment(notifier: Notifier) -> Option<Self> {
         let timeout = sd_notify::watchdog_enabled()?;
         Some(Self {
             timeout,
             fed: Now::read().boot,
+            notifier,
         })
     }
 
@@ -30,9 +31,7 @@ impl Watchdog {
     /// process never wakes up for the watchdog alone.
     pub(crate) fn turn(&mut self, now: Now) -> Duration {
         if now.boot.saturating_sub(self.fed) >= self.timeout / 8 {
-            if let Err(error) = sd_notify::notify(&[NotifyState::Watchdog]) {
-                tracing::debug!("watchdog: {error}");
-            }
+            self.notifier.watchdog();
             self.fed = now.boot;
         }
         self.fed + self.timeout / 2
@@ -53,6 +52,7 @@ mod tests {
         let mut watchdog = Watchdog {
             timeout,
             fed: Duration::ZERO,
+            notifier: Notifier::default(),
         };
         let mut due = watchdog.turn(at(0));
         for turn in 1..100 {
@@ -68,6 +68,7 @@ mod tests {
         let mut watchdog = Watchdog {
             timeout,
             fed: Duration::ZERO,
+            notifier: Notifier::default(),
         };
         assert_eq!(watchdog.turn(at(10)), Duration::from_secs(60));
         assert_eq!(watchdog.turn(at(60)), Duration::from_secs(120));

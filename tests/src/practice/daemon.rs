@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use offload_client::{Snapshot, embedded, names, watch::watch};
-use offloadd::{Options, cli::BusChoice, config::Settings};
+use offloadd::{Options, cli::BusChoice, config::Settings, service::Flag};
 use tokio::{select, sync::mpsc};
 use zbus::{connection::Builder, fdo::DBusProxy};
 
@@ -30,6 +30,7 @@ pub async fn daemon(desktop: &Desktop, news: mpsc::Sender<Snapshot>) -> Result<(
         settings,
         sources: None,
         bus: BusChoice::Embedded,
+        flag: Flag::from_environment(),
     };
     select! {
         ended = offloadd::run(options) => ended.map_err(std::io::Error::other).context("offloadd"),

@@ -3,9 +3,11 @@
 use std::{fs, process::Stdio, time::Duration};
 
 use offload_client::{Reason, Stage, TargetState, proxy::JobProxy, reasons::text};
-use offload_tests::{Namespace, NixDaemon, container::Desktop, eventually, supported};
+use offload_tests::{Namespace, NixDaemon, container::Desktop, eventually};
 
-use crate::desk::{ASKED, Desk, PATIENCE, PROMISE, Promise, Watcher, detail, sshd_before, words};
+use crate::desk::{
+    ASKED, Desk, PATIENCE, PROMISE, Promise, Watcher, detail, sshd_before, supported, words,
+};
 
 /// What a derivation's `/bin/sh` is on the desktop.
 const SHELL: &str = "/usr/bin/dash";

@@ -7,7 +7,6 @@
 mod builds;
 mod causes;
 mod desk;
-mod fixture;
 mod forced;
 mod ready;
 mod silence;
