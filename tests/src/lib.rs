@@ -27,6 +27,7 @@ pub mod practice;
 pub mod process;
 pub mod relay;
 pub mod signals;
+pub mod skip;
 pub mod sshd;
 pub mod wait;
 
@@ -43,5 +44,6 @@ pub use nix_conf::NixConf;
 pub use nix_daemon::NixDaemon;
 pub use relay::Relay;
 pub use signals::Signals;
+pub use skip::supported;
 pub use sshd::Sshd;
 pub use wait::eventually;

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use offload_client::{Snapshot, snapshot::Target};
 use offload_tests::{
-    Error, Namespace,
+    Namespace,
     container::{Cache, Desktop, Laptop},
     eventually,
     package::package,
+    supported,
 };
 
 /// Longer than anything takes that is not waited for on purpose.
@@ -113,15 +114,4 @@ pub(crate) fn builder(snapshot: &Snapshot) -> &Target {
 
 fn address(command: &str) -> String {
     format!("addr {command} {}/24 dev lan", Namespace::DESKTOP)
-}
-
-fn supported<T>(made: Result<T, Error>) -> Option<T> {
-    match made {
-        Ok(made) => Some(made),
-        Err(Error::Unsupported(why)) => {
-            eprintln!("skipped: {why}");
-            None
-        }
-        Err(error) => panic!("{error}"),
-    }
 }

@@ -6,11 +6,12 @@
 use std::{collections::BTreeSet, fs, path::Path, process::Command, time::Duration};
 
 use offload_tests::{
-    Error, Namespace,
+    Namespace,
     container::Container,
     eventually,
     package::package,
     process::{run_command, system_program},
+    supported,
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -38,14 +39,7 @@ async fn debian(revisions: &[u32]) -> Option<(Container, Namespace)> {
         machine.boot(namespace.laptop()).await?;
         Ok((machine, namespace))
     };
-    match made.await {
-        Ok(both) => Some(both),
-        Err(Error::Unsupported(why)) => {
-            eprintln!("skipped: {why}");
-            None
-        }
-        Err(error) => panic!("{error}"),
-    }
+    supported(made.await)
 }
 
 #[tokio::test]
@@ -273,19 +267,16 @@ async fn lintian_finds_no_errors() {
         let lintian = system_program("lintian", "lintian")?;
         Ok((lintian, package(1).await?))
     };
-    match checked.await {
-        Ok((lintian, package)) => {
-            let mut command = Command::new(lintian);
-            command.args(["--fail-on", "error"]).arg(&package);
-            if rustix::process::geteuid().is_root() {
-                command.arg("--allow-root");
-            }
-            println!("{}", run_command(&mut command).unwrap());
-            holds_what_is_installed(&package);
-        }
-        Err(Error::Unsupported(why)) => eprintln!("skipped: {why}"),
-        Err(error) => panic!("{error}"),
+    let Some((lintian, package)) = supported(checked.await) else {
+        return;
+    };
+    let mut command = Command::new(lintian);
+    command.args(["--fail-on", "error"]).arg(&package);
+    if rustix::process::geteuid().is_root() {
+        command.arg("--allow-root");
     }
+    println!("{}", run_command(&mut command).unwrap());
+    holds_what_is_installed(&package);
 }
 
 /// The links are links.

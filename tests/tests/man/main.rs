@@ -13,7 +13,7 @@ mod program;
 
 use std::{fs, path::PathBuf, process::Command};
 
-use offload_tests::process::system_program;
+use offload_tests::{process::system_program, skip::skipped};
 
 /// Where each is, and what should be there.
 fn pages() -> [(&'static str, String); 3] {
@@ -48,7 +48,7 @@ fn the_committed_pages_are_the_programs_own() {
 #[test]
 fn the_pages_are_read_without_a_warning() {
     let Ok(groff) = system_program("groff", "groff-base") else {
-        eprintln!("skipped: groff is not installed: nobody has read the manual pages");
+        skipped("groff is not installed: nobody has read the manual pages");
         return;
     };
     for (name, _) in pages() {

@@ -3,11 +3,9 @@
 use std::{fs, process::Stdio, time::Duration};
 
 use offload_client::{Reason, Stage, TargetState, proxy::JobProxy, reasons::text};
-use offload_tests::{Namespace, NixDaemon, container::Desktop, eventually};
+use offload_tests::{Namespace, NixDaemon, container::Desktop, eventually, supported};
 
-use crate::desk::{
-    ASKED, Desk, PATIENCE, PROMISE, Promise, Watcher, detail, sshd_before, supported, words,
-};
+use crate::desk::{ASKED, Desk, PATIENCE, PROMISE, Promise, Watcher, detail, sshd_before, words};
 
 /// What a derivation's `/bin/sh` is on the desktop.
 const SHELL: &str = "/usr/bin/dash";

@@ -10,7 +10,7 @@ use offload_client::{
     snapshot::{BuilderFacts, Detail, Facts, Target},
 };
 use offload_tests::{
-    Error, Laptop, Namespace, NixDaemon, Sshd, container::Desktop, daemon::Launch, eventually,
+    Laptop, Namespace, NixDaemon, Sshd, container::Desktop, daemon::Launch, eventually, supported,
 };
 use zbus::{OwnedObjectPath, OwnedVariant};
 
@@ -224,15 +224,4 @@ pub(crate) fn detail(target: &Target, key: &str) -> String {
 /// However the page breaks its lines.
 pub(crate) fn words(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-pub(crate) fn supported<T>(made: Result<T, Error>) -> Option<T> {
-    match made {
-        Ok(made) => Some(made),
-        Err(Error::Unsupported(why)) => {
-            eprintln!("skipped: {why}");
-            None
-        }
-        Err(error) => panic!("{error}"),
-    }
 }

@@ -7,6 +7,7 @@
 mod builds;
 mod causes;
 mod desk;
+mod fixture;
 mod forced;
 mod ready;
 mod silence;

@@ -1,9 +1,9 @@
 //! Ready, and what is known then: with Nix 2.26 on the desktop, and with 2.8 on both ends.
 
 use offload_client::{Reason, Stage, TargetState, snapshot::Target};
-use offload_tests::{Namespace, NixDaemon, Sshd, container::Desktop};
+use offload_tests::{Namespace, NixDaemon, Sshd, container::Desktop, supported};
 
-use crate::desk::{ASKED, Desk, PROMISE, Watcher, detail, facts, sshd_before, supported};
+use crate::desk::{ASKED, Desk, PROMISE, Watcher, detail, facts, sshd_before};
 
 #[tokio::test]
 async fn ready_names_the_desktops_nix_and_a_test_build_its_place() {

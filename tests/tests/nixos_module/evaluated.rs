@@ -6,6 +6,7 @@ use std::{
     process::Command,
 };
 
+use offload_tests::skip::skipped;
 use serde_json::Value;
 
 use crate::output;
@@ -13,9 +14,8 @@ use crate::output;
 /// What nixos-module/tests/eval.nix says; `None` where there is no library, which it tells.
 pub(crate) fn evaluated() -> Option<Value> {
     let Some(library) = library() else {
-        eprintln!(
-            "skipped: the NixOS modules are evaluated only where NIXPKGS_LIB names a copy of \
-             Nixpkgs' lib"
+        skipped(
+            "the NixOS modules are evaluated only where NIXPKGS_LIB names a copy of Nixpkgs' lib",
         );
         return None;
     };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use offload_tests::{Error, Namespace, container::Container, eventually};
+use offload_tests::{Namespace, container::Container, eventually, supported};
 use serde_json::Value;
 
 use crate::evaluated::evaluated;
@@ -144,16 +144,4 @@ fn section(options: &Value) -> String {
         }
     }
     text
-}
-
-/// `None`, with the reason said, where this machine can't.
-fn supported<T>(made: Result<T, Error>) -> Option<T> {
-    match made {
-        Ok(made) => Some(made),
-        Err(Error::Unsupported(why)) => {
-            eprintln!("skipped: {why}");
-            None
-        }
-        Err(error) => panic!("{error}"),
-    }
 }

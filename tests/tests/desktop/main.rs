@@ -1,0 +1,21 @@
+//! The laptop and the test desktop, made of real parts, through all that happens to them.
+
+// A test program is a test throughout, its helpers too.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod black_hole;
+mod calls;
+mod changes;
+mod discover;
+mod doctor;
+mod faults;
+mod half_open;
+mod identity;
+mod loaded;
+mod moves;
+mod negative;
+mod nix;
+mod quiet;
+mod ready;
+mod signature;
+mod stops;

@@ -1,0 +1,20 @@
+//! The life of the daemon on its machine: how it starts, says what it sees, is asked, reloads and ends.
+
+// A test program is a test throughout, its helpers too.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod catalog;
+mod embedded;
+mod flag;
+mod interface;
+mod journal;
+mod many;
+mod network;
+mod nix_files;
+mod policy;
+mod polkit;
+mod refusals;
+mod reload;
+mod start;
+mod stop;
+mod stuck;

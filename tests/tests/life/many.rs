@@ -1,0 +1,60 @@
+//! A daemon starts with any number of targets as it starts with two, and tells how they are in a line
+//! that systemd takes.
+
+use std::fmt::Write;
+
+use offload_client::proxy::ManagerProxy;
+use offload_tests::{Bus, Daemon, NixConf, daemon::Launch, notify::Message};
+use offloadd::clock::Stopwatch;
+
+/// systemd reads no more of a notification, and takes none that is longer (`NOTIFY_BUFFER_MAX`).
+const NOTIFY_MAX: usize = 4096;
+/// Nobody listens there.
+const CLOSED: &str = "127.0.0.1:9";
+
+async fn start(bus: &Bus, conf: &NixConf) -> Daemon {
+    let config = format!("[nix]\nconf = \"{}\"\n", conf.path().display());
+    let daemon = Daemon::start(Launch {
+        config,
+        bus: bus.address(),
+        ..Launch::default()
+    });
+    daemon.await.unwrap()
+}
+
+/// nix.conf's line for so many caches that nobody serves.
+fn substituters(count: usize) -> String {
+    let mut line = String::from("substituters =");
+    for number in 0..count {
+        write!(line, " http://{CLOSED}/{number}").unwrap();
+    }
+    line + "\n"
+}
+
+/// Whether systemd would have read all of it.
+fn is_short(message: &Message) -> bool {
+    let status = message.get("STATUS").unwrap_or_default();
+    status.len() < NOTIFY_MAX / 4
+}
+
+#[tokio::test]
+async fn two_thousand_caches_are_ready_as_two_are() {
+    for count in [2, 2000] {
+        let (bus, conf) = (Bus::start().await.unwrap(), NixConf::new().unwrap());
+        conf.write("nix.conf", &substituters(count)).unwrap();
+        let watch = Stopwatch::start();
+        let daemon = start(&bus, &conf).await;
+        daemon.wait_ready().await.unwrap();
+        eprintln!("{count} substituters: ready after {:?}", watch.elapsed());
+        // Whoever sees the name sees the objects.
+        let connection = bus.connect().await.unwrap();
+        let manager = ManagerProxy::new(&connection).await.unwrap();
+        assert_eq!(manager.targets().await.unwrap().len(), count);
+        daemon.wait_status("offline: ").await.unwrap();
+        eprintln!("{count} substituters: judged after {:?}", watch.elapsed());
+        let told = daemon.messages();
+        let ready = told.iter().find(|m| m.get("READY") == Some("1")).unwrap();
+        assert_eq!(ready.get("STATUS"), None, "READY=1 goes alone");
+        assert!(told.iter().all(is_short), "{told:?}");
+    }
+}
