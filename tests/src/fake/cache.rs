@@ -18,9 +18,11 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsAcceptor;
 
 use super::{
-    Control, Fault, Point, Port,
+    Certificate, Control, Fault, Point, Port,
     narinfo::Sample,
     port::{Incoming, State},
     wire::{Flavour, NOISE},
@@ -32,6 +34,7 @@ use crate::Result;
 pub struct Cache {
     port: Port,
     sample: Arc<Sample>,
+    scheme: &'static str,
 }
 
 impl Cache {
@@ -40,11 +43,29 @@ impl Cache {
     /// # Errors
     /// When the address can't be bound, or the system has no randomness to give.
     pub async fn start(address: SocketAddr) -> Result<Self> {
+        Self::serve(address, None).await
+    }
+
+    /// The same behind TLS.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_secured(address: SocketAddr, certificate: &Certificate) -> Result<Self> {
+        Self::serve(address, Some(certificate.acceptor())).await
+    }
+
+    async fn serve(address: SocketAddr, tls: Option<TlsAcceptor>) -> Result<Self> {
         let sample = Arc::new(Sample::new()?);
-        let served = sample.clone();
-        let serve = move |incoming: Incoming| serve(incoming, served.clone());
-        let port = Port::open(address, Flavour::Http, serve).await?;
-        Ok(Self { port, sample })
+        let (served, scheme, flavour) = match &tls {
+            Some(_) => (sample.clone(), "https", Flavour::Tls),
+            None => (sample.clone(), "http", Flavour::Http),
+        };
+        let serve = move |incoming: Incoming| serve(incoming, served.clone(), tls.clone());
+        Ok(Self {
+            port: Port::open(address, flavour, serve).await?,
+            sample,
+            scheme,
+        })
     }
 
     /// The key that signs what it serves: `name:base64`.
@@ -57,9 +78,9 @@ impl Cache {
         self.sample.path()
     }
 
-    /// `http://host:port`, as Nix would be given it.
+    /// `http://host:port`, or with https, as Nix would be given it.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address())
+        format!("{}://{}", self.scheme, self.address())
     }
 }
 
@@ -76,18 +97,29 @@ async fn serve(
         stream,
         state,
         seen,
+        strike,
     }: Incoming,
     sample: Arc<Sample>,
+    tls: Option<TlsAcceptor>,
 ) {
+    let stream: Box<dyn Stream> = match tls {
+        // How far a handshake came is the client's to tell.
+        Some(tls) => match tls.accept(stream).await {
+            Ok(stream) => Box::new(stream),
+            Err(_) => return,
+        },
+        None => Box::new(stream),
+    };
     let service = service_fn(|request: Request<Body>| {
         seen.requests.fetch_add(1, Ordering::Relaxed);
-        let (sample, mut state) = (sample.clone(), state.clone());
+        let (sample, mut state, strike) = (sample.clone(), state.clone(), strike.clone());
         async move {
             let path = request.uri().path();
             let stalls = |now: &State| now.fault == Fault::StallAfter(Point::CacheInfo);
             if path != "/nix-cache-info" {
                 // When nobody can switch any more the connection ends anyway.
                 let _ = state.wait_for(|now| !stalls(now)).await;
+                strike.reached(Point::CacheInfo, state.borrow().fault);
             }
             let fault = state.borrow().fault;
             Ok::<_, Infallible>(answer(path, fault, &sample))
@@ -98,6 +130,11 @@ async fn serve(
         .serve_connection(TokioIo::new(stream), service)
         .await;
 }
+
+/// What HTTP is spoken over.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 /// What is sent: all at once, or for ever.
 type Answer = Either<Full<Bytes>, Endless>;
@@ -118,6 +155,9 @@ fn answer(path: &str, fault: Fault, sample: &Sample) -> Response<Answer> {
         }
         // A portal answers whatever is asked.
         Fault::CaptivePortal => now(ok, "text/html", PORTAL.into()),
+        Fault::GarbageAfter(Point::Headers) => {
+            Response::new(Either::Left(Full::new(Bytes::from_static(NOISE))))
+        }
         _ if path == "/nix-cache-info" => {
             let wrong = fault == Fault::WrongStoreDir;
             let info = if wrong {
@@ -131,7 +171,10 @@ fn answer(path: &str, fault: Fault, sample: &Sample) -> Response<Answer> {
             now(ok, NARINFO, String::from_utf8_lossy(NOISE).into_owned())
         }
         Fault::EndAfter(Point::CacheInfo) => now(ok, NARINFO, String::new()),
-        Fault::EndlessAfter(Point::CacheInfo) => Response::new(Either::Right(Endless)),
+        Fault::EndlessAfter(Point::CacheInfo) => {
+            let lines = Bytes::from("References: and so on\n".repeat(500));
+            Response::new(Either::Right(Endless(lines)))
+        }
         _ if path == sample.narinfo_url() => now(ok, NARINFO, sample.narinfo(fault)),
         _ if path == sample.nar_url() => {
             let nar = Bytes::copy_from_slice(sample.nar());
@@ -142,7 +185,7 @@ fn answer(path: &str, fault: Fault, sample: &Sample) -> Response<Answer> {
 }
 
 /// A body that goes on for as long as somebody reads it.
-struct Endless;
+struct Endless(Bytes);
 
 impl hyper::body::Body for Endless {
     type Data = Bytes;
@@ -152,8 +195,7 @@ impl hyper::body::Body for Endless {
         self: Pin<&mut Self>,
         _context: &mut task::Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let lines = Bytes::from_static(b"References: and so on\n");
-        Poll::Ready(Some(Ok(Frame::data(lines))))
+        Poll::Ready(Some(Ok(Frame::data(self.0.clone()))))
     }
 }
 

@@ -19,11 +19,14 @@ pub enum Fault {
     BlackHole,
     /// A new connection works up to this point and is silent from there; open ones are silent.
     StallAfter(Point),
-    /// After this point, noise comes instead of an answer, and then the end. Only points after
-    /// [`Point::HostKey`].
+    /// After this point, noise comes instead of an answer, and then the end.
     GarbageAfter(Point),
-    /// After this point, an answer begins well and never ends. Only points after [`Point::HostKey`].
+    /// After this point, an answer begins well and never ends.
     EndlessAfter(Point),
+    /// After this point, the connection is cut with a reset.
+    ResetAfter(Point),
+    /// After this point, answers come one byte at a time.
+    DripAfter(Point),
     /// After this point, the answer ends before it begins. Only points after [`Point::HostKey`].
     EndAfter(Point),
     /// Whatever should be answered, noise comes instead, and then the end.
@@ -71,6 +74,8 @@ pub enum Fault {
 /// How far a stalling connection comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Point {
+    /// The connection: nothing of an answer comes.
+    Connection,
     /// The first line: HTTP's status line, SSH's identification.
     FirstLine,
     /// HTTP's headers: the body is missing.
@@ -94,6 +99,16 @@ pub enum Point {
     CacheInfo,
 }
 
+impl Point {
+    /// Whether a connection comes to it once, when it is new.
+    const fn is_passed_once(self) -> bool {
+        matches!(
+            self,
+            Self::Connection | Self::FirstLine | Self::Headers | Self::HostKey
+        )
+    }
+}
+
 /// What becomes of connections that are open when a fault begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Open {
@@ -111,6 +126,15 @@ impl Fault {
         match self {
             Self::Refuse | Self::SwappedHostKey | Self::RefusedKey => Open::Close,
             Self::Reset => Open::Reset,
+            // What comes before these points is over on a connection that is open already.
+            Self::GarbageAfter(point)
+            | Self::EndlessAfter(point)
+            | Self::ResetAfter(point)
+            | Self::DripAfter(point)
+                if point.is_passed_once() =>
+            {
+                Open::Close
+            }
             Self::Healthy
             | Self::Silent
             | Self::BlackHole
@@ -118,6 +142,8 @@ impl Fault {
             | Self::GarbageAfter(_)
             | Self::EndlessAfter(_)
             | Self::EndAfter(_)
+            | Self::ResetAfter(_)
+            | Self::DripAfter(_)
             | Self::Garbage
             | Self::Endless
             | Self::SlowDrip

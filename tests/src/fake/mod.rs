@@ -6,6 +6,7 @@
 //! connections that are already open obey the switch too.
 
 pub mod cache;
+pub mod certificate;
 pub mod desktop;
 pub mod fault;
 mod narinfo;
@@ -15,6 +16,7 @@ pub mod ssh;
 mod wire;
 
 pub use cache::Cache;
+pub use certificate::Certificate;
 pub use desktop::Desktop;
 pub use fault::{Fault, Point};
 pub use port::{Control, Port, Seen};

@@ -1,9 +1,9 @@
 //! The one path that a fake cache has: a file, its NAR, and a signature over both.
 
-use data_encoding::BASE64;
+use data_encoding::{BASE64, HEXLOWER};
 use ring::{
     digest::{SHA256, digest},
-    signature::Ed25519KeyPair,
+    signature::{Ed25519KeyPair, KeyPair},
 };
 
 use super::Fault;
@@ -14,13 +14,14 @@ use crate::{Error, Result, keys};
 const HASH: &str = "8v1kqz6y3p0xjlr7nswd2mc5fghb94ia";
 const NAME: &str = "practice";
 const CONTENT: &str = "hello from the practice desktop\n";
-const KEY_NAME: &str = "practice-desktop-1";
 const FOREIGN_NAME: &str = "somebody-else-1";
 
 /// A path, its NAR and what signs them.
 #[derive(Debug)]
 pub(super) struct Sample {
     nar: Vec<u8>,
+    /// Of the own key: Nix knows one key of a name.
+    key_name: String,
     own: Ed25519KeyPair,
     foreign: Ed25519KeyPair,
 }
@@ -31,9 +32,12 @@ impl Sample {
     /// # Errors
     /// When the system has no randomness to give.
     pub(super) fn new() -> Result<Self> {
+        let own = key_pair()?;
+        let public = HEXLOWER.encode(own.public_key().as_ref());
         Ok(Self {
             nar: nar(CONTENT),
-            own: key_pair()?,
+            key_name: format!("practice-desktop-{}", public.get(..8).unwrap_or(&public)),
+            own,
             foreign: key_pair()?,
         })
     }
@@ -45,9 +49,8 @@ impl Sample {
 
     /// `name:base64`, as `trusted-public-keys` has it.
     pub(super) fn public_key(&self) -> String {
-        use ring::signature::KeyPair;
         let public = self.own.public_key();
-        format!("{KEY_NAME}:{}", BASE64.encode(public.as_ref()))
+        format!("{}:{}", self.key_name, BASE64.encode(public.as_ref()))
     }
 
     /// The path of its narinfo's URL.
@@ -79,8 +82,8 @@ impl Sample {
         let signer = match fault {
             Fault::Unsigned => None,
             Fault::ForeignKey => Some((FOREIGN_NAME, &self.foreign)),
-            Fault::BadSignature => Some((KEY_NAME, &self.foreign)),
-            _ => Some((KEY_NAME, &self.own)),
+            Fault::BadSignature => Some((self.key_name.as_str(), &self.foreign)),
+            _ => Some((self.key_name.as_str(), &self.own)),
         };
         if let Some((name, key)) = signer {
             // The last part is its references, of which it has none (src/libstore/path-info.cc).

@@ -19,8 +19,8 @@ use tokio::{
 };
 
 use super::{
-    fault::{Fault, Open},
-    wire::{self, Flavour},
+    fault::{Fault, Open, Point},
+    wire::{Flavour, Wire},
 };
 use crate::{Error, Result, error::Context};
 
@@ -51,6 +51,8 @@ pub struct Control {
 pub struct Seen {
     pub(super) connections: AtomicU64,
     pub(super) requests: AtomicU64,
+    /// Bytes that the most demanding connection was sent.
+    pub(super) most_sent: AtomicU64,
 }
 
 /// Where a port is and what is wrong with it.
@@ -65,6 +67,33 @@ pub(super) struct Incoming {
     pub(super) stream: DuplexStream,
     pub(super) state: watch::Receiver<State>,
     pub(super) seen: Arc<Seen>,
+    pub(super) strike: Strike,
+}
+
+/// With it a server tells the wire of its connection that a fault strikes now, at a point that only the
+/// server can see: what is sent from here on is the wire's to spoil.
+#[derive(Clone, Debug)]
+pub(super) struct Strike(Arc<watch::Sender<bool>>);
+
+impl Strike {
+    fn new() -> Self {
+        Self(Arc::new(watch::Sender::new(false)))
+    }
+
+    /// The fault in force strikes after `point`, where it is one for the wire.
+    pub(super) fn reached(&self, point: Point, fault: Fault) {
+        let strikes = match fault {
+            Fault::ResetAfter(at) | Fault::DripAfter(at) => at == point,
+            // Behind the host key, what is a program's own words is the program's to spoil.
+            Fault::GarbageAfter(Point::HostKey) | Fault::EndlessAfter(Point::HostKey) => {
+                point == Point::HostKey
+            }
+            _ => false,
+        };
+        if strikes {
+            self.0.send_replace(true);
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -89,14 +118,14 @@ enum Standing {
 
 /// An address at which not even an attempt to connect is answered, as long as this is there.
 #[derive(Debug)]
-pub(super) struct Nobody(#[expect(dead_code, reason = "it stands as long as it is held")] Standing);
+pub(crate) struct Nobody(#[expect(dead_code, reason = "it stands as long as it is held")] Standing);
 
 impl Nobody {
     /// Takes the address.
     ///
     /// # Errors
     /// When it can't be bound.
-    pub(super) async fn at(address: SocketAddr) -> Result<Self> {
+    pub(crate) async fn at(address: SocketAddr) -> Result<Self> {
         full(address).await.map(Self).context(address)
     }
 }
@@ -197,6 +226,12 @@ impl Control {
         self.seen.requests.load(Ordering::Relaxed)
     }
 
+    /// Bytes that the most demanding connection was sent: what the peer took, and what this machine's
+    /// kernel holds of it, some 300 KiB.
+    pub fn most_sent(&self) -> u64 {
+        self.seen.most_sent.load(Ordering::Relaxed)
+    }
+
     async fn order(&self, state: State) -> Result<()> {
         let gone = || Error::Gone("the fake desktop");
         let (done, answer) = oneshot::channel();
@@ -260,13 +295,22 @@ where
     fn take(&mut self, stream: TcpStream) {
         self.seen.connections.fetch_add(1, Ordering::Relaxed);
         let (near, far) = tokio::io::duplex(WIRE_BUFFER);
+        let strike = Strike::new();
+        let struck = strike.0.subscribe();
         let server = (self.serve)(Incoming {
             stream: far,
             state: self.state.subscribe(),
             seen: self.seen.clone(),
+            strike,
         });
-        let began = *self.state.borrow();
-        let wire = wire::connect(stream, near, self.flavour, began, self.state.subscribe());
+        let wire = Wire {
+            flavour: self.flavour,
+            began: *self.state.borrow(),
+            state: self.state.subscribe(),
+            struck,
+            seen: self.seen.clone(),
+        };
+        let wire = wire.connect(stream, near);
         self.live.spawn(async move {
             let server = async {
                 server.await;

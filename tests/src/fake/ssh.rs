@@ -16,7 +16,7 @@ use tokio::{sync::watch, task::JoinSet};
 
 use super::{
     Control, Fault, Point, Port, nix,
-    port::{Incoming, Seen, State},
+    port::{Incoming, Seen, State, Strike},
     wire::Flavour,
 };
 use crate::{Result, keys};
@@ -92,6 +92,7 @@ async fn serve(incoming: Incoming, config: Arc<server::Config>, user_key: Public
         user_key,
         state: incoming.state,
         seen: incoming.seen,
+        strike: incoming.strike,
         idle: HashMap::new(),
         programs: JoinSet::new(),
     };
@@ -105,6 +106,7 @@ struct Handler {
     user_key: PublicKey,
     state: watch::Receiver<State>,
     seen: Arc<Seen>,
+    strike: Strike,
     /// Sessions in which no program was started yet.
     idle: HashMap<ChannelId, Channel<Msg>>,
     /// They end with the connection.
@@ -118,6 +120,8 @@ impl Handler {
         let stalls = |now: &State| now.fault == Fault::StallAfter(Point::HostKey);
         // When nobody can switch any more the connection ends anyway.
         let _ = self.state.wait_for(|now| !stalls(now)).await;
+        let fault = self.state.borrow().fault;
+        self.strike.reached(Point::HostKey, fault);
     }
 
     fn judge(&self, key: &PublicKey) -> Auth {
@@ -181,11 +185,11 @@ impl server::Handler for Handler {
         };
         session.channel_success(id)?;
         let command = String::from_utf8_lossy(command).into_owned();
-        let state = self.state.clone();
+        let (state, strike) = (self.state.clone(), self.strike.clone());
         // Those that have ended leave nothing behind.
         while self.programs.try_join_next().is_some() {}
         self.programs
-            .spawn(async move { nix::run(channel, &command, state).await });
+            .spawn(async move { nix::run(channel, &command, state, strike).await });
         Ok(())
     }
 }

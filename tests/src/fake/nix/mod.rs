@@ -9,7 +9,10 @@ mod worker;
 use russh::{Channel, server::Msg};
 use tokio::{io::AsyncWriteExt, sync::watch};
 
-use super::{Fault, Point, port::State};
+use super::{
+    Fault, Point,
+    port::{State, Strike},
+};
 use stream::{End, Stream};
 
 /// Its version.
@@ -18,12 +21,18 @@ const VERSION: &str = "2.26.3";
 const NOT_FOUND: u32 = 127;
 
 /// Runs `command` for whoever opened `channel`, to its end and theirs.
-pub(super) async fn run(channel: Channel<Msg>, command: &str, state: watch::Receiver<State>) {
+pub(super) async fn run(
+    channel: Channel<Msg>,
+    command: &str,
+    state: watch::Receiver<State>,
+    strike: Strike,
+) {
     let (mut reader, writer) = channel.split();
     let stream = Stream::new(
         Box::pin(reader.make_reader()),
         Box::pin(writer.make_writer()),
         state,
+        strike,
     );
     let (status, complaint) = match program(stream, command).await {
         Ok(()) | Err(End::Eof) => (0, String::new()),

@@ -8,7 +8,11 @@ use tokio::{
     sync::watch,
 };
 
-use crate::fake::{Fault, Point, port::State, wire::NOISE};
+use crate::fake::{
+    Fault, Point,
+    port::{State, Strike},
+    wire::NOISE,
+};
 
 /// No client of ours, nor Nix in a handshake, sends a longer string.
 const MAX_STRING: u64 = 64 * 1024;
@@ -22,6 +26,7 @@ pub(super) struct Stream<'a> {
     state: watch::Receiver<State>,
     /// The fault that was in force when the program began.
     began: Fault,
+    strike: Strike,
 }
 
 /// Why a program ends before it was done.
@@ -38,6 +43,7 @@ impl<'a> Stream<'a> {
         input: Pin<Box<dyn AsyncRead + Send + 'a>>,
         output: Pin<Box<dyn AsyncWrite + Send + 'a>>,
         state: watch::Receiver<State>,
+        strike: Strike,
     ) -> Self {
         let began = state.borrow().fault;
         Self {
@@ -45,6 +51,7 @@ impl<'a> Stream<'a> {
             output,
             state,
             began,
+            strike,
         }
     }
 
@@ -55,6 +62,7 @@ impl<'a> Stream<'a> {
 
     /// Goes on, or does what a fault says that strikes after `point`.
     pub(super) async fn reached(&mut self, point: Point) -> Result<(), End> {
+        self.strike.reached(point, self.began);
         match self.began {
             Fault::StallAfter(at) if at == point => {
                 let began = self.began;
