@@ -1,6 +1,6 @@
 //! One SSH connection: russh's client, what it heard of the server, and its end.
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{borrow::Cow, io, sync::Arc, time::Duration};
 
 use offload_client::Reason;
 use russh::{
@@ -39,7 +39,7 @@ pub(super) struct Link {
     phase: watch::Sender<Phase>,
     heard: watch::Receiver<Heard>,
     handle: client::Handle<Handler>,
-    _cut: Cut,
+    cut: Cut,
 }
 
 /// Whose the silence on a connection is.
@@ -110,7 +110,7 @@ impl Link {
                 phase,
                 heard,
                 handle,
-                _cut: cut,
+                cut,
             }),
             Err(Fault::HostKey(refusal)) => Err(OpenError::HostKey(refusal)),
             // The server's own words, where it had any, say more than that it hung up.
@@ -198,7 +198,12 @@ impl Link {
             Ok(AuthResult::Failure {
                 remaining_methods, ..
             }) if remaining_methods.is_empty() => Err(self.ended().await),
-            Ok(answer) => Ok(answer),
+            Ok(answer) => {
+                if answer.success() {
+                    self.cut.let_in();
+                }
+                Ok(answer)
+            }
             Err(_) => Err(self.ended().await),
         }
     }
@@ -218,6 +223,8 @@ impl End {
     pub(super) fn of(error: &russh::Error) -> Self {
         use russh::Error;
         let reason = match error {
+            // Of our own making: it said too much.
+            Error::IO(error) if error.kind() == io::ErrorKind::InvalidData => Reason::SshProtocol,
             Error::IO(error) => reason_of_broken(error),
             Error::Disconnect
             | Error::HUP

@@ -12,7 +12,11 @@ use std::{
     convert::Infallible,
     io,
     pin::Pin,
-    task::{Context, Poll},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, ready},
 };
 
 use tokio::{
@@ -24,6 +28,10 @@ use tokio::{
 /// A kept connection holds as much.
 const AHEAD: usize = 4096;
 
+/// How much a server may say until it has let us in, in bytes. Two exchanges of keys, with certificates and a
+/// long banner, are a tenth of it; but packets that are to be ignored may be sent for ever.
+const LOGIN_MAX: usize = 256 * 1024;
+
 /// Bytes in both directions: a TCP connection or a proxy command's pipe.
 pub(super) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 
@@ -31,9 +39,17 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
 
 /// Ends its [`Stream`] when dropped.
 #[derive(Debug)]
-pub(super) struct Cut(
-    #[expect(dead_code, reason = "held only for its end")] oneshot::Sender<Infallible>,
-);
+pub(super) struct Cut {
+    _end: oneshot::Sender<Infallible>,
+    is_in: Arc<AtomicBool>,
+}
+
+impl Cut {
+    /// The server has let us in: what it says is no longer counted.
+    pub(super) fn let_in(&self) {
+        self.is_in.store(true, Ordering::Relaxed);
+    }
+}
 
 /// The rest of a connection whose identification lines were already exchanged.
 pub(super) struct Stream {
@@ -44,20 +60,30 @@ pub(super) struct Stream {
     written: usize,
     cut: oneshot::Receiver<Infallible>,
     is_cut: bool,
+    /// How much was read before the server let us in.
+    read: usize,
+    is_in: Arc<AtomicBool>,
 }
 
 impl Stream {
     /// Takes over `inner`, of which `replay` was read and the first `written` bytes were written.
     pub(super) fn new(inner: Box<dyn Duplex>, replay: Vec<u8>, written: usize) -> (Self, Cut) {
         let (sender, cut) = oneshot::channel();
+        let is_in = Arc::new(AtomicBool::new(false));
         let stream = Self {
             inner: BufReader::with_capacity(AHEAD, inner),
             replay,
             written,
             cut,
             is_cut: false,
+            read: 0,
+            is_in: is_in.clone(),
         };
-        (stream, Cut(sender))
+        let cut = Cut {
+            _end: sender,
+            is_in,
+        };
+        (stream, cut)
     }
 
     /// Whether the owner is gone. Both halves are polled by one task, so that the last waker
@@ -84,7 +110,16 @@ impl AsyncRead for Stream {
             this.replay.drain(..count);
             return Poll::Ready(Ok(()));
         }
-        Pin::new(&mut this.inner).poll_read(cx, buf)
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut this.inner).poll_read(cx, buf))?;
+        if !this.is_in.load(Ordering::Relaxed) {
+            this.read += buf.filled().len() - before;
+            if this.read > LOGIN_MAX {
+                let flood = format!("more than {LOGIN_MAX} bytes before it let us in");
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, flood)));
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -127,10 +162,7 @@ impl AsyncWrite for Stream {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    };
+    use std::sync::atomic::AtomicUsize;
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
@@ -192,6 +224,31 @@ mod tests {
         stream.read_exact(&mut read).await.unwrap();
         assert_eq!(read, long);
         assert_eq!(reads.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_says_more_than_a_login_takes_is_not_listened_to() {
+        for is_in in [false, true] {
+            let (stream, cut) = Stream::new(Box::new(duplex(1).0), Vec::new(), 0);
+            let endless = tokio::io::join(tokio::io::repeat(2), tokio::io::sink());
+            let mut stream = Stream {
+                inner: BufReader::new(Box::new(endless)),
+                ..stream
+            };
+            if is_in {
+                cut.let_in();
+            }
+            let mut read = vec![0; 2 * LOGIN_MAX];
+            let ended = stream
+                .read_exact(&mut read)
+                .await
+                .map_err(|error| error.kind());
+            let expected = match is_in {
+                true => Ok(read.len()),
+                false => Err(io::ErrorKind::InvalidData),
+            };
+            assert_eq!(ended, expected);
+        }
     }
 
     #[tokio::test]
