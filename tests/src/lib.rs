@@ -28,6 +28,7 @@ pub mod process;
 pub mod relay;
 pub mod signals;
 pub mod skip;
+pub mod soak;
 pub mod sshd;
 pub mod wait;
 

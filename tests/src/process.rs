@@ -187,7 +187,7 @@ pub fn system_program(name: &str, package: &str) -> Result<PathBuf> {
 }
 
 /// Everything that `ancestor` started and that is still its descendant.
-fn descendants(ancestor: u32) -> Vec<Pid> {
+pub(crate) fn descendants(ancestor: u32) -> Vec<Pid> {
     let parents = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let parents: Vec<(u32, u32)> = parents
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
