@@ -76,7 +76,8 @@ words! {
 words! {
     /// The verdict over one target.
     pub enum TargetState {
-        /// Not judged since start, resume or a change of the network.
+        /// Not judged since start, resume or a change of the network; or what would tell is done for
+        /// who asks alone (`redirected`).
         Unknown = "unknown",
         /// Nix could use it now.
         Ready = "ready",
@@ -170,6 +171,8 @@ words! {
         NotHttp = "not-http",
         /// The HTTP status is not 200.
         HttpStatus = "http-status",
+        /// The cache sends on to another host, which is not followed unasked.
+        Redirected = "redirected",
         /// A page came back instead of `nix-cache-info`.
         CaptivePortal = "captive-portal",
         /// `nix-cache-info` can't be read: too large, or its lines are not Nix's.

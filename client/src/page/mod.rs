@@ -130,6 +130,9 @@ fn sentence(snapshot: &Snapshot) -> String {
         OverallState::Unknown if snapshot.reason == Reason::NotConfigured => {
             reasons::text(Reason::NotConfigured).title.to_owned()
         }
+        OverallState::Unknown if snapshot.reason != Reason::None => {
+            format!("not judged: {}", reasons::text(snapshot.reason).title)
+        }
         OverallState::Unknown => "not judged yet".to_owned(),
     }
 }

@@ -107,6 +107,14 @@ pub const fn text(reason: Reason) -> Text {
                      403 that it wants a login (`netrc-file` in nix.conf), 502 or 503 that the cache behind \
                      the proxy is down.",
         },
+        Reason::Redirected => Text {
+            title: "sends on to another host",
+            explanation: "What answers at {address} sends on to {redirected_to|another host}. Nix goes there; offloadd does \
+                          not by itself, because whoever answers could send it anywhere.",
+            remedy: "If {redirected_to|that} is your cache, name it in place of {uri}: `{moved_to|http://HOST}` in \
+                     `substituters` (NixOS: `nix.settings.substituters`). To see how Nix fares as it is: \
+                     `offloadctl check {name}` goes there once. On a foreign network it may be the network's start page.",
+        },
         Reason::CaptivePortal => Text {
             title: "not a cache: a web page answers",
             explanation: "A page came back from {address} instead of nix-cache-info.",

@@ -4,7 +4,7 @@ use super::{Text, text};
 use crate::{Reason, Stage, TargetState, snapshot::Target};
 
 /// The words for a target's reason.
-pub(super) const fn words(target: &Target) -> Text {
+pub(super) fn words(target: &Target) -> Text {
     if matches!(target.state, TargetState::Away) {
         return away(target.reason);
     }
@@ -35,6 +35,19 @@ pub(super) const fn words(target: &Target) -> Text {
                      out of memory or its disk does not answer (`dmesg | tail`). `sudo systemctl restart nix-daemon.service` \
                      there ends a daemon that hangs, and the builds that it runs.",
             ..text(Reason::TimedOut)
+        },
+        (Reason::Redirected, _) if target.details.contains_key("leads_back") => Text {
+            explanation: "What answers at {address} sends on to {redirected_to|an address}, which is this very machine, or the link it is \
+                          on: Nix would look for the cache here.",
+            remedy: "Correct where the desktop's web server sends to (nginx: `return 301`, `server_name_in_redirect`): it must \
+                     be a name or an address that other machines reach it by. See it with `curl -i {uri}/nix-cache-info`. If \
+                     the cache does run on this machine, name it in place of {uri} in `substituters`.",
+            ..text(Reason::Redirected)
+        },
+        (Reason::CaptivePortal, Stage::Http) => Text {
+            explanation: "What answers at {address} wants something else first: it sends on to {redirected_to|a page of its own} \
+                          instead of serving nix-cache-info.",
+            ..text(Reason::CaptivePortal)
         },
         (Reason::HttpStatus, Stage::Signature) => Text {
             explanation: "The cache at {address} serves nix-cache-info, but answered with an error when asked for a store path.",

@@ -65,6 +65,28 @@ fn no_template_is_left_unfilled() {
 }
 
 #[test]
+fn a_redirect_that_leads_back_here_is_mended_where_it_comes_from() {
+    let mut target = Target {
+        reason: Reason::Redirected,
+        stage: Stage::Http,
+        uri: "http://192.0.2.6:5000".into(),
+        ..Target::default()
+    };
+    let mut tell = |key: &str, value: Detail| {
+        target.details.insert(key.to_owned(), value);
+        explanation_for(&target) + &remedy_for(&target)
+    };
+    tell("redirected_to", "127.0.0.1:8080".into());
+    let words = tell("moved_to", "http://127.0.0.1:8080/nix".into());
+    assert!(words.contains("`http://127.0.0.1:8080/nix` in `substituters`"));
+    assert!(words.contains("offloadctl check"), "{words}");
+    // No check goes there, whoever asks for it.
+    let words = tell("leads_back", true.into());
+    assert!(words.contains("127.0.0.1:8080, which is this very machine"));
+    assert!(!words.contains("offloadctl check"), "{words}");
+}
+
+#[test]
 fn a_connection_closed_before_a_word_of_ssh_has_its_own_words() {
     let at = |stage| {
         let target = Target {

@@ -268,6 +268,7 @@ async fn a_search_can_be_handed_to_a_task() {
         connection: crate::config::Connection::Keep,
         closed,
         sockets: search_sockets(),
+        cache_hosts: tokio::sync::watch::channel(Default::default()).1,
     };
     let search = search(
         Arc::new(builder(&["192.0.2.6"])),

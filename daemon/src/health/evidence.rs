@@ -16,6 +16,8 @@ pub(super) enum Weight {
     Silence,
     /// The target answers, and only a person can make Nix able to use it: decides at once.
     Misconfigured,
+    /// Somebody answers, and what Nix would find was not looked for: it is not known, at once.
+    Withheld,
 }
 
 impl Weight {
@@ -29,6 +31,8 @@ impl Weight {
             | Reason::ProxyFailed => Self::Refusal,
 
             Reason::ConnectionLost => Self::Cut,
+
+            Reason::Redirected => Self::Withheld,
 
             Reason::TimedOut
             // A resolver that stumbles once (mDNS is UDP) says little of the desktop.

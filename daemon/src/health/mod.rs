@@ -45,6 +45,15 @@ pub enum Depth {
     /// From scratch, as a new build would: what a kept connection outlives (a key taken out of
     /// `authorized_keys`, a daemon that takes no new connections) shows here.
     Deep,
+    /// The same because somebody asked: what is not done unattended is done too, as Nix would.
+    Asked,
+}
+
+impl Depth {
+    /// Whether it begins from scratch.
+    pub const fn is_deep(self) -> bool {
+        matches!(self, Self::Deep | Self::Asked)
+    }
 }
 
 /// What happened. Whatever names a target that is not watched is ignored.
@@ -273,8 +282,9 @@ impl Health {
     }
 
     /// Somebody asks for a check of `target` now: a deep one. One that is in flight already is
-    /// shared, and leads to no effect; a cheap one in flight gives way to it. Asking for a target
-    /// that is not ready restarts its back-off.
+    /// shared, and leads to no effect, unless it ends where only who was asked goes on: then that
+    /// follows. A cheap one in flight gives way to it. Asking for a target that is not ready restarts
+    /// its back-off.
     ///
     /// # Errors
     ///
@@ -292,7 +302,7 @@ impl Health {
                     target.hurry(now);
                 }
             }
-            None if target.is_deep_in_flight() => {}
+            None if target.joins_deep_in_flight() => {}
             None => {
                 let aborted = target.ask(now).ok_or(Denied::RateLimited)?;
                 effects.extend(abort(id, aborted));

@@ -117,11 +117,12 @@ impl Tally {
 /// itself, and a host key that is not the desktop's is an alarm.
 pub(super) fn rank((state, reason): Standing) -> u8 {
     match state {
-        TargetState::Degraded if reason == Reason::HostKeyMismatch => 6,
-        TargetState::Degraded => 5,
-        TargetState::Down => 4,
-        TargetState::Away => 3,
-        TargetState::Paused => 2,
+        TargetState::Degraded if reason == Reason::HostKeyMismatch => 7,
+        TargetState::Degraded => 6,
+        TargetState::Down => 5,
+        TargetState::Away => 4,
+        TargetState::Paused => 3,
+        TargetState::Unknown if reason != Reason::None => 2,
         TargetState::Unknown => 1,
         TargetState::Ready => 0,
     }
@@ -133,6 +134,7 @@ mod tests {
 
     const READY: Standing = (TargetState::Ready, Reason::None);
     const UNKNOWN: Standing = (TargetState::Unknown, Reason::None);
+    const WITHHELD: Standing = (TargetState::Unknown, Reason::Redirected);
     const REFUSED: Standing = (TargetState::Down, Reason::Refused);
     const SILENT: Standing = (TargetState::Down, Reason::TimedOut);
     const REJECTED: Standing = (TargetState::Degraded, Reason::AuthRejected);
@@ -157,6 +159,8 @@ mod tests {
             (&[AWAY, SILENT], Offline, Reason::TimedOut),
             (&[AWAY, READY], Degraded, Reason::NoRoute),
             (&[PAUSED, PAUSED], Paused, Reason::Paused),
+            (&[UNKNOWN, WITHHELD], Unknown, Reason::Redirected),
+            (&[WITHHELD, REFUSED, READY], Degraded, Reason::Refused),
         ] {
             let mut tally = Tally::default();
             targets.iter().for_each(|standing| tally.add(*standing));

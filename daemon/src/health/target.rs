@@ -83,6 +83,8 @@ pub(super) struct Target {
     excused: bool,
     /// Whether a check has passed by its present way.
     proved: bool,
+    /// Somebody asked for the next check.
+    asked: bool,
 }
 
 #[derive(Debug)]
@@ -95,6 +97,8 @@ struct InFlight {
     overtaken: bool,
     /// The bounds changed since then: what it keeps for the next check goes with the old ones.
     repaced: bool,
+    /// Somebody waits for it who asked for a check.
+    asked: bool,
 }
 
 impl Target {
@@ -125,6 +129,7 @@ impl Target {
             deep: None,
             excused: false,
             proved: false,
+            asked: false,
         };
         if paused {
             let paused = (TargetState::Paused, Reason::Paused);
@@ -152,10 +157,11 @@ impl Target {
         self.in_flight.as_ref().map(|check| check.id)
     }
 
-    /// Whether a check in flight is all that somebody who asks could want.
-    pub(super) fn is_deep_in_flight(&self) -> bool {
-        let check = self.in_flight.as_ref();
-        check.is_some_and(|check| check.depth == Depth::Deep)
+    /// Whether a check in flight is what somebody wants who asks for one now, and who then waits for it.
+    pub(super) fn joins_deep_in_flight(&mut self) -> bool {
+        let check = self.in_flight.as_mut();
+        let deep = check.filter(|check| check.depth.is_deep());
+        deep.map(|check| check.asked = true).is_some()
     }
 
     /// Somebody asks for a check: `None` where it was asked too often, else the cheap check that
@@ -166,8 +172,7 @@ impl Target {
         }
         let aborted = self.in_flight.take().map(|check| check.id);
         self.judge.hasten();
-        self.deep = None;
-        self.schedule(now, Duration::ZERO);
+        self.hurry(now);
         Some(aborted)
     }
 
@@ -175,7 +180,9 @@ impl Target {
     /// check not long ago, is a cheap one enough: nothing becomes ready on an old connection.
     pub(super) fn start(&mut self, now: Now, id: CheckId, deep_interval: Duration) -> Depth {
         let recent = |deep: Duration| now.boot.saturating_sub(deep) < deep_interval;
+        let asked = std::mem::take(&mut self.asked);
         let depth = match self.state_by_checks() {
+            _ if asked => Depth::Asked,
             TargetState::Ready if self.deep.is_some_and(recent) => Depth::Cheap,
             _ => Depth::Deep,
         };
@@ -187,6 +194,7 @@ impl Target {
             began: now.boot,
             overtaken: false,
             repaced: false,
+            asked,
         });
         depth
     }
@@ -210,11 +218,20 @@ impl Target {
             // The network changed under this check, which may be all that was wrong. Once: on a
             // network that never comes to rest there would be no verdict otherwise.
             self.excused = true;
-            self.schedule(now, Duration::ZERO);
+            self.again(now, check.asked);
+            return Judged::default();
+        }
+        let is_sent_on = matches!(
+            outcome,
+            Err((_, Reason::Redirected | Reason::CaptivePortal))
+        );
+        if is_sent_on && check.asked && check.depth != Depth::Asked {
+            // It had begun before somebody asked, and so may not have gone where Nix would.
+            self.again(now, true);
             return Judged::default();
         }
 
-        if outcome.is_ok() && check.depth == Depth::Deep && !check.repaced {
+        if outcome.is_ok() && check.depth.is_deep() && !check.repaced {
             self.deep = Some(now.boot);
         }
         self.proved |= outcome.is_ok() && !check.overtaken;
@@ -230,14 +247,14 @@ impl Target {
         self.explain(outcome);
         if check.overtaken && outcome.is_err() {
             self.judge.forget();
-            self.schedule(now, Duration::ZERO);
+            self.again(now, check.asked);
         } else if verdict == Verdict::Again {
-            self.schedule(now, Duration::ZERO);
+            self.again(now, check.asked);
         } else {
             let wait = self.judge.wait(self.state_by_checks(), thresholds);
             self.schedule(now, pace.wait(wait));
         }
-        let proves = check.depth == Depth::Deep && outcome.is_err() && verdict != Verdict::Again;
+        let proves = check.depth.is_deep() && outcome.is_err() && verdict != Verdict::Again;
         Judged {
             change,
             seek: proves && self.is_missing(),
@@ -334,7 +351,24 @@ impl Target {
         Some((old, new))
     }
 
+    /// What is known goes, and so does the check under way: the next one begins at once, for whoever
+    /// waits for that one. Returns the check to abort.
+    fn start_over(&mut self, now: Now) -> Option<CheckId> {
+        let asked = self.asked || self.in_flight.as_ref().is_some_and(|check| check.asked);
+        let aborted = self.in_flight();
+        self.forget();
+        self.again(now, asked);
+        aborted
+    }
+
+    /// The next check is due now, for who `asked` for the last one.
+    fn again(&mut self, now: Now, asked: bool) {
+        self.asked |= asked;
+        self.schedule(now, Duration::ZERO);
+    }
+
     fn forget(&mut self) {
+        self.asked = false;
         self.in_flight = None;
         self.excused = false;
         self.proved = false;

@@ -7,6 +7,7 @@
 //! | cut           | again, at once| again, at once²  | again, at once²  | –               |
 //! | silence       | down          | down after fall  | down after fall  | –               |
 //! | misconfigured | degraded      | degraded         | –                | degraded        |
+//! | withheld      | unknown       | unknown          | unknown          | unknown         |
 //!
 //! What nothing leads to, or no network of this machine but the default route (far), is away rather
 //! than down, and at the first failure, where nobody answers: silence there is no news of it. A
@@ -17,12 +18,14 @@
 //! ² if it is the first failure in a row. The next one has its own weight, and a cut is a refusal
 //! then.
 //!
-//! Where the state stays (–), the reason may become another one.
+//! Where the state stays (–), the reason may become another one. What was withheld (a redirect that only a check
+//! follows which somebody asked for) leaves the next answer to decide alone, as the first one does.
 //!
 //! The next check follows fast while anything is pending: the rise, the fall, the confirmation of
 //! a first answer, another reason than the known one. What is down is looked at fast until `fall`
 //! failures are together, so that a service that merely restarts is back in seconds; then the
-//! back-off begins. What is away is looked at as seldom as that ever gets. What is degraded waits for a person, and begins with the back-off.
+//! back-off begins. What is away is looked at as seldom as that ever gets. What is degraded, or unknown because a check
+//! was withheld, waits for a person, and begins with the back-off.
 
 use offload_client::{Reason, TargetState};
 
@@ -52,7 +55,7 @@ pub(super) struct Judge {
     passed: u32,
     /// Failures in a row without any answer of use: refusals, cuts and silences.
     unanswered: u32,
-    /// Failures since it was ready, or since it is degraded rather than down: a lone success
+    /// Failures since it was ready, or since it is degraded or unknown rather than down: a lone success
     /// between them must not restart the back-off of a server that flaps.
     misses: u32,
     /// While down: another reason than the known one, seen once.
@@ -90,7 +93,9 @@ impl Judge {
     pub(super) fn wait(&self, state: TargetState, thresholds: Thresholds) -> Wait {
         match state {
             TargetState::Ready if self.passed >= thresholds.rise => Wait::Steady,
-            TargetState::Degraded if self.passed == 0 && self.unanswered == 0 => {
+            TargetState::Degraded | TargetState::Unknown
+                if self.passed == 0 && self.unanswered == 0 =>
+            {
                 Wait::BackOff(self.misses.saturating_sub(1))
             }
             TargetState::Down
@@ -135,12 +140,13 @@ impl Judge {
         let weight = Weight::of(cause);
         self.passed = 0;
         self.unanswered = match weight {
-            Weight::Misconfigured => 0,
+            Weight::Misconfigured | Weight::Withheld => 0,
             Weight::Refusal | Weight::Cut | Weight::Silence => self.unanswered.saturating_add(1),
         };
         let is_down = self.judged && matches!(state, TargetState::Down | TargetState::Away);
         let failed = match weight {
             Weight::Misconfigured => TargetState::Degraded,
+            Weight::Withheld => return self.withhold(state, cause),
             Weight::Cut if self.unanswered == 1 && !is_down => return Verdict::Again,
             Weight::Cut | Weight::Refusal => TargetState::Down,
             Weight::Silence if self.judged && !is_down && self.unanswered < thresholds.fall => {
@@ -150,6 +156,19 @@ impl Judge {
         };
 
         self.becomes(failed, cause, (state, reason))
+    }
+
+    /// It is not known any more, and so the next answer of use decides alone.
+    fn withhold(&mut self, state: TargetState, cause: Reason) -> Verdict {
+        let before = match state {
+            TargetState::Unknown => self.misses,
+            _ => 0,
+        };
+        *self = Self {
+            misses: before.saturating_add(1),
+            ..Self::default()
+        };
+        Verdict::Becomes(TargetState::Unknown, cause)
     }
 
     /// Nobody answers where no way is known to lead.

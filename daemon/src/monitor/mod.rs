@@ -82,6 +82,7 @@ pub struct Monitor {
     network: Arc<Network>,
     routes: Option<Arc<dyn Routes>>,
     context: Arc<probe::Context>,
+    cache_hosts: watch::Sender<BTreeSet<String>>,
     closed: mpsc::Receiver<Closed>,
     inbox: mpsc::Receiver<Command>,
     snapshot: watch::Sender<Arc<Snapshot>>,
@@ -117,9 +118,16 @@ impl Monitor {
         let (commands, inbox) = mpsc::channel(INBOX);
         let (closed_sender, closed) = mpsc::channel(INBOX);
         let (snapshot, receiver) = watch::channel(Arc::default());
+        let (cache_hosts, hosts) = watch::channel(BTreeSet::new());
         let mut monitor = Self {
             health: Health::new(poll.clone(), seed, now),
-            context: Arc::new(context(&poll, closed_sender, probe::search_sockets())),
+            context: Arc::new(context(
+                &poll,
+                closed_sender,
+                probe::search_sockets(),
+                hosts,
+            )),
+            cache_hosts,
             poll,
             watched: BTreeMap::new(),
             order: Vec::new(),
@@ -460,8 +468,10 @@ impl Monitor {
             return;
         }
         self.poll = poll.clone();
-        let (closed, sockets) = (self.context.closed.clone(), self.context.sockets.clone());
-        self.context = Arc::new(context(&poll, closed, sockets));
+        let old = &self.context;
+        let (closed, sockets) = (old.closed.clone(), old.sockets.clone());
+        let hosts = old.cache_hosts.clone();
+        self.context = Arc::new(context(&poll, closed, sockets, hosts));
         // Sessions carry the old bounds; one that is in a check goes when that ends.
         for watched in self.watched.values_mut() {
             watched.session = None;
@@ -474,6 +484,8 @@ impl Monitor {
 
     /// Takes up a new plan. What it has in common with the old one goes on undisturbed.
     fn watch(&mut self, now: Now, plan: Plan) {
+        self.cache_hosts
+            .send_replace(probe::cache::hosts(&plan.targets));
         self.order = plan.targets.iter().map(|spec| spec.id.clone()).collect();
         self.warnings = plan.warnings;
         self.origins = plan.origins;
@@ -531,7 +543,12 @@ fn finished(ended: Result<Finished, JoinError>) -> Option<Finished> {
     }
 }
 
-fn context(poll: &Poll, closed: mpsc::Sender<Closed>, sockets: Arc<Semaphore>) -> probe::Context {
+fn context(
+    poll: &Poll,
+    closed: mpsc::Sender<Closed>,
+    sockets: Arc<Semaphore>,
+    cache_hosts: watch::Receiver<BTreeSet<String>>,
+) -> probe::Context {
     let timeout = poll.timeout.max(Duration::from_millis(1));
     probe::Context {
         timeout,
@@ -539,5 +556,6 @@ fn context(poll: &Poll, closed: mpsc::Sender<Closed>, sockets: Arc<Semaphore>) -
         connection: poll.connection,
         closed,
         sockets,
+        cache_hosts,
     }
 }

@@ -27,8 +27,8 @@ pub(super) fn target(target: &Target, detail: &str) {
     let offload_target = target.name.as_str();
     let offload_kind = target.kind.as_str();
     let offload_state = state.as_str();
-    match state {
-        TargetState::Ready => {
+    match (state, target.reason) {
+        (TargetState::Ready, _) => {
             tracing::info!(
                 offload_target,
                 offload_kind,
@@ -37,7 +37,19 @@ pub(super) fn target(target: &Target, detail: &str) {
                 "{label} is ready"
             );
         }
-        TargetState::Degraded | TargetState::Down | TargetState::Away => {
+        (TargetState::Paused, _) | (TargetState::Unknown, Reason::None) => {
+            tracing::info!(
+                offload_target,
+                offload_kind,
+                offload_state,
+                message_id = MESSAGE_UNKNOWN,
+                "{label} is {state}"
+            );
+        }
+        (
+            TargetState::Degraded | TargetState::Down | TargetState::Away | TargetState::Unknown,
+            _,
+        ) => {
             let title = reasons::text(target.reason).title;
             // journalctl prints fields in a catalog's text as they are, and what a remote said is in them.
             let offload_explanation = clean_prose(&explanation_for(target));
@@ -52,15 +64,6 @@ pub(super) fn target(target: &Target, detail: &str) {
                 message_id = MESSAGE_NOT_READY,
                 "{label} is {state}: {title}{}{detail}",
                 if detail.is_empty() { "" } else { ": " },
-            );
-        }
-        TargetState::Unknown | TargetState::Paused => {
-            tracing::info!(
-                offload_target,
-                offload_kind,
-                offload_state,
-                message_id = MESSAGE_UNKNOWN,
-                "{label} is {state}"
             );
         }
     }

@@ -60,6 +60,7 @@ pub(super) const fn rank(reason: Reason) -> u8 {
         Reason::NotSsh
         | Reason::NotHttp
         | Reason::HttpStatus
+        | Reason::Redirected
         | Reason::CaptivePortal
         | Reason::CacheInfoInvalid
         | Reason::TlsFailed => 8,

@@ -12,13 +12,17 @@ mod prove;
 pub mod resolve;
 pub mod trace;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use offload_client::{
     Reason, Stage,
     snapshot::{BuilderFacts, CacheFacts, Detail},
 };
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 pub use prove::Prover;
 pub use trace::Trace;
@@ -77,6 +81,9 @@ pub struct Context {
     pub closed: mpsc::Sender<Closed>,
     /// What the searches of all targets may have open at once, together: [`search_sockets`].
     pub sockets: Arc<Semaphore>,
+    /// The hosts of all caches that are watched, as [`cache::hosts`] has them: a redirect may lead
+    /// there.
+    pub cache_hosts: watch::Receiver<BTreeSet<String>>,
 }
 
 /// How many addresses are tried at once by all searches of one daemon: each is one socket.

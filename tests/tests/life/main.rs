@@ -13,6 +13,8 @@ mod network;
 mod nix_files;
 mod policy;
 mod polkit;
+mod programs;
+mod redirects;
 mod refusals;
 mod reload;
 mod start;

@@ -63,10 +63,7 @@ impl Target {
                 return None;
             }
         }
-        let aborted = self.in_flight();
-        self.forget();
-        self.schedule(now, Duration::ZERO);
-        aborted
+        self.start_over(now)
     }
 
     /// The networks of this machine lead to it as `reach` says. Returns the check to abort.
@@ -106,10 +103,7 @@ impl Target {
         if self.is_paused() {
             return None;
         }
-        let aborted = self.in_flight();
-        self.forget();
-        self.schedule(now, Duration::ZERO);
-        aborted
+        self.start_over(now)
     }
 
     /// Its specification changed: it is a new target with an old history. Returns the check to
@@ -119,8 +113,7 @@ impl Target {
         now: Now,
         pace: &mut Pace,
     ) -> (Option<CheckId>, Change) {
-        let aborted = self.in_flight();
-        self.forget();
+        let aborted = self.start_over(now);
         self.checked = None;
         self.flaw = Flaw::default();
         self.checks.1 = Stage::None;
@@ -130,12 +123,12 @@ impl Target {
         self.health.latency = Duration::ZERO;
         self.health.consecutive_failures = 0;
         if self.is_paused() {
+            self.rest();
             return (aborted, None);
         }
         if self.reach == Reach::Nowhere {
             return (aborted, self.leave(now, pace));
         }
-        self.schedule(now, Duration::ZERO);
         let unknown = (TargetState::Unknown, Reason::None);
         (aborted, self.set(now, unknown, Duration::ZERO))
     }
@@ -144,8 +137,7 @@ impl Target {
     pub(in crate::health) fn pause(&mut self, now: Now) -> (Option<CheckId>, Change) {
         let aborted = self.in_flight();
         self.forget();
-        self.due = None;
-        self.health.next_check = 0;
+        self.rest();
         let paused = (TargetState::Paused, Reason::Paused);
         (aborted, self.set(now, paused, Duration::ZERO))
     }
@@ -161,9 +153,10 @@ impl Target {
         self.set(now, unknown, Duration::ZERO)
     }
 
-    /// The next check is due now.
+    /// The next check is due now, because somebody asks.
     pub(in crate::health) fn hurry(&mut self, now: Now) {
-        self.schedule(now, Duration::ZERO);
+        self.deep = None;
+        self.again(now, true);
     }
 
     /// The intervals changed: a check that would be due sooner by the new ones is moved there.
@@ -186,8 +179,16 @@ impl Target {
         self.publish(now, Duration::ZERO)
     }
 
+    /// No check is due.
+    fn rest(&mut self) {
+        self.asked = false;
+        self.due = None;
+        self.health.next_check = 0;
+    }
+
     /// No way leads to it: away, without a question.
     fn leave(&mut self, now: Now, pace: &mut Pace) -> Change {
+        self.asked = false;
         self.schedule(now, pace.wait(Wait::Slowest));
         self.checks.1 = Stage::Connect;
         let away = (TargetState::Away, Reason::NoRoute);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use offload_client::{Reason, Stage};
+use offload_client::{Reason, Stage, TargetState};
 
 use super::world::at;
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
 };
 
 const OK: Outcome = Ok(Stage::Auth);
+const REDIRECTED: Outcome = Err((Stage::Http, Reason::Redirected));
 const REJECTED: Outcome = Err((Stage::Auth, Reason::AuthRejected));
 
 /// One target, and whoever lets its checks end.
@@ -103,7 +104,7 @@ fn whoever_asks_is_answered_from_scratch() {
     assert_eq!(desk.check(OK), Depth::Cheap);
     let effects = desk.health.request(desk.now, &desk.id).unwrap();
     desk.take(effects);
-    assert_eq!(desk.check(OK), Depth::Deep);
+    assert_eq!(desk.check(OK), Depth::Asked);
     assert_eq!(desk.check(OK), Depth::Cheap);
 }
 
@@ -122,7 +123,7 @@ fn a_cheap_check_gives_way_to_whoever_asks() {
     };
     assert!(effects.contains(&aborted));
     desk.take(effects);
-    assert_eq!(desk.check(OK), Depth::Deep);
+    assert_eq!(desk.check(OK), Depth::Asked);
 }
 
 #[test]
@@ -144,11 +145,89 @@ fn a_deep_check_under_other_bounds_is_made_again_under_the_new_ones() {
         timeout: Duration::from_secs(1),
         ..Poll::default()
     }));
-    assert_eq!(desk.check(OK), Depth::Deep);
+    assert_eq!(desk.check(OK), Depth::Asked);
     assert_eq!(
         desk.check(OK),
         Depth::Deep,
         "what the last one kept is gone"
     );
     assert_eq!(desk.check(OK), Depth::Cheap);
+}
+
+#[test]
+fn what_is_withheld_from_nobody_who_asked_is_looked_at_for_who_does() {
+    let mut desk = Desk::new();
+    let target = |desk: &Desk| {
+        let health = desk.health.target(&desk.id).unwrap();
+        (health.state, health.reason)
+    };
+    let unknown = (TargetState::Unknown, Reason::Redirected);
+    // Somebody asks while a check is under way that nobody had asked for.
+    let effects = desk.health.request(desk.now, &desk.id).unwrap();
+    assert!(effects.is_empty(), "it is shared");
+    assert_eq!(desk.check(REDIRECTED), Depth::Deep);
+    assert_eq!(target(&desk), (TargetState::Unknown, Reason::None));
+    assert_eq!(desk.begun.len(), 1, "it goes on at once");
+    assert_eq!(desk.check(OK), Depth::Asked);
+    assert_eq!(target(&desk), (TargetState::Ready, Reason::None));
+    // What the asked one found holds as long as what any deep check finds.
+    while desk.check(OK) == Depth::Cheap {}
+    desk.happen(Event::Refresh(None));
+    assert_eq!(desk.check(REDIRECTED), Depth::Deep);
+    assert_eq!(target(&desk), unknown);
+    // And asked, it is looked at again, however often it was not.
+    assert_eq!(desk.check(REDIRECTED), Depth::Deep);
+    let effects = desk.health.request(desk.now, &desk.id).unwrap();
+    desk.take(effects);
+    assert_eq!(desk.check(REJECTED), Depth::Asked);
+    assert_eq!(target(&desk).0, TargetState::Degraded);
+    assert_eq!(desk.check(REDIRECTED), Depth::Deep);
+    assert_eq!(target(&desk), unknown, "no red for our own reluctance");
+    let effects = desk.health.request(desk.now, &desk.id).unwrap();
+    desk.take(effects);
+    assert_eq!(desk.check(OK), Depth::Asked);
+    assert_eq!(target(&desk).0, TargetState::Ready, "one answer is enough");
+}
+
+#[test]
+fn what_is_withheld_is_looked_at_more_and_more_seldom() {
+    let mut desk = Desk::new();
+    let mut waits = Vec::new();
+    for _ in 0..6 {
+        let before = desk.now.boot;
+        desk.check(REDIRECTED);
+        waits.push((desk.now.boot - before).as_secs_f64());
+    }
+    for (wait, expected) in waits.iter().zip([0.0, 30.0, 60.0, 120.0, 300.0, 300.0]) {
+        assert!((wait - expected).abs() <= expected / 10.0, "{waits:?}");
+    }
+}
+
+#[test]
+fn who_asked_is_answered_though_the_network_changes_meanwhile() {
+    let mut desk = Desk::new();
+    desk.check(OK);
+    let effects = desk.health.request(desk.now, &desk.id).unwrap();
+    desk.take(effects);
+    desk.happen(Event::Found {
+        target: desk.id.clone(),
+    });
+    assert_eq!(
+        desk.begun.remove(0).1,
+        Depth::Asked,
+        "the one that was aborted"
+    );
+    assert_eq!(desk.check(OK), Depth::Asked);
+    assert_eq!(desk.check(OK), Depth::Cheap);
+}
+
+#[test]
+fn what_was_asked_for_before_a_pause_is_not_asked_for_after_it() {
+    let mut desk = Desk::new();
+    let effects = desk.health.request(desk.now, &desk.id).unwrap();
+    desk.take(effects);
+    desk.happen(Event::Pause { until: None });
+    desk.begun.clear();
+    desk.happen(Event::Resume);
+    assert_eq!(desk.check(OK), Depth::Deep);
 }

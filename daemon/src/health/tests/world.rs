@@ -8,7 +8,7 @@ use offload_client::{OverallState, Reason, Stage, TargetState};
 use crate::{
     clock::Now,
     config::Poll,
-    health::{CheckId, Denied, Depth, Effect, Event, Health, Outcome},
+    health::{CheckId, Denied, Effect, Event, Health, Outcome},
     net::Reach,
     target::TargetId,
 };
@@ -238,7 +238,7 @@ impl World {
                     assert_eq!(seen.in_flight, None, "two checks at once");
                     assert_ne!(seen.standing.0, TargetState::Paused, "paused");
                     seen.in_flight = Some(*check);
-                    seen.deep = *depth == Depth::Deep;
+                    seen.deep = depth.is_deep();
                     self.starts += 1;
                 }
                 Effect::Seek { target } => {
@@ -287,7 +287,11 @@ impl World {
         for (id, seen) in &self.targets {
             let health = self.health.target(id).expect("it is watched");
             assert_eq!((health.state, health.reason), seen.standing, "untold");
-            let quiet = health.state == TargetState::Ready || health.state == TargetState::Unknown;
+            let quiet = match health.state {
+                TargetState::Ready => true,
+                TargetState::Unknown => health.reason != Reason::Redirected,
+                _ => false,
+            };
             assert_eq!(quiet, health.reason == Reason::None, "{health:?}");
             if health.state == TargetState::Paused {
                 assert_eq!((seen.in_flight, health.next_check), (None, 0));
@@ -373,6 +377,7 @@ fn worst(standings: &[(TargetState, Reason)]) -> Reason {
         .or_else(|| of(TargetState::Down))
         .or_else(|| of(TargetState::Away))
         .or_else(|| of(TargetState::Paused))
+        .or_else(|| standings.iter().find(|(_, reason)| *reason != Reason::None))
         .map_or(Reason::None, |(_, reason)| *reason)
 }
 

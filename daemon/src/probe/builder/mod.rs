@@ -139,7 +139,7 @@ impl Session {
     /// names a proxy; with all deep stages no longer than the deep one. Before that comes what
     /// [`ssh_config::ask`] takes. A check that is dropped leaves nothing behind.
     pub async fn check(&mut self, depth: Depth) -> Report {
-        if depth == Depth::Deep {
+        if depth.is_deep() {
             self.start_over();
         }
         let stopwatch = Stopwatch::start();
@@ -265,7 +265,7 @@ impl Session {
         match depth {
             Depth::Cheap if self.reached.is_some() => self.found.retell_all(notes),
             Depth::Cheap => self.found.retell(notes),
-            Depth::Deep => {
+            Depth::Deep | Depth::Asked => {
                 let bound = self.context.deep_timeout.saturating_sub(since.elapsed());
                 let stages = self.found.renew(&link, spec, bound / 2, trace, notes);
                 match timeout(bound, stages).await {
@@ -305,7 +305,7 @@ impl Session {
                     Err(_) => return Err(trace.expired()),
                 }
             }
-            (Connection::PerCheck, Depth::Deep) => link.close().await,
+            (Connection::PerCheck, Depth::Deep | Depth::Asked) => link.close().await,
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! One question to a cache, over whatever connection there is, wherever it is redirected.
 
-use std::{slice, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use http_body_util::Empty;
 use hyper::{
@@ -15,13 +15,13 @@ use tokio_rustls::client::TlsStream;
 use super::{
     Found, Session,
     link::{Body, Broken, Link, MAX_BODY, Stream},
-    redirect::{Astray, Hop, is_redirect},
+    redirect::{Astray, Follow, Hop, is_redirect, may_lead},
     search::Search,
     status_text,
     tls::{self, TlsError},
 };
 use crate::{
-    probe::{Failure, Trace, connect::connect},
+    probe::{Failure, Trace, connect::connect, excerpt::excerpt, resolve::literal},
     target::{Address, CacheSpec},
 };
 
@@ -42,6 +42,13 @@ pub(super) struct Question {
     pub keep: bool,
 }
 
+/// Where a redirect leads.
+struct Elsewhere {
+    candidate: Address,
+    /// Who has sent us there.
+    sender: SocketAddr,
+}
+
 /// An answer without its body.
 pub(super) struct Answer {
     /// Status and headers.
@@ -53,7 +60,7 @@ pub(super) struct Answer {
 }
 
 impl Session {
-    /// Asks, over `link` where there is one, and follows redirects.
+    /// Asks, over `link` where there is one, and follows the redirects that may be.
     pub(super) async fn ask(
         &mut self,
         mut question: Question,
@@ -63,10 +70,14 @@ impl Session {
         found: &mut Found,
     ) -> Result<Answer, Failure> {
         let trace = search.trace;
-        let mut elsewhere: Option<Address> = None;
+        let mut elsewhere: Option<Elsewhere> = None;
         for _ in 0..=MAX_REDIRECTS {
             let exchange = self.exchange(link.take(), cache, elsewhere.as_ref(), &question, search);
-            let (mut used, response) = exchange.await?;
+            let (mut used, response) = exchange.await.inspect_err(|failure| {
+                if failure.reason == Reason::Redirected {
+                    found.note_leads_back();
+                }
+            })?;
             let (head, incoming) = response.into_parts();
             search.has_status(head.status);
             found.note_server(&head.headers);
@@ -86,12 +97,12 @@ impl Session {
                     trace.failure(Reason::HttpStatus, detail)
                 })?;
             found.note_redirect(&next);
-            if self.is_proof && next.host != question.hop.host {
-                let detail = format!("redirects to {}", next.host);
-                return Err(trace.failure(Reason::HttpStatus, detail));
-            }
+            self.permit(&question.hop, &next, used.peer, trace, found)?;
             if !question.hop.same_origin(&next) {
-                elsewhere = Some(next.candidate(&question.hop, used.peer));
+                elsewhere = Some(Elsewhere {
+                    candidate: next.candidate(&question.hop, used.peer),
+                    sender: used.peer,
+                });
             } else {
                 let body = used.read(incoming, MAX_BODY).await;
                 let body = body.map_err(Broken::failure)?;
@@ -103,6 +114,40 @@ impl Session {
         Err(trace.failure(Reason::HttpStatus, detail))
     }
 
+    /// Whether a redirect of `peer`'s, `from` here `to` there, is followed.
+    fn permit(
+        &self,
+        from: &Hop,
+        to: &Hop,
+        peer: SocketAddr,
+        trace: &Trace,
+        found: &mut Found,
+    ) -> Result<(), Failure> {
+        let watched = self.context.cache_hosts.borrow();
+        if !from.may_go(to, Follow::Watched, &watched) {
+            found.beyond.get_or_insert_with(|| to.clone());
+        }
+        if from.may_go(to, self.follows, &watched) {
+            return Ok(());
+        }
+        let detail = format!("redirects to {}", excerpt(to.authority().as_bytes(), 80));
+        let address = literal(&to.host, to.port).and_then(Result::ok);
+        let leads_back = address.is_some_and(|address| !may_lead(peer, address));
+        let reason = match self.follows {
+            Follow::Nobody => Reason::HttpStatus,
+            _ if leads_back => {
+                found.note_leads_back();
+                Reason::Redirected
+            }
+            _ if from.same_file(to) || self.followed.as_ref() == Some(to) => {
+                found.note_moved(to);
+                Reason::Redirected
+            }
+            _ => Reason::CaptivePortal,
+        };
+        Err(trace.failure(reason, detail))
+    }
+
     /// Asks over `link`, and over a new connection where there is none.
     ///
     /// One that has rested may have been closed in the meantime, or lead nowhere since this
@@ -112,7 +157,7 @@ impl Session {
         &mut self,
         link: Option<Link>,
         cache: &CacheSpec,
-        elsewhere: Option<&Address>,
+        elsewhere: Option<&Elsewhere>,
         question: &Question,
         search: &mut Search<'_>,
     ) -> Result<(Link, Response<Incoming>), Failure> {
@@ -141,14 +186,15 @@ impl Session {
     async fn open(
         &mut self,
         cache: &CacheSpec,
-        elsewhere: Option<&Address>,
+        elsewhere: Option<&Elsewhere>,
         question: &Question,
         search: &mut Search<'_>,
     ) -> Result<Link, Failure> {
         let (trace, hop) = (search.trace, &question.hop);
         let (stream, peer) = match elsewhere {
-            Some(only) => {
-                connect(slice::from_ref(only), hop.port, &mut self.lookups, trace).await?
+            Some(elsewhere) => {
+                let addresses = self.lead(elsewhere, question, trace).await?;
+                connect(&addresses, hop.port, &mut self.lookups, trace).await?
             }
             None => search.connect(&mut self.lookups).await?,
         };
@@ -166,6 +212,37 @@ impl Session {
         };
         trace.enter(question.stage);
         Link::new(stream, peer).await.map_err(Broken::failure)
+    }
+
+    /// The addresses that `elsewhere` stands for, without those that its sender may not lead to. They are looked
+    /// up here, so that it is the very addresses that were looked at which are connected to.
+    async fn lead(
+        &mut self,
+        elsewhere: &Elsewhere,
+        question: &Question,
+        trace: &Trace,
+    ) -> Result<Vec<Address>, Failure> {
+        let (host, port) = (&*elsewhere.candidate.host, question.hop.port);
+        let found = match literal(host, port) {
+            Some(address) => address.map(|address| vec![address]),
+            None => {
+                trace.enter(Stage::Resolve);
+                trace.looking_up(host);
+                self.lookups.resolve(host, port).await
+            }
+        };
+        let found = found.map_err(|error| trace.failure(error.reason(), error.to_string()))?;
+        let permitted = found.iter().filter(|to| may_lead(elsewhere.sender, **to));
+        let permitted: Vec<_> = permitted.map(|to| Address::from(*to)).collect();
+        match permitted.is_empty() {
+            false => Ok(permitted),
+            true => {
+                trace.enter(question.stage);
+                trace.at(elsewhere.sender);
+                let detail = format!("redirects to this machine or its link: {}", found[0]);
+                Err(trace.failure(Reason::Redirected, detail))
+            }
+        }
     }
 
     async fn secure(
@@ -206,5 +283,53 @@ impl Answer {
         let body = self.link.read(self.incoming, most).await?;
         let reusable = self.ours && !body.cut && self.link.is_reusable().await;
         Ok((body, reusable.then_some(self.link)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe::cache::tests::{any_session, cache_spec};
+
+    #[tokio::test]
+    async fn no_name_and_no_spelling_leads_from_another_machine_to_this_one() {
+        for host in [
+            "localhost",
+            "127.0.0.1",
+            "127.1",
+            "2130706433",
+            "0x7f.1",
+            "0",
+            "::1",
+        ] {
+            let mut session = any_session();
+            let elsewhere = Elsewhere {
+                candidate: Address {
+                    host: host.to_owned(),
+                    port: Some(80),
+                },
+                sender: "192.0.2.6:5000".parse().unwrap(),
+            };
+            let trace = Trace::new();
+            let question = Question {
+                hop: Hop::to(&cache_spec(|_| {}), "nix-cache-info"),
+                stage: Stage::Http,
+                patience: Duration::MAX,
+                keep: false,
+            };
+            let led = session.lead(&elsewhere, &question, &trace).await;
+            let failure = led.unwrap_err();
+            assert_eq!(
+                (failure.stage, failure.reason),
+                (Stage::Http, Reason::Redirected),
+                "{host}"
+            );
+            let elsewhere = Elsewhere {
+                sender: "127.0.0.1:5000".parse().unwrap(),
+                ..elsewhere
+            };
+            let led = session.lead(&elsewhere, &question, &trace).await;
+            assert!(!led.unwrap().is_empty(), "{host}");
+        }
     }
 }

@@ -28,15 +28,18 @@ use offload_client::{
 use tokio::{select, time::timeout};
 use tokio_rustls::rustls::ClientConfig;
 
-pub use self::prove::{Prover, has_identity};
 use self::{
     ask::Question,
     idle::Idle,
     info::InfoError,
     link::{Body, Broken, Link, MAX_BODY},
-    redirect::Hop,
+    redirect::{Follow, Hop},
     search::{Passed, Search},
     signature::Deep,
+};
+pub use self::{
+    prove::{Prover, has_identity},
+    redirect::hosts,
 };
 use super::{Context, Failure, Learned, Report, Trace, excerpt::excerpt, resolve::Lookups};
 use crate::{
@@ -66,8 +69,10 @@ pub struct Session {
     /// Who answers as a cache at one of its addresses and signs with another key, as the last deep
     /// check saw that passed elsewhere: a cheap one, which looks at no signature, must not go there.
     foreign: Vec<Passed>,
-    /// Whether this is to prove who is at an address: then no other machine's answer counts.
-    is_proof: bool,
+    /// Whose hosts redirects are followed to.
+    follows: Follow,
+    /// Where the cache sends on to, as a check has followed that somebody asked for, and that passed.
+    followed: Option<Hop>,
 }
 
 impl Session {
@@ -83,7 +88,8 @@ impl Session {
             sample: None,
             signing_key: String::new(),
             foreign: Vec::new(),
-            is_proof: false,
+            follows: Follow::Watched,
+            followed: None,
         }
     }
 
@@ -99,9 +105,13 @@ impl Session {
     /// Checks once: up to `nix-cache-info` within [`Context::timeout`], a deep check goes on to the
     /// signature within [`Context::deep_timeout`]. Dropping the future closes the connection.
     pub async fn check(&mut self, depth: Depth) -> Report {
-        if depth == Depth::Deep {
+        if depth.is_deep() {
             self.start_over();
         }
+        self.follows = match depth {
+            Depth::Cheap | Depth::Deep => Follow::Watched,
+            Depth::Asked => Follow::Anybody,
+        };
         self.look(depth).await
     }
 
@@ -143,8 +153,9 @@ impl Session {
             found.details.extend(deep.details.clone());
         }
         let strangers = search.strangers();
-        if outcome.is_ok() && depth == Depth::Deep {
+        if outcome.is_ok() && depth.is_deep() {
             self.foreign = search.take_foreign();
+            self.followed = found.beyond.take();
         }
         let stage = self
             .deep
@@ -172,7 +183,7 @@ impl Session {
         let (quick, whole) = (self.context.timeout, self.context.deep_timeout);
         let bound = match depth {
             Depth::Cheap => quick.saturating_sub(watch.elapsed()),
-            Depth::Deep => quick.min(whole.saturating_sub(watch.elapsed())),
+            Depth::Deep | Depth::Asked => quick.min(whole.saturating_sub(watch.elapsed())),
         };
         let (trace, limit) = (search.trace, search.begin(bound));
         let info = async {
@@ -187,7 +198,7 @@ impl Session {
         let mut outcome = info.unwrap_or_else(|_| Err(search.expired()));
         if outcome.is_ok() {
             search.is_cache();
-            if depth == Depth::Deep {
+            if depth.is_deep() {
                 let rest = whole.saturating_sub(latency);
                 let deep = timeout(rest, self.signature(cache, search, found)).await;
                 outcome = match deep {
@@ -213,6 +224,12 @@ impl Session {
         (outcome, latency)
     }
 
+    /// Whether a check that is not to follow a redirect has it from the last deep one what is behind it.
+    fn retells(&self, depth: Depth, found: &Found) -> bool {
+        let is_followed = found.beyond.is_some() && found.beyond == self.followed;
+        depth == Depth::Cheap && self.deep.is_some() && is_followed
+    }
+
     fn keeps(&self) -> bool {
         self.context.connection == Connection::Keep
     }
@@ -233,9 +250,16 @@ impl Session {
             hop: Hop::to(cache, "nix-cache-info"),
             stage: Stage::Http,
             patience: self.context.timeout / 2,
-            keep: self.keeps() || depth == Depth::Deep,
+            keep: self.keeps() || depth.is_deep(),
         };
-        let answer = self.ask(question, link, cache, search, found).await?;
+        let asked = self.ask(question, link, cache, search, found).await;
+        let answer = match asked {
+            // The last deep check went on there, and found what this one says again.
+            Err(failure) if failure.reason == Reason::Redirected && self.retells(depth, found) => {
+                return Ok(());
+            }
+            asked => asked?,
+        };
         refuse_status(answer.head.status, trace)?;
         let headers = answer.head.headers.clone();
         let (body, link) = answer.read(MAX_BODY).await.map_err(Broken::failure)?;
@@ -258,6 +282,8 @@ struct Found {
     details: BTreeMap<String, Detail>,
     /// The connection, where the cache can be asked more over it.
     link: Option<Link>,
+    /// Where somebody sent us first that only a check goes which somebody asked for.
+    beyond: Option<Hop>,
 }
 
 impl Found {
@@ -272,6 +298,17 @@ impl Found {
     fn note_redirect(&mut self, to: &Hop) {
         let to = excerpt(to.authority().as_bytes(), 80);
         self.details.insert("redirected_to".to_owned(), to.into());
+    }
+
+    /// What it means on this machine is this machine.
+    fn note_leads_back(&mut self) {
+        self.details.insert("leads_back".to_owned(), true.into());
+    }
+
+    /// Where the cache is by the redirect to `to`, for a person to name it.
+    fn note_moved(&mut self, to: &Hop) {
+        let url = excerpt(to.cache_url().as_bytes(), 160);
+        self.details.insert("moved_to".to_owned(), url.into());
     }
 }
 

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use offload_client::{Reason, Stage};
 use tokio_rustls::rustls::ClientConfig;
 
-use super::{Session, signature::PUBLIC_KEY, tls};
+use super::{Session, redirect::Follow, signature::PUBLIC_KEY, tls};
 use crate::{
     config::Connection,
     health::Depth,
@@ -72,12 +72,11 @@ impl Prover {
             timeout: bound,
             deep_timeout: bound,
             connection: Connection::PerCheck,
-            closed: self.context.closed.clone(),
-            sockets: self.context.sockets.clone(),
+            ..Context::clone(&self.context)
         };
         let mut session = Session::new(Arc::new(spec), Arc::new(context));
         session.authorities.clone_from(&self.authorities);
-        session.is_proof = true;
+        session.follows = Follow::Nobody;
         let report = session.look(Depth::Deep).await;
         match report.outcome {
             Ok(Stage::Signature) => match &report.facts {

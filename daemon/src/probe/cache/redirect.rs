@@ -1,10 +1,61 @@
-//! Where a redirect leads.
+//! Where a redirect leads, and whether it is followed.
+//!
+//! Nix (curl) follows redirects to any host, for a build that somebody wants. We ask unattended, at every
+//! check, and whoever answers at the cache's address could send us to whatever this machine reaches. So a
+//! redirect is followed to the host that sends it (another scheme or port of it too) and to the hosts of other
+//! caches that are watched; anywhere else only when somebody asked for the check, who then sees
+//! how Nix fares. From another machine it never leads to this one or to its link (a link-local address).
 
-use std::net::SocketAddr;
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+};
 
 use hyper::{StatusCode, Uri, header::HeaderValue};
 
-use crate::target::{Address, CacheSpec};
+use crate::target::{Address, CacheSpec, SpecKind, TargetSpec};
+
+/// Whose hosts a redirect may lead to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Follow {
+    /// The cache's own alone: to prove who is at an address no other machine's answer counts.
+    Nobody,
+    /// Those of the caches that are watched.
+    Watched,
+    /// Anybody's, as Nix: somebody asked.
+    Anybody,
+}
+
+/// The hosts of the caches among `targets`, and of all addresses where they are looked for.
+pub fn hosts(targets: &[TargetSpec]) -> BTreeSet<String> {
+    let mut hosts = BTreeSet::new();
+    for target in targets {
+        if let SpecKind::Cache(cache) = &target.kind {
+            let addresses = target.addresses.iter().map(|address| &address.host);
+            let all = addresses.chain([&cache.host]);
+            hosts.extend(all.map(|host| bare(host).to_ascii_lowercase()));
+        }
+    }
+    hosts
+}
+
+/// Whether who answers at `peer` may send us to `to`.
+pub(super) fn may_lead(peer: SocketAddr, to: SocketAddr) -> bool {
+    let (here, there) = (peer.ip().to_canonical(), to.ip().to_canonical());
+    let mut same = peer;
+    same.set_port(to.port());
+    same == to || here.is_loopback() || !is_of_this_machine(there)
+}
+
+/// Whether `address` is this machine, whoever uses it, or means another machine on each link.
+fn is_of_this_machine(address: IpAddr) -> bool {
+    let is_link_local = match address {
+        // All of 0.0.0.0/8 is "this network" (RFC 791), and 0.0.0.0 is this machine.
+        IpAddr::V4(v4) => v4.is_link_local() || v4.octets()[0] == 0 || v4 == Ipv4Addr::BROADCAST,
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    };
+    is_link_local || address.is_loopback() || address.is_unspecified() || address.is_multicast()
+}
 
 /// What is asked of whom.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,13 +102,37 @@ impl Hop {
         (self.tls, self.port) == (other.tls, other.port) && self.host == other.host
     }
 
-    /// Where `location` leads from here.
-    ///
-    /// Nix (curl) follows redirects to any host: `http://desktop` may send to `https://desktop.lan`.
-    /// A probe that did not would call a cache broken that Nix uses. offloadd dials only what this
-    /// machine's Nix configuration names; where a redirect of that leads Nix itself would dial, so
-    /// it may be dialled as well. What answers there must still be a `nix-cache-info`: the page of
-    /// a captive portal is known by what it says.
+    /// Whether a redirect from here `to` there is followed, to `watched` hosts and the own one.
+    pub(super) fn may_go(&self, to: &Self, follow: Follow, watched: &BTreeSet<String>) -> bool {
+        self.host == to.host
+            || match follow {
+                Follow::Nobody => false,
+                Follow::Watched => watched.contains(&to.host),
+                Follow::Anybody => true,
+            }
+    }
+
+    /// Whether it asks for the same file as `other`: a cache that has moved still names it, and a captive
+    /// portal names a page of its own.
+    pub(super) fn same_file(&self, other: &Self) -> bool {
+        self.file() == other.file()
+    }
+
+    /// The URL of the cache that this asks for a file, as Nix would be told of it.
+    pub(super) fn cache_url(&self) -> String {
+        let scheme = if self.tls { "https" } else { "http" };
+        let path = self.path.split('?').next().unwrap_or_default();
+        let folder = path.strip_suffix(self.file()).unwrap_or_default();
+        let folder = folder.trim_end_matches('/');
+        format!("{scheme}://{}{folder}", self.authority())
+    }
+
+    fn file(&self) -> &str {
+        let path = self.path.split('?').next().unwrap_or_default();
+        path.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// Where `location` leads from here. It may be anything: see [`Hop::may_go`].
     pub(super) fn follow(&self, location: Option<&HeaderValue>) -> Result<Self, Astray> {
         let location = location.and_then(|location| location.to_str().ok());
         let location = location.ok_or(Astray)?;
@@ -228,6 +303,85 @@ mod tests {
         assert_eq!(hop(true, "desktop", 80, "/").authority(), "desktop:80");
         assert_eq!(hop(true, "::1", 443, "/").authority(), "[::1]");
         assert_eq!(bare("[fe80::1%wlan0]"), "fe80::1");
+    }
+
+    #[test]
+    fn a_stranger_leads_neither_to_this_machine_nor_along_the_link() {
+        let peers = ["192.0.2.6:5000", "[2001:db8::6]:5000", "[fe80::6%3]:5000"];
+        for to in [
+            "127.0.0.1:80",
+            "127.0.15.6:80",
+            "[::1]:80",
+            "[::ffff:127.0.0.1]:80",
+            "[::ffff:0.0.0.0]:80",
+            "[::ffff:169.254.169.254]:80",
+            "0.0.0.0:80",
+            "0.1.2.3:80",
+            "[::]:80",
+            "169.254.169.254:80",
+            "[fe80::1%3]:80",
+            "[fe80::6%4]:80",
+            "224.0.0.251:80",
+            "255.255.255.255:80",
+            "[ff02::1%3]:80",
+        ] {
+            let to = to.parse().unwrap();
+            for peer in peers {
+                assert!(!may_lead(peer.parse().unwrap(), to), "{peer} {to}");
+            }
+            // Who is this machine may.
+            assert!(may_lead("127.0.0.1:5000".parse().unwrap(), to), "{to}");
+            let mapped = "[::ffff:127.0.0.1]:5000".parse().unwrap();
+            assert!(may_lead(mapped, to), "{to}");
+        }
+        for peer in peers {
+            let peer: SocketAddr = peer.parse().unwrap();
+            let mut itself = peer;
+            itself.set_port(443);
+            for to in [
+                itself,
+                "192.0.2.7:80".parse().unwrap(),
+                "[fd00::7]:80".parse().unwrap(),
+            ] {
+                assert!(may_lead(peer, to), "{peer} {to}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_redirect_is_followed_to_the_same_host_and_to_watched_ones() {
+        let from = hop(false, "desktop", 5000, "/nix-cache-info");
+        let watched = BTreeSet::from(["attic.lan".to_owned()]);
+        let leads = |host, follow| from.may_go(&hop(true, host, 8443, "/"), follow, &watched);
+        for (host, expected) in [
+            ("desktop", [true, true, true]),
+            ("attic.lan", [false, true, true]),
+            ("elsewhere", [false, false, true]),
+            ("127.0.0.1", [false, false, true]),
+        ] {
+            let found = [Follow::Nobody, Follow::Watched, Follow::Anybody];
+            assert_eq!(found.map(|follow| leads(host, follow)), expected, "{host}");
+        }
+    }
+
+    #[test]
+    fn the_cache_of_a_moved_file_is_named_as_nix_would_be_told() {
+        let from = hop(false, "desktop", 80, "/nix-cache-info");
+        for (path, url) in [
+            ("/nix-cache-info", "https://d.lan:8443"),
+            ("/nix/nix-cache-info?x=/y", "https://d.lan:8443/nix"),
+        ] {
+            let to = hop(true, "d.lan", 8443, path);
+            assert!(from.same_file(&to), "{path}");
+            assert_eq!(to.cache_url(), url);
+        }
+        for path in [
+            "/",
+            "/login?to=http://desktop/nix-cache-info",
+            "/nix-cache-info/",
+        ] {
+            assert!(!from.same_file(&hop(false, "portal", 80, path)), "{path}");
+        }
     }
 
     #[test]

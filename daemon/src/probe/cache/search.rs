@@ -184,8 +184,9 @@ impl<'a> Search<'a> {
         if self.race.is_open() {
             found.link = None;
         }
-        // It may be the cache, out of order.
-        if !is_other || self.is_broken || failure.reason == Reason::TlsFailed {
+        // It may be the cache, out of order or moved.
+        let may_be_it = matches!(failure.reason, Reason::TlsFailed | Reason::Redirected);
+        if !is_other || self.is_broken || may_be_it {
             self.note(failure, address, found);
             return None;
         }

@@ -96,6 +96,7 @@ impl Probe {
             connection: how,
             closed: sender,
             sockets: crate::probe::search_sockets(),
+            cache_hosts: tokio::sync::watch::channel(Default::default()).1,
         };
         let spec = TargetSpec {
             id: TargetId::builder("desktop"),

@@ -4,11 +4,13 @@ mod answers;
 mod faults;
 mod keep;
 mod nix;
+mod redirects;
 mod signature;
 mod strangers;
 mod tls;
 
 use std::{
+    collections::BTreeSet,
     net::{Ipv4Addr, SocketAddr},
     sync::{
         Arc,
@@ -20,7 +22,7 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::mpsc,
+    sync::{mpsc, watch},
     task::JoinHandle,
 };
 
@@ -167,11 +169,7 @@ pub(super) fn cache_spec(change: impl FnOnce(&mut CacheSpec)) -> CacheSpec {
     cache
 }
 
-fn session_of(
-    spec: Arc<TargetSpec>,
-    connection: Connection,
-    timeout: Duration,
-) -> (Session, mpsc::Receiver<Closed>) {
+fn context(connection: Connection, timeout: Duration) -> (Context, mpsc::Receiver<Closed>) {
     let (closed, events) = mpsc::channel(4);
     let context = Context {
         timeout,
@@ -179,8 +177,24 @@ fn session_of(
         connection,
         closed,
         sockets: crate::probe::search_sockets(),
+        cache_hosts: watch::channel(BTreeSet::new()).1,
     };
+    (context, events)
+}
+
+fn session_of(
+    spec: Arc<TargetSpec>,
+    connection: Connection,
+    timeout: Duration,
+) -> (Session, mpsc::Receiver<Closed>) {
+    let (context, events) = context(connection, timeout);
     (Session::new(spec, Arc::new(context)), events)
+}
+
+/// A session that no test lets check anything.
+pub(super) fn any_session() -> Session {
+    let nowhere = spec((DESKTOP, 1).into(), |_| {});
+    session_of(nowhere, Connection::Keep, PATIENCE).0
 }
 
 /// A session that keeps its connection and has time.

@@ -86,6 +86,7 @@ impl Server {
             connection,
             closed: mpsc::channel(1).0,
             sockets: crate::probe::search_sockets(),
+            cache_hosts: tokio::sync::watch::channel(Default::default()).1,
         };
         Session::new(spec, Arc::new(context))
     }

@@ -1,8 +1,5 @@
 //! The programs that the daemon runs leave nothing behind: not after a check, not after its end.
 
-// A test program is a test throughout, its helpers too.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use std::{fs, path::Path, process, time::Duration};
 
 use offload_tests::{
