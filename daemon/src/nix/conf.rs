@@ -36,7 +36,9 @@ pub(super) fn read(path: &Path, read: impl FnMut(&Path) -> io::Result<String>) -
         missing: parsed.missing,
     };
     for line in parsed.assignments {
-        if let Err(text) = file.settings.set(&line) {
+        if let Err(text) = file.settings.set(&line)
+            && file.problems.len() < include::MAX_PROBLEMS
+        {
             file.problems
                 .push(problem(&line.file, Some(line.line), text));
         }

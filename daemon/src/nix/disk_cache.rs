@@ -24,8 +24,6 @@ use super::narinfo::StorePath;
 
 /// So many misses are told; who asks for them asks for fewer.
 const MAX_MISSES: usize = 16;
-/// So many rows are looked at; a build of a whole system asks for some thousands of paths.
-const MAX_ROWS: usize = 16_384;
 /// So many spellings of one cache's URL are told apart.
 const MAX_SPELLINGS: usize = 16;
 /// Nix's default of `narinfo-cache-negative-ttl`, in seconds (src/libstore/include/nix/store/globals.hh).
@@ -75,7 +73,15 @@ pub fn misses(
     is_it: impl Fn(&str) -> bool,
     since: u64,
 ) -> Result<Vec<String>, DiskCacheError> {
-    let database = Database::open(&newest(directory)?)?;
+    misses_in(&newest(directory)?, is_it, since)
+}
+
+fn misses_in(
+    file: &Path,
+    is_it: impl Fn(&str) -> bool,
+    since: u64,
+) -> Result<Vec<String>, DiskCacheError> {
+    let database = Database::open(file)?;
     let caches = caches(&database, is_it)?;
     let table = Table::find(&database, "NARs")?;
     let [cache, hash, time, present] = [
@@ -85,11 +91,9 @@ pub fn misses(
         table.column("present")?,
     ];
     let mut found = Vec::new();
-    let mut rows = 0;
     // A row that is written gets the highest number, so that the last ones come first.
     database.rows(table.root, &mut |row: &Row<'_>| {
-        rows += 1;
-        if rows > MAX_ROWS || found.len() == MAX_MISSES {
+        if found.len() == MAX_MISSES {
             return ControlFlow::Break(());
         }
         // What does not fit in a page has references, so it is no miss.

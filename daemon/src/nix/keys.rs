@@ -12,6 +12,8 @@ use super::text;
 const MAX_TEXT: usize = 64 << 10;
 /// How many keys one text may hold.
 const MAX_KEYS: usize = 64;
+/// How much of a marker is told: the longest that OpenSSH knows has 15 characters.
+const MAX_MARKER: usize = 20;
 /// The size of an Ed25519 public key.
 const SIGNING_KEY_LEN: usize = 32;
 
@@ -171,7 +173,10 @@ pub(super) fn parse_type_and_key(kind: &str, encoded: &str) -> Option<PublicKey>
 fn key_line(line: &str) -> Result<PublicKey, KeyError> {
     let mut words = text::tokens(line);
     match (words.next(), words.next(), words.next()) {
-        (Some(marker), _, _) if marker.starts_with('@') => Err(KeyError::Marked(marker.to_owned())),
+        (Some(marker), _, _) if marker.starts_with('@') => {
+            let marker = marker.chars().take(MAX_MARKER).collect();
+            Err(KeyError::Marked(marker))
+        }
         // First, since a host may be called ssh-server, but no base64 begins like that.
         (_, Some(kind), Some(key)) if is_key_type(kind) => checkable(kind, key),
         (Some(kind), Some(key), _) if is_key_type(kind) => checkable(kind, key),

@@ -55,18 +55,27 @@ impl fmt::Display for Machine {
             true => "-".to_owned(),
             false => text,
         };
+        // A list of a dash alone, or of no system, is not what "-" stands for.
+        let list = |items: &[String]| match items {
+            [dash] if dash == "-" => "-,".to_owned(),
+            items => field(items.join(",")),
+        };
+        let systems = match self.systems.as_slice() {
+            [] => ",".to_owned(),
+            systems => list(systems),
+        };
         let key = self.ssh_key.as_ref().map(|key| key.display().to_string());
         let host_key = self.host_key.as_ref();
         write!(
             f,
             "{} {} {} {} {} {} {} {}",
             self.uri,
-            field(self.systems.join(",")),
+            systems,
             field(key.unwrap_or_default()),
             self.max_jobs,
             self.speed_factor,
-            field(self.supported_features.join(",")),
-            field(self.mandatory_features.join(",")),
+            list(&self.supported_features),
+            list(&self.mandatory_features),
             field(host_key.map_or_else(String::new, |key| BASE64.encode(key.as_bytes()))),
         )
     }
@@ -101,6 +110,7 @@ pub(super) fn read(conf: &NixConf, read: impl FnMut(&Path) -> io::Result<String>
         system: &conf.system,
         stack: Vec::new(),
         opened: 0,
+        room: text::Room::new(),
         result: Machines::default(),
     };
     let (file, line) = &conf.builders_at;
@@ -118,6 +128,7 @@ struct Expansion<'a, R> {
     system: &'a str,
     stack: Vec<PathBuf>,
     opened: usize,
+    room: text::Room,
     result: Machines,
 }
 
@@ -179,7 +190,7 @@ impl<R: FnMut(&Path) -> io::Result<String>> Expansion<'_, R> {
         if !self.result.files.contains(&path) {
             self.result.files.push(path.clone());
         }
-        match (self.read)(&path) {
+        match self.room.read(|| (self.read)(&path)) {
             Ok(contents) => {
                 self.stack.push(path.clone());
                 self.text(&contents, &path);

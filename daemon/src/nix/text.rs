@@ -7,6 +7,33 @@ use crate::file;
 /// The most that is read of one file; a real nix.conf, machines or known_hosts file is far smaller.
 pub(super) const MAX_FILE: u64 = 4 << 20;
 
+/// How much is left to be read of files that name each other, and may do so again and again: together they
+/// hold no more than one may.
+pub(super) struct Room(u64);
+
+impl Room {
+    /// Nothing was read yet.
+    pub(super) fn new() -> Self {
+        Self(MAX_FILE)
+    }
+
+    /// Reads one more.
+    ///
+    /// # Errors
+    /// What `read` says; `FileTooLarge` where there is no room for it, and of all that come after it.
+    pub(super) fn read(&mut self, read: impl FnOnce() -> io::Result<String>) -> io::Result<String> {
+        if self.0 > 0 {
+            let contents = read()?;
+            let left = self.0.checked_sub(contents.len() as u64);
+            self.0 = left.unwrap_or(0);
+            if left.is_some() {
+                return Ok(contents);
+            }
+        }
+        Err(io::ErrorKind::FileTooLarge.into())
+    }
+}
+
 /// Splits as Nix's `tokenizeString` does by default (src/libutil/include/nix/util/strings.hh): runs
 /// of space, tab, newline and carriage return separate, no token is empty.
 pub(super) fn tokens(text: &str) -> impl Iterator<Item = &str> {

@@ -15,7 +15,7 @@ const MAX_FILES: usize = 256;
 /// How many `name = value` count.
 const MAX_ASSIGNMENTS: usize = 65_536;
 /// How many problems are told.
-const MAX_PROBLEMS: usize = 32;
+pub(super) const MAX_PROBLEMS: usize = 32;
 /// How much of a bad line's first word is told.
 const MAX_WORD: usize = 40;
 
@@ -34,6 +34,7 @@ pub(super) fn expand(path: &Path, read: impl FnMut(&Path) -> io::Result<String>)
         read,
         stack: Vec::new(),
         opened: 0,
+        room: text::Room::new(),
         result: Expanded::default(),
     };
     expansion.top(path);
@@ -46,6 +47,7 @@ struct Expansion<R> {
     stack: Vec<PathBuf>,
     /// How many files were read: one that is included twice is read twice, as by Nix.
     opened: usize,
+    room: text::Room,
     result: Expanded,
 }
 
@@ -65,7 +67,7 @@ impl<R: FnMut(&Path) -> io::Result<String>> Expansion<R> {
         if !self.result.files.iter().any(|file| file == path) {
             self.result.files.push(path.to_owned());
         }
-        (self.read)(path)
+        self.room.read(|| (self.read)(path))
     }
 
     fn file(&mut self, path: &Path, contents: &str) {

@@ -210,6 +210,29 @@ fn includes_are_bounded_however_they_branch() {
 }
 
 #[test]
+fn what_is_wrong_with_settings_is_bounded() {
+    let text = "fallback = perhaps\n".repeat(1000);
+    assert_eq!(problems(&[(CONF, &text)]).len(), 32);
+}
+
+#[test]
+fn files_that_are_included_again_and_again_hold_no_more_than_one_may() {
+    let large = "# a comment\n".repeat(100_000);
+    let mut read_so_far = 0;
+    let file = read(Path::new(CONF), |path| {
+        let text = match path == Path::new(CONF) {
+            true => "include large\n".repeat(100),
+            false => large.clone(),
+        };
+        read_so_far += text.len();
+        Ok(text)
+    });
+    assert!(read_so_far <= 5 << 20, "{read_so_far} bytes");
+    let told = &file.problems[0].text;
+    assert_eq!(told, "included file /etc/nix/large: file too large");
+}
+
+#[test]
 fn the_same_file_may_be_included_twice() {
     let found = problems(&[
         (CONF, "include a\ninclude a\n"),

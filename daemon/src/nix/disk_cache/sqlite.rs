@@ -21,6 +21,8 @@ pub(super) use record::{Row, Value};
 const MAX_FILE: u64 = 64 << 20;
 /// So many pages are read of one table.
 const MAX_PAGES: usize = 8192;
+/// So many rows are looked at of one table; a build of a whole system asks for some thousands of paths.
+const MAX_ROWS: usize = 16_384;
 /// So deep is no tree of a file of that size.
 const MAX_DEPTH: usize = 12;
 /// The header of the file, on its first page.
@@ -95,6 +97,7 @@ impl Database {
     /// number first.
     pub(super) fn rows(&self, root: u32, each: Each<'_>) -> Result<(), DiskCacheError> {
         let mut page = vec![0; self.page_size];
+        let mut rows = 0;
         // The pages above, and how many of their children are still to be seen.
         let mut way: Vec<(u32, usize)> = vec![(root, usize::MAX)];
         for _ in 0..MAX_PAGES {
@@ -105,9 +108,11 @@ impl Database {
             let tree = Tree::of(&page[..self.usable], number)?;
             if tree.is_leaf {
                 for cell in (0..tree.cells).rev() {
-                    if each(&tree.row(cell)?).is_break() {
+                    // Cells may be the same over and over, and so may children.
+                    if rows == MAX_ROWS || each(&tree.row(cell)?).is_break() {
                         return Ok(());
                     }
+                    rows += 1;
                 }
                 continue;
             }

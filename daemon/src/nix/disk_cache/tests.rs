@@ -151,6 +151,41 @@ fn a_tree_that_bites_its_tail_ends() {
 }
 
 #[test]
+fn rows_that_are_told_again_and_again_are_bounded() {
+    /// Page 2 has page 3 for all its children, whose cells are one row.
+    const PAGE: usize = 1024;
+    let mut bytes = [&SAMPLE[..PAGE], &[0; 2 * PAGE]].concat();
+    let (cells, children) = (500_u16, 500_u16);
+    let (above, leaf) = bytes[PAGE..].split_at_mut(PAGE);
+    let list = |page: &mut [u8], start: usize, count: u16, at: usize| {
+        page[3..5].copy_from_slice(&count.to_be_bytes());
+        for pointer in page[start..].chunks_exact_mut(2).take(count.into()) {
+            pointer.copy_from_slice(&u16::try_from(at).unwrap().to_be_bytes());
+        }
+    };
+    above[0] = 0x05;
+    list(above, 12, children, 8);
+    above[8..12].copy_from_slice(&3_u32.to_be_bytes());
+    leaf[0] = 0x0d;
+    list(leaf, 8, cells, PAGE - 8);
+    leaf[PAGE - 8..].copy_from_slice(&[2, 1, 2, 0, 0, 0, 0, 0]);
+    let directory = directory(&bytes);
+    let database = Database::open(&directory.path().join(NAME)).unwrap();
+    let mut rows = 0_usize;
+    let read = database.rows(2, &mut |_| {
+        rows += 1;
+        ControlFlow::Continue(())
+    });
+    read.unwrap();
+    assert_eq!(
+        rows,
+        16_384,
+        "of {}",
+        usize::from(cells) * usize::from(children)
+    );
+}
+
+#[test]
 fn what_becomes_part_of_a_url_is_a_hash() {
     assert_eq!(hash_part(hash(7).as_bytes()), Some(hash(7)));
     for bad in [

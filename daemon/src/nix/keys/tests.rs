@@ -70,6 +70,12 @@ fn what_is_no_host_key_is_told_apart() {
 }
 
 #[test]
+fn no_more_than_the_beginning_of_a_marker_is_told() {
+    let told = parse_host_key(&format!("@{}", "secret".repeat(1000))).unwrap_err();
+    assert!(told.to_string().len() < 120, "{told}");
+}
+
+#[test]
 fn a_signing_key_has_a_name_and_32_bytes() {
     let text = "cache.nixos.org-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY=";
     let key = parse_nix_public_key(text).unwrap();

@@ -37,7 +37,8 @@ pub(super) fn parse(line: &str, system: &str) -> Result<Machine, BadField> {
         Some(word) => {
             let bytes = keys::decode_base64(word)
                 .map_err(|error| bad(8, format!("public host key: {error}")))?;
-            Some(String::from_utf8_lossy(&bytes).into_owned())
+            // What decodes to nothing is no key (`SSHMaster::addCommonSSHOpts`, src/libstore/ssh.cc).
+            Some(String::from_utf8_lossy(&bytes).into_owned()).filter(|key| !key.is_empty())
         }
         None => None,
     };

@@ -171,6 +171,31 @@ fn files_that_name_many_files_are_bounded() {
     assert!(list.problems.len() <= MAX_ENTRIES);
 }
 
+#[test]
+fn files_that_are_named_again_and_again_hold_no_more_than_one_may() {
+    let large = "# a comment\n".repeat(100_000);
+    let mut read_so_far = 0;
+    let list = read(&conf(&"@/large;".repeat(60)), |_| {
+        read_so_far += large.len();
+        Ok(large.clone())
+    });
+    assert!(read_so_far <= 5 << 20, "{read_so_far} bytes");
+    assert_eq!(list.problems[0].text, "can't be read: file too large");
+}
+
+#[test]
+fn a_builder_without_a_system_is_written_as_it_is_read() {
+    for line in [
+        "ssh://desktop ,",
+        "ssh://desktop - - 1 1 -,",
+        "ssh://desktop - - 1 1 - - =",
+    ] {
+        let machine = list(line, &[]).machines.remove(0);
+        let again = list(&machine.to_string(), &[]).machines;
+        assert_eq!(again, [machine], "{line}");
+    }
+}
+
 proptest! {
     #[test]
     fn any_text_is_read_or_refused(text in "(\\PC|[\n\t;@#-])*") {
