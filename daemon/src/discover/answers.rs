@@ -16,8 +16,10 @@ const MAX_RECORDS: usize = 64;
 const MOST: usize = 64;
 /// The most addresses of one of the target's own names. There is room for those whatever else came.
 const MOST_OF_NAME: usize = 8;
-/// The most that are asked in one packet: it must fit into one frame.
+/// The most that are asked in one packet.
 const MOST_ASKED: usize = 8;
+/// It must fit into one frame of Ethernet, behind the heads of IPv6 and UDP.
+const FRAME: usize = 1500 - 40 - 8;
 /// A header (RFC 1035, 4.1.1).
 const HEADER: usize = 12;
 
@@ -71,10 +73,17 @@ impl Answers {
             .iter()
             .filter(|(instance, host)| self.instances.contains(*instance) && !located(host))
             .map(|(_, host)| (host, TYPE::A));
+        let mut room = FRAME - HEADER;
         let questions: Vec<(String, TYPE)> = without_host
             .chain(without_address)
             .filter(|(name, _)| !self.asked.contains(*name))
             .take(MOST_ASKED)
+            .take_while(|(name, _)| {
+                // The length of a label is where its dot was, the ends of the name, type and class are more.
+                let left = room.checked_sub(name.len() + 6);
+                room = left.unwrap_or(0);
+                left.is_some()
+            })
             .map(|(name, kind)| (name.clone(), kind))
             .collect();
         self.asked
@@ -305,6 +314,22 @@ mod tests {
         assert_eq!(questions(answers.next_question()), [""; 0]);
         answers.read(&reply(&[at("desk.local", HOME)], &[]));
         assert_eq!(answers.news(), [(HOME, None)]);
+    }
+
+    #[test]
+    fn what_is_asked_fits_into_a_frame() {
+        let mut answers = asked(&[]);
+        let label = "a".repeat(60);
+        for number in 0..MOST_ASKED {
+            let instance = format!("{number}.{label}.{label}.{label}.{SERVICE}");
+            answers.read(&reply(&[ptr(SERVICE, &instance)], &[]));
+        }
+        let mut sizes = Vec::new();
+        while let Some(packet) = answers.next_question() {
+            assert!(packet.len() <= FRAME, "{} bytes", packet.len());
+            sizes.push(questions(Some(packet)).len());
+        }
+        assert_eq!(sizes, [6, 2]);
     }
 
     #[test]
