@@ -152,10 +152,11 @@ impl Hop {
                 false => host.to_ascii_lowercase(),
             },
             port: uri.port_u16().unwrap_or(default_port(tls)),
-            path: uri
-                .path_and_query()
-                .map_or("/", |path| path.as_str())
-                .to_owned(),
+            path: match uri.path_and_query().map_or("/", |path| path.as_str()) {
+                // Behind a host alone (RFC 9112, 3.2.1).
+                query if query.starts_with('?') => format!("/{query}"),
+                path => path.to_owned(),
+            },
         })
     }
 
@@ -263,6 +264,7 @@ mod tests {
                 "?x=/",
                 hop(false, "desktop", 5000, "/nix/nix-cache-info?x=/"),
             ),
+            ("http://desktop?x=1", hop(false, "desktop", 80, "/?x=1")),
             ("//DESKTOP:5000", hop(false, "desktop", 5000, "/")),
             ("https://desktop/info", hop(true, "desktop", 443, "/info")),
             ("http://127.0.15.6:81/", hop(false, "127.0.15.6", 81, "/")),
