@@ -10,6 +10,9 @@ mod credential;
 pub mod discover;
 pub mod drift;
 mod file;
+#[doc(hidden)]
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 pub mod health;
 pub mod monitor;
 pub mod net;

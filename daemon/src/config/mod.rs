@@ -11,6 +11,8 @@ mod error;
 mod example;
 mod files;
 mod flags;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod keys;
 mod merge;
 mod nearest;

@@ -5,6 +5,8 @@
 //! or tried.
 
 mod answers;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod ground;
 mod mdns;
 

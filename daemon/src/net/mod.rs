@@ -5,6 +5,8 @@
 //! - `watch`: the tasks that follow the changes.
 
 mod entry;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod network;
 mod socket;
 mod watch;

@@ -188,6 +188,23 @@ fn mount(line: &str) -> Option<(u64, Device)> {
     Some((id, (major.parse().ok()?, minor.parse().ok()?)))
 }
 
+/// What must hold of the kernel's tables: a lock that is read is the same, written as the kernel writes it.
+#[cfg(any(test, feature = "fuzz"))]
+pub(super) fn fuzz(table: &[u8]) {
+    for line in String::from_utf8_lossy(table).lines() {
+        if let Some(lock) = Lock::parse(line) {
+            let (major, minor) = lock.device;
+            let inode = lock.inode;
+            let line = format!("1: FLOCK  ADVISORY  WRITE 1 {major:02x}:{minor:02x}:{inode} 0 EOF");
+            assert_eq!(Lock::parse(&line), Some(lock));
+        }
+        if let Some((id, (major, minor))) = mount(line) {
+            let line = format!("{id} 1 {major}:{minor} / / rw - tmpfs tmpfs rw");
+            assert_eq!(mount(&line), Some((id, (major, minor))));
+        }
+    }
+}
+
 /// Calls `each` with each line of a table of the kernel's.
 fn read_table(path: &Path, mut each: impl FnMut(&str)) -> io::Result<()> {
     let mut table = BufReader::new(File::open(path)?.take(TABLE_MAX));

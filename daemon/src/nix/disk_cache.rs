@@ -7,6 +7,8 @@
 //! tables came with Nix 2.7, 8 with 2.34. `sqlite` reads as much of it as this takes, without taking
 //! a lock: where somebody writes at that moment nothing is said.
 
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod schema;
 mod sqlite;
 

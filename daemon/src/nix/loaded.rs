@@ -22,6 +22,8 @@ use std::{
 use rustix::process::{PidfdFlags, pidfd_open};
 use tokio::{io::unix::AsyncFd, time::sleep};
 
+#[cfg(any(test, feature = "fuzz"))]
+pub(super) use self::process::fuzz;
 use self::{facts::Content, process::Process};
 use super::NixConf;
 use crate::clock::Now;

@@ -20,6 +20,8 @@ pub mod current_load;
 pub mod disk_cache;
 #[cfg(test)]
 pub(crate) mod fixtures;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 pub mod keys;
 pub mod known_hosts;
 pub mod loaded;

@@ -7,6 +7,8 @@
 //! account are root's in the answer. What an account's own `~/.ssh/config` says remains that of the
 //! account this process runs as, because root's can't be read.
 
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod jump;
 mod query;
 mod tokens;

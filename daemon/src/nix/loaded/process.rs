@@ -70,6 +70,7 @@ pub(super) fn find(proc: &Path, conf: &Path, now: &Now) -> Option<Process> {
 }
 
 /// What `/proc/PID/stat` says (proc_pid_stat(5)).
+#[derive(Debug, PartialEq)]
 struct Stat {
     pid: i32,
     is_named: bool,
@@ -130,6 +131,23 @@ fn reads(proc: &Path, pid: i32, conf: &Path) -> bool {
     match directory.map(String::from_utf8_lossy) {
         Some(directory) => Path::new(&*directory).join("nix.conf") == conf,
         None => conf == Path::new(DEFAULT_CONF),
+    }
+}
+
+/// What must hold of what the kernel says of a process: nothing but the last parenthesis ends its name,
+/// which is its own choice.
+#[cfg(any(test, feature = "fuzz"))]
+pub(in crate::nix) fn fuzz(text: &[u8]) {
+    let _ = (is_daemon(text), is_contained(text));
+    if let Some(stat) = Stat::parse(1, text) {
+        let name = if stat.is_named { "nix" } else { ") S 2 (nix" };
+        let state = if stat.is_dead { "Z" } else { "S" };
+        let between = "0 ".repeat(17);
+        let text = format!(
+            "1 ({name}) {state} {} {between}{} 0",
+            stat.parent, stat.ticks
+        );
+        assert_eq!(Stat::parse(1, text.as_bytes()), Some(stat));
     }
 }
 

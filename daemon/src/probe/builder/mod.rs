@@ -36,6 +36,8 @@ mod deep;
 mod dial;
 mod exec;
 mod expected;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod greet;
 mod handshake;
 mod host_key;

@@ -4,7 +4,7 @@
 //! it started, as root, and without the user's own configuration: where that may make a difference,
 //! a thing that is missing is not known to be (see [`crate::nix::remote`]).
 
-mod answer;
+pub(super) mod answer;
 
 use std::time::Duration;
 

@@ -2,6 +2,8 @@
 
 mod ask;
 mod authorities;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod idle;
 mod info;
 mod link;

@@ -5,7 +5,7 @@ use crate::probe::{builder::exec::Captured, excerpt::excerpt as printable};
 use super::WORDS_MAX;
 
 /// What stands before the JSON, and the rest: a profile may have printed something first.
-pub(super) fn split(stdout: &[u8]) -> (&[u8], &[u8]) {
+pub(in crate::probe::builder) fn split(stdout: &[u8]) -> (&[u8], &[u8]) {
     let lines = stdout.split_inclusive(|&byte| byte == b'\n');
     let before = lines.take_while(|line| !line.starts_with(b"{"));
     stdout.split_at(before.map(<[u8]>::len).sum())
@@ -13,7 +13,7 @@ pub(super) fn split(stdout: &[u8]) -> (&[u8], &[u8]) {
 
 /// Which machine it is, and which of its lives.
 #[derive(Debug, PartialEq)]
-pub(super) struct Identity {
+pub(in crate::probe::builder) struct Identity {
     /// The kernel's, new at each boot.
     pub boot_id: String,
     /// Its name, escaped.
@@ -22,7 +22,7 @@ pub(super) struct Identity {
 
 impl Identity {
     /// The first line that is a UUID, and the one after it.
-    pub(super) fn find(head: &[u8]) -> Option<Self> {
+    pub(in crate::probe::builder) fn find(head: &[u8]) -> Option<Self> {
         let mut lines = head.split(|&byte| byte == b'\n');
         let boot_id = lines.find(|line| is_uuid(line))?;
         Some(Self {
