@@ -25,7 +25,6 @@ impl Weight {
     pub(super) const fn of(reason: Reason) -> Self {
         match reason {
             Reason::Refused
-            | Reason::NoRoute
             | Reason::HostUnreachable
             // The proxy command ended: it is to its target what a refusing socket is to ours.
             | Reason::ProxyFailed => Self::Refusal,
@@ -35,6 +34,9 @@ impl Weight {
             Reason::Redirected => Self::Withheld,
 
             Reason::TimedOut
+            // It never left this machine, whose networks are about to say that the target is away. Where they
+            // don't, something here bars the way, and goes on to.
+            | Reason::NoRoute
             // A resolver that stumbles once (mDNS is UDP) says little of the desktop.
             | Reason::DnsFailed
             // No check fails for these; if one did, it would prove the least.

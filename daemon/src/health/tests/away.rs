@@ -36,6 +36,24 @@ fn without_a_way_it_is_away_at_once_and_back_with_the_first_answer() {
 }
 
 #[test]
+fn a_check_that_finds_the_way_gone_before_the_networks_say_so_is_no_answer() {
+    play(
+        "0s     ok        -> ready
+         3s     ok
+         ~30s   no-route
+         0s     nowhere   -> away no-route",
+    );
+    // The networks have a way, and the kernel does not take it.
+    play(
+        "0s     ok        -> ready
+         3s     ok
+         ~30s   no-route
+         3s     no-route
+         3s     no-route  -> down no-route",
+    );
+}
+
+#[test]
 fn a_check_that_is_asked_for_is_made_though_no_way_is_known() {
     play(
         "0s     ok       -> ready
