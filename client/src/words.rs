@@ -165,6 +165,8 @@ words! {
         HostUnreachable = "host-unreachable",
         /// The connection was cut in the middle of an exchange.
         ConnectionLost = "connection-lost",
+        /// This machine lacked what the check takes: files, threads or memory. No target is down for it.
+        OutOfResources = "out-of-resources",
         /// The TLS handshake failed: certificate, name or version.
         TlsFailed = "tls-failed",
         /// The answer is not HTTP.

@@ -1,5 +1,7 @@
 //! The one place that reads a clock.
 
+mod own_time;
+
 use std::{
     io,
     os::fd::OwnedFd,
@@ -11,6 +13,8 @@ use rustix::time::{
     timerfd_create, timerfd_settime,
 };
 use tokio::io::unix::AsyncFd;
+
+pub use own_time::{OwnTime, within};
 
 /// One moment on the three clocks the daemon speaks of, read together once a turn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

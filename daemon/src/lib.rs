@@ -14,6 +14,7 @@ mod file;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
 pub mod health;
+pub mod limits;
 pub mod monitor;
 pub mod net;
 pub mod nix;

@@ -38,11 +38,13 @@ fn main() -> ExitCode {
         Ok(settings) => settings,
         Err(errors) => return fail(&errors, errors.exit_code()),
     };
+    if let Err(error) = offloadd::limits::raise_files() {
+        tracing::debug!("the limit of open files stays as it is: {error}");
+    }
     let runtime = Builder::new_current_thread()
         .enable_all()
-        // Only the resolver blocks: a name that it says nothing of holds one thread of each target
-        // that has it (`probe::resolve`). They are made when needed and end when idle.
-        .max_blocking_threads(32)
+        // Nothing of ours blocks one: names are looked up in threads of their own (`probe::resolve`).
+        .max_blocking_threads(4)
         // A local runtime, for what it leaves out: without the multi-threaded scheduler (which russh
         // asks of tokio) there is no need of libm, a third of a megabyte in memory for one `pow`.
         .build_local(LocalOptions::default());

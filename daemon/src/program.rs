@@ -26,6 +26,8 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
+use crate::{clock::within, limits};
+
 /// How much is read at once, in bytes.
 const CHUNK: usize = 4096;
 /// How much of one output is read without a pause, in bytes: far more than any of our programs says in
@@ -71,7 +73,7 @@ pub(crate) enum End {
     TimedOut,
 }
 
-/// Runs `command` to its end, for `bound` at the most, with nothing to read. What it writes goes to
+/// Runs `command` to its end, for `bound` of this process' own time at the most, with nothing to read. What it writes goes to
 /// `heard` as it comes, which may [break](ControlFlow::Break) it off.
 ///
 /// # Errors
@@ -102,7 +104,7 @@ pub(crate) async fn run(
             (ControlFlow::Continue(()), None) => End::Ended(program.ended().await?),
         })
     };
-    timeout(bound, whole).await.unwrap_or(Ok(End::TimedOut))
+    within(bound, whole).await.unwrap_or(Ok(End::TimedOut))
 }
 
 /// Hears both to their ends, or until that is enough.
@@ -138,6 +140,9 @@ impl Program {
             .process_group(0)
             .kill_on_drop(true)
             .spawn()?;
+        if let Some(id) = child.id() {
+            limits::give_back(id);
+        }
         let mut program = Self { child };
         let child = &mut program.child;
         let stdin = child.stdin.take();

@@ -86,6 +86,13 @@ pub const fn text(reason: Reason) -> Text {
                      the service restarted, crashed, or limits its connections (sshd: `MaxStartups`, \
                      `PerSourcePenalties`).",
         },
+        Reason::OutOfResources => Text {
+            title: "this machine is out of resources",
+            explanation: "{host} could not be checked, which is not its fault: this machine has no open files, threads or memory left.",
+            remedy: "See what uses them up: `free -h`, `cat /proc/sys/fs/file-nr`, `systemctl status offloadd` (Tasks, Memory). \
+                     Where it is offloadd's own limit, raise it: `sudo systemctl edit offloadd`, there `[Service]` and \
+                     `LimitNOFILE=524288` or `TasksMax=infinity`, and a restart.",
+        },
         Reason::TlsFailed => Text {
             title: "TLS failed",
             explanation: "{address} answered, but its certificate or its TLS version was not accepted.",

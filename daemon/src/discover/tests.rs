@@ -269,6 +269,7 @@ async fn a_search_can_be_handed_to_a_task() {
         closed,
         sockets: search_sockets(),
         cache_hosts: tokio::sync::watch::channel(Default::default()).1,
+        lookups: Default::default(),
     };
     let search = search(
         Arc::new(builder(&["192.0.2.6"])),

@@ -14,6 +14,8 @@ pub(super) enum Weight {
     Cut,
     /// Nothing came back, which a busy network explains as well: only several in a row decide.
     Silence,
+    /// This machine lacked what a check takes: it says nothing of the target.
+    Nothing,
     /// The target answers, and only a person can make Nix able to use it: decides at once.
     Misconfigured,
     /// Somebody answers, and what Nix would find was not looked for: it is not known, at once.
@@ -32,6 +34,7 @@ impl Weight {
             Reason::ConnectionLost => Self::Cut,
 
             Reason::Redirected => Self::Withheld,
+            Reason::OutOfResources => Self::Nothing,
 
             Reason::TimedOut
             // It never left this machine, whose networks are about to say that the target is away. Where they
@@ -117,6 +120,11 @@ impl Thresholds {
             rise: poll.rise.max(1),
         }
     }
+}
+
+/// Whether a failure for `reason` is no news of the target at all.
+pub(super) const fn is_nothing(reason: Reason) -> bool {
+    matches!(Weight::of(reason), Weight::Nothing)
 }
 
 #[cfg(test)]

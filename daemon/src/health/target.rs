@@ -235,7 +235,10 @@ impl Target {
             self.deep = Some(now.boot);
         }
         self.proved |= outcome.is_ok() && !check.overtaken;
-        self.record(now, outcome, latency);
+        let is_nothing = outcome.is_err_and(|(_, reason)| evidence::is_nothing(reason));
+        if !is_nothing {
+            self.record(now, outcome, latency);
+        }
         let cause = outcome.map(drop).map_err(|(_, reason)| reason);
         let verdict = self
             .judge
@@ -254,7 +257,8 @@ impl Target {
             let wait = self.judge.wait(self.state_by_checks(), thresholds);
             self.schedule(now, pace.wait(wait));
         }
-        let proves = check.depth.is_deep() && outcome.is_err() && verdict != Verdict::Again;
+        let proves =
+            check.depth.is_deep() && outcome.is_err() && !is_nothing && verdict != Verdict::Again;
         Judged {
             change,
             seek: proves && self.is_missing(),

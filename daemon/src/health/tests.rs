@@ -8,4 +8,5 @@ mod play;
 mod properties;
 mod published;
 mod scenarios;
+mod unmade;
 mod world;

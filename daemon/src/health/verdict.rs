@@ -8,6 +8,7 @@
 //! | silence       | down          | down after fall  | down after fall  | –               |
 //! | misconfigured | degraded      | degraded         | –                | degraded        |
 //! | withheld      | unknown       | unknown          | unknown          | unknown         |
+//! | nothing       | unknown³      | –³               | –³               | –³              |
 //!
 //! What nothing leads to, or no network of this machine but the default route (far), is away rather
 //! than down, and at the first failure, where nobody answers: silence there is no news of it. A
@@ -17,6 +18,9 @@
 //! ¹ since start, resume, a change of the network or of the target's specification.
 //! ² if it is the first failure in a row. The next one has its own weight, and a cut is a refusal
 //! then.
+//!
+//! ³ the check could not be made for want of this machine's own: what was known stays, and it is asked
+//! again soon. Only what could not be looked at [`BELIEVED`] times in a row is not known any more.
 //!
 //! Where the state stays (–), the reason may become another one. What was withheld (a redirect that only a check
 //! follows which somebody asked for) leaves the next answer to decide alone, as the first one does.
@@ -30,10 +34,17 @@
 use offload_client::{Reason, TargetState};
 
 use super::{
-    evidence::{Thresholds, Weight, is_absence},
+    evidence::{Thresholds, Weight, is_absence, is_nothing},
     schedule::Wait,
 };
 use crate::net::Reach;
+
+/// So many checks that could not be made are made again soon, a minute at the usual pace; the others
+/// are made again at the steady pace.
+const SOON: u32 = 20;
+/// What could not be looked at so often is believed no more: some five minutes, which is the longest
+/// that any verdict stands without a look.
+const BELIEVED: u32 = 30;
 
 /// What one answer leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +71,8 @@ pub(super) struct Judge {
     misses: u32,
     /// While down: another reason than the known one, seen once.
     other: Option<Reason>,
+    /// Checks in a row that could not be made.
+    unmade: u32,
 }
 
 impl Judge {
@@ -77,6 +90,12 @@ impl Judge {
         reach: Reach,
         thresholds: Thresholds,
     ) -> Verdict {
+        if let Err(cause) = outcome
+            && is_nothing(cause)
+        {
+            return self.weigh_nothing(state, cause);
+        }
+        self.unmade = 0;
         match outcome {
             Ok(()) => self.weigh_success(state, thresholds),
             Err(cause) => match (reach, is_absence(cause)) {
@@ -92,6 +111,9 @@ impl Judge {
     /// How long to wait after the last answer, which left the target in `state`.
     pub(super) fn wait(&self, state: TargetState, thresholds: Thresholds) -> Wait {
         match state {
+            TargetState::Away if self.unmade > 0 => Wait::Slowest,
+            _ if self.unmade > SOON => Wait::Steady,
+            _ if self.unmade > 0 => Wait::Fast,
             TargetState::Ready if self.passed >= thresholds.rise => Wait::Steady,
             TargetState::Degraded | TargetState::Unknown
                 if self.passed == 0 && self.unanswered == 0 =>
@@ -118,6 +140,25 @@ impl Judge {
         *self = Self::default();
     }
 
+    fn weigh_nothing(&mut self, state: TargetState, cause: Reason) -> Verdict {
+        let unmade = self.unmade.saturating_add(1);
+        self.unmade = unmade;
+        let is_believed = match state {
+            TargetState::Unknown => false,
+            // That is what the networks say, and no check.
+            TargetState::Away => true,
+            _ => unmade < BELIEVED,
+        };
+        if is_believed {
+            return Verdict::Stands;
+        }
+        *self = Self {
+            unmade,
+            ..Self::default()
+        };
+        Verdict::Becomes(TargetState::Unknown, cause)
+    }
+
     fn weigh_success(&mut self, state: TargetState, thresholds: Thresholds) -> Verdict {
         self.passed = self.passed.saturating_add(1);
         self.unanswered = 0;
@@ -140,7 +181,7 @@ impl Judge {
         let weight = Weight::of(cause);
         self.passed = 0;
         self.unanswered = match weight {
-            Weight::Misconfigured | Weight::Withheld => 0,
+            Weight::Misconfigured | Weight::Withheld | Weight::Nothing => 0,
             Weight::Refusal | Weight::Cut | Weight::Silence => self.unanswered.saturating_add(1),
         };
         let is_down = self.judged && matches!(state, TargetState::Down | TargetState::Away);
@@ -153,6 +194,7 @@ impl Judge {
                 return Verdict::Stands;
             }
             Weight::Silence => TargetState::Down,
+            Weight::Nothing => return Verdict::Stands,
         };
 
         self.becomes(failed, cause, (state, reason))

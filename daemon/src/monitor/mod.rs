@@ -26,7 +26,7 @@ use offload_client::{
     snapshot::{Target, Warning},
 };
 use tokio::{
-    sync::{Semaphore, mpsc, oneshot, watch},
+    sync::{mpsc, oneshot, watch},
     task::{JoinError, JoinSet},
 };
 
@@ -45,10 +45,11 @@ use crate::{
     config::{Discover, Poll},
     drift::{Drift, Ledger, Observed, Origin},
     health::{CheckId, Denied, Depth, Effect, Event, Health},
+    limits,
     net::Network,
     nix::loaded::Loaded,
     plan::Plan,
-    probe::{self, Closed, Report, Session},
+    probe::{self, Claim, Closed, Lookups, Report, Session, Shares},
     service::Watchdog,
     target::{TargetId, TargetSpec},
 };
@@ -72,6 +73,9 @@ pub struct Monitor {
     checks: JoinSet<Finished>,
     /// The targets that were checked in this turn: who waits for them is answered at its end.
     answerable: Vec<TargetId>,
+    /// Of the checks under way. What is ready is checked by cheap ones, which are over soon; who is
+    /// not there or may not be there leaves them their part.
+    turns: Shares,
     /// Checks that wait for [`Monitor::begin`]; nothing once it was called.
     waiting: Option<Vec<(TargetId, CheckId, Depth)>>,
     waiters: Waiters,
@@ -121,11 +125,17 @@ impl Monitor {
         let (cache_hosts, hosts) = watch::channel(BTreeSet::new());
         let mut monitor = Self {
             health: Health::new(poll.clone(), seed, now),
-            context: Arc::new(context(
+            context: Arc::new(bounded(
+                probe::Context {
+                    timeout: Duration::ZERO,
+                    deep_timeout: Duration::ZERO,
+                    connection: poll.connection,
+                    closed: closed_sender,
+                    sockets: probe::search_sockets(),
+                    cache_hosts: hosts,
+                    lookups: Lookups::default(),
+                },
                 &poll,
-                closed_sender,
-                probe::search_sockets(),
-                hosts,
             )),
             cache_hosts,
             poll,
@@ -140,6 +150,7 @@ impl Monitor {
             drift: Drift::default(),
             checks: JoinSet::new(),
             answerable: Vec::new(),
+            turns: Shares::new(checks_at_once(limits::files())),
             waiting: Some(Vec::new()),
             waiters: Waiters::default(),
             discover: Discover::default(),
@@ -349,7 +360,14 @@ impl Monitor {
             return;
         }
         let mut session = watched.take_session(&self.context);
+        let turns = self.turns.clone();
+        let claim = match depth {
+            Depth::Cheap => Claim::Quick,
+            Depth::Deep | Depth::Asked => Claim::New,
+        };
         let abort = self.checks.spawn(async move {
+            // Its time begins with its turn.
+            let _turn = turns.take(claim).await;
             let report = session.check(depth).await;
             Finished {
                 target,
@@ -468,10 +486,7 @@ impl Monitor {
             return;
         }
         self.poll = poll.clone();
-        let old = &self.context;
-        let (closed, sockets) = (old.closed.clone(), old.sockets.clone());
-        let hosts = old.cache_hosts.clone();
-        self.context = Arc::new(context(&poll, closed, sockets, hosts));
+        self.context = Arc::new(bounded(probe::Context::clone(&self.context), &poll));
         // Sessions carry the old bounds; one that is in a check goes when that ends.
         for watched in self.watched.values_mut() {
             watched.session = None;
@@ -543,19 +558,23 @@ fn finished(ended: Result<Finished, JoinError>) -> Option<Finished> {
     }
 }
 
-fn context(
-    poll: &Poll,
-    closed: mpsc::Sender<Closed>,
-    sockets: Arc<Semaphore>,
-    cache_hosts: watch::Receiver<BTreeSet<String>>,
-) -> probe::Context {
+/// `context` with the bounds of `poll`.
+fn bounded(context: probe::Context, poll: &Poll) -> probe::Context {
     let timeout = poll.timeout.max(Duration::from_millis(1));
     probe::Context {
         timeout,
         deep_timeout: poll.deep_timeout.max(timeout),
         connection: poll.connection,
-        closed,
-        sockets,
-        cache_hosts,
+        ..context
     }
+}
+
+/// So many checks are under way at once where `files` may be open: half of them are for those, the
+/// others for what is kept between checks and for everything else.
+fn checks_at_once(files: Option<u64>) -> usize {
+    const MOST: u64 = 64;
+    /// Eight addresses, and the pipes of a program or two.
+    const FILES_OF_ONE: u64 = 16;
+    let most = files.map_or(MOST, |files| files / 2 / FILES_OF_ONE);
+    most.min(MOST) as usize
 }

@@ -140,6 +140,14 @@ impl Watched {
 
     /// Keeps what a check learned; gives back what the health core judges.
     pub(super) fn learn(&mut self, report: Report) -> (Result<Stage, (Stage, Reason)>, Duration) {
+        if let Err(failure) = &report.outcome
+            && failure.reason == Reason::OutOfResources
+        {
+            // It could not look: what is known is what it was.
+            let (outcome, detail) = ((failure.stage, failure.reason), failure.detail.clone());
+            self.details.insert(DETAIL_ERROR.to_owned(), detail.into());
+            return (Err(outcome), report.latency);
+        }
         let is_proved = report.details.get(DETAIL_PROVED) == Some(&Detail::Bool(true));
         self.locate(report.address, report.outcome.is_ok(), is_proved);
         if let Some(mut strangers) = report.strangers {

@@ -33,7 +33,7 @@ const LEAST_PATIENCE: Duration = Duration::from_millis(300);
 pub async fn connect(
     candidates: &[Address],
     default_port: u16,
-    lookups: &mut Lookups,
+    lookups: &Lookups,
     trace: &Trace,
 ) -> Result<(TcpStream, SocketAddr), Failure> {
     let mut race = Race::new(candidates, default_port);
@@ -100,7 +100,7 @@ impl Race {
     /// and connect in `trace` and leaves there who answered.
     pub async fn next(
         &mut self,
-        lookups: &mut Lookups,
+        lookups: &Lookups,
         trace: &Trace,
     ) -> Result<(TcpStream, SocketAddr), Failure> {
         trace.enter(Stage::Resolve);
@@ -184,9 +184,9 @@ impl Race {
 }
 
 /// How long who took the connection has to prove who it is while others are left to be tried, in a
-/// check that lasts `until`: half of what is left. The last one has all of it.
-pub(super) fn patience(until: Instant) -> Duration {
-    (until.saturating_duration_since(Instant::now()) / 2).max(LEAST_PATIENCE)
+/// check that has `left`: half of that. The last one has all of it.
+pub(super) fn patience(left: Duration) -> Duration {
+    (left / 2).max(LEAST_PATIENCE)
 }
 
 /// A piece of work that may begin.
@@ -215,7 +215,7 @@ impl Start {
     }
 
     /// Begins the work; a lookup that it does not finish is left to the next check.
-    fn begin(&self, lookups: &mut Lookups) -> BoxFuture<'static, Step> {
+    fn begin(&self, lookups: &Lookups) -> BoxFuture<'static, Step> {
         match self {
             Self::Resolve(host, port) => lookups
                 .resolve(host, *port)
@@ -318,7 +318,7 @@ pub(super) mod tests {
         let (_second, second) = listener().await;
         let trace = Trace::new();
         let candidates = [candidate(first), candidate(second)];
-        let (stream, address) = connect(&candidates, 1, &mut Lookups::default(), &trace)
+        let (stream, address) = connect(&candidates, 1, &Lookups::default(), &trace)
             .await
             .unwrap();
         assert_eq!((address, stream.peer_addr().unwrap()), (first, first));
@@ -333,7 +333,7 @@ pub(super) mod tests {
         let (_listener, open) = listener().await;
         let watch = Stopwatch::start();
         let candidates = [candidate(refused), candidate(open)];
-        let (_, address) = connect(&candidates, 1, &mut Lookups::default(), &Trace::new())
+        let (_, address) = connect(&candidates, 1, &Lookups::default(), &Trace::new())
             .await
             .unwrap();
         assert_eq!(address, open);
@@ -346,7 +346,7 @@ pub(super) mod tests {
         let (_open, open) = listener().await;
         let watch = Stopwatch::start();
         let candidates = [candidate(silent), candidate(open)];
-        let (_, address) = connect(&candidates, 1, &mut Lookups::default(), &Trace::new())
+        let (_, address) = connect(&candidates, 1, &Lookups::default(), &Trace::new())
             .await
             .unwrap();
         assert_eq!(address, open);
@@ -359,8 +359,8 @@ pub(super) mod tests {
         let (_refusing, refused) = refusing();
         let trace = Trace::new();
         let candidates = [candidate(silent), candidate(refused)];
-        let mut lookups = Lookups::default();
-        let attempt = connect(&candidates, 1, &mut lookups, &trace);
+        let lookups = Lookups::default();
+        let attempt = connect(&candidates, 1, &lookups, &trace);
         let bound = Duration::from_millis(500);
         assert!(timeout(bound, attempt).await.is_err(), "one is silent");
         let failure = trace.expired();
@@ -383,7 +383,7 @@ pub(super) mod tests {
             },
             candidate(refused),
         ];
-        let failure = connect(&candidates, 1, &mut Lookups::default(), &trace)
+        let failure = connect(&candidates, 1, &Lookups::default(), &trace)
             .await
             .unwrap_err();
         assert_eq!(
@@ -400,7 +400,7 @@ pub(super) mod tests {
             host: "desktop..invalid".to_owned(),
             port: None,
         }];
-        let failure = connect(&candidates, 1, &mut Lookups::default(), &Trace::new())
+        let failure = connect(&candidates, 1, &Lookups::default(), &Trace::new())
             .await
             .unwrap_err();
         assert_eq!(
@@ -417,7 +417,7 @@ pub(super) mod tests {
             host: "localhost".to_owned(),
             port: None,
         }];
-        let (_, address) = connect(&candidates, port, &mut Lookups::default(), &Trace::new())
+        let (_, address) = connect(&candidates, port, &Lookups::default(), &Trace::new())
             .await
             .unwrap();
         assert_eq!(address, listener.local_addr().unwrap());
@@ -441,21 +441,21 @@ pub(super) mod tests {
         let (_first, first) = listener().await;
         let (_refusing, refused) = refusing();
         let (_second, second) = listener().await;
-        let (trace, mut lookups) = (Trace::new(), Lookups::default());
+        let (trace, lookups) = (Trace::new(), Lookups::default());
         let candidates = [silent, first, refused, first, second].map(candidate);
         let mut race = Race::new(&candidates, 1);
         for expected in [first, second] {
-            let (_, address) = race.next(&mut lookups, &trace).await.unwrap();
+            let (_, address) = race.next(&lookups, &trace).await.unwrap();
             assert_eq!(address, expected);
             assert!(race.is_open(), "the silent one has not ended");
         }
-        let more = timeout(HEAD_START, race.next(&mut lookups, &trace)).await;
+        let more = timeout(HEAD_START, race.next(&lookups, &trace)).await;
         assert!(more.is_err(), "the silent one is asked again");
     }
 
     #[tokio::test]
     async fn each_stranger_is_one_of_eight_attempts() {
-        let (trace, mut lookups) = (Trace::new(), Lookups::default());
+        let (trace, lookups) = (Trace::new(), Lookups::default());
         let mut listeners = Vec::new();
         for _ in 0..MAX_ATTEMPTS {
             listeners.push(listener().await);
@@ -465,14 +465,14 @@ pub(super) mod tests {
         let mut race = Race::new(&candidates, 1);
         for (number, expected) in addresses.iter().enumerate() {
             assert!(race.is_open(), "{number}");
-            let (_, address) = race.next(&mut lookups, &trace).await.unwrap();
+            let (_, address) = race.next(&lookups, &trace).await.unwrap();
             assert_eq!(address, *expected);
             race.without(address);
         }
         assert!(!race.is_open());
         race.waiting.push_back(Start::Connect((DESKTOP, 1).into()));
         assert!(!race.is_open(), "a ninth");
-        assert!(race.next(&mut lookups, &trace).await.is_err());
+        assert!(race.next(&lookups, &trace).await.is_err());
     }
 
     #[tokio::test]
@@ -496,19 +496,19 @@ pub(super) mod tests {
     async fn what_is_left_out_is_not_connected_to() {
         let (_first, first) = listener().await;
         let (_second, second) = listener().await;
-        let (trace, mut lookups) = (Trace::new(), Lookups::default());
+        let (trace, lookups) = (Trace::new(), Lookups::default());
         let mut race = Race::new(&[first, second].map(candidate), 1);
         race.without(first);
-        let (_, address) = race.next(&mut lookups, &trace).await.unwrap();
+        let (_, address) = race.next(&lookups, &trace).await.unwrap();
         assert_eq!(address, second);
         assert!(!race.is_open());
-        let failure = race.next(&mut lookups, &trace).await.unwrap_err();
+        let failure = race.next(&lookups, &trace).await.unwrap_err();
         assert_eq!(failure.reason, Reason::DnsFailed);
     }
 
     #[tokio::test]
     async fn nothing_to_try_is_said() {
-        let failure = connect(&[], 1, &mut Lookups::default(), &Trace::new())
+        let failure = connect(&[], 1, &Lookups::default(), &Trace::new())
             .await
             .unwrap_err();
         assert_eq!(failure.reason, Reason::DnsFailed);

@@ -3,7 +3,10 @@
 use std::io::{self, ErrorKind};
 
 use offload_client::{Reason, Stage};
-use rustix::io::Errno;
+use rustix::{
+    event::{EventfdFlags, eventfd},
+    io::Errno,
+};
 
 use super::Failure;
 
@@ -28,14 +31,15 @@ pub fn reason_of(error: &io::Error) -> Reason {
             | Errno::INVAL
             | Errno::ACCESS
             | Errno::PERM => Reason::NoRoute,
-            // PIPE, CONNABORTED, NETRESET and whatever this machine lacks (MFILE, NOBUFS, …):
-            // it says nothing about the peer, so it asks for another try.
+            _ if is_want(error) => Reason::OutOfResources,
+            // PIPE, CONNABORTED, NETRESET: it says nothing about the peer, so it asks for another try.
             _ => Reason::ConnectionLost,
         };
     }
     match error.kind() {
         ErrorKind::TimedOut => Reason::TimedOut,
         ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset => Reason::Refused,
+        _ if is_want(error) => Reason::OutOfResources,
         _ => Reason::ConnectionLost,
     }
 }
@@ -46,6 +50,55 @@ pub fn reason_of_broken(error: &io::Error) -> Reason {
     match reason_of(error) {
         Reason::Refused => Reason::ConnectionLost,
         reason => reason,
+    }
+}
+
+/// Whether this machine lacks what was to be done with: descriptors (its own or the system's), memory,
+/// buffers, or what a user may have of them (`epoll_ctl(2)`, `pipe(7)`). It says nothing of any peer.
+pub fn is_want(error: &io::Error) -> bool {
+    match Errno::from_io_error(error) {
+        Some(errno) => matches!(
+            errno,
+            Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS | Errno::NOSPC
+        ),
+        None => error.kind() == ErrorKind::OutOfMemory,
+    }
+}
+
+/// The reason behind a thread or a program that could not be started; `otherwise` where that is not
+/// for want of anything. (`EAGAIN` is the number of processes: `fork(2)`, `pthread_create(3)`.)
+pub fn reason_of_start(error: &io::Error, otherwise: Reason) -> Reason {
+    match Errno::from_io_error(error) {
+        Some(Errno::AGAIN) => Reason::OutOfResources,
+        _ if is_want(error) => Reason::OutOfResources,
+        _ => otherwise,
+    }
+}
+
+/// The reason behind a name that has no address. Of what `getaddrinfo(3)` says, the number is here
+/// where it is the system's (`EAI_SYSTEM`), and the words where it is its own (`EAI_MEMORY`).
+pub(super) fn reason_of_lookup(error: &io::Error) -> Reason {
+    const NO_MEMORY: [&str; 2] = ["Memory allocation failure", "Out of memory"];
+    let words = error.to_string();
+    match is_want(error) || NO_MEMORY.iter().any(|said| words.contains(said)) {
+        true => Reason::OutOfResources,
+        false => Reason::DnsFailed,
+    }
+}
+
+/// A check that has failed proves nothing where this machine has no files to give: whatever it could
+/// not open (known_hosts, a key, the authorities) looked as if it were not there.
+pub(super) fn excuse(failure: &mut Failure) {
+    /// What a check has open when it fails is closed by now.
+    const ROOM: usize = 8;
+    let room: io::Result<Vec<_>> = (0..ROOM)
+        .map(|_| eventfd(0, EventfdFlags::CLOEXEC).map_err(io::Error::from))
+        .collect();
+    if let Some(want) = room.err().filter(is_want)
+        && failure.reason != Reason::OutOfResources
+    {
+        failure.detail = format!("{want}; {}", failure.detail);
+        failure.reason = Reason::OutOfResources;
     }
 }
 
@@ -75,9 +128,10 @@ pub(super) const fn rank(reason: Reason) -> u8 {
 }
 
 /// The same of a whole failure: who took the connection and then said nothing, or hung up, says more
-/// than those who were not there.
+/// than those who were not there. What this machine could not try outweighs all: that one may be it.
 pub(super) fn weight(failure: &Failure) -> u8 {
     match failure.stage {
+        _ if failure.reason == Reason::OutOfResources => u8::MAX,
         Stage::None | Stage::Resolve | Stage::Connect => rank(failure.reason),
         _ => rank(failure.reason).max(ANSWERED),
     }
@@ -105,9 +159,40 @@ mod tests {
             (Errno::NETUNREACH, Reason::NoRoute),
             (Errno::ADDRNOTAVAIL, Reason::NoRoute),
             (Errno::ACCESS, Reason::NoRoute),
-            (Errno::MFILE, Reason::ConnectionLost),
+            (Errno::PIPE, Reason::ConnectionLost),
+            (Errno::MFILE, Reason::OutOfResources),
+            (Errno::NFILE, Reason::OutOfResources),
+            (Errno::NOMEM, Reason::OutOfResources),
+            (Errno::NOBUFS, Reason::OutOfResources),
+            (Errno::NOSPC, Reason::OutOfResources),
         ] {
             assert_eq!(reason_of(&errno.into()), reason, "{errno:?}");
+        }
+    }
+
+    #[test]
+    fn what_can_not_be_started_for_want_of_processes_is_nobodys_fault() {
+        for (errno, reason) in [
+            (Errno::AGAIN, Reason::OutOfResources),
+            (Errno::NOMEM, Reason::OutOfResources),
+            (Errno::NOENT, Reason::ProxyFailed),
+        ] {
+            let found = reason_of_start(&errno.into(), Reason::ProxyFailed);
+            assert_eq!(found, reason, "{errno:?}");
+        }
+    }
+
+    #[test]
+    fn a_resolver_that_lacks_something_is_no_name_without_address() {
+        let says = |words: &str| {
+            io::Error::other(format!("failed to lookup address information: {words}"))
+        };
+        for (error, reason) in [
+            (Errno::MFILE.into(), Reason::OutOfResources),
+            (says("Memory allocation failure"), Reason::OutOfResources),
+            (says("Name or service not known"), Reason::DnsFailed),
+        ] {
+            assert_eq!(reason_of_lookup(&error), reason, "{error}");
         }
     }
 

@@ -10,6 +10,7 @@ pub mod excerpt;
 pub mod fault;
 mod prove;
 pub mod resolve;
+pub mod shares;
 pub mod trace;
 
 use std::{
@@ -25,6 +26,8 @@ use offload_client::{
 use tokio::sync::{Semaphore, mpsc, watch};
 
 pub use prove::Prover;
+pub use resolve::Lookups;
+pub use shares::{Claim, Shares};
 pub use trace::Trace;
 
 use crate::{
@@ -56,13 +59,17 @@ impl Session {
     ///
     /// It never fails: what went wrong is in the [`Report`]. A cheap one takes no longer than
     /// [`Context::timeout`]; a deep one, and any that reaches a builder through a proxy, no longer
-    /// than [`Context::deep_timeout`]. Before that a builder's may ask ssh_config, which has a bound
+    /// than [`Context::deep_timeout`], of the time in which this process has its turn. Before that a builder's may ask ssh_config, which has a bound
     /// of its own. Dropping the future ends the check and closes the connection it was using.
     pub async fn check(&mut self, depth: Depth) -> Report {
-        match self {
+        let mut report = match self {
             Self::Cache(session) => session.check(depth).await,
             Self::Builder(session) => session.check(depth).await,
+        };
+        if let Err(failure) = &mut report.outcome {
+            fault::excuse(failure);
         }
+        report
     }
 }
 
@@ -84,6 +91,8 @@ pub struct Context {
     /// The hosts of all caches that are watched, as [`cache::hosts`] has them: a redirect may lead
     /// there.
     pub cache_hosts: watch::Receiver<BTreeSet<String>>,
+    /// What the names of all targets are looked up with.
+    pub lookups: Lookups,
 }
 
 /// How many addresses are tried at once by all searches of one daemon: each is one socket.

@@ -5,6 +5,7 @@ use std::{
     io,
     net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6, ToSocketAddrs},
     sync::Arc,
+    thread::{self, JoinHandle},
 };
 
 use futures_util::{
@@ -13,7 +14,12 @@ use futures_util::{
 };
 use offload_client::Reason;
 use rustix::net::{AddressFamily, SocketType, netdevice, socket};
-use tokio::task::{AbortHandle, spawn_blocking};
+use tokio::sync::{oneshot, watch};
+
+use super::{
+    fault,
+    shares::{Claim, Share, Shares},
+};
 
 /// So many addresses of one name are used: a name with more is no desktop's.
 pub const MAX_ADDRESSES: usize = 4;
@@ -37,6 +43,14 @@ pub enum Unresolved {
         /// What the resolver says.
         source: Arc<io::Error>,
     },
+    /// The resolver could not be asked: this machine has no thread for that.
+    #[error("{host}: no thread to look it up with: {source}")]
+    Thread {
+        /// The name.
+        host: String,
+        /// Why not.
+        source: io::Error,
+    },
     /// The resolver knows the name, but no address of it.
     #[error("{host}: no address")]
     Empty {
@@ -49,61 +63,81 @@ impl Unresolved {
     /// The reason to report.
     pub fn reason(&self) -> Reason {
         match self {
+            Self::Interface { source, .. } if fault::is_want(source) => Reason::OutOfResources,
             // The address is known; it is the way there that is missing.
             Self::Interface { .. } => Reason::NoRoute,
-            Self::Lookup { .. } | Self::Empty { .. } => Reason::DnsFailed,
+            Self::Lookup { source, .. } => fault::reason_of_lookup(source),
+            Self::Empty { .. } => Reason::DnsFailed,
+            Self::Thread { .. } => Reason::OutOfResources,
         }
     }
 }
 
-/// The lookups of one target that its checks have begun, kept between them.
+/// So many names are looked up at once. A thread that waits for one takes some ten kilobytes of memory.
+const THREADS: usize = 128;
+
+/// Of so many names it is known how they fared the last time; with one more, all are new again. A
+/// redirect may name any.
+const REMEMBERED: usize = 1_024;
+
+/// The lookups of all targets that are under way.
 ///
 /// Names go through the machine's own `getaddrinfo` (hosts file, mDNS, VPN: whatever nsswitch.conf
-/// says), as Nix's do. That call blocks a thread of the runtime's pool and can't be interrupted: a
-/// check that is given up leaves it to end by itself. The next check waits for the same call
-/// instead of making another, so that a name whose resolver is silent holds one thread and no
-/// more, and never those that other targets need.
-#[derive(Default)]
-pub struct Lookups(HashMap<String, Pending>);
+/// says), as Nix's do. That call blocks a thread and can't be interrupted: a check that is given up
+/// leaves it to end by itself. The next one waits for the same call instead of making another, so that
+/// a name whose resolver is silent holds one thread and no more; and such names together never hold
+/// those that others need. The threads are no runtime's: what else blocks has its own.
+///
+/// (A watch channel without receivers is a cell that may be shared.)
+#[derive(Clone, Debug)]
+pub struct Lookups {
+    threads: Shares,
+    pending: Arc<watch::Sender<HashMap<String, Pending>>>,
+}
 
 /// The addresses of a host, best first, at most [`MAX_ADDRESSES`].
 pub type Lookup = BoxFuture<'static, Result<Vec<SocketAddr>, Unresolved>>;
 
+/// A lookup under way, or the last one.
+#[derive(Debug)]
 struct Pending {
-    running: AbortHandle,
+    running: JoinHandle<()>,
     found: Found,
 }
 
 type Found = Shared<BoxFuture<'static, Result<Vec<SocketAddr>, Arc<io::Error>>>>;
 
-impl Drop for Pending {
-    fn drop(&mut self) {
-        // Of use only while it waits for a thread.
-        self.running.abort();
+impl Default for Lookups {
+    fn default() -> Self {
+        Self::new(Shares::new(THREADS))
     }
 }
 
 impl Lookups {
+    fn new(threads: Shares) -> Self {
+        Self {
+            threads,
+            pending: Arc::new(watch::Sender::new(HashMap::new())),
+        }
+    }
+
     /// Looks `host` up, or joins in where that is still being done.
-    pub fn resolve(&mut self, host: &str, port: u16) -> Lookup {
+    pub fn resolve(&self, host: &str, port: u16) -> Lookup {
         self.resolve_with(host, port, |host| (host, 0).to_socket_addrs())
     }
 
     fn resolve_with<Addresses: Iterator<Item = SocketAddr>>(
-        &mut self,
+        &self,
         host: &str,
         port: u16,
         ask: impl FnOnce(&str) -> io::Result<Addresses> + Send + 'static,
     ) -> Lookup {
-        // What came to an end after its check had is an answer of long ago.
-        self.0.retain(|_, pending| !pending.running.is_finished());
-        let pending = self.0.entry(host.to_owned());
-        let pending = pending.or_insert_with_key(|host| {
-            let host = host.clone();
-            Pending::new(move || ask(&host).map(interleave))
-        });
-        let (found, host) = (pending.found.clone(), host.to_owned());
+        let (found, host) = (self.join_or_begin(host, ask), host.to_owned());
         async move {
+            let found = match found {
+                Ok(found) => found,
+                Err(source) => return Err(Unresolved::Thread { host, source }),
+            };
             match found.await {
                 Ok(addresses) if addresses.is_empty() => Err(Unresolved::Empty { host }),
                 Ok(mut addresses) => {
@@ -115,19 +149,55 @@ impl Lookups {
         }
         .boxed()
     }
+
+    fn join_or_begin<Addresses: Iterator<Item = SocketAddr>>(
+        &self,
+        host: &str,
+        ask: impl FnOnce(&str) -> io::Result<Addresses> + Send + 'static,
+    ) -> io::Result<Found> {
+        let claim = match self.pending.borrow().get(host) {
+            None => Claim::New,
+            Some(pending) if !pending.running.is_finished() => return Ok(pending.found.clone()),
+            // What came to an end after its check had is an answer of long ago.
+            Some(pending) if pending.found.peek().is_none() => Claim::Slow,
+            Some(_) => Claim::Quick,
+        };
+        let share = self.threads.try_take(claim);
+        let share = share.ok_or_else(|| io::Error::other("too many names have no answer"))?;
+        let name = host.to_owned();
+        let pending = Pending::begin(share, move || ask(&name).map(interleave))?;
+        let found = pending.found.clone();
+        self.pending.send_modify(|all| {
+            if all.len() >= REMEMBERED {
+                all.retain(|_, pending| !pending.running.is_finished());
+            }
+            all.insert(host.to_owned(), pending);
+        });
+        Ok(found)
+    }
 }
 
 impl Pending {
-    fn new(ask: impl FnOnce() -> io::Result<Vec<SocketAddr>> + Send + 'static) -> Self {
-        let asked = spawn_blocking(ask);
-        Self {
-            running: asked.abort_handle(),
-            found: asked
+    fn begin(
+        share: Share,
+        ask: impl FnOnce() -> io::Result<Vec<SocketAddr>> + Send + 'static,
+    ) -> io::Result<Self> {
+        let (answer, answered) = oneshot::channel();
+        let thread = thread::Builder::new().name("resolver".to_owned());
+        let running = thread.spawn(move || {
+            let found = ask();
+            drop(share);
+            // Nobody may be waiting any more.
+            let _ = answer.send(found);
+        })?;
+        Ok(Self {
+            running,
+            found: answered
                 .map(|ended| ended.map_err(io::Error::other)?)
                 .map_err(Arc::new)
                 .boxed()
                 .shared(),
-        }
+        })
     }
 }
 
@@ -177,6 +247,8 @@ fn interleave(found: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+
     use super::*;
 
     fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
@@ -229,8 +301,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_check_joins_the_lookup_that_an_earlier_one_left() {
-        let (answer, wait) = std::sync::mpsc::channel();
-        let mut lookups = Lookups::default();
+        let (answer, wait) = mpsc::channel();
+        let lookups = Lookups::default();
         let first = lookups.resolve_with("desktop", 1, move |_| Ok(wait.recv().into_iter()));
         drop(first);
         let never = |_: &str| -> io::Result<std::iter::Empty<SocketAddr>> {
@@ -247,13 +319,86 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_of_long_ago_is_asked_for_again() {
-        let mut lookups = Lookups::default();
+        let lookups = Lookups::default();
         for answer in ["127.0.15.6:1", "127.0.15.7:1"] {
             let expected = addresses(&[answer]);
             let found = expected.clone();
             let asked = lookups.resolve_with("desktop", 1, move |_| Ok(found.into_iter()));
             assert_eq!(asked.await.unwrap(), expected);
         }
+    }
+
+    #[tokio::test]
+    async fn names_without_an_answer_leave_threads_to_those_with_one() {
+        let lookups = Lookups::new(Shares::new(8));
+        let mut was_known = false;
+        // The resolver gives up now and then, and is asked again.
+        for round in 0..20 {
+            let mut silence = Vec::new();
+            for dead in 0..32 {
+                let (until, end) = mpsc::channel::<()>();
+                silence.push(until);
+                let asked = lookups.resolve_with(&format!("dead{dead}"), 1, move |_| {
+                    let _ = end.recv();
+                    Ok(std::iter::empty())
+                });
+                // It is given up, unless there was no thread to ask with.
+                if let Some(ended) = asked.now_or_never() {
+                    assert_eq!(ended.unwrap_err().reason(), Reason::OutOfResources);
+                }
+            }
+            let found = addresses(&["127.0.15.6:1"]);
+            let answer = found.clone();
+            let asked = lookups.resolve_with("desktop", 1, move |_| Ok(answer.into_iter()));
+            match asked.await {
+                Ok(addresses) => {
+                    was_known = true;
+                    assert_eq!(addresses, found);
+                }
+                // As new as the others, it may have to wait until they are known.
+                Err(error) => {
+                    assert_eq!(error.reason(), Reason::OutOfResources);
+                    assert!(!was_known && round < 16, "{round}");
+                }
+            }
+            let silent = || {
+                let all = lookups.pending.borrow();
+                let is_silent = |name: &str| name != "desktop" && !all[name].running.is_finished();
+                all.keys().filter(|name| is_silent(name)).count()
+            };
+            assert!(silent() <= 6, "{}", silent());
+            drop(silence);
+            while silent() > 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+        assert!(was_known);
+    }
+
+    #[tokio::test]
+    async fn names_without_an_end_are_not_remembered_for_ever() {
+        let lookups = Lookups::default();
+        for number in 0..2 * REMEMBERED {
+            let host = format!("name{number}");
+            let asked = lookups.resolve_with(&host, 1, |_| Ok(std::iter::empty()));
+            assert_eq!(asked.await.unwrap_err().reason(), Reason::DnsFailed);
+        }
+        assert!(lookups.pending.borrow().len() <= REMEMBERED);
+    }
+
+    #[tokio::test]
+    async fn all_targets_of_a_silent_name_wait_in_one_thread() {
+        let (answer, wait) = mpsc::channel();
+        let lookups = Lookups::default();
+        let first = lookups.resolve_with("desktop", 1, move |_| Ok(wait.recv().into_iter()));
+        let of_another = lookups.clone();
+        let never = |_: &str| -> io::Result<std::iter::Empty<SocketAddr>> {
+            Err(io::Error::other("asked twice"))
+        };
+        let second = of_another.resolve_with("desktop", 2, never);
+        answer.send("127.0.15.6:0".parse().unwrap()).unwrap();
+        assert_eq!(first.await.unwrap(), addresses(&["127.0.15.6:1"]));
+        assert_eq!(second.await.unwrap(), addresses(&["127.0.15.6:2"]));
     }
 
     #[test]

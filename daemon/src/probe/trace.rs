@@ -1,16 +1,22 @@
 //! How far a check has come, for when it is cut short.
 
+use std::{future::pending, time::Duration};
+
 use offload_client::{Reason, Stage};
 use tokio::sync::watch;
 
 use super::{Failure, fault};
+use crate::clock::OwnTime;
 
 /// Where a check stands: written by the stages, read by who bounds the whole check.
 ///
 /// It lives beside the check's future, so that a time-out, which drops the future, can still say
 /// what was being tried. (A watch channel without receivers is a cell that may be shared.)
 #[derive(Debug)]
-pub struct Trace(watch::Sender<Progress>);
+pub struct Trace {
+    progress: watch::Sender<Progress>,
+    time: OwnTime,
+}
 
 #[derive(Clone, Debug)]
 struct Progress {
@@ -29,39 +35,58 @@ impl Default for Trace {
 impl Trace {
     /// Nothing was tried yet.
     pub fn new() -> Self {
-        Self(watch::Sender::new(Progress {
-            stage: Stage::None,
-            address: None,
-            lookup: None,
-            told: None,
-        }))
+        Self {
+            progress: watch::Sender::new(Progress {
+                stage: Stage::None,
+                address: None,
+                lookup: None,
+                told: None,
+            }),
+            time: OwnTime::start(),
+        }
+    }
+
+    /// How long the check has taken of this process' own time, in which alone it is bounded.
+    pub fn elapsed(&self) -> Duration {
+        self.time.elapsed()
+    }
+
+    /// Does a part of the check, for `bound` of that time at most; `None` where it was not enough.
+    pub async fn within<F: Future>(&self, bound: Duration, work: F) -> Option<F::Output> {
+        self.time.within(bound, work).await
+    }
+
+    /// Waits until the check has taken so long.
+    pub(super) async fn until(&self, elapsed: Duration) {
+        self.time.until(elapsed, pending::<()>()).await;
     }
 
     /// A stage begins.
     pub fn enter(&self, stage: Stage) {
-        self.0.send_modify(|progress| progress.stage = stage);
+        self.progress.send_modify(|progress| progress.stage = stage);
     }
 
     /// This `host:port` is being tried, or has answered.
     pub fn at(&self, address: impl ToString) {
         let address = Some(address.to_string());
-        self.0.send_modify(|progress| progress.address = address);
+        self.progress
+            .send_modify(|progress| progress.address = address);
     }
 
     /// The resolver is being asked for this name.
     pub(super) fn looking_up(&self, name: &str) {
         let name = Some(name.to_owned());
-        self.0.send_modify(|progress| progress.lookup = name);
+        self.progress.send_modify(|progress| progress.lookup = name);
     }
 
     /// The stage that was entered last.
     pub fn stage(&self) -> Stage {
-        self.0.borrow().stage
+        self.progress.borrow().stage
     }
 
     /// `host:port` that answered, or that was tried last.
     pub fn address(&self) -> Option<String> {
-        self.0.borrow().address.clone()
+        self.progress.borrow().address.clone()
     }
 
     /// A failure in the stage that was entered last.
@@ -77,7 +102,7 @@ impl Trace {
     /// equal ones (candidates come best first). Whether it is this one.
     pub(super) fn note(&self, failure: Failure, address: Option<String>) -> bool {
         let mut is_told = false;
-        self.0.send_modify(|progress| {
+        self.progress.send_modify(|progress| {
             let known = progress.told.as_ref();
             if known.is_none_or(|(known, _)| outranks(&failure, known)) {
                 progress.told = Some((failure, address));
@@ -89,14 +114,15 @@ impl Trace {
 
     /// A candidate is the one: what the others said is of no account any more.
     pub(super) fn settle(&self) {
-        self.0.send_modify(|progress| progress.told = None);
+        self.progress.send_modify(|progress| progress.told = None);
     }
 
     /// Why no candidate is the one: the most telling failure, whose address becomes this check's.
     pub(super) fn told(&self) -> Option<Failure> {
-        let (failure, address) = self.0.borrow().told.clone()?;
+        let (failure, address) = self.progress.borrow().told.clone()?;
         if address.is_some() {
-            self.0.send_modify(|progress| progress.address = address);
+            self.progress
+                .send_modify(|progress| progress.address = address);
         }
         Some(failure)
     }
@@ -105,7 +131,7 @@ impl Trace {
     /// had said as little.
     pub(super) fn told_before(&self, failure: Failure) -> Failure {
         let is_told = {
-            let progress = self.0.borrow();
+            let progress = self.progress.borrow();
             let told = progress.told.as_ref();
             told.is_some_and(|(told, _)| has_answered(told) && !outranks(&failure, told))
         };
@@ -125,7 +151,7 @@ impl Trace {
         {
             return failure;
         }
-        let progress = self.0.borrow().clone();
+        let progress = self.progress.borrow().clone();
         let mut failure = match (self.stage(), progress.lookup) {
             (Stage::Resolve, Some(name)) => {
                 let detail = format!("{name}: no answer from the resolver in time");
@@ -141,7 +167,7 @@ impl Trace {
     }
 
     fn has_answer(&self) -> bool {
-        let progress = self.0.borrow();
+        let progress = self.progress.borrow();
         let told = progress.told.as_ref();
         told.is_some_and(|(told, _)| has_answered(told))
     }
@@ -195,6 +221,19 @@ mod tests {
             expired.detail,
             "no answer in time; and 127.0.15.7:1: refused"
         );
+    }
+
+    #[test]
+    fn what_this_machine_could_not_try_outweighs_what_others_said() {
+        let trace = Trace::new();
+        trace.enter(Stage::Connect);
+        trace.note(failure(Reason::OutOfResources), None);
+        for said in [Reason::Refused, Reason::NotSsh, Reason::HostKeyMismatch] {
+            assert!(!trace.note(failure(said), None), "{said}");
+            let ended = trace.told_before(failure(said));
+            assert_eq!(ended.reason, Reason::OutOfResources);
+        }
+        assert_eq!(trace.expired().reason, Reason::OutOfResources);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod black_hole;
+mod blameless;
 mod calls;
 mod changes;
 mod discover;

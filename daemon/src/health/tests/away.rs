@@ -245,6 +245,8 @@ proptest! {
                 absent.contains(&Reason::as_str(reason))
             };
             match outcome {
+                // That is no answer.
+                Err((_, Reason::OutOfResources)) => {}
                 Err((_, reason)) => {
                     prop_assert_eq!(state == TargetState::Away, is_absence(reason));
                 }

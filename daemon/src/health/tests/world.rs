@@ -287,12 +287,20 @@ impl World {
         for (id, seen) in &self.targets {
             let health = self.health.target(id).expect("it is watched");
             assert_eq!((health.state, health.reason), seen.standing, "untold");
-            let quiet = match health.state {
-                TargetState::Ready => true,
-                TargetState::Unknown => health.reason != Reason::Redirected,
-                _ => false,
-            };
-            assert_eq!(quiet, health.reason == Reason::None, "{health:?}");
+            let has_reason = health.reason != Reason::None;
+            match health.state {
+                TargetState::Ready => assert!(!has_reason, "{health:?}"),
+                TargetState::Unknown => {
+                    let unlooked = [Reason::Redirected, Reason::OutOfResources];
+                    assert_eq!(unlooked.contains(&health.reason), has_reason, "{health:?}");
+                }
+                _ => assert!(has_reason, "{health:?}"),
+            }
+            let blamed = has_reason && health.state != TargetState::Unknown;
+            assert!(
+                !blamed || health.reason != Reason::OutOfResources,
+                "{health:?}"
+            );
             if health.state == TargetState::Paused {
                 assert_eq!((seen.in_flight, health.next_check), (None, 0));
                 assert_eq!(self.pause, Some(wake));

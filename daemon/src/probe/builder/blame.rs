@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use offload_client::{Reason, Stage};
-use tokio::time::timeout;
 
 use super::{
     Notes,
@@ -13,6 +12,7 @@ use super::{
     link::Link,
 };
 use crate::{
+    clock::within,
     nix::wire::ProtocolError,
     probe::{Failure, excerpt::excerpt as printable},
     target::Protocol,
@@ -88,10 +88,10 @@ pub(super) async fn blame(
         }) | Broken::Protocol(ProtocolError::Ended(_) | ProtocolError::Said(_))
     );
     if is_over {
-        let _ = timeout(LAST_WORDS, exec.ending()).await;
+        let _ = within(LAST_WORDS, exec.ending()).await;
         // Without a word on how the program ended it may be the connection that did.
         if exec.exit().is_none()
-            && let Ok(end) = timeout(LAST_WORDS, link.ended()).await
+            && let Some(end) = within(LAST_WORDS, link.ended()).await
         {
             return failure(end.reason, end.detail);
         }

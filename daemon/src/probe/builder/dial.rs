@@ -7,7 +7,6 @@ use offload_client::{
     snapshot::{BuilderFacts, Detail},
 };
 use russh::keys::PublicKey;
-use tokio::time::{Instant, timeout};
 
 use super::{
     Notes,
@@ -24,7 +23,7 @@ use crate::{
     probe::{
         Failure, Trace,
         connect::{Race, patience},
-        fault::is_of_identity,
+        fault::{is_of_identity, reason_of_start},
         resolve::Lookups,
     },
     target::{Address, BuilderSpec},
@@ -42,7 +41,7 @@ pub(super) struct Dial<'a> {
     /// What ssh_config says of it.
     pub options: &'a SshOptions,
     /// What names are looked up with.
-    pub lookups: &'a mut Lookups,
+    pub lookups: &'a Lookups,
     /// How far the check has come.
     pub trace: &'a Trace,
     /// How long all of it may take; who calls sees to that.
@@ -87,7 +86,7 @@ impl Dial<'_> {
     async fn directly(&mut self, listener: Listener, notes: &mut Notes) -> Result<Link, Failure> {
         let mut race = Race::new(&self.candidates(), self.options.port);
         let mut host_keys = None;
-        let until = Instant::now() + self.bound;
+        let until = self.trace.elapsed() + self.bound;
         loop {
             let (stream, address) = race.next(self.lookups, self.trace).await?;
             self.trace.enter(Stage::Banner);
@@ -96,9 +95,11 @@ impl Dial<'_> {
             let stream: Box<dyn Duplex> = Box::new(stream);
             let knocking = knock(stream, host_keys, listener.clone(), self.trace, notes);
             let met = match race.is_open() {
-                true => timeout(patience(until), knocking)
-                    .await
-                    .unwrap_or_else(|_| Err(Stray::mute(self.trace.stage()))),
+                true => {
+                    let left = until.saturating_sub(self.trace.elapsed());
+                    let met = self.trace.within(patience(left), knocking).await;
+                    met.unwrap_or_else(|| Err(Stray::mute(self.trace.stage())))
+                }
                 false => knocking.await,
             };
             match met {
@@ -128,7 +129,7 @@ impl Dial<'_> {
         trace.at(self.ssh_config_host());
         let (proxy, stream) = Proxy::start(command).map_err(|error| Failure {
             stage: Stage::Connect,
-            reason: Reason::ProxyFailed,
+            reason: reason_of_start(&error, Reason::ProxyFailed),
             detail: error.to_string(),
         })?;
         let host_keys = self.host_keys();

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use tokio::time::timeout;
-
 use super::exec::{Eof, Exec};
+use crate::clock::within;
 
 /// How far Nix's first bytes are looked for.
 const SEARCH_MAX: usize = 64 * 1024;
@@ -64,7 +63,7 @@ pub(super) async fn magic(
             }
         }
     };
-    let then = timeout(patience, rest).await.unwrap_or(Then::Silence);
+    let then = within(patience, rest).await.unwrap_or(Then::Silence);
     Err(search.noise(then))
 }
 

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use offload_client::{Reason, Stage};
-use tokio::time::timeout;
 
 use super::{
     Notes,
@@ -14,6 +13,7 @@ use super::{
     link::Link,
 };
 use crate::{
+    clock::within,
     nix::{
         serve,
         worker::{self, Trust},
@@ -104,7 +104,7 @@ async fn ask_daemon(
         exec.close().await;
         Some(Remote::from(hello))
     };
-    let remote = timeout(patience, asked).await.unwrap_or_default();
+    let remote = within(patience, asked).await.flatten();
     match link.end() {
         Some(end) => Err(failure(end.reason, end.detail)),
         None => Ok(remote),

@@ -10,7 +10,6 @@ use offload_client::{
     Reason, Stage,
     snapshot::{BuilderFacts, Detail},
 };
-use tokio::time::timeout;
 
 use self::{
     deep::Found,
@@ -23,8 +22,8 @@ use crate::{
     clock::Stopwatch,
     config::Connection,
     health::Depth,
-    nix::ssh_config::{self, SshOptions},
-    probe::{excerpt::excerpt as printable, resolve::Lookups},
+    nix::ssh_config::{self, SshConfigError, SshOptions},
+    probe::{excerpt::excerpt as printable, fault::reason_of_start},
     target::{BuilderSpec, SpecKind, TargetSpec},
 };
 
@@ -71,7 +70,6 @@ pub struct Session {
     context: Arc<Context>,
     asked: Option<Asked>,
     kept: Option<Kept>,
-    lookups: Lookups,
     /// How far the last deep check came, if it passed.
     reached: Option<Stage>,
     /// What deep checks found, which cheap ones say again.
@@ -120,7 +118,6 @@ impl Session {
             context,
             asked: None,
             kept: None,
-            lookups: Lookups::default(),
             reached: None,
             found: Found::default(),
         }
@@ -152,7 +149,7 @@ impl Session {
             true => Ok(()),
             false => {
                 let target = self.spec.clone();
-                match self.renew(&target, &trace, &mut notes, stopwatch).await {
+                match self.renew(&target, &trace, &mut notes).await {
                     Ok((dialled, spec, since)) => {
                         latency = Some(stopwatch.elapsed());
                         self.go_on(depth, dialled, spec, since, &trace, &mut notes)
@@ -194,7 +191,8 @@ impl Session {
         if let Some(address) = &kept.address {
             trace.at(address.clone());
         }
-        if let Ok(true) = timeout(self.context.timeout / 2, kept.link.is_alive()).await {
+        let answers = trace.within(self.context.timeout / 2, kept.link.is_alive());
+        if let Some(true) = answers.await {
             notes.details.clone_from(&kept.details);
             kept.link.rest();
             self.kept = Some(kept);
@@ -203,15 +201,14 @@ impl Session {
         false
     }
 
-    /// Connects anew and is let in, in what is left of the time that began with `since`. Says what
-    /// it connected to, and when it began with that.
+    /// Connects anew and is let in, in what is left of the check's time. Says what it connected to,
+    /// and when it began with that ([`Trace::elapsed`]).
     async fn renew<'a>(
         &mut self,
         target: &'a TargetSpec,
         trace: &Trace,
         notes: &mut Notes,
-        since: Stopwatch,
-    ) -> Result<(Dialled, &'a BuilderSpec, Stopwatch), Failure> {
+    ) -> Result<(Dialled, &'a BuilderSpec, Duration), Failure> {
         trace.enter(Stage::Resolve);
         let SpecKind::Builder(spec) = &target.kind else {
             return Err(Failure {
@@ -220,9 +217,9 @@ impl Session {
                 detail: format!("{} is no builder", target.id),
             });
         };
-        let spent = since.elapsed();
+        let spent = trace.elapsed();
         let options = ask(&mut self.asked, spec).await?;
-        let since = Stopwatch::start();
+        let since = trace.elapsed();
         let bound = match options.proxy_command {
             // A jump host has a handshake of its own before ours begins.
             Some(_) => self.context.deep_timeout,
@@ -232,7 +229,7 @@ impl Session {
             addresses: &target.addresses,
             spec,
             options: &options,
-            lookups: &mut self.lookups,
+            lookups: &self.context.lookups,
             trace,
             bound,
         };
@@ -241,13 +238,13 @@ impl Session {
             closed: self.context.closed.clone(),
         };
         notes.dialled = true;
-        match timeout(bound, dial.run(listener, notes)).await {
-            Ok(Ok((link, proxy))) => Ok((Dialled { link, proxy }, spec, since)),
-            Ok(Err(failure)) => {
+        match trace.within(bound, dial.run(listener, notes)).await {
+            Some(Ok((link, proxy))) => Ok((Dialled { link, proxy }, spec, since)),
+            Some(Err(failure)) => {
                 self.found.retell(notes);
                 Err(failure)
             }
-            Err(_) => {
+            None => {
                 self.found.retell(notes);
                 Err(trace.expired())
             }
@@ -260,24 +257,25 @@ impl Session {
         depth: Depth,
         Dialled { mut link, proxy }: Dialled,
         spec: &BuilderSpec,
-        since: Stopwatch,
+        since: Duration,
         trace: &Trace,
         notes: &mut Notes,
     ) -> Result<(), Failure> {
+        let left = |bound: Duration| bound.saturating_sub(trace.elapsed().saturating_sub(since));
         match depth {
             Depth::Cheap if self.reached.is_some() => self.found.retell_all(notes),
             Depth::Cheap => self.found.retell(notes),
             Depth::Deep | Depth::Asked => {
-                let bound = self.context.deep_timeout.saturating_sub(since.elapsed());
+                let bound = left(self.context.deep_timeout);
                 let stages = self.found.renew(&link, spec, bound / 2, trace, notes);
-                match timeout(bound, stages).await {
-                    Ok(Ok(stage)) => self.reached = Some(stage),
-                    Ok(Err(failure)) => {
+                match trace.within(bound, stages).await {
+                    Some(Ok(stage)) => self.reached = Some(stage),
+                    Some(Err(failure)) => {
                         link.close().await;
                         return Err(failure);
                     }
                     // Nobody listens to a good-bye there.
-                    Err(_) => return Err(trace.expired()),
+                    None => return Err(trace.expired()),
                 }
             }
         }
@@ -293,10 +291,10 @@ impl Session {
             }
             (Connection::PerCheck, Depth::Cheap) => {
                 // An OpenSSH server has more to say once it has let us in: the answer comes after.
-                let bound = self.context.timeout.saturating_sub(since.elapsed());
-                match timeout(bound, link.is_alive()).await {
-                    Ok(true) => link.close().await,
-                    Ok(false) => {
+                let bound = left(self.context.timeout);
+                match trace.within(bound, link.is_alive()).await {
+                    Some(true) => link.close().await,
+                    Some(false) => {
                         let end = link.ended().await;
                         return Err(Failure {
                             stage: Stage::Auth,
@@ -304,7 +302,7 @@ impl Session {
                             detail: end.detail,
                         });
                     }
-                    Err(_) => return Err(trace.expired()),
+                    None => return Err(trace.expired()),
                 }
             }
             (Connection::PerCheck, Depth::Deep | Depth::Asked) => link.close().await,
@@ -341,7 +339,10 @@ async fn ask(asked: &mut Option<Asked>, spec: &BuilderSpec) -> Result<Arc<SshOpt
         .await
         .map_err(|error| Failure {
             stage: Stage::Resolve,
-            reason: Reason::SshConfigUnsupported,
+            reason: match &error {
+                SshConfigError::Io(error) => reason_of_start(error, Reason::SshConfigUnsupported),
+                _ => Reason::SshConfigUnsupported,
+            },
             detail: printable(error.to_string().as_bytes(), DETAIL_MAX),
         })?;
     let options = Arc::new(options);

@@ -3,7 +3,6 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use offload_client::{Reason, Stage};
-use tokio::time::timeout;
 
 use super::{
     Notes, ask, expected,
@@ -70,14 +69,15 @@ impl Prover {
             Err(failure) => return Proof::Nobody(failure.clone()),
         };
         let trace = Trace::new();
-        let link = match timeout(bound, self.meet(address, host_keys, &trace)).await {
-            Ok(Ok(link)) => link,
-            Ok(Err(Unproved::Nobody(failure))) => return Proof::Nobody(failure),
-            Ok(Err(Unproved::Stray(stray))) => {
+        let meeting = self.meet(address, host_keys, &trace);
+        let link = match trace.within(bound, meeting).await {
+            Some(Ok(link)) => link,
+            Some(Err(Unproved::Nobody(failure))) => return Proof::Nobody(failure),
+            Some(Err(Unproved::Stray(stray))) => {
                 let stranger = stray.stranger(address.to_string(), host_keys);
                 return stranger.map_or(Proof::Nobody(stray.failure), Proof::Stranger);
             }
-            Err(_) => return Proof::Nobody(trace.expired()),
+            None => return Proof::Nobody(trace.expired()),
         };
         let proved = link.host_key();
         link.close().await;

@@ -9,7 +9,6 @@ pub(super) mod answer;
 use std::time::Duration;
 
 use offload_client::{Reason, Stage, snapshot::Detail};
-use tokio::time::timeout;
 
 use self::answer::Identity;
 use super::{
@@ -18,6 +17,7 @@ use super::{
     link::{End, Link},
 };
 use crate::{
+    clock::within,
     nix::{
         remote::{Missing, Others, RemoteConf},
         uri,
@@ -213,13 +213,13 @@ async fn capture(link: &Link, command: &str, most: usize) -> Result<Captured, Ha
             detail: end.detail,
         })
     };
-    match timeout(PATIENCE, Exec::capture(link, command, most)).await {
-        Ok(Ok(captured)) => Ok(captured),
-        Ok(Err(StartError::Refused(why))) => Err(Halt::Unknown(why)),
-        Ok(Err(StartError::End(end))) => Err(ended(end)),
+    match within(PATIENCE, Exec::capture(link, command, most)).await {
+        Some(Ok(captured)) => Ok(captured),
+        Some(Err(StartError::Refused(why))) => Err(Halt::Unknown(why)),
+        Some(Err(StartError::End(end))) => Err(ended(end)),
         // A command that does not end leaves the connection as good as it was; a peer that is
         // gone does not open another session either.
-        Err(_) => {
+        None => {
             if let Ok(session) = link.session().await {
                 // Dropping it would leave it open for as long as the connection stands.
                 let _ = session.close().await;

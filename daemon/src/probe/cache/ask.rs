@@ -9,7 +9,7 @@ use hyper::{
     header, http,
 };
 use offload_client::{Reason, Stage};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use super::{
@@ -166,16 +166,16 @@ impl Session {
             trace.enter(question.stage);
             trace.at(link.peer);
             let answer = link.ask(question.request(trace)?);
-            match timeout(question.patience, answer).await {
-                Ok(Ok(response)) => {
+            match trace.within(question.patience, answer).await {
+                Some(Ok(response)) => {
                     search.answered(link.peer);
                     return Ok((link, response));
                 }
-                Ok(Err(broken)) if !broken.may_be_stale() => {
+                Some(Err(broken)) if !broken.may_be_stale() => {
                     search.answered(link.peer);
                     return Err(broken.failure());
                 }
-                Ok(Err(_)) | Err(_) => {}
+                Some(Err(_)) | None => {}
             }
         }
         let mut link = self.open(cache, elsewhere, question, search).await?;
@@ -194,9 +194,9 @@ impl Session {
         let (stream, peer) = match elsewhere {
             Some(elsewhere) => {
                 let addresses = self.lead(elsewhere, question, trace).await?;
-                connect(&addresses, hop.port, &mut self.lookups, trace).await?
+                connect(&addresses, hop.port, &self.context.lookups, trace).await?
             }
-            None => search.connect(&mut self.lookups).await?,
+            None => search.connect(&self.context.lookups).await?,
         };
         let stream: Box<dyn Stream> = if hop.tls {
             trace.enter(Stage::Tls);
@@ -228,7 +228,7 @@ impl Session {
             None => {
                 trace.enter(Stage::Resolve);
                 trace.looking_up(host);
-                self.lookups.resolve(host, port).await
+                self.context.lookups.resolve(host, port).await
             }
         };
         let found = found.map_err(|error| trace.failure(error.reason(), error.to_string()))?;

@@ -27,7 +27,7 @@ use offload_client::{
     Reason, Stage,
     snapshot::{CacheFacts, Detail},
 };
-use tokio::{select, time::timeout};
+use tokio::select;
 use tokio_rustls::rustls::ClientConfig;
 
 use self::{
@@ -43,7 +43,7 @@ pub use self::{
     prove::{Prover, has_identity},
     redirect::hosts,
 };
-use super::{Context, Failure, Learned, Report, Trace, excerpt::excerpt, resolve::Lookups};
+use super::{Context, Failure, Learned, Report, Trace, excerpt::excerpt};
 use crate::{
     clock::Stopwatch,
     config::Connection,
@@ -51,8 +51,7 @@ use crate::{
     target::{CacheSpec, SpecKind, TargetSpec},
 };
 
-/// What is kept between two checks of one cache: its connection, what its names are looked up with
-/// and, for https, the authorities.
+/// What is kept between two checks of one cache: its connection and, for https, the authorities.
 ///
 /// Dropping it closes the connection.
 pub struct Session {
@@ -60,7 +59,6 @@ pub struct Session {
     context: Arc<Context>,
     kept: Option<Idle>,
     authorities: Option<Arc<ClientConfig>>,
-    lookups: Lookups,
     /// What the last deep check found, if it passed.
     deep: Option<Deep>,
     /// The store path that the last deep check was content with.
@@ -85,7 +83,6 @@ impl Session {
             context,
             kept: None,
             authorities: None,
-            lookups: Lookups::default(),
             deep: None,
             sample: None,
             signing_key: String::new(),
@@ -184,39 +181,39 @@ impl Session {
     ) -> (Result<(), Failure>, Duration) {
         let (quick, whole) = (self.context.timeout, self.context.deep_timeout);
         let bound = match depth {
-            Depth::Cheap => quick.saturating_sub(watch.elapsed()),
-            Depth::Deep | Depth::Asked => quick.min(whole.saturating_sub(watch.elapsed())),
+            Depth::Cheap => quick.saturating_sub(search.trace.elapsed()),
+            Depth::Deep | Depth::Asked => quick.min(whole.saturating_sub(search.trace.elapsed())),
         };
         let (trace, limit) = (search.trace, search.begin(bound));
         let info = async {
             select! {
                 biased;
                 info = self.info(cache, depth, search, found) => info,
-                () = limit.passed() => Err(trace.failure(Reason::TimedOut, "no answer in time")),
+                () = limit.passed(trace) => Err(trace.failure(Reason::TimedOut, "no answer in time")),
             }
         };
-        let info = timeout(bound, info).await;
+        let info = trace.within(bound, info).await;
         let latency = watch.elapsed();
-        let mut outcome = info.unwrap_or_else(|_| Err(search.expired()));
+        let mut outcome = info.unwrap_or_else(|| Err(search.expired()));
         if outcome.is_ok() {
             search.is_cache();
             if depth.is_deep() {
-                let rest = whole.saturating_sub(latency);
-                let deep = timeout(rest, self.signature(cache, search, found)).await;
-                outcome = match deep {
-                    Ok(Ok(mut deep)) => {
-                        let rest = whole.saturating_sub(watch.elapsed()).min(quick);
+                let rest = whole.saturating_sub(trace.elapsed());
+                let signature = self.signature(cache, search, found);
+                outcome = match trace.within(rest, signature).await {
+                    Some(Ok(mut deep)) => {
+                        let rest = whole.saturating_sub(trace.elapsed()).min(quick);
                         let trace = Trace::new();
                         let afterwards = search.afterwards(cache, &trace);
                         let remembered = self.remembered(cache, afterwards, found);
-                        if let Ok(more) = timeout(rest, remembered).await {
+                        if let Some(more) = trace.within(rest, remembered).await {
                             deep.details.extend(more);
                         }
                         self.deep = Some(deep);
                         Ok(())
                     }
-                    Ok(Err(failure)) => Err(failure),
-                    Err(_) => Err(search.expired()),
+                    Some(Err(failure)) => Err(failure),
+                    None => Err(search.expired()),
                 };
             }
         }

@@ -4,11 +4,7 @@ use std::{collections::BTreeMap, future::pending, mem, net::SocketAddr, slice, t
 
 use hyper::StatusCode;
 use offload_client::{Reason, Stage, snapshot::Detail};
-use tokio::{
-    net::TcpStream,
-    sync::watch,
-    time::{Instant, sleep_until},
-};
+use tokio::{net::TcpStream, sync::watch};
 
 use super::{Found, signature::PUBLIC_KEY};
 use crate::{
@@ -38,17 +34,17 @@ pub(super) struct Search<'a> {
     is_cache: bool,
     /// Whether it says itself that it is out of order.
     is_broken: bool,
-    /// When there must be a `nix-cache-info`.
-    until: Instant,
+    /// When there must be a `nix-cache-info`, on the check's own clock ([`Trace::elapsed`]).
+    until: Duration,
     /// When who answers now must have shown one, where others are left.
-    limit: watch::Sender<Option<Instant>>,
+    limit: watch::Sender<Option<Duration>>,
     passed: Vec<Passed>,
     /// What is told if no other is the cache, and what was found there.
     told: Option<(Failure, Found)>,
 }
 
 /// Ends when who answers has had its part of the time.
-pub(super) struct Limit(watch::Receiver<Option<Instant>>);
+pub(super) struct Limit(watch::Receiver<Option<Duration>>);
 
 /// Somebody else, who was passed by.
 #[derive(Clone)]
@@ -74,7 +70,7 @@ impl<'a> Search<'a> {
             is_new: false,
             is_cache: false,
             is_broken: false,
-            until: Instant::now(),
+            until: Duration::ZERO,
             limit: watch::Sender::new(None),
             passed: Vec::new(),
             told: None,
@@ -101,7 +97,7 @@ impl<'a> Search<'a> {
     /// `nix-cache-info`.
     pub(super) fn begin(&mut self, bound: Duration) -> Limit {
         (self.is_cache, self.is_broken) = (false, false);
-        self.until = Instant::now() + bound;
+        self.until = self.trace.elapsed() + bound;
         self.limit.send_replace(None);
         Limit(self.limit.subscribe())
     }
@@ -109,7 +105,7 @@ impl<'a> Search<'a> {
     /// Connects to who is next, or again to who answers now.
     pub(super) async fn connect(
         &mut self,
-        lookups: &mut Lookups,
+        lookups: &Lookups,
     ) -> Result<(TcpStream, SocketAddr), Failure> {
         if let Some(peer) = self.peer {
             let candidate = Address::from(peer);
@@ -125,7 +121,8 @@ impl<'a> Search<'a> {
         let (stream, peer) = self.race.next(lookups, self.trace).await?;
         self.peer = Some(peer);
         if self.race.is_open() {
-            let limit = Instant::now() + patience(self.until);
+            let now = self.trace.elapsed();
+            let limit = now + patience(self.until.saturating_sub(now));
             self.limit.send_replace(Some(limit));
         }
         Ok((stream, peer))
@@ -229,10 +226,10 @@ impl<'a> Search<'a> {
 
 impl Limit {
     /// Waits for it; for ever where nobody else is left.
-    pub(super) async fn passed(mut self) {
+    pub(super) async fn passed(mut self, trace: &Trace) {
         let limit = self.0.wait_for(Option::is_some).await.map(|limit| *limit);
         match limit {
-            Ok(Some(limit)) => sleep_until(limit).await,
+            Ok(Some(limit)) => trace.until(limit).await,
             Ok(None) | Err(_) => pending().await,
         }
     }

@@ -18,7 +18,10 @@ use tokio_rustls::{
 };
 
 use super::authorities::Authorities;
-use crate::{file, probe::fault::reason_of_broken};
+use crate::{
+    file,
+    probe::fault::{is_want, reason_of_broken},
+};
 
 /// Where Nix looks when nothing is configured (`getDefaultSSLCertFile` in
 /// `src/libstore/filetransfer.cc`).
@@ -81,6 +84,7 @@ impl TlsError {
                     false => reason_of_broken(error),
                 }
             }
+            Self::Bundle { source, .. } if is_want(source) => Reason::OutOfResources,
             _ => Reason::TlsFailed,
         }
     }

@@ -97,6 +97,7 @@ impl Probe {
             closed: sender,
             sockets: crate::probe::search_sockets(),
             cache_hosts: tokio::sync::watch::channel(Default::default()).1,
+            lookups: crate::probe::Lookups::default(),
         };
         let spec = TargetSpec {
             id: TargetId::builder("desktop"),

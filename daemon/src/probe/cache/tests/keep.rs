@@ -1,7 +1,7 @@
 //! The connection between two checks.
 
 use crate::health::Depth;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::timeout};
 
 use super::*;
 

@@ -178,6 +178,7 @@ fn context(connection: Connection, timeout: Duration) -> (Context, mpsc::Receive
         closed,
         sockets: crate::probe::search_sockets(),
         cache_hosts: watch::channel(BTreeSet::new()).1,
+        lookups: crate::probe::Lookups::default(),
     };
     (context, events)
 }

@@ -87,6 +87,7 @@ impl Server {
             closed: mpsc::channel(1).0,
             sockets: crate::probe::search_sockets(),
             cache_hosts: tokio::sync::watch::channel(Default::default()).1,
+            lookups: crate::probe::Lookups::default(),
         };
         Session::new(spec, Arc::new(context))
     }
