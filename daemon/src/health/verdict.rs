@@ -234,9 +234,9 @@ impl Judge {
         }
         self.misses = self.misses.saturating_add(1);
         // A host that is off is `timed-out` or `host-unreachable` as the kernel's neighbour table
-        // happens to stand: another reason counts once it came twice in a row.
-        let may_vary = matches!(failed, TargetState::Down | TargetState::Away);
-        let known = cause == reason || !may_vary;
+        // happens to stand: another such reason counts once it came twice in a row. Any other
+        // change is news.
+        let known = cause == reason || !(is_absence(cause) && is_absence(reason));
         if known || self.other.replace(cause) == Some(cause) {
             self.other = None;
             return Verdict::Becomes(failed, cause);

@@ -94,7 +94,8 @@ impl Race {
     }
 
     /// Connects to the first of those that are left. Where all fail, the failure is the most telling
-    /// one, of whatever was noted in `trace` before as well: a refusal says more than silence.
+    /// one, of whatever was noted in `trace` before as well: silence says more than a
+    /// refusal, however it ended.
     ///
     /// A name is looked up by way of `lookups`, which outlive the check. It enters the stages resolve
     /// and connect in `trace` and leaves there who answered.

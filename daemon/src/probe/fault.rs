@@ -117,11 +117,12 @@ pub(super) const fn rank(reason: Reason) -> u8 {
         | Reason::CaptivePortal
         | Reason::CacheInfoInvalid
         | Reason::TlsFailed => 8,
-        Reason::Refused => 6,
-        Reason::HostUnreachable => 5,
-        Reason::NoRoute => 4,
-        Reason::ConnectionLost => 3,
-        Reason::TimedOut => 2,
+        // Who is not there may be the one, and whoever refuses elsewhere a stranger at an old address.
+        Reason::HostUnreachable => 6,
+        Reason::TimedOut => 5,
+        Reason::Refused => 4,
+        Reason::NoRoute => 3,
+        Reason::ConnectionLost => 2,
         Reason::DnsFailed => 1,
         _ => 0,
     }

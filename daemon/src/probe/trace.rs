@@ -224,6 +224,24 @@ mod tests {
     }
 
     #[test]
+    fn who_is_not_there_is_not_hidden_by_a_refusal_elsewhere() {
+        // The kernel may give up before the check does: what it says of silence is silence.
+        for silence in [Reason::TimedOut, Reason::HostUnreachable] {
+            let reasons = [silence, Reason::Refused];
+            for order in [[0, 1], [1, 0]] {
+                let trace = Trace::new();
+                trace.enter(Stage::Connect);
+                for which in order {
+                    trace.note(failure(reasons[which]), Some(format!("127.0.15.{which}:1")));
+                }
+                let told = trace.told().map(|failure| failure.reason);
+                assert_eq!(told, Some(silence), "{order:?}");
+                assert_eq!(trace.address().as_deref(), Some("127.0.15.0:1"));
+            }
+        }
+    }
+
+    #[test]
     fn what_this_machine_could_not_try_outweighs_what_others_said() {
         let trace = Trace::new();
         trace.enter(Stage::Connect);

@@ -310,15 +310,14 @@ fn a_kept_connection_that_the_link_change_cut_is_no_verdict() {
 }
 
 #[test]
-fn another_reason_for_being_down_counts_when_it_comes_twice() {
+fn another_reason_for_being_absent_counts_when_it_comes_twice() {
     play(
         "0s     timed-out         -> down timed-out
          3s     host-unreachable
          3s     timed-out
          ~30s   host-unreachable
          3s     timed-out
-         ~120s  refused
-         3s     refused           -> down refused
+         ~120s  refused           -> down refused
          ~300s  refused",
     );
 }
@@ -371,5 +370,18 @@ fn asking_restarts_the_back_off_and_shares_a_check() {
          -      refused
          3s     refused
          ~30s   refused",
+    );
+}
+
+#[test]
+fn a_refusal_that_has_become_silence_is_told_at_once() {
+    play(
+        "0s    refused     -> down refused
+         3s    refused
+         3s    refused
+         ~30s  timed-out   -> down timed-out
+         ~60s  refused     -> down refused
+         ~120s connection-lost -> down connection-lost
+         ~300s timed-out   -> down timed-out",
     );
 }
