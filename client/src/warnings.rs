@@ -44,6 +44,25 @@ pub const fn text(code: WarningCode) -> Text {
                      mandatory features, host key, with `-` for what is left out. On NixOS it comes from \
                      `nix.buildMachines`.",
         },
+        WarningCode::NotVisible => Text {
+            title: "not judged: a file that may not be read",
+            explanation: "{file|A file} may be read by root alone, as whom Nix reads it ({error|permission denied}). What \
+                          stands there is in force, and not known here.",
+            remedy: "Run `sudo offloadd --once`, or let offloadd read it: `sudo setfacl -m u:offloadd:r {file|FILE}`.",
+        },
+        WarningCode::NixVersion => Text {
+            title: "this Nix reads it otherwise",
+            explanation: "Nix {version|of this machine} does not take what {file|its configuration} says of {uri|a builder}: \
+                          {error|it is of a newer version}.",
+            remedy: "{fix|Update Nix on this machine, or write it as this version reads it.}",
+        },
+        WarningCode::BuilderWithoutSlots => Text {
+            title: "a builder without slots",
+            explanation: "{file|The list of builders} gives {uri|a builder} 0 jobs at once: Nix never sends it a build, and \
+                          waits without an end for what no other builds.",
+            remedy: "Set the fourth field of line {line|LINE} in {file|/etc/nix/machines} to how many builds it may have at \
+                     once (NixOS: `maxJobs` in `nix.buildMachines`), or take the line out.",
+        },
         WarningCode::NotWatchable => Text {
             title: "not watched",
             explanation: "Nix is configured to use {uri|something} that offloadd can't watch.",
@@ -69,6 +88,14 @@ pub const fn text(code: WarningCode) -> Text {
             remedy: "Read the key on the desktop: `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub`. Correct the one that \
                      differs: `publicHostKey` in nix.buildMachines (the eighth field of /etc/nix/machines), or \
                      `host_key` in /etc/offloadd/config.toml, which may as well be left out.",
+        },
+        WarningCode::TwoHostKeys => Text {
+            title: "two lines, two host keys",
+            explanation: "Nix's list of builders names {uri|a builder} more than once, with the host key {expected|of one line} \
+                          and with {actual|another}: by one of the lines Nix refuses it.",
+            remedy: "Read the key on the desktop: `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub`, and write the same \
+                     `publicHostKey` into each of its entries in nix.buildMachines (the eighth field of \
+                     /etc/nix/machines).",
         },
         WarningCode::KeyNotTrusted => Text {
             title: "a signing key that Nix does not trust",

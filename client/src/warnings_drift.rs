@@ -154,6 +154,10 @@ pub(crate) const fn text(code: WarningCode) -> Text {
         WarningCode::Unknown
         | WarningCode::NixConfBroken
         | WarningCode::MachinesFileBroken
+        | WarningCode::NotVisible
+        | WarningCode::NixVersion
+        | WarningCode::BuilderWithoutSlots
+        | WarningCode::TwoHostKeys
         | WarningCode::NotWatchable
         | WarningCode::TooManyBuilders
         | WarningCode::SshOptionIgnored

@@ -261,6 +261,12 @@ words! {
         NixConfBroken = "nix-conf-broken",
         /// One bad line makes Nix drop the whole list of builders.
         MachinesFileBroken = "machines-file-broken",
+        /// This account may not read a file that root's Nix reads: what stands there is not judged.
+        NotVisible = "not-visible",
+        /// This machine's version of Nix does not read what stands there as it is meant.
+        NixVersion = "nix-version",
+        /// `maxJobs` of a builder is 0: Nix never sends it a build.
+        BuilderWithoutSlots = "builder-without-slots",
         /// A substituter or builder that can't be watched, and why.
         NotWatchable = "not-watchable",
         /// Nix is configured with more builders than are watched.
@@ -269,6 +275,8 @@ words! {
         SshOptionIgnored = "ssh-option-ignored",
         /// Nix and offloadd's configuration name different host keys for one builder.
         HostKeyDiffers = "host-key-differs",
+        /// Two lines of Nix's list of builders name different host keys for one builder.
+        TwoHostKeys = "two-host-keys",
         /// offloadd's configuration names a signing key that Nix does not trust.
         KeyNotTrusted = "key-not-trusted",
         /// offloadd's configuration and Nix's name different addresses for one target.

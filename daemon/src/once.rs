@@ -59,7 +59,7 @@ pub async fn round(settings: Settings, json: bool) -> Result<Round, RunError> {
 async fn check(settings: Settings) -> Result<Snapshot, RunError> {
     let poll = settings.poll.clone();
     let mut reloader = Reloader::new(None, settings)?;
-    let (monitor, handle) = Monitor::new(reloader.plan(), poll, None)?;
+    let (monitor, handle) = Monitor::new(reloader.plan().await, poll, None)?;
     match net::read_now() {
         Ok(network) => handle.network(Arc::new(network)).await,
         Err(error) => tracing::warn!("this machine's networks can't be read: {error}"),

@@ -187,6 +187,7 @@ fn problem(problem: &Problem) -> Warning {
         code: match problem.source {
             Source::Conf => WarningCode::NixConfBroken,
             Source::Machines => WarningCode::MachinesFileBroken,
+            Source::NotVisible => WarningCode::NotVisible,
         },
         target: None,
         details,

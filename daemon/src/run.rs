@@ -69,7 +69,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let poll = options.settings.poll.clone();
     let mut reloader = Reloader::new(options.sources, options.settings)?;
     let watchdog = Watchdog::from_environment(notifier.clone());
-    let (monitor, handle) = Monitor::new(reloader.plan(), poll, watchdog)?;
+    let (monitor, handle) = Monitor::new(reloader.plan().await, poll, watchdog)?;
     // Before the monitor, so that its first command is which networks there are.
     let network = tokio::spawn(net::run(handle.clone()));
     let (jobs, jobs_handle) = Jobs::new(Nix::from_environment(), handle.clone());

@@ -1,8 +1,12 @@
 //! The real `offloadd`, started as systemd would start it.
 
 use std::{
-    env, fs,
+    env,
+    ffi::OsString,
+    fs::{self, Permissions},
+    io,
     net::SocketAddrV4,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::ExitStatus,
     time::Duration,
@@ -20,6 +24,8 @@ use crate::{
 };
 
 const PATIENCE: Duration = Duration::from_secs(15);
+/// The version that Nix says it is of.
+const NIX_VERSION: &str = "2.34.8";
 /// To read what a dead daemon had sent.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
@@ -38,6 +44,27 @@ pub struct Launch {
     pub netns: Option<String>,
     /// `WatchdogSec=`; none where it is not set.
     pub watchdog: Option<Duration>,
+}
+
+/// A `PATH` on which Nix says that it is of a version that reads all that the fixtures write, ports of
+/// builders among it, and is otherwise the one of this machine.
+fn path_with_new_nix(folder: &Path) -> Result<OsString> {
+    let own = env::var_os("PATH").unwrap_or_default();
+    let nix = folder.join("nix");
+    let script = format!(
+        "#!/bin/sh\n[ \"$*\" != --version ] || {{ echo 'nix (Nix) {NIX_VERSION}'; exit; }}\n\
+         PATH=${{PATH#{}:}} exec nix \"$@\"\n",
+        folder.display()
+    );
+    fs::create_dir(folder).context(folder.display())?;
+    fs::write(&nix, script).context(nix.display())?;
+    fs::set_permissions(&nix, Permissions::from_mode(0o755)).context(nix.display())?;
+    let all = [folder.to_owned()]
+        .into_iter()
+        .chain(env::split_paths(&own));
+    env::join_paths(all)
+        .map_err(io::Error::other)
+        .context("PATH")
 }
 
 /// A running daemon.
@@ -61,6 +88,8 @@ impl Daemon {
         fs::write(&config, &launch.config).context(config.display())?;
         let notifications = Notifications::listen(&file("notify"))?;
 
+        let path = path_with_new_nix(&file("bin"))?;
+
         let netns = launch.netns.as_deref();
         let process = Process::start(&program("offloadd")?, netns, &file("log"), |command| {
             // What the tests' own environment says must not configure the daemon under test.
@@ -72,6 +101,7 @@ impl Daemon {
             command
                 .env("NOTIFY_SOCKET", notifications.path())
                 .env("HOME", directory.path())
+                .env("PATH", path)
                 .env_remove("JOURNAL_STREAM")
                 .env_remove("NIX_CONFIG")
                 .env_remove("NIX_SSHOPTS")

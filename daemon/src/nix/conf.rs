@@ -7,9 +7,14 @@
 mod include;
 mod settings;
 
-use std::{io, path::Path, path::PathBuf};
+use std::{
+    env, io,
+    path::{Path, PathBuf},
+};
 
-use super::{Problem, Source};
+use rustix::process::geteuid;
+
+use super::{NixVersion, Problem, Source};
 pub use settings::{MaxJobs, NixConf};
 
 /// nix.conf, read.
@@ -26,9 +31,31 @@ pub(super) struct ConfFile {
     pub(super) missing: bool,
 }
 
-/// Reads nix.conf at `path` and what it includes, through `read`.
-pub(super) fn read(path: &Path, read: impl FnMut(&Path) -> io::Result<String>) -> ConfFile {
-    let parsed = include::expand(path, read);
+/// The further files that root's Nix reads behind nix.conf, the last one the strongest
+/// (`getUserConfigFiles`, src/libstore/globals.cc): those of the system, and root's own where this is
+/// root, since nobody else may look there.
+pub(super) fn user_files() -> Vec<PathBuf> {
+    let folder = |name| env::var_os(name).filter(|folder| !folder.is_empty());
+    let system = folder("XDG_CONFIG_DIRS").unwrap_or_else(|| "/etc/xdg".into());
+    let mut folders: Vec<PathBuf> = env::split_paths(&system).collect();
+    folders.reverse();
+    if geteuid().is_root() {
+        let home = || Some(PathBuf::from(folder("HOME")?).join(".config"));
+        folders.extend(folder("XDG_CONFIG_HOME").map(PathBuf::from).or_else(home));
+    }
+    let files = folders.into_iter().filter(|folder| folder.is_absolute());
+    files.map(|folder| folder.join("nix/nix.conf")).collect()
+}
+
+/// Reads nix.conf at `path`, what it includes, and then `users`, through `read`, as the Nix of `version`
+/// does.
+pub(super) fn read(
+    path: &Path,
+    users: &[PathBuf],
+    version: NixVersion,
+    read: impl FnMut(&Path) -> io::Result<String>,
+) -> ConfFile {
+    let parsed = include::expand(path, users, read);
     let mut file = ConfFile {
         settings: NixConf::of(path),
         files: parsed.files,
@@ -36,7 +63,7 @@ pub(super) fn read(path: &Path, read: impl FnMut(&Path) -> io::Result<String>) -
         missing: parsed.missing,
     };
     for line in parsed.assignments {
-        if let Err(text) = file.settings.set(&line)
+        if let Err(text) = file.settings.set(&line, version)
             && file.problems.len() < include::MAX_PROBLEMS
         {
             file.problems

@@ -14,7 +14,7 @@ use std::{
 
 use data_encoding::BASE64;
 
-use super::{NixConf, Problem, Source, text};
+use super::{NixConf, NixVersion, Problem, Source, text};
 
 /// How deep files name files. Nix itself ends with its stack.
 const MAX_DEPTH: usize = 32;
@@ -103,10 +103,15 @@ pub struct LeftOut {
     pub first: (String, PathBuf, Option<u32>),
 }
 
-/// Reads `builders` and the files it names, through `read`.
-pub(super) fn read(conf: &NixConf, read: impl FnMut(&Path) -> io::Result<String>) -> Machines {
+/// Reads `builders` and the files it names, through `read`, as the Nix of `version` does.
+pub(super) fn read(
+    conf: &NixConf,
+    version: NixVersion,
+    read: impl FnMut(&Path) -> io::Result<String>,
+) -> Machines {
     let mut expansion = Expansion {
         read,
+        version,
         system: &conf.system,
         stack: Vec::new(),
         opened: 0,
@@ -114,9 +119,10 @@ pub(super) fn read(conf: &NixConf, read: impl FnMut(&Path) -> io::Result<String>
         result: Machines::default(),
     };
     let (file, line) = &conf.builders_at;
-    expansion.entries(&conf.builders, file, *line);
+    expansion.line(&conf.builders, file, *line);
     let mut result = expansion.result;
-    if !result.problems.is_empty() {
+    let is_refused = |problem: &Problem| problem.source == Source::Machines;
+    if result.problems.iter().any(is_refused) {
         result.machines.clear();
         result.left_out = None;
     }
@@ -125,6 +131,7 @@ pub(super) fn read(conf: &NixConf, read: impl FnMut(&Path) -> io::Result<String>
 
 struct Expansion<'a, R> {
     read: R,
+    version: NixVersion,
     system: &'a str,
     stack: Vec<PathBuf>,
     opened: usize,
@@ -135,28 +142,39 @@ struct Expansion<'a, R> {
 impl<R: FnMut(&Path) -> io::Result<String>> Expansion<'_, R> {
     fn text(&mut self, text: &str, file: &Path) {
         for (number, line) in text::lines(text) {
-            self.entries(line, file, Some(number));
+            self.line(line, file, Some(number));
         }
     }
 
-    fn entries(&mut self, line: &str, file: &Path, number: Option<u32>) {
-        let line = line.split('#').next().unwrap_or_default();
-        for entry in line.split(';') {
-            let entry = entry.trim_matches(text::is_space);
-            if entry.is_empty() {
-                continue;
+    fn line(&mut self, line: &str, file: &Path, number: Option<u32>) {
+        if self.version.splits_before_comments() {
+            // `tokenizeString` drops what is empty; what is blank stays, and is a line without a store.
+            for entry in line.split(';').map(without_comment) {
+                if !entry.is_empty() {
+                    self.entry(entry, file, number);
+                }
             }
-            if let Some(path) = entry.strip_prefix('@') {
-                self.file(path.trim_matches(text::is_space), file, number);
-            } else {
-                self.machine(entry, file, number);
+        } else {
+            let entries = without_comment(line).split(';');
+            for entry in entries.map(|entry| entry.trim_matches(text::is_space)) {
+                if !entry.is_empty() {
+                    self.entry(entry, file, number);
+                }
             }
+        }
+    }
+
+    fn entry(&mut self, entry: &str, file: &Path, number: Option<u32>) {
+        if let Some(path) = entry.strip_prefix('@') {
+            self.file(path.trim_matches(text::is_space), file, number);
+        } else {
+            self.machine(entry, file, number);
         }
     }
 
     fn machine(&mut self, entry: &str, file: &Path, number: Option<u32>) {
         let is_full = self.result.machines.len() >= MAX_ENTRIES;
-        match line::parse(entry, self.system) {
+        match line::parse(entry, self.system, self.version) {
             Ok(machine) if is_full => {
                 let first = || (machine.uri, file.to_owned(), number);
                 let left_out = self.result.left_out.get_or_insert_with(|| LeftOut {
@@ -197,21 +215,38 @@ impl<R: FnMut(&Path) -> io::Result<String>> Expansion<'_, R> {
                 self.stack.pop();
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                self.tell(Problem {
+                    source: Source::NotVisible,
+                    file: path,
+                    line: None,
+                    field: None,
+                    text: error.to_string(),
+                });
+            }
             Err(error) => self.problem(&path, None, None, format!("can't be read: {error}")),
         }
     }
 
     fn problem(&mut self, file: &Path, line: Option<u32>, field: Option<u32>, text: String) {
+        self.tell(Problem {
+            source: Source::Machines,
+            file: file.to_owned(),
+            line,
+            field,
+            text,
+        });
+    }
+
+    fn tell(&mut self, problem: Problem) {
         if self.result.problems.len() < MAX_ENTRIES {
-            self.result.problems.push(Problem {
-                source: Source::Machines,
-                file: file.to_owned(),
-                line,
-                field,
-                text,
-            });
+            self.result.problems.push(problem);
         }
     }
+}
+
+fn without_comment(line: &str) -> &str {
+    line.split('#').next().unwrap_or_default()
 }
 
 #[cfg(test)]

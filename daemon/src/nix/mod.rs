@@ -8,6 +8,7 @@
 //! - [`remote`]: what a builder's own Nix is configured with; [`current_load`]: its slots in use.
 //! - [`worker`] and [`serve`]: what is spoken behind `ssh-ng://` and `ssh://`, on [`wire`].
 //! - [`narinfo`]: what a cache says of a store path; [`signature`]: who vouches for it.
+//! - [`version`]: this machine's Nix, and what it reads differently from others.
 //! - [`loaded`]: what the running nix-daemon has read of all that.
 //! - [`disk_cache`]: what Nix remembers of a cache.
 //! - [`watch`]: says when one of the files changed.
@@ -33,6 +34,7 @@ pub mod signature;
 pub mod ssh_config;
 mod text;
 pub mod uri;
+pub mod version;
 pub mod watch;
 pub mod wire;
 pub mod worker;
@@ -47,6 +49,7 @@ use crate::config::NixImport;
 pub use self::{
     conf::{MaxJobs, NixConf},
     machines::{LeftOut, Machine},
+    version::NixVersion,
 };
 
 /// Where nix.conf is unless the configuration says otherwise.
@@ -72,6 +75,8 @@ pub struct Imported {
     pub files: Vec<PathBuf>,
     /// What Nix would refuse, or what could not be read.
     pub problems: Vec<Problem>,
+    /// The version that all this was read as.
+    pub version: NixVersion,
 }
 
 /// Which of Nix's files a problem is in.
@@ -81,6 +86,9 @@ pub enum Source {
     Conf,
     /// The setting `builders` or a file it names.
     Machines,
+    /// A file of either that this account may not read, and root's Nix may: nothing is known to be wrong
+    /// with it.
+    NotVisible,
 }
 
 /// What Nix would refuse, or what could not be read.
@@ -98,16 +106,21 @@ pub struct Problem {
     pub text: String,
 }
 
-/// Reads nix.conf and the list of builders. Never fails: what can't be read is a problem.
+/// Reads nix.conf and the list of builders as the Nix of `version` does. Never fails: what can't be read
+/// is a problem.
 ///
 /// Of the environment only `NIX_STORE_DIR`, `NIX_STORE` and `NIX_STATE_DIR` are looked at. nix-daemon would also
 /// obey `NIX_CONF_DIR` (here: `conf` of the configuration), `NIX_CONFIG`, `NIX_USER_CONF_FILES` and
 /// `NIX_REMOTE_SYSTEMS`, but of *its* environment, which another process can't see.
-pub fn read(import: &NixImport) -> Imported {
+pub fn read(import: &NixImport, version: NixVersion) -> Imported {
+    read_with(import, &conf::user_files(), version)
+}
+
+fn read_with(import: &NixImport, users: &[PathBuf], version: NixVersion) -> Imported {
     if !import.import {
         return Imported::default();
     }
-    let mut conf = conf::read(&import.conf, text::read);
+    let mut conf = conf::read(&import.conf, users, version, text::read);
     // Nobody wrote the default path down, and a machine without it is a machine whose Nix has only
     // defaults. Any other path was meant to be there.
     if conf.missing && import.conf != Path::new(DEFAULT_CONF) {
@@ -126,7 +139,7 @@ pub fn read(import: &NixImport) -> Imported {
     if conf.settings.state_dir.is_none() {
         conf.settings.state_dir = environment("NIX_STATE_DIR").map(PathBuf::from);
     }
-    let list = machines::read(&conf.settings, text::read);
+    let list = machines::read(&conf.settings, version, text::read);
     let mut imported = Imported {
         unused_machines: Vec::new(),
         has_conf: !conf.missing,
@@ -136,6 +149,7 @@ pub fn read(import: &NixImport) -> Imported {
         conf_files: conf.files.clone(),
         files: conf.files,
         problems: conf.problems,
+        version,
     };
     imported.problems.extend(list.problems);
     for file in list.files {
@@ -157,7 +171,7 @@ impl Imported {
             system: self.conf.system.clone(),
             ..NixConf::of(conf)
         };
-        let unused = machines::read(&default, text::read);
+        let unused = machines::read(&default, self.version, text::read);
         let uris = unused.machines.iter().map(|machine| machine.uri.as_str());
         self.unused_machines = uris.map(uri::redacted).collect();
         for file in unused.files {

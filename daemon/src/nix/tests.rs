@@ -26,7 +26,7 @@ fn a_configuration_is_read_from_real_files() {
     )
     .unwrap();
 
-    let found = read(&import(&conf));
+    let found = read_with(&import(&conf), &[], NixVersion::default());
     assert_eq!(found.problems, []);
     assert_eq!(found.conf.substituters, ["http://desktop:5000"]);
     assert_eq!(found.machines[0].uri, "ssh-ng://nix@desktop");
@@ -36,7 +36,8 @@ fn a_configuration_is_read_from_real_files() {
 
 #[test]
 fn a_named_nix_conf_that_is_missing_is_a_problem() {
-    let found = read(&import(Path::new("/nonexistent/nix.conf")));
+    let import = import(Path::new("/nonexistent/nix.conf"));
+    let found = read_with(&import, &[], NixVersion::default());
     assert_eq!(found.problems.len(), 1);
     assert_eq!(found.problems[0].file, Path::new("/nonexistent/nix.conf"));
     assert_eq!(
@@ -47,10 +48,11 @@ fn a_named_nix_conf_that_is_missing_is_a_problem() {
 
 #[test]
 fn nothing_is_read_where_nothing_is_imported() {
-    let found = read(&NixImport {
+    let import = NixImport {
         import: false,
         ..import(Path::new("/nonexistent/nix.conf"))
-    });
+    };
+    let found = read_with(&import, &[], NixVersion::default());
     assert!(found.machines.is_empty() && found.files.is_empty() && found.problems.is_empty());
 }
 
@@ -60,7 +62,7 @@ fn broken_files_yield_problems_and_never_a_panic() {
     let conf = dir.path().join("nix.conf");
     fs::write(&conf, b"\xff\xfe = \x00\nsubstituters\n").unwrap();
     fs::create_dir(dir.path().join("machines")).unwrap();
-    let found = read(&import(&conf));
+    let found = read_with(&import(&conf), &[], NixVersion::default());
     let sources: Vec<_> = found
         .problems
         .iter()

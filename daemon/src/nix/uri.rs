@@ -6,13 +6,14 @@
 //! and a key without `=` is ignored.
 
 mod authority;
+mod reference;
 
 use std::collections::BTreeMap;
 
 use thiserror::Error;
 
 use self::authority::Authority;
-pub use self::authority::percent_decode;
+pub use self::{authority::percent_decode, reference::is_reference};
 use crate::target::Protocol;
 
 /// The parameters of a store URL.

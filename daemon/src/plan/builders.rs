@@ -1,6 +1,7 @@
 //! Machines and `[[builder]]` entries.
 
 mod origin;
+mod unused;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -55,11 +56,20 @@ pub(super) fn plan(
         let Some(builder) = of_machine(machine, &imported.conf, warnings) else {
             continue;
         };
+        warnings.extend(unused::without_slots(machine));
+        warnings.extend(unused::read_otherwise(
+            machine,
+            &builder.uri,
+            imported.version,
+        ));
         match found
             .iter_mut()
             .find(|known| is_same(&known.uri, &builder.uri))
         {
-            Some(known) => known.join(builder),
+            Some(known) => {
+                warnings.extend(unused::two_keys(known, &builder));
+                known.join(builder);
+            }
             None => found.push(builder),
         }
     }

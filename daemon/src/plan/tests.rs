@@ -2,7 +2,7 @@ use super::*;
 use crate::{
     config::{BuilderEntry, CacheEntry, Connection, NixImport, Poll},
     nix::{
-        self, MaxJobs, NixConf,
+        self, MaxJobs, NixConf, NixVersion,
         fixtures::{ECDSA, ED25519},
         keys::parse_host_key,
     },
@@ -35,11 +35,12 @@ fn imported(conf: &str, machines: &str) -> Imported {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("nix.conf"), conf).unwrap();
     fs::write(dir.path().join("machines"), machines).unwrap();
-    nix::read(&NixImport {
+    let import = NixImport {
         import: true,
         conf: dir.path().join("nix.conf"),
         exclude: Vec::new(),
-    })
+    };
+    nix::read(&import, NixVersion::default())
 }
 
 #[test]
@@ -371,6 +372,9 @@ fn what_can_not_be_watched_is_said_with_the_reason_and_without_secrets() {
     let plan = plan(&settings(), &imported);
     assert_eq!(ids(&plan), ["cache/ok"]);
     let errors = errors(&plan);
+    // A port that is none breaks the file for Nix as well.
+    let (broken, errors) = errors.split_first().unwrap();
+    assert_eq!(broken.0, WarningCode::NixConfBroken);
     assert_eq!(errors.len(), 9, "{errors:?}");
     assert!(
         errors
@@ -378,7 +382,7 @@ fn what_can_not_be_watched_is_said_with_the_reason_and_without_secrets() {
             .all(|(code, _)| *code == WarningCode::NotWatchable)
     );
     assert!(errors[2].1.contains("public host key"), "{errors:?}");
-    assert_eq!(plan.warnings[2].details["line"], Detail::Uint(3));
+    assert_eq!(plan.warnings[3].details["line"], Detail::Uint(3));
     assert!(!format!("{plan:?}").contains("secret"));
 }
 

@@ -13,8 +13,9 @@ use crate::{
     config::{self, Settings, Sources},
     monitor::Handle,
     nix::{
-        self,
+        self, NixVersion,
         loaded::{self, Observer},
+        version,
         watch::Watcher,
     },
     plan::{Plan, plan},
@@ -31,6 +32,8 @@ pub(crate) struct Reloader {
     hangup: Signal,
     watcher: Option<Watcher>,
     nix_daemon: Observer,
+    /// What Nix's files are read as.
+    version: NixVersion,
 }
 
 impl Reloader {
@@ -53,12 +56,17 @@ impl Reloader {
             hangup,
             watcher,
             nix_daemon: Observer::default(),
+            version: NixVersion::default(),
         })
     }
 
     /// The plan of the present settings and of Nix's configuration as it is now.
-    pub(crate) fn plan(&mut self) -> Plan {
+    pub(crate) async fn plan(&mut self) -> Plan {
+        self.ask_version(None).await;
         let (mut plan, mut watched) = self.read();
+        if plan.loaded.started.is_some() && self.ask_version(watched.last()).await {
+            (plan, watched) = self.read();
+        }
         // What changed between the reading and the watching is read again.
         while let Some(watcher) = &mut self.watcher
             && watcher.set(&watched)
@@ -81,10 +89,21 @@ impl Reloader {
         plan
     }
 
+    /// Asks Nix for its version: the daemon at `socket`, or else the program. Whether it is another than
+    /// the one that is known.
+    async fn ask_version(&mut self, socket: Option<&PathBuf>) -> bool {
+        if !self.settings.nix.import {
+            return false;
+        }
+        let version = version::ask(socket.map(PathBuf::as_path)).await;
+        let version = version.unwrap_or_default();
+        std::mem::replace(&mut self.version, version) != version
+    }
+
     /// The plan but for our own warnings, and the files whose change needs another.
     fn read(&mut self) -> (Plan, Vec<PathBuf>) {
         let import = &self.settings.nix;
-        let imported = nix::read(import);
+        let imported = nix::read(import, self.version);
         let mut plan = plan(&self.settings, &imported);
         let mut watched = plan.files.clone();
         if import.import {
@@ -135,7 +154,7 @@ impl Reloader {
 
     /// Takes up Nix's configuration as it is now.
     async fn read_again(&mut self, monitor: &Handle) {
-        let plan = self.plan();
+        let plan = self.plan().await;
         monitor.watch(plan, self.settings.poll.clone()).await;
     }
 

@@ -170,6 +170,9 @@ const fn weight(code: WarningCode) -> Weight {
         | WarningCode::AddressMoved
         | WarningCode::SshConfigMismatch => Weight::Address,
         WarningCode::NotInNixConf
+        | WarningCode::NixVersion
+        | WarningCode::BuilderWithoutSlots
+        | WarningCode::TwoHostKeys
         | WarningCode::HostKeyNotKnown
         | WarningCode::HostKeyDiffers
         | WarningCode::KeyNotTrusted => Weight::Target,
@@ -178,6 +181,7 @@ const fn weight(code: WarningCode) -> Weight {
         | WarningCode::LanCacheLast
         | WarningCode::FallbackOff
         | WarningCode::SshOptionIgnored
+        | WarningCode::NotVisible
         | WarningCode::NotWatchable
         | WarningCode::TooManyBuilders
         | WarningCode::Unknown => Weight::Advice,

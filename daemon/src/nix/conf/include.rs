@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{Assignment, problem};
-use crate::nix::{Problem, text};
+use crate::nix::{Problem, Source, text};
 
 /// How deep includes nest. Nix itself ends with its stack, some thousands deep.
 const MAX_DEPTH: usize = 32;
@@ -28,8 +28,12 @@ pub(super) struct Expanded {
     pub(super) missing: bool,
 }
 
-/// Reads `path` and expands its includes.
-pub(super) fn expand(path: &Path, read: impl FnMut(&Path) -> io::Result<String>) -> Expanded {
+/// Reads `path`, and then `users`, of which any may be missing, and expands their includes.
+pub(super) fn expand(
+    path: &Path,
+    users: &[PathBuf],
+    read: impl FnMut(&Path) -> io::Result<String>,
+) -> Expanded {
     let mut expansion = Expansion {
         read,
         stack: Vec::new(),
@@ -38,6 +42,11 @@ pub(super) fn expand(path: &Path, read: impl FnMut(&Path) -> io::Result<String>)
         result: Expanded::default(),
     };
     expansion.top(path);
+    for user in users {
+        if let Ok(contents) = expansion.open(user) {
+            expansion.file(user, &contents);
+        }
+    }
     expansion.result
 }
 
@@ -58,6 +67,9 @@ impl<R: FnMut(&Path) -> io::Result<String>> Expansion<R> {
         match self.open(path) {
             Ok(contents) => self.file(path, &contents),
             Err(error) if error.kind() == ErrorKind::NotFound => self.result.missing = true,
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                self.not_visible(path, &error);
+            }
             Err(error) => self.problem(path, None, format!("can't be read: {error}")),
         }
     }
@@ -100,9 +112,8 @@ impl<R: FnMut(&Path) -> io::Result<String>> Expansion<R> {
         }
     }
 
-    /// Nix asks whether the path exists (without following a last symlink), so a dangling symlink
-    /// is one that exists but can't be read: ignored without a word, as is any other failure. Here
-    /// a missing target counts as missing: that is what a person would call it.
+    /// Nix asks whether the path exists, without following a last symlink: one that leads nowhere is
+    /// ignored without a word, as is a folder.
     fn include(&mut self, path: &Path, line: u32, included: &str, required: bool) {
         let parent = path.parent().unwrap_or(Path::new("/"));
         let target = canonical(&parent.join(included));
@@ -116,12 +127,19 @@ impl<R: FnMut(&Path) -> io::Result<String>> Expansion<R> {
         }
         match self.open(&target) {
             Ok(contents) => self.file(&target, &contents),
-            Err(error) if is_missing(&error) && required => {
-                let text = format!("included file {} not found", target.display());
-                self.problem(path, Some(line), text);
+            Err(error) if is_missing(&error) => {
+                let is_there = std::fs::symlink_metadata(&target).is_ok();
+                if required && !is_there {
+                    let text = format!("included file {} not found", target.display());
+                    self.problem(path, Some(line), text);
+                }
             }
-            // Often a file of secrets that only root reads; then it names no cache either.
-            Err(error) if is_missing(&error) || error.kind() == ErrorKind::PermissionDenied => {}
+            // Root's Nix reads it, and what it says is in force.
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                self.not_visible(&target, &error);
+            }
+            Err(error) if error.kind() == ErrorKind::IsADirectory => {}
+            // What is read here only up to a bound, and by Nix whole.
             Err(error) => {
                 let text = format!("included file {}: {error}", target.display());
                 self.problem(path, Some(line), text);
@@ -138,6 +156,15 @@ impl<R: FnMut(&Path) -> io::Result<String>> Expansion<R> {
             Some(line),
             format!("syntax error after '{word}': expected 'name = value'"),
         );
+    }
+
+    fn not_visible(&mut self, path: &Path, error: &io::Error) {
+        if self.result.problems.len() < MAX_PROBLEMS {
+            self.result.problems.push(Problem {
+                source: Source::NotVisible,
+                ..problem(path, None, error.to_string())
+            });
+        }
     }
 
     fn problem(&mut self, path: &Path, line: Option<u32>, text: String) {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Assignment;
-use crate::nix::{current_load, disk_cache, keys, text, uri};
+use crate::nix::{NixVersion, current_load, disk_cache, keys, text, uri};
 
 /// Nix's default substituter.
 const DEFAULT_SUBSTITUTER: &str = "https://cache.nixos.org/";
@@ -121,15 +121,19 @@ impl NixConf {
     ///
     /// # Errors
     /// What Nix would say to a bad value; the setting keeps its value then.
-    pub(super) fn set(&mut self, line: &Assignment) -> Result<(), String> {
+    pub(super) fn set(&mut self, line: &Assignment, version: NixVersion) -> Result<(), String> {
         let value = line.value.as_str();
         match line.name.as_str() {
             "substituters" | "binary-caches" => {
                 self.substituters.clear();
                 self.substituters_at.clear();
                 self.add_substituters(line);
+                parsed(value, version)?;
             }
-            "extra-substituters" | "extra-binary-caches" => self.add_substituters(line),
+            "extra-substituters" | "extra-binary-caches" => {
+                self.add_substituters(line);
+                parsed(value, version)?;
+            }
             "substitute" | "build-use-substitutes" => self.substitute = boolean(line)?,
             "trusted-public-keys" | "binary-cache-public-keys" => {
                 self.trusted_public_keys = public_keys(value)?;
@@ -150,9 +154,12 @@ impl NixConf {
                 self.state_dir = state_dir(value);
             }
             "connect-timeout" => self.connect_timeout = Some(number(line)?),
-            "narinfo-cache-negative-ttl" => self.negative_ttl = number(line)?,
+            "narinfo-cache-negative-ttl" => {
+                let seconds = u32::try_from(number(line)?);
+                self.negative_ttl = seconds.map_err(|_| invalid(line))?.into();
+            }
             "fallback" | "build-fallback" => self.fallback = boolean(line)?,
-            "ssl-cert-file" => {
+            "ssl-cert-file" if version.has_ssl_cert_file() => {
                 self.ssl_cert_file = Some(value)
                     .filter(|value| !value.is_empty())
                     .map(PathBuf::from);
@@ -187,6 +194,20 @@ fn state_dir(store: &str) -> Option<PathBuf> {
 
 fn list(value: &str) -> Vec<String> {
     text::tokens(value).map(str::to_owned).collect()
+}
+
+/// Whether all of the substituters are stores to a Nix that asks at once.
+fn parsed(value: &str, version: NixVersion) -> Result<(), String> {
+    if !version.parses_substituters() {
+        return Ok(());
+    }
+    match text::tokens(value).find(|store| !uri::is_reference(store, version)) {
+        Some(store) => {
+            let shown = uri::redacted(store);
+            Err(format!("Nix {version} can't parse the store '{shown}'"))
+        }
+        None => Ok(()),
+    }
 }
 
 /// One key that Nix can't read makes it refuse every download.

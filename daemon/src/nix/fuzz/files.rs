@@ -12,7 +12,7 @@ use data_encoding::BASE64;
 use crate::{
     fuzz::texts,
     nix::{
-        NixConf, conf, current_load,
+        NixConf, NixVersion, conf, current_load,
         keys::{self, NixPublicKey},
         known_hosts::lookup_in,
         loaded, machines as list,
@@ -26,11 +26,13 @@ use crate::{
 pub(crate) fn nix_conf(bytes: &[u8]) {
     let path = Path::new("/etc/nix/nix.conf");
     let texts = texts(bytes);
-    let file = conf::read(path, |file| piece(&texts, path, file));
+    // A later one refuses substituters that still count here.
+    let version = NixVersion::new(2, 26, 3);
+    let file = conf::read(path, &[], version, |file| piece(&texts, path, file));
     assert!(file.files.len() <= 257, "{}", file.files.len());
     assert!(file.problems.len() <= 64, "{}", file.problems.len());
     let written = written(&file.settings);
-    let again = conf::read(path, |_| Ok(written.clone()));
+    let again = conf::read(path, &[], version, |_| Ok(written.clone()));
     assert_eq!(again.problems, [], "{written}");
     let without_places = |settings: NixConf| NixConf {
         substituters_at: Vec::new(),
@@ -53,12 +55,14 @@ pub(crate) fn machines(bytes: &[u8]) {
         ..NixConf::default()
     };
     let first = texts.first().map_or("", String::as_str);
-    let found = list::read(&conf(first), |file| piece(&texts, Path::new("/0"), file));
+    let version = NixVersion::default();
+    let read = |file: &Path| piece(&texts, Path::new("/0"), file);
+    let found = list::read(&conf(first), version, read);
     assert!(found.machines.is_empty() || found.problems.is_empty());
     assert!(found.machines.len() <= 1024 && found.problems.len() <= 1024);
     let lines = found.machines.iter().map(|machine| format!("{machine}\n"));
     let written: String = lines.collect();
-    let again = list::read(&conf("@/all"), |_| Ok(written.clone()));
+    let again = list::read(&conf("@/all"), version, |_| Ok(written.clone()));
     assert_eq!(again.problems, [], "{written}");
     let without_places = |mut machine: list::Machine| {
         (machine.file, machine.line) = Default::default();

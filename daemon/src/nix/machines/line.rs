@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use super::Machine;
-use crate::nix::{keys, text, uri};
+use crate::nix::{NixVersion, keys, text, uri};
 
 /// A field that Nix can't read. The text names the field as the manual counts it, from 1 (Nix's own
 /// message says `column #` and counts from 0).
@@ -17,12 +17,20 @@ pub(super) struct BadField {
 }
 
 /// Reads one line; fields beyond the eighth mean nothing, as for Nix.
-pub(super) fn parse(line: &str, system: &str) -> Result<Machine, BadField> {
+pub(super) fn parse(line: &str, system: &str, version: NixVersion) -> Result<Machine, BadField> {
     let words: Vec<&str> = text::tokens(line).collect();
     let field = |number: usize| words.get(number - 1).copied().filter(|word| *word != "-");
     let bad = |field: u32, what: String| BadField { field, what };
 
     let uri = field(1).ok_or_else(|| bad(1, "no store URL".into()))?;
+    let uri = uri::complete_machine(uri);
+    if version.parses_stores_of_machines() && !uri::is_reference(&uri, version) {
+        let shown = uri::redacted(&uri);
+        return Err(bad(
+            1,
+            format!("Nix {version} can't parse the store '{shown}'"),
+        ));
+    }
     let max_jobs = match field(4) {
         Some(word) => word
             .parse()
@@ -30,7 +38,7 @@ pub(super) fn parse(line: &str, system: &str) -> Result<Machine, BadField> {
         None => 1,
     };
     let speed_factor = match field(5) {
-        Some(word) => speed(word).map_err(|what| bad(5, what))?,
+        Some(word) => speed(word, version).map_err(|what| bad(5, what))?,
         None => 1.0,
     };
     let host_key = match field(8) {
@@ -43,7 +51,7 @@ pub(super) fn parse(line: &str, system: &str) -> Result<Machine, BadField> {
         None => None,
     };
     Ok(Machine {
-        uri: uri::complete_machine(uri),
+        uri,
         systems: match field(2) {
             Some(word) => set(word),
             None => vec![system.to_owned()],
@@ -59,12 +67,18 @@ pub(super) fn parse(line: &str, system: &str) -> Result<Machine, BadField> {
     })
 }
 
-/// A `float` of C++. Infinity and not-a-number, which C++ would take, are refused: no machine has
-/// that speed.
-fn speed(word: &str) -> Result<f64, String> {
+/// A `float` of C++, which takes what is not a number as well; that comes to 1 here, since no order is
+/// to be had from it. Before 2.20 it was a whole number.
+fn speed(word: &str, version: NixVersion) -> Result<f64, String> {
+    if !version.takes_fractions_of_speed() {
+        let whole: Result<u32, _> = word.parse();
+        let whole = whole.map_err(|_| format!("speed factor '{word}' is not a whole number"))?;
+        return Ok(f64::from(whole.max(1)));
+    }
     match word.parse::<f32>() {
         Ok(speed) if speed < 0.0 => Err(format!("speed factor '{word}' is below 0")),
         Ok(0.0) => Ok(1.0),
+        Ok(speed) if speed.is_nan() => Ok(1.0),
         // By its digits, so that 1.1 stays 1.1.
         Ok(speed) if speed.is_finite() => Ok(word.parse().unwrap_or(f64::from(speed))),
         _ => Err(format!("speed factor '{word}' is not a number")),

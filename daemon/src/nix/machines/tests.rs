@@ -14,11 +14,15 @@ fn conf(builders: &str) -> NixConf {
 }
 
 fn list(builders: &str, files: &[(&str, &str)]) -> Machines {
+    list_of(NixVersion::default(), builders, files)
+}
+
+fn list_of(version: NixVersion, builders: &str, files: &[(&str, &str)]) -> Machines {
     let files: HashMap<&Path, &str> = files
         .iter()
         .map(|(path, text)| (Path::new(*path), *text))
         .collect();
-    read(&conf(builders), |path| {
+    read(&conf(builders), version, |path| {
         files
             .get(path)
             .map(|text| (*text).to_owned())
@@ -103,7 +107,7 @@ fn a_missing_file_is_no_builder_and_still_a_file_to_watch() {
     assert_eq!((list.machines.len(), list.problems.len()), (0, 0));
     assert_eq!(list.files, [Path::new("/etc/nix/machines")]);
     assert_eq!(
-        super::read(&conf(""), |_| unreachable!()),
+        super::read(&conf(""), NixVersion::default(), |_| unreachable!()),
         Machines::default()
     );
 }
@@ -140,7 +144,7 @@ fn one_bad_line_drops_the_whole_list_and_every_bad_line_is_named() {
 
 #[test]
 fn a_file_that_can_not_be_read_drops_the_list() {
-    let list = super::read(&conf("desktop; @/m"), |_| {
+    let list = super::read(&conf("desktop; @/m"), NixVersion::default(), |_| {
         Err(ErrorKind::IsADirectory.into())
     });
     assert_eq!(list.machines, []);
@@ -162,7 +166,7 @@ fn a_file_that_names_itself_is_a_problem_and_ends() {
 #[test]
 fn files_that_name_many_files_are_bounded() {
     let mut read_files = 0;
-    let list = super::read(&conf("@/0"), |path| {
+    let list = super::read(&conf("@/0"), NixVersion::default(), |path| {
         read_files += 1;
         let depth = path.components().count();
         Ok(format!("@{}/l\n@{}/r\n", path.display(), path.display()).repeat(depth))
@@ -175,7 +179,8 @@ fn files_that_name_many_files_are_bounded() {
 fn files_that_are_named_again_and_again_hold_no_more_than_one_may() {
     let large = "# a comment\n".repeat(100_000);
     let mut read_so_far = 0;
-    let list = read(&conf(&"@/large;".repeat(60)), |_| {
+    let builders = conf(&"@/large;".repeat(60));
+    let list = read(&builders, NixVersion::default(), |_| {
         read_so_far += large.len();
         Ok(large.clone())
     });
@@ -218,7 +223,76 @@ fn a_machine_is_written_as_it_is_read() {
         "ssh-ng://nix-builder@192.0.2.6?compress=true i686-linux,x86_64-linux /etc/nix/key 4 2.5 big-parallel,kvm benchmark c3NoLWVkMjU1MTkgQUFBQQ==",
         "ssh://desktop x86_64-linux - 1 1 - - -",
     ] {
-        let machine = super::line::parse(line, "x86_64-linux").unwrap();
+        let machine = super::line::parse(line, "x86_64-linux", NixVersion::default()).unwrap();
         assert_eq!(machine.to_string(), line);
     }
+}
+
+const V8: NixVersion = NixVersion::new(2, 8, 0);
+const V26: NixVersion = NixVersion::new(2, 26, 3);
+const V34: NixVersion = NixVersion::new(2, 34, 8);
+
+/// What each version was seen to make of a file: the hosts that it uses, or `None` where every build
+/// fails for it.
+#[test]
+fn files_are_read_as_each_version_reads_them() {
+    let good: Option<&[&str]> = Some(&["ssh://good"]);
+    for (text, [old, middle, new]) in [
+        // What is blank is an entry without a store.
+        ("ssh://good\n   \n", [None, None, good]),
+        ("ssh://good\n   # the other one\n", [None, None, good]),
+        ("ssh://good ; \n", [None, None, good]),
+        ("ssh://good\r\n\r\n", [None, None, good]),
+        ("ssh://good\n\n# one\n", [good, good, good]),
+        // A comment ends at a `;`, and what follows is a machine.
+        (
+            "# old: ssh://a ; ssh://good\n",
+            [Some(&["ssh://good"]), Some(&["ssh://good"]), Some(&[])],
+        ),
+        // Stores that can't be parsed.
+        (
+            "ssh://good\n\"ssh://box\"\n",
+            [Some(&["ssh://good", "\"ssh://box\""]), None, None],
+        ),
+        (
+            "ssh://good\nbox?ssh-key=/k\n",
+            [Some(&["ssh://good", "box?ssh-key=/k"]), None, None],
+        ),
+        (
+            "ssh://good\nssh://nix@box:ssh\n",
+            [Some(&["ssh://good", "ssh://nix@box:ssh"]); 3],
+        ),
+        // Numbers.
+        ("ssh://good - - 1 1.5\n", [None, good, good]),
+        ("ssh://good - - 1 nan\n", [None, good, good]),
+        ("ssh://good - - 4294967296\n", [None, None, None]),
+    ] {
+        let new = if text.contains(":ssh\n") { None } else { new };
+        for (version, expected) in [(V8, old), (V26, middle), (V34, new)] {
+            let list = list_of(version, "@/m", &[("/m", text)]);
+            let found = list.problems.is_empty().then(|| uris(&list));
+            assert_eq!(found.as_deref(), expected, "{text:?} with {version}");
+        }
+    }
+}
+
+#[test]
+fn a_file_that_is_named_behind_a_blank_is_a_store_to_old_versions() {
+    let files = [("/a", "ssh://arm"), ("/b", "ssh://lan")];
+    let found = |version| {
+        let list = list_of(version, "@/a ; @/b", &files);
+        uris(&list).join(" ")
+    };
+    assert_eq!(found(V26), "ssh://arm @/b");
+    assert_eq!(found(V34), "ssh://arm ssh://lan");
+}
+
+#[test]
+fn a_file_that_only_root_may_read_hides_its_builders_and_no_others() {
+    let list = super::read(&conf("desktop; @/m"), V34, |_| {
+        Err(ErrorKind::PermissionDenied.into())
+    });
+    assert_eq!(uris(&list), ["ssh://desktop"]);
+    assert_eq!(list.problems[0].source, Source::NotVisible);
+    assert_eq!(list.problems[0].file, Path::new("/m"));
 }

@@ -1,0 +1,106 @@
+//! Lines of the machines file that Nix reads and yet makes no use of.
+
+use std::collections::BTreeMap;
+
+use offload_client::{
+    WarningCode,
+    snapshot::{Detail, Warning},
+};
+
+use super::{Found, fingerprints};
+use crate::nix::{
+    Machine, NixVersion,
+    uri::{self, SshUri},
+};
+
+/// Nix sends no build to a builder of no jobs, and goes on looking for one (`findMachine` in
+/// src/libstore/build-remote.cc: a slot is free where there are fewer loads than jobs).
+pub(super) fn without_slots(machine: &Machine) -> Option<Warning> {
+    (machine.max_jobs == 0).then(|| about(WarningCode::BuilderWithoutSlots, machine, []))
+}
+
+/// What the Nix of `version` makes something else of than stands there.
+pub(super) fn read_otherwise(
+    machine: &Machine,
+    read: &SshUri,
+    version: NixVersion,
+) -> Option<Warning> {
+    let key = machine
+        .ssh_key
+        .as_ref()
+        .map(|key| key.display().to_string());
+    let (error, fix) = if let Some(port) = read.port.filter(|_| !version.takes_ports_of_ssh()) {
+        (
+            format!("it looks for a host called \"{}:{port}\"", read.host),
+            format!(
+                "Put the port into root's ssh_config instead: `Host {}` and `Port {port}`, and take it out of \
+                 the URI; Nix 2.31 and later read it there.",
+                read.host
+            ),
+        )
+    } else if let Some(user) = login_of_old(&machine.uri).filter(|_| !version.takes_ports_of_ssh())
+    {
+        (
+            format!("it logs in as \"{user}\""),
+            "ssh takes no password from a URI: take it out, from the colon on.".to_owned(),
+        )
+    } else if let Some(key) =
+        key.filter(|key| version.wants_absolute_keys() && !key.starts_with('/'))
+    {
+        (
+            format!("the path of the key, \"{key}\", is not absolute"),
+            "Write the whole path of the key, from `/` on.".to_owned(),
+        )
+    } else {
+        return None;
+    };
+    let details = [
+        ("version", version.to_string().into()),
+        ("error", error.into()),
+        ("fix", fix.into()),
+    ];
+    Some(about(WarningCode::NixVersion, machine, details))
+}
+
+/// The user of `ssh://user:password@host` as a Nix reads it that hands ssh all of that.
+fn login_of_old(uri: &str) -> Option<String> {
+    let (_, rest) = uri.split_once("://")?;
+    let (user, _) = rest.split_once('@')?;
+    let (name, _) = user.split_once(':')?;
+    Some(format!("{name}:***"))
+}
+
+/// Two lines of one builder that expect different host keys: Nix refuses it by one of them.
+pub(super) fn two_keys(known: &Found<'_>, other: &Found<'_>) -> Option<Warning> {
+    let (first, second) = (known.nix_keys(), other.nix_keys());
+    let differ = !first.is_empty() && !second.is_empty() && first != second;
+    differ.then(|| Warning {
+        code: WarningCode::TwoHostKeys,
+        target: None,
+        details: BTreeMap::from([
+            ("uri".to_owned(), other.text.as_str().into()),
+            ("expected".to_owned(), Detail::List(fingerprints(&first))),
+            ("actual".to_owned(), Detail::List(fingerprints(&second))),
+        ]),
+    })
+}
+
+fn about<const N: usize>(
+    code: WarningCode,
+    machine: &Machine,
+    details: [(&str, Detail); N],
+) -> Warning {
+    let place = [
+        ("uri", uri::redacted(&machine.uri).into()),
+        ("file", machine.file.display().to_string().into()),
+        ("line", machine.line.map_or(0, u64::from).into()),
+    ];
+    let details = place.into_iter().chain(details);
+    Warning {
+        code,
+        target: None,
+        details: details
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect(),
+    }
+}
