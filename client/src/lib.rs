@@ -17,6 +17,7 @@
 //! - [`words`]: the closed vocabularies of the bus: states, stages, reasons, warnings.
 //! - [`reasons`] and [`warnings`]: what each code means and how to mend it, in plain words.
 //! - [`snapshot`]: everything the daemon knows at one moment; the JSON of `Describe()`.
+//! - [`Printable`]: text from outside, safe wherever it is shown.
 //! - [`names`]: bus name, object paths and how a target's name becomes a path.
 //! - [`connect`] and [`embedded`]: which bus the daemon is on.
 //! - [`read`] and [`watch`](mod@watch): the snapshot once, and whenever it changes.
@@ -32,6 +33,7 @@ pub mod errors;
 pub mod job;
 pub mod names;
 pub mod page;
+mod printable;
 pub mod proxy;
 pub mod read;
 pub mod reasons;
@@ -44,5 +46,6 @@ pub mod watch;
 pub mod wire;
 pub mod words;
 
+pub use printable::Printable;
 pub use snapshot::Snapshot;
 pub use words::{JobState, Kind, OverallState, Reason, Stage, TargetState, WarningCode};

@@ -1,13 +1,13 @@
 //! Proxies of the daemon's interfaces, for programs.
 //!
 //! `dbus/*.xml` is the interface; a test holds these against it. Words are plain strings here, as
-//! on the bus: [`crate::words`] reads them, and [`crate::read::snapshot`] reads everything at once.
+//! on the bus: [`crate::words`] reads them, [`Printable`] makes text of others safe to show, and [`crate::read::snapshot`] reads everything at once.
 
 use std::collections::HashMap;
 
 use zbus::{OwnedObjectPath, OwnedVariant, proxy};
 
-use crate::errors::BusError;
+use crate::{Printable, errors::BusError};
 
 /// A warning as it stands on the bus: code, the target's object path or nothing, particulars.
 pub type RawWarning = (String, String, HashMap<String, OwnedVariant>);
@@ -236,7 +236,7 @@ pub trait Job {
     fn cancel(&self) -> Result<(), BusError>;
 
     /// What it has printed so far.
-    fn get_output(&self) -> Result<Vec<String>, BusError>;
+    fn get_output(&self) -> Result<Vec<Printable>, BusError>;
 
     /// It printed a line.
     #[zbus(signal, name = "Output")]

@@ -14,8 +14,8 @@ use zbus::{
 };
 
 use crate::{
-    Kind, OverallState, Reason, Snapshot, Stage, TargetState, WarningCode, names,
-    snapshot::{BuilderFacts, CacheFacts, DESCRIBE_VERSION, Facts, Target, Warning},
+    Kind, OverallState, Printable, Reason, Snapshot, Stage, TargetState, WarningCode, names,
+    snapshot::{BuilderFacts, CacheFacts, DESCRIBE_VERSION, Details, Facts, Target, Warning},
     wire,
 };
 
@@ -118,7 +118,7 @@ fn target(objects: &ManagedObjects, path: &str) -> Target {
         word => Kind::from_word(word),
     };
     Target {
-        name: common.text("Name").map_or(path_name, str::to_owned),
+        name: common.text("Name").map_or(path_name, Printable::from),
         kind,
         uri: common.string("Uri"),
         address: common.string("Address"),
@@ -169,21 +169,19 @@ fn facts(objects: &ManagedObjects, path: &str, kind: Kind) -> Facts {
 }
 
 /// What a target's object path says of it.
-fn from_path(path: &str) -> Option<(Kind, String)> {
+fn from_path(path: &str) -> Option<(Kind, Printable)> {
     let (kind, label) = path
         .strip_prefix(names::ROOT_PATH)?
         .strip_prefix('/')?
         .split_once('/')?;
     let kind = *Kind::ALL.iter().find(|known| known.as_str() == kind)?;
-    Some((kind, names::unescape(label)?))
+    Some((kind, names::unescape(label)?.into()))
 }
 
-fn particulars(
-    dict: &zbus::Dict<'_, '_>,
-) -> std::collections::BTreeMap<String, crate::snapshot::Detail> {
+fn particulars(dict: &zbus::Dict<'_, '_>) -> Details {
     dict.iter()
         .filter_map(|(key, value)| match key {
-            Variant::Str(key) => Some((key.to_string(), wire::detail(value))),
+            Variant::Str(key) => Some((key.as_str().into(), wire::detail(value))),
             _ => None,
         })
         .collect()
@@ -220,8 +218,8 @@ impl<'a> Properties<'a> {
         self.text(name).unwrap_or_default()
     }
 
-    fn string(&self, name: &str) -> String {
-        self.str(name).to_owned()
+    fn string(&self, name: &str) -> Printable {
+        self.str(name).into()
     }
 
     fn bool(&self, name: &str) -> bool {
@@ -249,13 +247,13 @@ impl<'a> Properties<'a> {
         }
     }
 
-    fn strings(&self, name: &str) -> Vec<String> {
+    fn strings(&self, name: &str) -> Vec<Printable> {
         match self.get(name) {
             Some(Variant::Array(items)) => items
                 .iter()
                 .filter_map(|item| match item {
-                    Variant::Str(text) => Some(text.to_string()),
-                    Variant::ObjectPath(path) => Some(path.to_string()),
+                    Variant::Str(text) => Some(text.as_str().into()),
+                    Variant::ObjectPath(path) => Some(path.as_str().into()),
                     _ => None,
                 })
                 .collect(),

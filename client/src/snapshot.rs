@@ -1,14 +1,14 @@
 //! Everything the daemon knows at one moment.
 //!
 //! It is the JSON of `Describe()` and of `offloadd --once --json`, and what every subscriber
-//! inside the daemon reads. Timestamps are microseconds: `CLOCK_REALTIME` unless the name says
+//! inside the daemon reads. All text in it is [`Printable`], whoever wrote it. Timestamps are microseconds: `CLOCK_REALTIME` unless the name says
 //! monotonic (`CLOCK_MONOTONIC`), 0 for never, as systemd has them.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Kind, OverallState, Reason, Stage, TargetState, WarningCode};
+use crate::{Kind, OverallState, Printable, Reason, Stage, TargetState, WarningCode};
 
 /// The key of [`Target::details`] and [`Warning::details`] under which a machine's own words for
 /// what went wrong stand: `Connection refused (os error 111)`.
@@ -23,7 +23,7 @@ pub struct Snapshot {
     /// [`DESCRIBE_VERSION`] of the daemon that wrote it.
     pub describe_version: u32,
     /// The daemon's own version.
-    pub version: String,
+    pub version: Printable,
     /// The verdict over all targets.
     pub state: OverallState,
     /// Why it is not ready; of several targets the worst one's.
@@ -46,13 +46,13 @@ pub struct Snapshot {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Target {
     /// Its name; a cache and a builder with the same name are one host.
-    pub name: String,
+    pub name: Printable,
     /// What it is.
     pub kind: Kind,
     /// What Nix is configured with.
-    pub uri: String,
+    pub uri: Printable,
     /// Where it answered last, or, before it ever did, where it was looked for: `192.0.2.6:5000`.
-    pub address: String,
+    pub address: Printable,
     /// The verdict.
     pub state: TargetState,
     /// Why it is not ready; for `unknown` the first sign of trouble, if any.
@@ -76,7 +76,7 @@ pub struct Target {
     /// What only its kind has.
     pub facts: Facts,
     /// What else is worth knowing, by key: never needed to read the state.
-    pub details: BTreeMap<String, Detail>,
+    pub details: Details,
     /// What each layer says of it, side by side; only in JSON, not on the bus.
     #[serde(default)]
     pub layers: Vec<Comparison>,
@@ -87,7 +87,7 @@ pub struct Target {
 #[serde(default)]
 pub struct Comparison {
     /// What it is: `address`, `host-key`, `signing-key`, `user`.
-    pub subject: String,
+    pub subject: Printable,
     /// offloadd's own configuration.
     pub declared: Option<Placed>,
     /// What stands in Nix's files.
@@ -103,9 +103,9 @@ pub struct Comparison {
 #[serde(default)]
 pub struct Placed {
     /// The value: `192.0.2.6:5000`, `SHA256:…`.
-    pub value: String,
+    pub value: Printable,
     /// `/etc/nix/nix.conf:12`; empty of what was observed.
-    pub source: String,
+    pub source: Printable,
 }
 
 /// What only a cache or only a builder has. Empty and 0 where not known.
@@ -122,34 +122,34 @@ pub enum Facts {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CacheFacts {
     /// The store directory it serves.
-    pub store_dir: String,
+    pub store_dir: Printable,
     /// Whether Nix may ask it for many paths at once.
     pub want_mass_query: bool,
     /// Lower is asked first.
     pub priority: u32,
     /// The key that signs what it serves.
-    pub signing_key: String,
+    pub signing_key: Printable,
 }
 
 /// What is configured and known of a builder.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct BuilderFacts {
     /// `ssh` or `ssh-ng`.
-    pub protocol: String,
+    pub protocol: Printable,
     /// The systems it builds for.
-    pub systems: Vec<String>,
+    pub systems: Vec<Printable>,
     /// The features it offers.
-    pub features: Vec<String>,
+    pub features: Vec<Printable>,
     /// How many builds Nix hands it at once.
     pub max_jobs: u32,
     /// Nix prefers the faster of two.
     pub speed_factor: f64,
     /// The version of its Nix.
-    pub nix_version: String,
+    pub nix_version: Printable,
     /// Whether its Nix trusts us: `yes`, `no` or `unknown`.
-    pub trusted: String,
+    pub trusted: Printable,
     /// The host key it proved, as `SHA256:…`.
-    pub host_key_fingerprint: String,
+    pub host_key_fingerprint: Printable,
 }
 
 /// A difference or fault that is no target's state.
@@ -158,10 +158,13 @@ pub struct Warning {
     /// What it is.
     pub code: WarningCode,
     /// The target it is about: kind and name; nothing where it is about this machine.
-    pub target: Option<(Kind, String)>,
+    pub target: Option<(Kind, Printable)>,
     /// The particulars: `file`, `line`, `expected`, `actual`, …
-    pub details: BTreeMap<String, Detail>,
+    pub details: Details,
 }
+
+/// Particulars by key.
+pub type Details = BTreeMap<Printable, Detail>;
 
 /// One particular of [`Target::details`] or [`Warning::details`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -174,9 +177,9 @@ pub enum Detail {
     /// Any other number.
     Float(f64),
     /// Text: a machine's, such as an address or an error message; not a sentence for people.
-    Text(String),
+    Text(Printable),
     /// Several.
-    List(Vec<String>),
+    List(Vec<Printable>),
 }
 
 /// One line of a target's history.
@@ -247,13 +250,25 @@ impl std::fmt::Display for Detail {
 
 impl From<&str> for Detail {
     fn from(text: &str) -> Self {
-        Self::Text(text.to_owned())
+        Self::Text(text.into())
     }
 }
 
 impl From<String> for Detail {
     fn from(text: String) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<Printable> for Detail {
+    fn from(text: Printable) -> Self {
         Self::Text(text)
+    }
+}
+
+impl<T: Into<Printable>> From<Vec<T>> for Detail {
+    fn from(items: Vec<T>) -> Self {
+        Self::List(items.into_iter().map(Into::into).collect())
     }
 }
 

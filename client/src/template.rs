@@ -1,10 +1,8 @@
 //! Fills the placeholders of people's words: `{key}`, or `{key|what to say where it is not known}`.
 
-use std::collections::BTreeMap;
-
 use crate::{
     Kind,
-    snapshot::{Detail, Target},
+    snapshot::{Detail, Details, Target},
 };
 
 /// Fills `template` with what `lookup` knows; a key that is not known gives its fallback, or, where
@@ -40,12 +38,12 @@ pub(crate) fn fill(template: &str, lookup: impl Fn(&str) -> Option<String>) -> S
 pub(crate) fn of_target(target: &Target, key: &str) -> Option<String> {
     let uri = Authority::of(&target.uri);
     match key {
-        "name" => Some(target.name.clone()),
+        "name" => Some(target.name.to_string()),
         "kind" => Some(target.kind.to_string()),
         "service" => Some(service(target.kind).to_owned()),
-        "uri" => Some(target.uri.clone()),
+        "uri" => Some(target.uri.to_string()),
         "address" if target.address.is_empty() => Some(uri.host.to_owned()),
-        "address" => Some(target.address.clone()),
+        "address" => Some(target.address.to_string()),
         "host" => Some(uri.host.to_owned()),
         "port" => uri.port.map(str::to_owned),
         "user" => detail(&target.details, key).or_else(|| uri.user.map(str::to_owned)),
@@ -81,12 +79,12 @@ const fn service(kind: Kind) -> &'static str {
 }
 
 /// A detail as text.
-pub(crate) fn detail(details: &BTreeMap<String, Detail>, key: &str) -> Option<String> {
+pub(crate) fn detail(details: &Details, key: &str) -> Option<String> {
     details.get(key).map(Detail::to_string)
 }
 
 /// A detail as text; with `_spaced` after its key a list is as nix.conf has it.
-pub(crate) fn detail_or_spaced(details: &BTreeMap<String, Detail>, key: &str) -> Option<String> {
+pub(crate) fn detail_or_spaced(details: &Details, key: &str) -> Option<String> {
     match (key.strip_suffix("_spaced"), details.get(key)) {
         (Some(plain), None) => match details.get(plain) {
             Some(Detail::List(items)) => Some(items.join(" ")),
@@ -180,7 +178,7 @@ mod tests {
     fn a_list_is_for_people_or_for_nix_conf() {
         let list = Detail::List(vec!["kvm".into(), "big-parallel".into()]);
         let target = Target {
-            details: [("missing".to_owned(), list)].into(),
+            details: [("missing".into(), list)].into(),
             ..Target::default()
         };
         let of = |key| of_target(&target, key).unwrap_or_default();
@@ -191,7 +189,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_can_be_filled(template in ".*", uri in ".*") {
-            let target = Target { uri, ..Target::default() };
+            let target = Target { uri: uri.into(), ..Target::default() };
             fill(&template, |key| of_target(&target, key));
         }
     }

@@ -1,7 +1,7 @@
 //! What the last test build of a builder came to. The daemon keeps it in the builder's details.
 
 use crate::{
-    JobState, Reason,
+    JobState, Printable, Reason,
     snapshot::{Detail, Target},
 };
 
@@ -27,16 +27,16 @@ pub struct TestBuild {
     /// How long it took, in microseconds.
     pub duration_usec: u64,
     /// The host name of the machine it was built on; empty where not known.
-    pub place: String,
+    pub place: Printable,
     /// A machine's words for what went wrong; empty where nothing did.
-    pub error: String,
+    pub error: Printable,
 }
 
 /// The last one of `target`; `None` before the first.
 pub fn of(target: &Target) -> Option<TestBuild> {
     let text = |key| match target.details.get(key) {
         Some(Detail::Text(text)) => text.clone(),
-        _ => String::new(),
+        _ => Printable::default(),
     };
     let number = |key| match target.details.get(key) {
         Some(Detail::Uint(number)) => *number,

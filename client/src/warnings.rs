@@ -175,7 +175,7 @@ mod tests {
         let keys = Detail::List(vec!["a-1:x".into(), "b-1:y".into()]);
         let warning = Warning {
             code: WarningCode::KeyNotTrusted,
-            details: [("actual".to_owned(), keys)].into(),
+            details: [("actual".into(), keys)].into(),
             ..Warning::default()
         };
         let told = remedy_for(&warning);
@@ -188,8 +188,8 @@ mod tests {
         let warning = Warning {
             code: WarningCode::MachinesFileBroken,
             details: [
-                ("file".to_owned(), "/etc/nix/machines".into()),
-                ("line".to_owned(), 3.into()),
+                ("file".into(), "/etc/nix/machines".into()),
+                ("line".into(), 3.into()),
             ]
             .into(),
             ..Warning::default()

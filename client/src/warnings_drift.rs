@@ -180,7 +180,7 @@ mod tests {
             code,
             target: None,
             details: details
-                .map(|(key, value)| ((*key).to_owned(), (*value).into()))
+                .map(|(key, value)| ((*key).into(), (*value).into()))
                 .collect(),
         }
     }

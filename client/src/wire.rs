@@ -1,15 +1,18 @@
 //! Particulars (`a{sv}`) between the bus and [`Detail`].
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use zbus::{OwnedVariant, Variant};
 
-use crate::snapshot::Detail;
+use crate::{
+    Printable,
+    snapshot::{Detail, Details},
+};
 
 /// Reads particulars off the bus; a value of a type that is not one of [`Detail`]'s becomes text.
-pub fn details(raw: &HashMap<String, OwnedVariant>) -> BTreeMap<String, Detail> {
+pub fn details(raw: &HashMap<String, OwnedVariant>) -> Details {
     raw.iter()
-        .map(|(key, value)| (key.clone(), detail(value)))
+        .map(|(key, value)| (key.into(), detail(value)))
         .collect()
 }
 
@@ -26,18 +29,18 @@ pub fn detail(value: &Variant<'_>) -> Detail {
         Variant::I32(value) => signed((*value).into()),
         Variant::I64(value) => signed(*value),
         Variant::F64(value) => Detail::Float(*value),
-        Variant::Str(text) => Detail::Text(text.to_string()),
-        Variant::ObjectPath(path) => Detail::Text(path.to_string()),
+        Variant::Str(text) => text.as_str().into(),
+        Variant::ObjectPath(path) => path.as_str().into(),
         Variant::Array(array) => Detail::List(array.iter().map(|item| plain(item)).collect()),
-        other => Detail::Text(other.to_string()),
+        other => other.to_string().into(),
     }
 }
 
 /// Particulars as they go on the bus.
-pub fn variants(details: &BTreeMap<String, Detail>) -> HashMap<String, Variant<'_>> {
+pub fn variants(details: &Details) -> HashMap<String, Variant<'_>> {
     details
         .iter()
-        .map(|(key, value)| (key.clone(), variant(value)))
+        .map(|(key, value)| (key.to_string(), variant(value)))
         .collect()
 }
 
@@ -47,8 +50,8 @@ pub fn variant(detail: &Detail) -> Variant<'_> {
         Detail::Bool(value) => Variant::Bool(*value),
         Detail::Uint(value) => Variant::U64(*value),
         Detail::Float(value) => Variant::F64(*value),
-        Detail::Text(text) => Variant::from(text.as_str()),
-        Detail::List(items) => Variant::from(items.iter().map(String::as_str).collect::<Vec<_>>()),
+        Detail::Text(text) => text.into(),
+        Detail::List(items) => items.as_slice().into(),
     }
 }
 
@@ -56,8 +59,8 @@ fn signed(value: i64) -> Detail {
     u64::try_from(value).map_or(Detail::Float(value as f64), Detail::Uint)
 }
 
-fn plain(value: &Variant<'_>) -> String {
-    detail(value).to_string()
+fn plain(value: &Variant<'_>) -> Printable {
+    detail(value).to_string().into()
 }
 
 #[cfg(test)]
@@ -71,8 +74,8 @@ mod tests {
             any::<bool>().prop_map(Detail::Bool),
             any::<u64>().prop_map(Detail::Uint),
             (-1e300..1e300f64).prop_map(Detail::Float),
-            ".*".prop_map(Detail::Text),
-            prop::collection::vec(".*", 0..4).prop_map(Detail::List),
+            ".*".prop_map(Detail::from),
+            prop::collection::vec(".*", 0..4).prop_map(Detail::from),
         ]
     }
 

@@ -31,7 +31,7 @@ fn afternoon() -> Snapshot {
         code: WarningCode::AddressMismatch,
         target: Some((Kind::Builder, "desktop".into())),
         details: details
-            .map(|(key, value)| (key.to_owned(), value.into()))
+            .map(|(key, value)| (key.into(), value.into()))
             .into(),
     };
     Snapshot {

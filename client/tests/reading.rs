@@ -22,21 +22,18 @@ use zbus::{OwnedVariant, Variant, fdo::ManagedObjects};
 async fn one_look_at_the_objects_carries_the_whole_snapshot() {
     let mut snapshot = builder_down();
     snapshot.targets[0].details = [
-        ("yes".to_owned(), Detail::Bool(true)),
-        ("count".to_owned(), Detail::Uint(u64::MAX)),
-        ("part".to_owned(), Detail::Float(0.5)),
-        ("text".to_owned(), Detail::Text("é".into())),
-        (
-            "list".to_owned(),
-            Detail::List(vec!["a".into(), "b".into()]),
-        ),
+        ("yes".into(), Detail::Bool(true)),
+        ("count".into(), Detail::Uint(u64::MAX)),
+        ("part".into(), Detail::Float(0.5)),
+        ("text".into(), Detail::Text("é".into())),
+        ("list".into(), Detail::List(vec!["a".into(), "b".into()])),
     ]
     .into();
     snapshot.warnings = vec![
         Warning {
             code: WarningCode::MachinesFileBroken,
             target: None,
-            details: [("line".to_owned(), Detail::Uint(3))].into(),
+            details: [("line".into(), Detail::Uint(3))].into(),
         },
         Warning {
             code: WarningCode::SshOptionIgnored,

@@ -137,8 +137,7 @@ async fn a_log_commands_no_terminal() {
     let _fake = Fake::building(&bus, ready(), job).await;
     let run = offloadctl(&bus, &["test-build"]).await;
     assert!(
-        run.stdout
-            .starts_with("\\u{1b}]0;owned\\u{7}\na    b\\r\n✔"),
+        run.stdout.starts_with("\\x1b]0;owned\\x07\na b\\r\n✔"),
         "{:?}",
         run.stdout
     );

@@ -91,17 +91,17 @@ fn builders_disabled(settings: &Settings, imported: &Imported) -> Option<Warning
     }
     let (file, line) = &imported.conf.builders_at;
     let mut details = BTreeMap::from([
-        ("expected".to_owned(), Detail::List(expected)),
-        ("actual".to_owned(), "".into()),
-        ("file".to_owned(), file.display().to_string().into()),
+        ("expected".into(), expected.into()),
+        ("actual".into(), "".into()),
+        ("file".into(), file.display().to_string().into()),
     ]);
     if let Some(line) = line {
-        details.insert("line".to_owned(), u64::from(*line).into());
+        details.insert("line".into(), u64::from(*line).into());
     }
     if !imported.unused_machines.is_empty() {
         let machines = settings.nix.conf.with_file_name("machines");
         let machines = machines.display().to_string();
-        details.insert("machines".to_owned(), machines.into());
+        details.insert("machines".into(), machines.into());
     }
     Some(Warning {
         code: WarningCode::BuildersDisabled,
@@ -113,12 +113,12 @@ fn builders_disabled(settings: &Settings, imported: &Imported) -> Option<Warning
 fn too_many_builders(left_out: &LeftOut) -> Warning {
     let (uri, file, line) = &left_out.first;
     let mut details = BTreeMap::from([
-        ("uri".to_owned(), nix::uri::redacted(uri).into()),
-        ("file".to_owned(), file.display().to_string().into()),
-        ("left_out".to_owned(), left_out.count.into()),
+        ("uri".into(), nix::uri::redacted(uri).into()),
+        ("file".into(), file.display().to_string().into()),
+        ("left_out".into(), left_out.count.into()),
     ]);
     if let Some(line) = line {
-        details.insert("line".to_owned(), u64::from(*line).into());
+        details.insert("line".into(), u64::from(*line).into());
     }
     Warning {
         code: WarningCode::TooManyBuilders,
@@ -195,7 +195,7 @@ fn problem(problem: &Problem) -> Warning {
 }
 
 fn not_watchable<const N: usize>(kind: Kind, why: &str, more: [(&str, Detail); N]) -> Warning {
-    let mut details = BTreeMap::from(more.map(|(key, value)| (key.to_owned(), value)));
+    let mut details = BTreeMap::from(more.map(|(key, value)| (key.into(), value)));
     details.insert("kind".into(), kind.as_str().into());
     details.insert("error".into(), why.into());
     Warning {

@@ -278,8 +278,6 @@ impl Lines {
                     heard(&self.line);
                     self.line.clear();
                 }
-                // D-Bus has no text with a NUL in it, and a terminal no use for it.
-                0 => {}
                 byte if self.line.len() < self.max => self.line.push(*byte),
                 _ => {}
             }

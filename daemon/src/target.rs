@@ -5,9 +5,9 @@
 
 mod address;
 
-use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, fmt, path::PathBuf};
 
-use offload_client::Kind;
+use offload_client::{Kind, Printable};
 use russh::keys::PublicKey;
 
 pub use address::{Address, AddressError};
@@ -18,7 +18,7 @@ pub struct TargetId {
     /// What it is.
     pub kind: Kind,
     /// Its name.
-    pub name: Arc<str>,
+    pub name: Printable,
 }
 
 impl TargetId {
@@ -51,7 +51,7 @@ pub struct TargetSpec {
     /// Its name and kind.
     pub id: TargetId,
     /// What Nix is configured with, as a person would recognise it.
-    pub uri: String,
+    pub uri: Printable,
     /// Where to look for it, best first: `host`, `host:port`, `[v6%zone]:port`. Never empty; the
     /// URI's own host comes first unless the configuration says otherwise. The URI's port holds
     /// where an address names none.
@@ -117,9 +117,9 @@ pub struct BuilderSpec {
     /// What its host key is held against.
     pub host_keys: HostKeyRule,
     /// The systems it builds for.
-    pub systems: Vec<String>,
+    pub systems: Vec<Printable>,
     /// The features it supports, the mandatory ones included.
-    pub features: Vec<String>,
+    pub features: Vec<Printable>,
     /// The features a build must ask for.
     pub mandatory_features: Vec<String>,
     /// How many builds at once.

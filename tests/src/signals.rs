@@ -10,7 +10,7 @@ use std::{
 use futures_util::{FutureExt, StreamExt};
 use offload_client::{
     names::{BUS_NAME, ROOT_PATH},
-    snapshot::Detail,
+    snapshot::Details,
     wire,
 };
 use zbus::{
@@ -40,12 +40,12 @@ pub enum Content {
         /// Whose properties.
         interface: String,
         /// Those that came with their values.
-        values: BTreeMap<String, Detail>,
+        values: Details,
         /// Those that came without.
         invalidated: Vec<String>,
     },
     /// `InterfacesAdded`: the object, and the interfaces with their properties.
-    Added(String, BTreeMap<String, BTreeMap<String, Detail>>),
+    Added(String, BTreeMap<String, Details>),
     /// `InterfacesRemoved`: the object and the interfaces.
     Removed(String, Vec<String>),
     /// The Manager's `StateChanged`: old, new, reason.
@@ -145,7 +145,7 @@ impl Signal {
     pub fn value(&self, path: &str, property: &str) -> Option<String> {
         match &self.content {
             Content::Changed { values, .. } if self.path == path => {
-                values.get(property).map(Detail::to_string)
+                values.get(property).map(ToString::to_string)
             }
             _ => None,
         }

@@ -9,7 +9,7 @@ use super::{
     session::{Session, call},
     spinner,
 };
-use crate::{Snapshot, page, snapshot::Target};
+use crate::{Snapshot, snapshot::Target};
 
 pub(super) async fn discover(cli: &Cli, output: Output) -> Result<Outcome, Failure> {
     let session = Session::open(cli).await?;
@@ -60,7 +60,7 @@ fn sentences(before: &Snapshot, after: &Snapshot, found: &[&Target]) -> String {
     let mut page = String::new();
     let mut lost = false;
     for target in &after.targets {
-        let (label, address) = (page::clean(&target.label()), page::clean(&target.address));
+        let (label, address) = (target.label(), &target.address);
         let is_found = found.iter().any(|one| one.path() == target.path());
         let was_ready = before
             .targets

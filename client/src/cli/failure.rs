@@ -9,7 +9,7 @@ use super::{
     args::{Cli, Command},
     doctor::OnceError,
 };
-use crate::{Reason, connect::NoDaemon, errors::BusError, names, page, reasons};
+use crate::{Printable, Reason, connect::NoDaemon, errors::BusError, names, reasons};
 
 /// The command line makes no sense (sysexits.h: EX_USAGE).
 pub(super) const USAGE: u8 = 64;
@@ -166,14 +166,19 @@ impl Failure {
             Self::UnknownTarget { name, known } => unknown_target(name, known),
             Self::NotReadyInTime(state) => format!("not ready in time: {state}"),
             Self::NoLongerReady(state) => format!("no longer ready: {state}"),
-            Self::Nonsense(what) => format!("offloadd's answer makes no sense: {what}"),
+            Self::Nonsense(what) => {
+                format!(
+                    "offloadd's answer makes no sense: {}",
+                    Printable::from(what)
+                )
+            }
             Self::Once(error) => {
                 let words = error.to_string();
-                let lines: Vec<String> = words.lines().map(page::clean).collect();
+                let lines: Vec<Printable> = words.lines().map(Printable::from).collect();
                 format!("offloadd is not running, and {}", lines.join("\n  "))
             }
             Self::ConfigDir(path, error) => {
-                format!("{}: {error}", page::clean(&path.display().to_string()))
+                format!("{}: {error}", Printable::from(path.as_path()))
             }
             Self::Bus(error) => bus(error, cli),
         })
@@ -186,18 +191,18 @@ const START: &str = "start it with `systemctl start offloadd`, or from its sourc
 fn no_daemon(error: &NoDaemon) -> String {
     let mut sentence = format!("offloadd is not running; {START}.");
     for tried in &error.tried {
-        let (bus, why) = (page::clean(&tried.bus), page::clean(&tried.why));
+        let (bus, why) = (Printable::from(&tried.bus), Printable::from(&tried.why));
         sentence.push_str(&format!("\n  looked at {bus}: {why}"));
     }
     sentence
 }
 
 fn unknown_target(name: &str, known: &[String]) -> String {
-    let name = page::clean(name);
+    let name = Printable::from(name);
     match known {
         [] => format!("there is no target called {name}: nothing is watched"),
         known => {
-            let known: Vec<String> = known.iter().map(|label| page::clean(label)).collect();
+            let known: Vec<Printable> = known.iter().map(Printable::from).collect();
             format!(
                 "there is no target called {name}; there is {}",
                 known.join(", ")
@@ -228,26 +233,21 @@ fn bus(error: &BusError, cli: &Cli) -> String {
         BusError::Busy(_) => "offloadd is busy with another task; try again in a moment".to_owned(),
         BusError::TimedOut(_) => "offloadd could not finish in time; try again".to_owned(),
         BusError::NotAuthorized(why) => not_authorized(why, cli),
-        BusError::Failed(why) => format!("offloadd could not do that: {}", page::clean(why)),
+        BusError::Failed(why) => format!("offloadd could not do that: {}", Printable::from(why)),
         BusError::ZBus(_) if error.is_no_daemon() => {
             format!("offloadd is not running any more; {START}")
         }
         BusError::ZBus(error) if is_denied(error) => {
-            format!(
-                "the bus does not let you talk to offloadd: {}",
-                page::clean(&error.to_string())
-            )
+            let error = Printable::from(error.to_string());
+            format!("the bus does not let you talk to offloadd: {error}")
         }
         BusError::ZBus(error) => {
             let bus = cli
                 .bus
                 .as_ref()
                 .map_or("bus".to_owned(), |bus| format!("bus {bus}"));
-            format!(
-                "the {}: {}",
-                page::clean(&bus),
-                page::clean(&error.to_string())
-            )
+            let (bus, error) = (Printable::from(bus), Printable::from(error.to_string()));
+            format!("the {bus}: {error}")
         }
     }
 }
@@ -261,8 +261,8 @@ fn not_authorized(why: &str, cli: &Cli) -> String {
     } else {
         ("do that", "pause")
     };
-    let why = match page::clean(why) {
-        why if why.is_empty() => why,
+    let why = match Printable::from(why) {
+        why if why.is_empty() => String::new(),
         why => format!(" ({why})"),
     };
     format!(

@@ -4,7 +4,7 @@ use super::{
     failure::{Failure, Outcome},
     session,
 };
-use crate::{Kind, Snapshot, TargetState, page::clean, reasons, snapshot::Target};
+use crate::{Kind, Printable, Snapshot, TargetState, reasons, snapshot::Target};
 
 /// What is to be ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +92,7 @@ impl<'a> Goal<'a> {
         let ready: Vec<String> = concerned
             .iter()
             .filter(|target| target.state.is_ready())
-            .map(|target| clean(&target.label()))
+            .map(|target| target.label())
             .collect();
         match ready.len() {
             0 | 1 => format!("{} is ready", ready.concat()),
@@ -115,14 +115,14 @@ impl<'a> Goal<'a> {
             .map(|target| {
                 let title = reasons::text(target.reason).title;
                 let why = if title.is_empty() { "" } else { ", " };
-                format!("{} is {}{why}{title}", clean(&target.label()), target.state)
+                format!("{} is {}{why}{title}", target.label(), target.state)
             })
             .collect();
         if !waiting.is_empty() {
             return waiting.join("; ");
         }
         match (self, reasons::text(snapshot.reason).title) {
-            (Self::Targets(name), _) => format!("{} is no longer watched", clean(name)),
+            (Self::Targets(name), _) => format!("{} is no longer watched", Printable::from(name)),
             (_, "") => snapshot.state.to_string(),
             (_, title) => title.to_owned(),
         }
@@ -137,7 +137,7 @@ mod tests {
     fn snapshot(states: &[(Kind, &str, TargetState)]) -> Snapshot {
         let target = |(kind, name, state): &(Kind, &str, TargetState)| Target {
             kind: *kind,
-            name: (*name).to_owned(),
+            name: (*name).into(),
             state: *state,
             ..Target::default()
         };

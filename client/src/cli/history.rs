@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     Reason, TargetState,
-    page::{Style, Tone, ago, clean, latency, state_glyph, state_tone},
+    page::{Style, Tone, ago, latency, state_glyph, state_tone},
     reasons,
     snapshot::{HistoryEntry, Target},
 };
@@ -67,7 +67,7 @@ fn as_json(target: &Target, entry: &HistoryEntry) -> Value {
 
 /// A headline, and a line for each entry.
 fn page(target: &Target, entries: &[HistoryEntry], style: &Style) -> String {
-    let mut page = style.paint(Tone::Strong, &clean(&target.label()));
+    let mut page = style.paint(Tone::Strong, &target.label());
     page.push('\n');
     if entries.is_empty() {
         page.push_str("  nothing has changed yet\n");

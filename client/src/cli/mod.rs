@@ -4,6 +4,7 @@ mod args;
 mod check;
 mod discover;
 mod doctor;
+mod document;
 mod failure;
 mod goal;
 mod history;

@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 use zbus::{Connection, proxy::CacheProperties};
 
-use super::{args::Cli, failure::Failure};
+use super::{args::Cli, document, failure::Failure};
 use crate::{
     Snapshot, connect,
     proxy::{ManagerProxy, TargetProxy},
@@ -44,8 +44,8 @@ impl Session {
     /// some were asked for.
     pub(super) async fn document(&self, targets: Option<&[&Target]>) -> Result<Value, Failure> {
         let json = within(READ, self.manager().await?.describe()).await?;
-        let mut document: Value =
-            serde_json::from_str(&json).map_err(|error| Failure::Nonsense(error.to_string()))?;
+        let mut document = document::read(json.as_bytes())
+            .map_err(|error| Failure::Nonsense(error.to_string()))?;
         let listed = document.get_mut("targets").and_then(Value::as_array_mut);
         if let (Some(wanted), Some(listed)) = (targets, listed) {
             listed.retain(|entry| {

@@ -16,10 +16,10 @@ use super::{
     spinner,
 };
 use crate::{
-    JobState, Kind, Snapshot,
+    JobState, Kind, Printable, Snapshot,
     errors::BusError,
     job::{self, End, Job},
-    page::{self, Style, Tone, clean},
+    page::{self, Style, Tone},
     snapshot::Target,
     test_build::{self, TestBuild},
 };
@@ -81,8 +81,8 @@ async fn follow(
     output: &Output,
     target: &Target,
     limit: Option<Duration>,
-) -> Result<(End, Vec<String>), Failure> {
-    let label = clean(&target.label());
+) -> Result<(End, Vec<Printable>), Failure> {
+    let label = target.label();
     let path = target.path();
     let start = call(job::test_build(&session.connection, &path, limit));
     let mut job = spinner::beside(&format!("starting a test build on {label}"), start).await?;
@@ -125,8 +125,7 @@ async fn cancel(job: &mut Job, interrupts: &mut Interrupts) -> Result<(), Failur
 
 /// A line of the log, as a terminal may have it.
 fn shown(line: &str, style: &Style) -> String {
-    let line = clean(&line.replace('\t', "    "));
-    style.paint(Tone::Faint, &line) + "\n"
+    style.paint(Tone::Faint, line) + "\n"
 }
 
 /// An error that came while the job was followed.
@@ -157,7 +156,7 @@ fn result(target: &Target, end: &End) -> TestBuild {
     }
 }
 
-fn as_json(target: &Target, build: &TestBuild, end: &End, lines: &[String]) -> String {
+fn as_json(target: &Target, build: &TestBuild, end: &End, lines: &[Printable]) -> String {
     let object = json!({
         "builder": target.name,
         "state": build.state,

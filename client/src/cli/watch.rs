@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     Snapshot,
-    page::{self, Style, Tone, clean, overall_glyph, overall_tone, state_glyph, state_tone},
+    page::{self, Style, Tone, overall_glyph, overall_tone, state_glyph, state_tone},
     reasons, warnings,
 };
 
@@ -67,7 +67,7 @@ fn changes(before: Option<&Snapshot>, now: Option<&Snapshot>, style: &Style) -> 
         if was == Some((target.state, target.reason)) {
             continue;
         }
-        let sign = format!("{} {}", state_glyph(target.state), clean(&target.label()));
+        let sign = format!("{} {}", state_glyph(target.state), target.label());
         let mut text = style.paint(state_tone(target.state), &sign);
         match was {
             Some((old, _)) if old != target.state => {
@@ -87,10 +87,7 @@ fn changes(before: Option<&Snapshot>, now: Option<&Snapshot>, style: &Style) -> 
             .iter()
             .any(|target| target.path() == gone.path())
         {
-            lines.push_str(&line(format!(
-                "- {}: no longer watched",
-                clean(&gone.label())
-            )));
+            lines.push_str(&line(format!("- {}: no longer watched", gone.label())));
         }
     }
     for warning in now.warnings.iter().filter(|w| !before.warnings.contains(w)) {

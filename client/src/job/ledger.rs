@@ -3,6 +3,8 @@
 
 use std::collections::VecDeque;
 
+use crate::Printable;
+
 /// The most lines that wait to be asked for, which is also what the daemon keeps. Of more the last
 /// ones stay.
 const KEPT: usize = 1000;
@@ -13,8 +15,8 @@ pub(super) struct Ledger {
     /// Lines that are known, given out or waiting.
     known: usize,
     /// Of the known ones, those that came by a reading and whose signals are still to come.
-    ahead: VecDeque<String>,
-    waiting: VecDeque<String>,
+    ahead: VecDeque<Printable>,
+    waiting: VecDeque<Printable>,
     /// Lines that were announced before there was a ledger; the first reading has them.
     before: Option<usize>,
 }
@@ -29,7 +31,7 @@ impl Ledger {
     }
 
     /// A signal announced a line.
-    pub(super) fn announced(&mut self, line: String) {
+    pub(super) fn announced(&mut self, line: Printable) {
         if let Some(before) = &mut self.before {
             *before += 1;
             return;
@@ -44,7 +46,7 @@ impl Ledger {
     }
 
     /// A reading: all lines so far, or the last of very many.
-    pub(super) fn read(&mut self, output: Vec<String>) {
+    pub(super) fn read(&mut self, output: Vec<Printable>) {
         // Of very many lines nobody knows which the first of a reading is. What came after the ones
         // that are known has been announced by then: the daemon tells the lines before the end.
         if self.known > 0 && output.len() >= KEPT {
@@ -62,11 +64,11 @@ impl Ledger {
     }
 
     /// The next line to give out.
-    pub(super) fn next(&mut self) -> Option<String> {
+    pub(super) fn next(&mut self) -> Option<Printable> {
         self.waiting.pop_front()
     }
 
-    fn add(&mut self, line: String) {
+    fn add(&mut self, line: Printable) {
         self.known += 1;
         if self.waiting.len() == KEPT {
             self.waiting.pop_front();
@@ -81,12 +83,12 @@ mod tests {
 
     use super::*;
 
-    fn all(ledger: &mut Ledger) -> Vec<String> {
+    fn all(ledger: &mut Ledger) -> Vec<Printable> {
         std::iter::from_fn(|| ledger.next()).collect()
     }
 
-    fn lines(texts: &[&str]) -> Vec<String> {
-        texts.iter().map(|text| (*text).to_owned()).collect()
+    fn lines(texts: &[&str]) -> Vec<Printable> {
+        texts.iter().map(|text| (*text).into()).collect()
     }
 
     #[test]
@@ -113,11 +115,11 @@ mod tests {
         let mut ledger = Ledger::new(0);
         ledger.read(Vec::new());
         for n in 0..KEPT + 5 {
-            ledger.announced(n.to_string());
+            ledger.announced(n.to_string().into());
         }
         let left = all(&mut ledger);
         assert_eq!(left.len(), KEPT);
-        assert_eq!(left.first().map(String::as_str), Some("5"));
+        assert_eq!(left.first().map(Printable::as_str), Some("5"));
     }
 
     #[test]
@@ -125,10 +127,10 @@ mod tests {
         let mut ledger = Ledger::new(0);
         ledger.read(lines(&["a"]));
         for n in 0..KEPT {
-            ledger.announced(n.to_string());
+            ledger.announced(n.to_string().into());
         }
         assert_eq!(all(&mut ledger).len(), KEPT);
-        ledger.read((1..=KEPT).map(|n| n.to_string()).collect());
+        ledger.read((1..=KEPT).map(|n| n.to_string().into()).collect());
         assert_eq!(all(&mut ledger), lines(&[]));
     }
 
@@ -137,7 +139,7 @@ mod tests {
         /// lines may be alike.
         #[test]
         fn no_line_is_lost_or_doubled(
-            printed in prop::collection::vec("[ab]", 0..30),
+            printed in prop::collection::vec("[ab]".prop_map(Printable::from), 0..30),
             steps in prop::collection::vec(0..3u8, 0..90),
             nameless in 0..5usize,
         ) {

@@ -27,7 +27,7 @@ use tokio::time::timeout;
 use zbus::{Connection, OwnedVariant, fdo, proxy::CacheProperties};
 
 use crate::{
-    JobState, Reason,
+    JobState, Printable, Reason,
     errors::BusError,
     proxy::{BuilderProxy, JobProxy},
 };
@@ -126,13 +126,12 @@ impl Job {
         &self.heard.path
     }
 
-    /// The next line that it prints, as it is: [`crate::page::clean`] makes it safe for a terminal.
-    /// `None` once it has ended; then [`Self::end`] says how. May be cancelled and called again.
+    /// The next line that it prints. `None` once it has ended; then [`Self::end`] says how. May be cancelled and called again.
     ///
     /// # Errors
     /// The daemon left ([`BusError::is_no_daemon`]), is silent ([`BusError::TimedOut`]), or the
     /// connection ended.
-    pub async fn line(&mut self) -> Result<Option<String>, BusError> {
+    pub async fn line(&mut self) -> Result<Option<Printable>, BusError> {
         loop {
             if let Some(line) = self.heard.ledger.next() {
                 return Ok(Some(line));

@@ -8,12 +8,12 @@ use futures_util::{
 };
 use zbus::{Connection, MatchRule, Message, MessageStream, message::Type};
 
-use crate::names;
+use crate::{Printable, names};
 
 /// One signal.
 pub(super) enum News {
     /// A job printed a line.
-    Printed { path: String, line: String },
+    Printed { path: String, line: Printable },
     /// A property of a job changed.
     Changed { path: String },
     /// The daemon left the bus.

@@ -1,6 +1,6 @@
 //! What stands under whatever is not ready: the stage, the cause, what was seen, what to do.
 
-use super::{Style, Tone, clean, clean_prose, state_tone, text};
+use super::{Style, Tone, state_tone, text};
 use crate::{
     Reason, Stage, TargetState, reasons,
     snapshot::{DETAIL_ERROR, Target, Warning},
@@ -50,14 +50,14 @@ pub(super) fn cause(target: &Target, twin: Option<&Target>, style: &Style) -> St
         TargetState::Unknown => Tone::Neutral,
         state => state_tone(state),
     };
-    lines(&clean(&cause), INDENT, INDENT, style, Some(tone))
+    lines(&cause, INDENT, INDENT, style, Some(tone))
 }
 
 /// The explanation and the remedy of a target's reason.
 pub(super) fn words_for(target: &Target, style: &Style) -> String {
     words(
-        &clean_prose(&reasons::explanation_for(target)),
-        &clean_prose(&reasons::remedy_for(target)),
+        &reasons::explanation_for(target),
+        &reasons::remedy_for(target),
         style,
     )
 }
@@ -78,10 +78,10 @@ pub(super) fn warning(warning: &Warning, style: &Style) -> String {
     if let Some(error) = detail(DETAIL_ERROR) {
         headline.push_str(&format!(" · {error}"));
     }
-    lines(&clean(&headline), "", INDENT, style, Some(Tone::Uneasy))
+    lines(&headline, "", INDENT, style, Some(Tone::Uneasy))
         + &words(
-            &clean_prose(&warnings::explanation_for(warning)),
-            &clean_prose(&warnings::remedy_for(warning)),
+            &warnings::explanation_for(warning),
+            &warnings::remedy_for(warning),
             style,
         )
 }

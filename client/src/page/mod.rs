@@ -20,7 +20,6 @@ use crate::{
 
 pub use paint::{Tone, overall_glyph, overall_tone, state_glyph, state_tone};
 pub use test_build::render_test_build;
-pub use text::{clean, clean_prose};
 pub use units::{ago, duration, latency, took};
 
 /// How to write for where it will be read.
@@ -58,7 +57,7 @@ pub fn render(snapshot: &Snapshot, style: &Style) -> String {
         page.push_str(&help::warning(warning, style));
     }
     if style.verbose && !snapshot.version.is_empty() {
-        let version = format!("offloadd {}", clean(&snapshot.version));
+        let version = format!("offloadd {}", snapshot.version);
         page.push_str(&format!("\n{}\n", style.paint(Tone::Faint, &version)));
     }
     page

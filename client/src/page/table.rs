@@ -1,7 +1,7 @@
 //! One line per target, in columns.
 
 use super::{
-    Style, Tone, clean, latency, state_glyph, state_tone,
+    Style, Tone, latency, state_glyph, state_tone,
     text::{self},
     units,
 };
@@ -44,8 +44,8 @@ fn cells(target: &Target, style: &Style) -> Cells {
     let answers = matches!(target.state, TargetState::Ready) && target.latency_usec > 0;
     [
         format!("{} {}", state_glyph(target.state), target.state),
-        clean(&target.label()),
-        clean(&target.address),
+        target.label(),
+        target.address.to_string(),
         if answers {
             latency(target.latency_usec)
         } else {

@@ -1,6 +1,6 @@
 //! How a test build ended, in a line, and what to do where it did not.
 
-use super::{Style, Tone, clean, help, units};
+use super::{Style, Tone, help, units};
 use crate::{
     JobState, Reason, Stage, TargetState, reasons,
     snapshot::Target,
@@ -13,8 +13,8 @@ pub fn render_test_build(target: &Target, build: &TestBuild, style: &Style) -> S
     let verdict = format!(
         "{} {}: {}",
         glyph(build.state),
-        clean(&target.label()),
-        clean(&summary(build))
+        target.label(),
+        summary(build)
     );
     let mut text = help::lines(&verdict, "", "    ", style, Some(tone(build.state)));
     if build.state == JobState::Failed && build.reason != Reason::None {
@@ -26,7 +26,7 @@ pub fn render_test_build(target: &Target, build: &TestBuild, style: &Style) -> S
                 .details
                 .iter()
                 .map(|(key, value)| (key.clone(), value.clone()))
-                .chain([(test_build::PLACE.to_owned(), build.place.clone().into())])
+                .chain([(test_build::PLACE.into(), build.place.clone().into())])
                 .collect(),
             ..target.clone()
         };

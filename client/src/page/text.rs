@@ -1,47 +1,15 @@
-//! Text from elsewhere made safe for a terminal, and prose wrapped.
+//! Lines for a terminal: how wide they are, and prose wrapped.
 
 use unicode_width::UnicodeWidthStr;
 
-/// The most characters of one value that a page shows.
-const LONGEST: usize = 300;
-
-/// `text` as it may go to a terminal: control characters, and those that would reorder or hide
-/// what stands beside them, are shown as escapes; what is very long is cut.
-pub fn clean(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len().min(LONGEST));
-    for (i, c) in text.chars().enumerate() {
-        if i == LONGEST {
-            safe.push('…');
-            break;
-        }
-        if is_harmful(c) {
-            safe.extend(c.escape_default());
-        } else {
-            safe.push(c);
-        }
-    }
-    safe
-}
-
-/// Words of ours with words of the wire in them, made safe as [`clean`] does: each word by itself, so
-/// that together they may be longer than one value.
-pub fn clean_prose(prose: &str) -> String {
-    let words: Vec<String> = prose.split(' ').map(clean).collect();
-    words.join(" ")
-}
-
-/// A whole line made safe as [`clean`] does, with its tabs: it is there to be copied.
 #[cfg(feature = "cli")]
-pub(super) fn clean_line(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        if is_harmful(c) && c != '\t' {
-            safe.extend(c.escape_default());
-        } else {
-            safe.push(c);
-        }
-    }
-    safe
+use crate::Printable;
+
+/// A line of a file, with its tabs: it is there to be copied.
+#[cfg(feature = "cli")]
+pub(super) fn printable_line(line: &str) -> String {
+    let parts: Vec<Printable> = line.split('\t').map(Printable::from).collect();
+    parts.join("\t")
 }
 
 /// The columns that `text` takes.
@@ -108,33 +76,11 @@ fn opens(word: &str) -> bool {
     word.matches('`').count() % 2 == 1
 }
 
-/// Controls (C0, DEL, C1), line and paragraph separators, and the invisible characters that
-/// reorder text or take no room.
-fn is_harmful(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    #[test]
-    fn escapes_never_reach_the_terminal() {
-        assert_eq!(
-            clean("\x1b[2Jgone\u{9b}x\r\n"),
-            "\\u{1b}[2Jgone\\u{9b}x\\r\\n"
-        );
-        assert_eq!(clean("a\u{202e}b"), "a\\u{202e}b");
-        assert_eq!(
-            clean("Schreibtisch-Rechner 机 é"),
-            "Schreibtisch-Rechner 机 é"
-        );
-    }
 
     #[test]
     fn prose_is_wrapped_by_columns_and_words_stay_whole() {
@@ -160,11 +106,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn clean_text_is_clean(text in ".*") {
-            prop_assert!(!clean(&text).chars().any(is_harmful));
-        }
-
         #[test]
         fn wrapping_loses_no_word(text in ".{0,200}", columns in 0..100usize) {
             let wrapped = wrap(&text, "    ", "    ", columns);

@@ -1,6 +1,6 @@
 //! Everything that is known of a target, by name.
 
-use super::{Style, Tone, ago, clean, test_build, units};
+use super::{Style, Tone, ago, test_build, units};
 use crate::{
     snapshot::{BuilderFacts, CacheFacts, DETAIL_ERROR, Detail, Facts, Target},
     template, test_build as last,
@@ -50,16 +50,17 @@ pub(super) fn target(target: &Target, style: &Style) -> String {
 struct Rows(Vec<(String, String)>);
 
 impl Rows {
-    fn add(&mut self, name: &str, value: String) {
+    fn add(&mut self, name: &str, value: impl Into<String>) {
+        let value = value.into();
         if !value.is_empty() {
-            self.0.push((clean(name), clean(&value)));
+            self.0.push((name.to_owned(), value));
         }
     }
 }
 
 fn checks(target: &Target, style: &Style, rows: &mut Rows) {
     let now = style.now_realtime_usec;
-    rows.add("uri", target.uri.clone());
+    rows.add("uri", &*target.uri);
     rows.add("stage", target.stage.to_string());
     let next = units::until(target.next_check_timestamp, now);
     rows.add(
@@ -81,10 +82,10 @@ fn checks(target: &Target, style: &Style, rows: &mut Rows) {
 }
 
 fn cache(target: &Target, facts: &CacheFacts, rows: &mut Rows) {
-    rows.add("store", facts.store_dir.clone());
+    rows.add("store", &*facts.store_dir);
     if !facts.store_dir.is_empty() {
         rows.add("priority", facts.priority.to_string());
-        rows.add("mass queries", yes(facts.want_mass_query).to_owned());
+        rows.add("mass queries", yes(facts.want_mass_query));
     }
     let signed_by = detail(target, "signed_by");
     rows.add(
@@ -107,7 +108,7 @@ fn cache(target: &Target, facts: &CacheFacts, rows: &mut Rows) {
 fn builder(target: &Target, facts: &BuilderFacts, style: &Style, rows: &mut Rows) {
     let protocol = match target.details.get("protocol_version") {
         Some(version) if !facts.protocol.is_empty() => format!("{} {version}", facts.protocol),
-        _ => facts.protocol.clone(),
+        _ => facts.protocol.to_string(),
     };
     rows.add("protocol", protocol);
     rows.add(
@@ -130,9 +131,9 @@ fn builder(target: &Target, facts: &BuilderFacts, style: &Style, rows: &mut Rows
     if let (Some(used), Some(all)) = slots {
         rows.add("slots", format!("{used} of {all} in use"));
     }
-    rows.add("nix", facts.nix_version.clone());
-    rows.add("trusted", facts.trusted.clone());
-    rows.add("host key", facts.host_key_fingerprint.clone());
+    rows.add("nix", &*facts.nix_version);
+    rows.add("trusted", &*facts.trusted);
+    rows.add("host key", &*facts.host_key_fingerprint);
     let test = last::of(target).map(|build| {
         let told = test_build::summary(&build);
         match build.timestamp {

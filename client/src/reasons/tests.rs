@@ -73,7 +73,7 @@ fn a_redirect_that_leads_back_here_is_mended_where_it_comes_from() {
         ..Target::default()
     };
     let mut tell = |key: &str, value: Detail| {
-        target.details.insert(key.to_owned(), value);
+        target.details.insert(key.into(), value);
         explanation_for(&target) + &remedy_for(&target)
     };
     tell("redirected_to", "127.0.0.1:8080".into());
@@ -128,7 +128,7 @@ fn silence_of_nix_is_told_from_silence_of_the_network() {
         reason: Reason::HttpStatus,
         stage: Stage::Signature,
         uri: "http://192.0.2.6:5000".into(),
-        details: [("narinfo".to_owned(), "abc.narinfo".into())].into(),
+        details: [("narinfo".into(), "abc.narinfo".into())].into(),
         ..Target::default()
     };
     let remedy = remedy_for(&cache);
@@ -168,9 +168,7 @@ fn what_is_to_be_added_is_there_to_be_copied() {
     );
     target.reason = Reason::FeatureMissing;
     let missing = vec!["kvm".to_owned(), "big-parallel".to_owned()];
-    target
-        .details
-        .insert("missing".into(), Detail::List(missing));
+    target.details.insert("missing".into(), missing.into());
     let remedy = remedy_for(&target);
     assert!(
         remedy.contains("`extra-system-features = kvm big-parallel`"),

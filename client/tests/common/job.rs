@@ -175,7 +175,7 @@ fn end(script: &watch::Sender<Script>, state: JobState, reason: Reason) -> Messa
             let details = job.details.iter();
             builder
                 .details
-                .extend(details.map(|(key, value)| ((*key).to_owned(), value.clone())));
+                .extend(details.map(|(key, value)| ((*key).into(), value.clone())));
         }
     });
     let number = script.borrow().job.number;

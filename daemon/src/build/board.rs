@@ -1,11 +1,8 @@
 //! What everybody may know of the jobs: one board, written by the jobs, read by the bus.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, VecDeque};
 
-use offload_client::{JobState, Reason};
+use offload_client::{JobState, Printable, Reason};
 
 use crate::target::TargetId;
 
@@ -53,7 +50,7 @@ pub struct Job {
 /// The last [`LINES_MAX`] lines that a job printed, fewer where they are long.
 #[derive(Debug, Default)]
 pub struct Transcript {
-    lines: VecDeque<Arc<str>>,
+    lines: VecDeque<Printable>,
     /// The bytes of those.
     kept: usize,
     /// The bytes of all lines.
@@ -90,7 +87,7 @@ impl Board {
     }
 
     /// Adds a line to a job's output.
-    pub(crate) fn print(&mut self, number: u32, line: &str) {
+    pub(crate) fn print(&mut self, number: u32, line: Printable) {
         if let Some(job) = self.jobs.get_mut(&number) {
             job.output.push(line);
         }
@@ -106,20 +103,20 @@ impl Board {
 }
 
 impl Transcript {
-    fn push(&mut self, line: &str) {
+    fn push(&mut self, line: Printable) {
         if self.told > TOLD_MAX {
             return;
         }
         self.told += line.len() + 1;
         match self.told > TOLD_MAX {
-            true => self.keep("… and more than is worth telling"),
+            true => self.keep("… and more than is worth telling".into()),
             false => self.keep(line),
         }
     }
 
-    fn keep(&mut self, line: &str) {
+    fn keep(&mut self, line: Printable) {
         self.kept += line.len();
-        self.lines.push_back(line.into());
+        self.lines.push_back(line);
         while self.lines.len() > LINES_MAX || self.kept > KEPT_MAX {
             let Some(oldest) = self.lines.pop_front() else {
                 return;
@@ -131,7 +128,7 @@ impl Transcript {
 
     /// The lines that are kept.
     pub fn lines(&self) -> impl DoubleEndedIterator<Item = &str> + Clone {
-        self.lines.iter().map(|line| &**line)
+        self.lines.iter().map(Printable::as_str)
     }
 
     /// How many lines there were in all.
@@ -140,7 +137,7 @@ impl Transcript {
     }
 
     /// Those that came after the first `seen`, as far as they are kept.
-    pub fn after(&self, seen: u64) -> Vec<Arc<str>> {
+    pub fn after(&self, seen: u64) -> Vec<Printable> {
         let skip = usize::try_from(seen.saturating_sub(self.dropped)).unwrap_or(usize::MAX);
         self.lines.iter().skip(skip).cloned().collect()
     }
@@ -165,16 +162,13 @@ mod tests {
     fn only_the_last_lines_are_kept_and_none_is_told_twice() {
         let mut output = Transcript::default();
         for line in 0..LINES_MAX + 10 {
-            output.push(&line.to_string());
+            output.push(line.to_string().into());
         }
         assert_eq!(output.lines().count(), LINES_MAX);
-        assert_eq!(output.lines().next(), Some("10"));
+        assert_eq!(output.lines().next().unwrap(), "10");
         assert_eq!(output.count(), LINES_MAX as u64 + 10);
         let new = output.after(LINES_MAX as u64 + 8);
-        assert_eq!(
-            new.iter().map(|line| &**line).collect::<Vec<_>>(),
-            ["1008", "1009"]
-        );
+        assert_eq!(new, ["1008", "1009"]);
         assert_eq!(output.after(3).len(), LINES_MAX);
         assert!(output.after(output.count()).is_empty());
     }
@@ -182,16 +176,14 @@ mod tests {
     #[test]
     fn a_builder_that_prints_without_end_is_no_longer_told() {
         let mut output = Transcript::default();
-        let line = "x".repeat(1023);
+        let line = Printable::from("x".repeat(1023));
         for _ in 0..3 * TOLD_MAX / 1024 {
-            output.push(&line);
-            assert!(output.lines().map(str::len).sum::<usize>() <= KEPT_MAX);
+            output.push(line.clone());
+            assert!(output.lines().map(|line| line.len()).sum::<usize>() <= KEPT_MAX);
         }
         assert_eq!(output.count(), (TOLD_MAX / 1024) as u64 + 1);
-        assert_eq!(
-            output.lines().next_back(),
-            Some("… and more than is worth telling")
-        );
+        let last = output.lines().next_back().unwrap();
+        assert_eq!(last, "… and more than is worth telling");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::{fs, io::Read, path::Path, sync::Arc, time::Duration};
 
 use offload_client::{
-    JobState, Reason,
+    JobState, Printable, Reason,
     snapshot::{Detail, Target},
 };
 use tokio::sync::watch;
@@ -133,7 +133,7 @@ impl Attempt {
                 path.clone_from(&line);
             }
             self.board
-                .send_modify(|board| board.print(self.number, &line));
+                .send_modify(|board| board.print(self.number, line.into()));
         };
         let building = self
             .nix
@@ -146,7 +146,7 @@ impl Attempt {
         if !status.success() {
             let told = self.told();
             let detail = match told.is_empty() {
-                true => format!("nix-build ended with {status}"),
+                true => format!("nix-build ended with {status}").into(),
                 false => told,
             };
             return match self.was_reached(builder, nonce) {
@@ -249,10 +249,12 @@ impl Attempt {
     }
 
     /// The line of the log that says most.
-    fn told(&self) -> String {
+    fn told(&self) -> Printable {
         let board = self.board.borrow();
         let job = board.get(self.number);
-        job.map_or_else(String::new, |job| verdict::telling(job.output.lines()))
+        job.map_or_else(Printable::default, |job| {
+            verdict::telling(job.output.lines())
+        })
     }
 
     /// Gives a build that has just ended the time to leave its slot; how full the builder is where
@@ -301,7 +303,7 @@ fn shown(dispatch: &[Dispatch], line: &str) -> String {
 
 fn tested(took: Duration, verdict: Verdict) -> Tested {
     let (outcome, blames, place, detail) = match verdict {
-        Verdict::Succeeded { place } => (Ok(()), false, place, String::new()),
+        Verdict::Succeeded { place } => (Ok(()), false, place, Printable::default()),
         Verdict::Failed {
             reason,
             blames,
@@ -325,7 +327,7 @@ fn own_boot_id() -> String {
     own.unwrap_or_default().trim().to_owned()
 }
 
-fn text(target: &Target, key: &str) -> Option<String> {
+fn text(target: &Target, key: &str) -> Option<Printable> {
     match target.details.get(key)? {
         Detail::Text(text) => Some(text.clone()),
         _ => None,

@@ -15,7 +15,7 @@ mod verdict;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use offload_client::{JobState, Reason, errors::BusError};
+use offload_client::{JobState, Printable, Reason, errors::BusError};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinSet,
@@ -50,9 +50,9 @@ pub struct Tested {
     /// that was too short, a lack of slots.
     pub blames: bool,
     /// The machine that it ran on: where it succeeded, or ran on another builder; empty otherwise.
-    pub place: String,
+    pub place: Printable,
     /// The particulars of a failure.
-    pub detail: String,
+    pub detail: Printable,
     /// When it ended: microseconds of `CLOCK_REALTIME`.
     pub finished: u64,
     /// How long it took.

@@ -1,12 +1,9 @@
 //! What a test build proves. Pure: evidence in, verdict out.
 
-use offload_client::Reason;
+use offload_client::{Printable, Reason};
 
 use super::derivation::{BOOT_ID, HOSTNAME, NAME, NONCE};
-use crate::{
-    nix::uri::{self, StoreUri},
-    probe::excerpt::excerpt,
-};
+use crate::nix::uri::{self, StoreUri};
 
 /// How much of a log line becomes the detail of a failure, in characters.
 const DETAIL_MAX: usize = 300;
@@ -52,7 +49,7 @@ pub(super) enum Verdict {
     /// It ran where it should.
     Succeeded {
         /// That machine's name.
-        place: String,
+        place: Printable,
     },
     /// It failed, or ran on the wrong machine.
     Failed {
@@ -61,9 +58,9 @@ pub(super) enum Verdict {
         /// Whether the builder is what failed.
         blames: bool,
         /// Where it ran, where that is another builder.
-        place: String,
+        place: Printable,
         /// The particulars.
-        detail: String,
+        detail: Printable,
     },
 }
 
@@ -87,7 +84,7 @@ pub(super) enum Verdict {
 /// builder's is of a machine to which the builder handed the build on.
 pub(super) fn judge(evidence: &Evidence<'_>) -> Verdict {
     if value(evidence.output, NONCE) != evidence.nonce {
-        let output = excerpt(evidence.output, DETAIL_MAX);
+        let output = Printable::excerpt(evidence.output, DETAIL_MAX);
         let detail = format!("the output is not what was asked for: {output}");
         return failed(Reason::BuildFailed, detail);
     }
@@ -96,7 +93,7 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> Verdict {
         return failed(Reason::BuiltLocally, detail);
     }
     if let Given::Another(host) = evidence.given {
-        let host = excerpt(host.as_bytes(), NAME_MAX);
+        let host = Printable::excerpt(host.as_bytes(), NAME_MAX);
         let detail = format!("this machine's Nix gave it to {host}");
         return elsewhere(host, detail);
     }
@@ -118,11 +115,11 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> Verdict {
             "it ran under this machine's kernel".to_owned(),
         ),
         (false, _) => {
-            let found = excerpt(found.as_bytes(), NAME_MAX);
-            let expected = excerpt(expected.as_bytes(), NAME_MAX);
+            let found = Printable::excerpt(found.as_bytes(), NAME_MAX);
+            let expected = Printable::excerpt(expected.as_bytes(), NAME_MAX);
             let place = match named {
-                Some(name) => excerpt(name.as_bytes(), NAME_MAX),
-                None => format!("the machine with boot id {found}"),
+                Some(name) => Printable::excerpt(name.as_bytes(), NAME_MAX),
+                None => format!("the machine with boot id {found}").into(),
             };
             let detail =
                 format!("the boot id where it ran is {found}, the builder's is {expected}");
@@ -135,17 +132,17 @@ fn succeeded(evidence: &Evidence<'_>, named: Option<&str>) -> Verdict {
     let known = Some(evidence.hostname).filter(|name| !name.is_empty());
     let place = named.or(known).unwrap_or(evidence.host);
     Verdict::Succeeded {
-        place: excerpt(place.as_bytes(), NAME_MAX),
+        place: Printable::excerpt(place.as_bytes(), NAME_MAX),
     }
 }
 
-fn elsewhere(place: String, detail: String) -> Verdict {
+fn elsewhere(place: Printable, detail: String) -> Verdict {
     Verdict::Failed {
         reason: Reason::BuiltElsewhere,
         // It built somewhere: of the builder that was asked that says nothing bad.
         blames: false,
         place,
-        detail,
+        detail: detail.into(),
     }
 }
 
@@ -187,14 +184,14 @@ fn place(uri: &str) -> Option<(String, u16)> {
 /// Nix's build hook says `cannot build on 'URI': why` (src/nix/build-remote/build-remote.cc), after
 /// which the build fails for want of another builder: the first is the cause. Otherwise the last
 /// `error:` is, otherwise the last line of all.
-pub(super) fn telling<'a>(log: impl DoubleEndedIterator<Item = &'a str> + Clone) -> String {
+pub(super) fn telling<'a>(log: impl DoubleEndedIterator<Item = &'a str> + Clone) -> Printable {
     let last = |wanted: &dyn Fn(&str) -> bool| log.clone().rev().find(|line| wanted(line));
     let line = last(&|line| is_refusal(line))
         .or_else(|| last(&|line| line.trim_start().starts_with("error:")))
         .or_else(|| last(&|line| !line.trim().is_empty()));
     let line = line.unwrap_or_default().trim();
     let line = line.strip_prefix("error:").unwrap_or(line);
-    excerpt(line.as_bytes(), DETAIL_MAX)
+    Printable::excerpt(line.as_bytes(), DETAIL_MAX)
 }
 
 /// Whether `path` is a store path of this test build: what Nix printed is checked before it is read.
@@ -243,22 +240,22 @@ pub(super) fn waits_for_itself(told: &str) -> bool {
 }
 
 /// The builder failed.
-pub(super) fn failed(reason: Reason, detail: String) -> Verdict {
+pub(super) fn failed(reason: Reason, detail: impl Into<Printable>) -> Verdict {
     Verdict::Failed {
         reason,
         blames: true,
-        place: String::new(),
-        detail,
+        place: Printable::default(),
+        detail: detail.into(),
     }
 }
 
 /// Something failed before the builder had a part in it, or beside it.
-pub(super) fn unblamed(reason: Reason, detail: String) -> Verdict {
+pub(super) fn unblamed(reason: Reason, detail: impl Into<Printable>) -> Verdict {
     Verdict::Failed {
         reason,
         blames: false,
-        place: String::new(),
-        detail,
+        place: Printable::default(),
+        detail: detail.into(),
     }
 }
 

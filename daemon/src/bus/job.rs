@@ -3,11 +3,10 @@
 use std::{
     borrow::Cow,
     collections::{BTreeMap, HashMap},
-    sync::Arc,
 };
 
 use offload_client::{
-    JobState,
+    JobState, Printable,
     errors::BusError,
     names::{JOB, job_path, target_path},
 };
@@ -50,13 +49,13 @@ impl JobObject {
 
     /// What it has printed so far.
     #[zbus(out_args("lines"))]
-    async fn get_output(&self) -> Vec<String> {
-        self.read(|job| job.output.lines().map(str::to_owned).collect())
+    async fn get_output(&self) -> Vec<Printable> {
+        self.read(|job| job.output.after(0))
     }
 
     /// It printed a line.
     #[zbus(signal)]
-    async fn output(emitter: &SignalEmitter<'_>, line: &str) -> zbus::Result<()>;
+    async fn output(emitter: &SignalEmitter<'_>, line: &Printable) -> zbus::Result<()>;
 
     #[zbus(property)]
     fn state(&self) -> String {
@@ -108,7 +107,7 @@ pub(super) struct Told(BTreeMap<u32, (Status, u64)>);
 struct News {
     number: u32,
     status: Status,
-    lines: Vec<Arc<str>>,
+    lines: Vec<Printable>,
     has_changed: bool,
 }
 
@@ -202,7 +201,7 @@ mod tests {
         board.begin(2, status);
         assert!(told.news(1, board.get(1).unwrap()).is_none());
         for number in [1, 2] {
-            board.print(number, "a line");
+            board.print(number, "a line".into());
             board.end(number, JobState::Failed, Reason::BuilderFull, 2);
             let news = told.news(number, board.get(number).unwrap()).unwrap();
             assert!(news.has_changed);

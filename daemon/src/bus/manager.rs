@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use offload_client::{Snapshot, errors::BusError};
+use offload_client::{Printable, Snapshot, errors::BusError};
 use zbus::{Connection, OwnedObjectPath, interface, message::Header, object_server::SignalEmitter};
 
 use super::{
@@ -88,7 +88,7 @@ impl Manager {
     ) -> zbus::Result<()>;
 
     #[zbus(property(emits_changed_signal = "const"))]
-    fn version(&self) -> String {
+    fn version(&self) -> Printable {
         self.now().version.clone()
     }
 

@@ -4,7 +4,7 @@
 use std::{borrow::Cow, collections::HashMap};
 
 use offload_client::{
-    Snapshot,
+    Printable, Snapshot,
     names::{BUILDER, CACHE, MANAGER, ROOT_PATH, TARGET},
     snapshot::{Facts, Target},
 };
@@ -61,9 +61,7 @@ pub(super) async fn publish(
 async fn publish_target(connection: &Connection, old: &Target, new: &Target) -> zbus::Result<()> {
     let path = new.path();
     let mut target = Changes::new();
-    target.note("Address", &old.address, &new.address, |text| {
-        text.as_str().into()
-    });
+    target.note("Address", &old.address, &new.address, Variant::from);
     target.note("State", &old.state, &new.state, |word| word.as_str().into());
     target.note("Reason", &old.reason, &new.reason, |word| {
         word.as_str().into()
@@ -86,9 +84,7 @@ async fn publish_target(connection: &Connection, old: &Target, new: &Target) -> 
     let mut own = Changes::new();
     match (&old.facts, &new.facts) {
         (Facts::Cache(old), Facts::Cache(new)) => {
-            own.note("StoreDir", &old.store_dir, &new.store_dir, |text| {
-                text.as_str().into()
-            });
+            own.note("StoreDir", &old.store_dir, &new.store_dir, Variant::from);
             own.note(
                 "WantMassQuery",
                 &old.want_mass_query,
@@ -96,32 +92,34 @@ async fn publish_target(connection: &Connection, old: &Target, new: &Target) -> 
                 |v| (*v).into(),
             );
             own.note("Priority", &old.priority, &new.priority, |v| (*v).into());
-            own.note("SigningKey", &old.signing_key, &new.signing_key, |text| {
-                text.as_str().into()
-            });
+            own.note(
+                "SigningKey",
+                &old.signing_key,
+                &new.signing_key,
+                Variant::from,
+            );
             own.emit(connection, &path, CACHE).await
         }
         (Facts::Builder(old), Facts::Builder(new)) => {
-            own.note("Protocol", &old.protocol, &new.protocol, |text| {
-                text.as_str().into()
-            });
+            own.note("Protocol", &old.protocol, &new.protocol, Variant::from);
             own.note("Systems", &old.systems, &new.systems, list);
             own.note("Features", &old.features, &new.features, list);
             own.note("MaxJobs", &old.max_jobs, &new.max_jobs, |v| (*v).into());
             own.note("SpeedFactor", &old.speed_factor, &new.speed_factor, |v| {
                 (*v).into()
             });
-            own.note("NixVersion", &old.nix_version, &new.nix_version, |text| {
-                text.as_str().into()
-            });
-            own.note("Trusted", &old.trusted, &new.trusted, |text| {
-                text.as_str().into()
-            });
+            own.note(
+                "NixVersion",
+                &old.nix_version,
+                &new.nix_version,
+                Variant::from,
+            );
+            own.note("Trusted", &old.trusted, &new.trusted, Variant::from);
             own.note(
                 "HostKeyFingerprint",
                 &old.host_key_fingerprint,
                 &new.host_key_fingerprint,
-                |text| text.as_str().into(),
+                Variant::from,
             );
             own.emit(connection, &path, BUILDER).await
         }
@@ -178,7 +176,7 @@ async fn publish_manager(
     Manager::verdict_changed(&emitter, old, new.state.as_str(), reason).await
 }
 
-fn list(list: &Vec<String>) -> Variant<'_> {
+fn list(list: &Vec<Printable>) -> Variant<'_> {
     list.as_slice().into()
 }
 

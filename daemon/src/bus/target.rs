@@ -9,6 +9,7 @@ use std::{
 };
 
 use offload_client::{
+    Printable,
     errors::BusError,
     snapshot::{BuilderFacts, CacheFacts, Facts, Target},
 };
@@ -112,12 +113,12 @@ impl TargetObject {
     }
 
     #[zbus(property(emits_changed_signal = "const"))]
-    fn uri(&self) -> String {
+    fn uri(&self) -> Printable {
         self.read(|target| target.uri.clone())
     }
 
     #[zbus(property)]
-    fn address(&self) -> String {
+    fn address(&self) -> Printable {
         self.read(|target| target.address.clone())
     }
 
@@ -180,7 +181,7 @@ impl TargetObject {
 #[interface(name = "org.offloadd.Offload1.Cache", introspection_docs = false)]
 impl CacheObject {
     #[zbus(property)]
-    fn store_dir(&self) -> String {
+    fn store_dir(&self) -> Printable {
         self.read(|facts| facts.store_dir.clone())
     }
 
@@ -195,7 +196,7 @@ impl CacheObject {
     }
 
     #[zbus(property)]
-    fn signing_key(&self) -> String {
+    fn signing_key(&self) -> Printable {
         self.read(|facts| facts.signing_key.clone())
     }
 }
@@ -218,17 +219,17 @@ impl BuilderObject {
     }
 
     #[zbus(property)]
-    fn protocol(&self) -> String {
+    fn protocol(&self) -> Printable {
         self.read(|facts| facts.protocol.clone())
     }
 
     #[zbus(property)]
-    fn systems(&self) -> Vec<String> {
+    fn systems(&self) -> Vec<Printable> {
         self.read(|facts| facts.systems.clone())
     }
 
     #[zbus(property)]
-    fn features(&self) -> Vec<String> {
+    fn features(&self) -> Vec<Printable> {
         self.read(|facts| facts.features.clone())
     }
 
@@ -243,17 +244,17 @@ impl BuilderObject {
     }
 
     #[zbus(property)]
-    fn nix_version(&self) -> String {
+    fn nix_version(&self) -> Printable {
         self.read(|facts| facts.nix_version.clone())
     }
 
     #[zbus(property)]
-    fn trusted(&self) -> String {
+    fn trusted(&self) -> Printable {
         self.read(|facts| facts.trusted.clone())
     }
 
     #[zbus(property)]
-    fn host_key_fingerprint(&self) -> String {
+    fn host_key_fingerprint(&self) -> Printable {
         self.read(|facts| facts.host_key_fingerprint.clone())
     }
 }

@@ -1,10 +1,10 @@
 //! The snapshot's types as D-Bus values.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use offload_client::{
     Snapshot, names,
-    snapshot::{Detail, Warning},
+    snapshot::{Details, Warning},
     wire,
 };
 use zbus::{OwnedObjectPath, OwnedVariant};
@@ -15,10 +15,12 @@ use crate::target::TargetId;
 pub(super) type Dict = HashMap<String, OwnedVariant>;
 
 /// Details as `a{sv}`.
-pub(super) fn dict(details: &BTreeMap<String, Detail>) -> Dict {
+pub(super) fn dict(details: &Details) -> Dict {
     details
         .iter()
-        .filter_map(|(key, detail)| Some((key.clone(), wire::variant(detail).try_to_owned().ok()?)))
+        .filter_map(|(key, detail)| {
+            Some((key.to_string(), wire::variant(detail).try_to_owned().ok()?))
+        })
         .collect()
 }
 

@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use offload_client::Printable;
+
 use super::raw::KeyPath;
 
 /// Where a value came from, or where a problem is.
@@ -202,7 +204,7 @@ pub(super) fn quoted(text: &str) -> String {
 
 /// A path, key or variable for a message: as it is, or quoted where it would break the line.
 pub(super) fn printable(text: &str) -> String {
-    match text.is_empty() || text.chars().any(char::is_control) {
+    match text.is_empty() || !Printable::passes(text) {
         true => quoted(text),
         false => text.to_owned(),
     }

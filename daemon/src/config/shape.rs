@@ -3,6 +3,7 @@
 //! What does not fit is noted and left out, so that one look finds all mistakes.
 
 use figment::value::{Dict, Num, Tag, Value};
+use offload_client::Printable;
 
 use super::{
     error::{Place, Problems, printable, quoted},
@@ -288,9 +289,15 @@ pub(super) fn check_name(name: &str) -> Result<(), String> {
     if name.is_empty() {
         return Err("is empty; write a name such as \"desktop\"".into());
     }
-    if name.contains('/') || name.chars().any(|c| c.is_whitespace() || c.is_control()) {
+    if name.contains('/') || name.contains(char::is_whitespace) {
         return Err(format!(
             "{} must have no white space and no '/'",
+            quoted(name)
+        ));
+    }
+    if !Printable::passes(name) {
+        return Err(format!(
+            "{} must have no character that can't be seen",
             quoted(name)
         ));
     }

@@ -131,7 +131,7 @@ fn silence(stage: Stage) -> Failure {
     Failure {
         stage,
         reason: Reason::TimedOut,
-        detail: String::new(),
+        detail: "".into(),
     }
 }
 
@@ -141,7 +141,7 @@ fn nobody() -> Said {
 
 fn somebody_else(address: SocketAddr) -> Said {
     let stranger = Stranger {
-        address: address.to_string(),
+        address: address.to_string().into(),
         reason: Reason::HostKeyMismatch,
         expected: "SHA256:a".into(),
         actual: "SHA256:b".into(),

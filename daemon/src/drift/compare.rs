@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use offload_client::{
-    Kind, TargetState, WarningCode,
+    Kind, Printable, TargetState, WarningCode,
     snapshot::{Detail, Warning},
 };
 
@@ -83,7 +83,7 @@ impl Target<'_> {
         let deployed = self.origin.deployed.as_ref()?;
         let expected = deployed.addresses.first()?;
         let seen = self.seen.address.as_ref()?;
-        let leads_there = |address: &String| is_same_host(address, seen) == Some(true);
+        let leads_there = |address: &Printable| is_same_host(address, seen) == Some(true);
         let is_preferred = self.origin.declared.as_ref().is_some_and(|declared| {
             let place = |of: &str| {
                 let mut addresses = declared.addresses.iter();
@@ -181,7 +181,7 @@ impl Target<'_> {
 
     fn warning(&self, code: WarningCode, expected: &str, actual: &str) -> Warning {
         let mut warning = warning(code, expected.into(), actual.into());
-        warning.target = Some((self.id.kind, self.id.name.to_string()));
+        warning.target = Some((self.id.kind, self.id.name.clone()));
         let uri = self.origin.uri.as_str().into();
         warning.details.insert("uri".into(), uri);
         warning
@@ -252,7 +252,7 @@ fn lan_cache_last(
     }
     let code = WarningCode::LanCacheLast;
     let mut warning = warning(code, "fallback = true".into(), "fallback = false".into());
-    warning.target = Some((id.kind, id.name.to_string()));
+    warning.target = Some((id.kind, id.name.clone()));
     let details = &mut warning.details;
     details.insert("uri".into(), origin.uri.as_str().into());
     if !alone {
@@ -274,9 +274,6 @@ fn warning(code: WarningCode, expected: Detail, actual: Detail) -> Warning {
     Warning {
         code,
         target: None,
-        details: BTreeMap::from([
-            ("expected".to_owned(), expected),
-            ("actual".to_owned(), actual),
-        ]),
+        details: BTreeMap::from([("expected".into(), expected), ("actual".into(), actual)]),
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use offload_client::{
-    Kind,
+    Kind, Printable,
     snapshot::{Comparison, Placed},
 };
 
@@ -29,38 +29,42 @@ fn of_target(kind: Kind, origin: &Origin, loaded: &Loaded, seen: &Observed) -> V
     // It reads its files once: what changed since, it does not have, and what it has instead is
     // written nowhere.
     let is_loaded = loaded.started.is_some() && loaded.stale.is_none();
-    let compare = |subject: &str, of: &dyn Fn(&Side) -> Option<String>, seen: Option<&String>| {
-        let placed = |side: Option<&Side>| {
-            let side = side?;
-            Some(Placed {
-                value: of(side)?,
-                source: side.source.clone(),
-            })
+    let compare =
+        |subject: &str, of: &dyn Fn(&Side) -> Option<String>, seen: Option<&Printable>| {
+            let placed = |side: Option<&Side>| {
+                let side = side?;
+                Some(Placed {
+                    value: of(side)?.into(),
+                    source: side.source.as_str().into(),
+                })
+            };
+            let deployed = placed(deployed);
+            let comparison = Comparison {
+                subject: subject.into(),
+                declared: placed(declared),
+                loaded: deployed.clone().filter(|_| is_loaded),
+                deployed,
+                observed: seen.map(|value| Placed {
+                    value: value.clone(),
+                    source: Printable::default(),
+                }),
+            };
+            let says = [
+                &comparison.declared,
+                &comparison.deployed,
+                &comparison.observed,
+            ];
+            says.iter()
+                .any(|layer| layer.is_some())
+                .then_some(comparison)
         };
-        let deployed = placed(deployed);
-        let comparison = Comparison {
-            subject: subject.to_owned(),
-            declared: placed(declared),
-            loaded: deployed.clone().filter(|_| is_loaded),
-            deployed,
-            observed: seen.map(|value| Placed {
-                value: value.clone(),
-                source: String::new(),
-            }),
-        };
-        let says = [
-            &comparison.declared,
-            &comparison.deployed,
-            &comparison.observed,
-        ];
-        says.iter()
-            .any(|layer| layer.is_some())
-            .then_some(comparison)
-    };
 
-    let first = |side: Option<&Side>| side.and_then(|side| side.addresses.first().cloned());
-    let others = [first(deployed), seen.address.clone(), first(declared)];
-    let others: Vec<_> = others.into_iter().flatten().collect();
+    let others = [
+        first_of(deployed),
+        seen.address.as_deref(),
+        first_of(declared),
+    ];
+    let others: Vec<&str> = others.into_iter().flatten().collect();
     let address = |side: &Side| {
         pick(&side.addresses, &others, |a, b| {
             is_same_host(a, b) == Some(true)
@@ -68,8 +72,13 @@ fn of_target(kind: Kind, origin: &Origin, loaded: &Loaded, seen: &Observed) -> V
     };
     let declared_keys = declared
         .into_iter()
-        .flat_map(|side| side.keys.iter().cloned());
-    let keys: Vec<_> = seen.key.clone().into_iter().chain(declared_keys).collect();
+        .flat_map(|side| side.keys.iter().map(String::as_str));
+    let keys: Vec<&str> = seen
+        .key
+        .as_deref()
+        .into_iter()
+        .chain(declared_keys)
+        .collect();
     let key = |side: &Side| pick(&side.keys, &keys, |a, b| a == b);
     let user = |side: &Side| side.user.clone();
     let subject = match kind {
@@ -86,11 +95,15 @@ fn of_target(kind: Kind, origin: &Origin, loaded: &Loaded, seen: &Observed) -> V
     .collect()
 }
 
+fn first_of(side: Option<&Side>) -> Option<&str> {
+    side?.addresses.first().map(String::as_str)
+}
+
 /// Of several values the one that another layer has too, so that no difference is shown where there
 /// is none; else the first.
 fn pick(
     values: &[String],
-    others: &[String],
+    others: &[&str],
     is_same: impl Fn(&str, &str) -> bool,
 ) -> Option<String> {
     let shared = others.iter().find_map(|other| {

@@ -15,7 +15,7 @@ mod tests;
 use std::{collections::BTreeMap, sync::Arc};
 
 use offload_client::{
-    TargetState,
+    Printable, TargetState,
     snapshot::{Comparison, Warning},
 };
 
@@ -27,7 +27,7 @@ pub use since::Ledger;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origin {
     /// As [`crate::target::TargetSpec::uri`].
-    pub uri: String,
+    pub uri: Printable,
     /// By offloadd's own configuration.
     pub declared: Option<Side>,
     /// By Nix's files.
@@ -85,13 +85,13 @@ pub struct Observed {
     /// Its state.
     pub state: TargetState,
     /// `ip:port` where it answered last; `None` before it ever did.
-    pub address: Option<String>,
+    pub address: Option<Printable>,
     /// The fingerprint of the host key, or the signing key, that it proved.
-    pub key: Option<String>,
+    pub key: Option<Printable>,
     /// The priority that a cache gives itself.
     pub priority: Option<u32>,
     /// `host:port` that ssh_config makes of the builder's own host, where it says another one.
-    pub ssh_config: Option<String>,
+    pub ssh_config: Option<Printable>,
     /// Whether Nix's ssh would know its host key: not where only offloadd's configuration has it.
     pub host_key_known: Option<bool>,
     /// Who answered at one of its addresses without being it.

@@ -108,10 +108,10 @@ mod tests {
     fn about(code: WarningCode, target: Option<(Kind, &str)>) -> Warning {
         Warning {
             code,
-            target: target.map(|(kind, name)| (kind, name.to_owned())),
+            target: target.map(|(kind, name)| (kind, name.into())),
             details: BTreeMap::from([
-                ("expected".to_owned(), "192.0.2.7:1".into()),
-                ("actual".to_owned(), "192.0.2.6:1".into()),
+                ("expected".into(), "192.0.2.7:1".into()),
+                ("actual".into(), "192.0.2.6:1".into()),
             ]),
         }
     }

@@ -19,7 +19,7 @@ impl Ledger {
             let before = self.known.iter().find(|known| is_same(known, &warning));
             let since = before.and_then(|known| known.details.get(SINCE).cloned());
             let since = since.unwrap_or_else(|| now.into());
-            warning.details.insert(SINCE.to_owned(), since);
+            warning.details.insert(SINCE.into(), since);
             warning
         };
         let dated: Vec<Warning> = found.into_iter().map(date).collect();

@@ -32,7 +32,7 @@ fn cache(declared: &[&str], deployed: &str, seen: &str) -> (Origin, Observed) {
         state: TargetState::Ready,
         address: Some(seen)
             .filter(|seen| !seen.is_empty())
-            .map(|seen| with_port(&seen)),
+            .map(|seen| with_port(&seen).into()),
         ..Observed::default()
     };
     (origin, observed)
@@ -303,6 +303,6 @@ fn a_machine_that_moved_is_told_once_for_its_builder_and_its_cache() {
     let observed = observed.collect();
     let drift = Ledger::default().compare(1, &[], &origins, &Loaded::default(), &observed);
     assert_eq!(codes(&drift.warnings), [WarningCode::AddressMismatch]);
-    let target = Some((Kind::Builder, "desktop".to_owned()));
+    let target = Some((Kind::Builder, "desktop".into()));
     assert_eq!(drift.warnings[0].target, target);
 }

@@ -60,7 +60,7 @@ impl Monitor {
         });
         Snapshot {
             describe_version: DESCRIBE_VERSION,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: env!("CARGO_PKG_VERSION").into(),
             state: overall.state,
             reason: overall.reason,
             builder_state: overall.builder_state,

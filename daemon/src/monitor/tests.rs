@@ -60,7 +60,7 @@ impl Watch {
             Some(reason) => Err(Failure {
                 stage: Stage::Connect,
                 reason,
-                detail: "a check's words".to_owned(),
+                detail: "a check's words".into(),
             }),
         };
         let spec = self.monitor.watched[&id].spec.clone();
@@ -73,7 +73,7 @@ impl Watch {
                 latency: Duration::from_millis(1),
                 address: None,
                 facts: None,
-                details: BTreeMap::from([("slots".to_owned(), 1.into())]),
+                details: BTreeMap::from([("slots".into(), 1.into())]),
             },
             session: Session::new(spec, self.monitor.context.clone()),
         };
@@ -84,8 +84,8 @@ impl Watch {
         let tested = Tested {
             outcome,
             blames: outcome.is_err_and(|reason| reason != Reason::BuilderFull),
-            place: place.to_owned(),
-            detail: outcome.map_or("a build's words".to_owned(), |()| String::new()),
+            place: place.into(),
+            detail: outcome.map_or("a build's words", |()| "").into(),
             finished: self.now.realtime_usec,
             took: Duration::from_secs(1),
         };
@@ -177,7 +177,7 @@ async fn a_test_build_of_another_specification_is_old_news() {
     watch.turn(Turn::Alarm);
     watch.check(None);
     let mut other = desktop();
-    other.uri.push_str("?compress=true");
+    other.uri = format!("{}?compress=true", other.uri).into();
     let plan = Plan {
         targets: vec![other],
         ..Plan::default()

@@ -7,7 +7,6 @@
 
 use offload_client::{
     OverallState, Reason, TargetState,
-    page::clean_prose,
     reasons::{self, explanation_for, remedy_for},
     snapshot::Target,
 };
@@ -51,9 +50,8 @@ pub(super) fn target(target: &Target, detail: &str) {
             _,
         ) => {
             let title = reasons::text(target.reason).title;
-            // journalctl prints fields in a catalog's text as they are, and what a remote said is in them.
-            let offload_explanation = clean_prose(&explanation_for(target));
-            let offload_remedy = clean_prose(&remedy_for(target));
+            let offload_explanation = explanation_for(target);
+            let offload_remedy = remedy_for(target);
             tracing::warn!(
                 offload_target,
                 offload_kind,
@@ -199,13 +197,13 @@ mod tests {
             uri: "ssh-ng://desktop".into(),
             state: TargetState::Degraded,
             reason: Reason::ProfileOutput,
-            details: [("noise".to_owned(), noise)].into(),
+            details: [("noise".into(), noise)].into(),
             ..Target::default()
         };
         let entries = logged(|| target(&degraded, ""));
         let seen = &entries[0]["OFFLOAD_EXPLANATION"];
         assert!(
-            seen.contains(r"(\u{1b}[2Jhello\nworld)"),
+            seen.contains(r"(\x1b[2Jhello\nworld)"),
             "as the page has it: {seen}"
         );
         assert!(!seen.contains(char::is_control), "{seen:?}");

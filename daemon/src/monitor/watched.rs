@@ -5,8 +5,8 @@ mod place;
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 use offload_client::{
-    JobState, Reason, Stage, WarningCode,
-    snapshot::{BuilderFacts, CacheFacts, DETAIL_ERROR, Detail, Facts, Target, Warning},
+    JobState, Printable, Reason, Stage, WarningCode,
+    snapshot::{BuilderFacts, CacheFacts, DETAIL_ERROR, Detail, Details, Facts, Target, Warning},
 };
 use tokio::task::AbortHandle;
 
@@ -48,7 +48,7 @@ pub(super) struct Watched {
     /// What is kept between checks; with the check while one is under way.
     pub(super) session: Option<Session>,
     pub(super) running: Option<Running>,
-    address: String,
+    address: Printable,
     /// Whether `address` is of a check.
     located: bool,
     /// Whether it has answered there.
@@ -60,9 +60,9 @@ pub(super) struct Watched {
     /// Whether the check of what the last search found is still to come.
     has_news: bool,
     facts: Facts,
-    details: BTreeMap<String, Detail>,
+    details: Details,
     /// What the last test build showed; checks know nothing of it.
-    test_build: BTreeMap<String, Detail>,
+    test_build: Details,
 }
 
 /// A check under way.
@@ -109,11 +109,16 @@ impl Watched {
         let (SpecKind::Cache(cache), Facts::Cache(facts)) = (&self.spec.kind, &self.facts) else {
             return self.spec.clone();
         };
-        if cache.public_keys.len() < 2 || !cache.public_keys.contains(&facts.signing_key) {
+        if cache.public_keys.len() < 2
+            || !cache
+                .public_keys
+                .iter()
+                .any(|key| *key == facts.signing_key)
+        {
             return self.spec.clone();
         }
         let cache = CacheSpec {
-            public_keys: vec![facts.signing_key.clone()],
+            public_keys: vec![facts.signing_key.to_string()],
             ..cache.clone()
         };
         Arc::new(TargetSpec {
@@ -145,7 +150,7 @@ impl Watched {
         {
             // It could not look: what is known is what it was.
             let (outcome, detail) = ((failure.stage, failure.reason), failure.detail.clone());
-            self.details.insert(DETAIL_ERROR.to_owned(), detail.into());
+            self.details.insert(DETAIL_ERROR.into(), detail.into());
             return (Err(outcome), report.latency);
         }
         let is_proved = report.details.get(DETAIL_PROVED) == Some(&Detail::Bool(true));
@@ -168,7 +173,7 @@ impl Watched {
         }
         let outcome = report.outcome.map_err(|failure| {
             self.details
-                .insert(DETAIL_ERROR.to_owned(), failure.detail.into());
+                .insert(DETAIL_ERROR.into(), failure.detail.into());
             (failure.stage, failure.reason)
         });
         (outcome, report.latency)
@@ -189,7 +194,7 @@ impl Watched {
             ("test_build_place", tested.place.into()),
             (TEST_BUILD_ERROR, tested.detail.into()),
         ]
-        .map(|(key, detail)| (key.to_owned(), detail))
+        .map(|(key, detail)| (key.into(), detail))
         .into();
     }
 
@@ -213,13 +218,13 @@ impl Watched {
 
     /// What the last check learned and the last test build showed. Where that is what makes the
     /// target less than ready, its words are the target's.
-    fn described(&self, health: &TargetHealth) -> BTreeMap<String, Detail> {
+    fn described(&self, health: &TargetHealth) -> Details {
         let mut details = self.details.clone();
         details.extend(self.test_build.clone());
         if health.stage == Stage::Build
             && let Some(failure) = self.build_failure(health.reason)
         {
-            details.insert(DETAIL_ERROR.to_owned(), failure.clone());
+            details.insert(DETAIL_ERROR.into(), failure.clone());
         }
         details
     }
@@ -229,14 +234,14 @@ impl Watched {
         let options = self.details.get(DETAIL_UNSUPPORTED)?;
         Some(Warning {
             code: WarningCode::SshOptionIgnored,
-            target: Some((self.spec.id.kind, self.spec.id.name.to_string())),
-            details: BTreeMap::from([("option".to_owned(), options.clone())]),
+            target: Some((self.spec.id.kind, self.spec.id.name.clone())),
+            details: BTreeMap::from([("option".into(), options.clone())]),
         })
     }
 
     /// What checks and searches have shown of it.
     pub(super) fn observed(&self, health: &TargetHealth) -> Observed {
-        let known = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        let known = |text: &Printable| (!text.is_empty()).then(|| text.clone());
         let (key, priority) = match &self.facts {
             // Before a check has learned of a store directory, its priority is nobody's word.
             Facts::Cache(facts) => (
@@ -274,7 +279,7 @@ impl Watched {
 
     pub(super) fn describe(&self, health: &TargetHealth) -> Target {
         Target {
-            name: self.spec.id.name.to_string(),
+            name: self.spec.id.name.clone(),
             kind: self.spec.id.kind,
             uri: self.spec.uri.clone(),
             address: self.address.clone(),
@@ -300,12 +305,12 @@ fn configured(kind: &SpecKind) -> Facts {
     match kind {
         SpecKind::Cache(_) => Facts::Cache(CacheFacts::default()),
         SpecKind::Builder(spec) => Facts::Builder(BuilderFacts {
-            protocol: spec.protocol.as_str().to_owned(),
+            protocol: spec.protocol.as_str().into(),
             systems: spec.systems.clone(),
             features: spec.features.clone(),
             max_jobs: spec.max_jobs,
             speed_factor: spec.speed_factor,
-            trusted: "unknown".to_owned(),
+            trusted: "unknown".into(),
             ..BuilderFacts::default()
         }),
     }
@@ -322,7 +327,7 @@ pub(super) mod tests {
         plan::Plan,
     };
 
-    pub(in crate::monitor) fn report(details: BTreeMap<String, Detail>) -> Report {
+    pub(in crate::monitor) fn report(details: Details) -> Report {
         Report {
             outcome: Ok(Stage::Auth),
             latency: Duration::ZERO,
@@ -353,13 +358,13 @@ pub(super) mod tests {
             "checkhostip yes".into(),
         ]);
         let found = told(BTreeMap::from([(
-            DETAIL_UNSUPPORTED.to_owned(),
+            DETAIL_UNSUPPORTED.into(),
             options.clone(),
         )]));
         let expected = Warning {
             code: WarningCode::SshOptionIgnored,
-            target: Some((Kind::Builder, "desktop".to_owned())),
-            details: BTreeMap::from([("option".to_owned(), options)]),
+            target: Some((Kind::Builder, "desktop".into())),
+            details: BTreeMap::from([("option".into(), options)]),
         };
         assert_eq!(found, [expected]);
         let words = offload_client::warnings::explanation_for(&found[0]);

@@ -10,6 +10,7 @@
 
 use std::fmt;
 
+use offload_client::Printable;
 use serde::{
     Deserialize, Deserializer,
     de::{Error as _, IgnoredAny, SeqAccess, Visitor},
@@ -18,8 +19,6 @@ use thiserror::Error;
 
 /// How many words of one list are read: far more than any machine has.
 const WORDS_MAX: usize = 256;
-/// How long one of them may be, in bytes.
-const WORD_MAX: usize = 256;
 /// How long the setting `builders` may be, in bytes.
 const BUILDERS_MAX: usize = 16 * 1024;
 
@@ -31,9 +30,9 @@ const OF_A_DEVICE: [&str; 1] = ["kvm"];
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemoteConf {
     /// `system`, then `extra-platforms`.
-    pub systems: Vec<String>,
+    pub systems: Vec<Printable>,
     /// `system-features`.
-    pub features: Vec<String>,
+    pub features: Vec<Printable>,
     /// Whether those are written down in full, and not Nix's defaults with or without additions.
     pub features_are_written: bool,
     /// Whether `max-jobs` is 0: it builds nothing itself.
@@ -57,11 +56,11 @@ pub enum Others {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Missing {
     /// Systems it does not build for.
-    pub systems: Vec<String>,
+    pub systems: Vec<Printable>,
     /// Features it does not have.
-    pub features: Vec<String>,
+    pub features: Vec<Printable>,
     /// Features that nix-daemon may have and this user does not see.
-    pub in_doubt: Vec<String>,
+    pub in_doubt: Vec<Printable>,
 }
 
 /// Why the answer says nothing.
@@ -83,7 +82,7 @@ impl RemoteConf {
     pub fn parse(bytes: &[u8]) -> Result<Self, RemoteConfError> {
         let mut json = serde_json::Deserializer::from_slice(bytes);
         let raw = Raw::deserialize(&mut json)?;
-        let Word(system) = raw.system.ok_or(RemoteConfError::Lacks("system"))?.value;
+        let system = raw.system.ok_or(RemoteConfError::Lacks("system"))?.value;
         let features = raw.features;
         let features = features.ok_or(RemoteConfError::Lacks("system-features"))?;
         let mut systems = vec![system];
@@ -109,9 +108,10 @@ impl RemoteConf {
     }
 
     /// What of these it does not build itself. `builtin` is a system of every machine.
-    pub fn missing(&self, systems: &[String], features: &[String]) -> Missing {
-        let builds =
-            |system: &&String| *system == "builtin" || self.is_for(system) && !self.builds_nothing;
+    pub fn missing(&self, systems: &[Printable], features: &[Printable]) -> Missing {
+        let builds = |system: &&Printable| {
+            *system == "builtin" || self.is_for(system) && !self.builds_nothing
+        };
         let mut missing = Missing {
             systems: systems.iter().filter(|s| !builds(s)).cloned().collect(),
             ..Missing::default()
@@ -149,11 +149,11 @@ fn others(builders: &str) -> Others {
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct Raw {
-    system: Option<Setting<Word<WORD_MAX>>>,
+    system: Option<Setting<Printable>>,
     extra_platforms: Option<Setting<Words>>,
     #[serde(rename = "system-features")]
     features: Option<Setting<Words>>,
-    builders: Option<Setting<Word<BUILDERS_MAX>>>,
+    builders: Option<Setting<Builders>>,
     max_jobs: Option<Setting<u64>>,
     external_builders: Option<Setting<Vec<IgnoredAny>>>,
 }
@@ -165,16 +165,16 @@ struct Setting<T> {
     default: Option<T>,
 }
 
-/// A text of at most so many bytes.
-struct Word<const MAX: usize>(String);
+/// A text of at most [`BUILDERS_MAX`] bytes.
+struct Builders(String);
 
-/// A list of at most [`WORDS_MAX`] of them.
-struct Words(Vec<String>);
+/// A list of at most [`WORDS_MAX`] words.
+struct Words(Vec<Printable>);
 
-impl<'de, const MAX: usize> Deserialize<'de> for Word<MAX> {
+impl<'de> Deserialize<'de> for Builders {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        match text.len() <= MAX {
+        match text.len() <= BUILDERS_MAX {
             true => Ok(Self(text)),
             false => Err(D::Error::custom("a value is too long")),
         }
@@ -194,7 +194,7 @@ impl<'de> Deserialize<'de> for Words {
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Words, A::Error> {
                 let mut words = Vec::new();
-                while let Some(Word(word)) = seq.next_element::<Word<WORD_MAX>>()? {
+                while let Some(word) = seq.next_element()? {
                     if words.len() == WORDS_MAX {
                         return Err(A::Error::custom("a list is too long"));
                     }

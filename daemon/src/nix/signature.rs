@@ -4,6 +4,7 @@
 //! src/libutil/signature/local-keys.cc, `ValidPathInfo::checkSignatures` in
 //! src/libstore/path-info.cc, `getDefaultPublicKeys` in src/libstore/keys.cc.
 
+use offload_client::Printable;
 use ring::signature::{ED25519, UnparsedPublicKey};
 
 use super::keys::{NixPublicKey, decode_base64};
@@ -23,20 +24,20 @@ pub enum SignatureError {
     Unsigned,
     /// None is by a trusted key.
     #[error("signed by {}, which is not trusted", .0.join(", "))]
-    Untrusted(Vec<String>),
+    Untrusted(Vec<Printable>),
     /// There is a trusted key of that name, and the signature is another key's, or over something
     /// else.
     #[error("the signature of {0} does not fit the trusted key of that name")]
-    Wrong(String),
+    Wrong(Printable),
     /// There is a trusted key of that name, and what follows the name is no signature: Nix gives
     /// up on the path, even where another signature is good.
     #[error("what {0} signed with is no signature")]
-    Malformed(String),
+    Malformed(Printable),
 }
 
 impl SignatureError {
-    /// The keys that signed, as they are called in the signatures; printable and few.
-    pub fn names(&self) -> &[String] {
+    /// The keys that signed, as they are called in the signatures; few.
+    pub fn names(&self) -> &[Printable] {
         match self {
             Self::Unsigned => &[],
             Self::Untrusted(names) => names,
@@ -91,17 +92,12 @@ fn split(signature: &str) -> (&str, &str) {
     }
 }
 
-/// A stranger's name for a key, made fit to be printed.
-fn shown(name: &str) -> String {
-    let mut characters = name.chars().flat_map(char::escape_debug);
-    let mut text: String = characters.by_ref().take(MAX_NAME).collect();
-    if text.is_empty() {
-        return "a key without a name".to_owned();
+/// A stranger's name for a key.
+fn shown(name: &str) -> Printable {
+    match name {
+        "" => "a key without a name".into(),
+        name => Printable::excerpt(name.as_bytes(), MAX_NAME),
     }
-    if characters.next().is_some() {
-        text.push('…');
-    }
-    text
 }
 
 #[cfg(test)]

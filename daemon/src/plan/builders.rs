@@ -5,10 +5,7 @@ mod unused;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use offload_client::{
-    Kind, WarningCode,
-    snapshot::{Detail, Warning},
-};
+use offload_client::{Kind, Printable, WarningCode, snapshot::Warning};
 use russh::keys::{HashAlg, PublicKey};
 
 use super::{
@@ -216,7 +213,7 @@ fn written(field: Option<&str>, uri: &SshUri) -> Result<Option<String>, String> 
 
 /// What the builder's host key is held against: Nix's own where it has one, because that is what a
 /// build meets. An entry that contradicts it is warned of.
-fn host_keys(name: &str, builder: &Found<'_>) -> (HostKeyRule, Option<Warning>) {
+fn host_keys(name: &Printable, builder: &Found<'_>) -> (HostKeyRule, Option<Warning>) {
     let own = builder
         .entry
         .map_or(&[][..], |entry| entry.host_keys.as_slice());
@@ -231,15 +228,15 @@ fn host_keys(name: &str, builder: &Found<'_>) -> (HostKeyRule, Option<Warning>) 
     let contradicts = !own.is_empty() && !own.iter().any(|key| nix.contains(key));
     let warning = contradicts.then(|| {
         let mut details = BTreeMap::from([
-            ("uri".to_owned(), builder.text.as_str().into()),
-            ("actual".to_owned(), Detail::List(fingerprints(own))),
+            ("uri".into(), builder.text.as_str().into()),
+            ("actual".into(), fingerprints(own).into()),
         ]);
         if !nix.is_empty() {
-            details.insert("expected".to_owned(), Detail::List(fingerprints(&nix)));
+            details.insert("expected".into(), fingerprints(&nix).into());
         }
         Warning {
             code: WarningCode::HostKeyDiffers,
-            target: Some((Kind::Builder, name.to_owned())),
+            target: Some((Kind::Builder, name.clone())),
             details,
         }
     });
@@ -369,7 +366,7 @@ fn own_uri(entry: &BuilderEntry) -> Option<SshUri> {
     parse(&uri::complete_machine(entry.uri.as_deref()?)).ok()
 }
 
-fn target(name: &str, builder: Found<'_>, warnings: &mut Vec<Warning>) -> TargetSpec {
+fn target(name: &Printable, builder: Found<'_>, warnings: &mut Vec<Warning>) -> TargetSpec {
     let (host_keys, warning) = host_keys(name, &builder);
     warnings.extend(warning);
     let Found { uri, entry, .. } = builder;
@@ -380,13 +377,16 @@ fn target(name: &str, builder: Found<'_>, warnings: &mut Vec<Warning>) -> Target
     let port = uri.port.unwrap_or(DEFAULT_PORT);
     let listed = entry.map(|entry| entry.addresses.as_slice());
     let other = entry.and_then(own_uri).map(|own| address(&own.host));
-    let chosen = |own: Option<&Vec<String>>, found: Vec<String>| match own {
-        Some(own) if !own.is_empty() => own.clone(),
-        _ => found,
+    let chosen = |own: Option<&Vec<String>>, found: &[String]| -> Vec<Printable> {
+        let own = own.filter(|own| !own.is_empty());
+        own.map_or(found, Vec::as_slice)
+            .iter()
+            .map(Into::into)
+            .collect()
     };
     TargetSpec {
         id: TargetId::builder(name),
-        uri: builder.text,
+        uri: builder.text.into(),
         addresses: candidates(address(&uri.host), other, listed.unwrap_or_default(), port),
         kind: SpecKind::Builder(BuilderSpec {
             protocol: uri.protocol,
@@ -398,8 +398,8 @@ fn target(name: &str, builder: Found<'_>, warnings: &mut Vec<Warning>) -> Target
                 .and_then(|entry| entry.ssh_key.clone())
                 .or(builder.ssh_key),
             host_keys,
-            systems: chosen(entry.map(|entry| &entry.systems), builder.systems),
-            features: chosen(entry.map(|entry| &entry.features), builder.features),
+            systems: chosen(entry.map(|entry| &entry.systems), &builder.systems),
+            features: chosen(entry.map(|entry| &entry.features), &builder.features),
             mandatory_features: builder.mandatory_features,
             max_jobs: builder.max_jobs,
             speed_factor: builder.speed_factor,

@@ -5,10 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use offload_client::{
-    Kind, WarningCode,
-    snapshot::{Detail, Warning},
-};
+use offload_client::{Kind, Printable, WarningCode, snapshot::Warning};
 
 use super::{
     candidates, names, naming, naming::Wanted, not_watchable, nothing_to_enrich, origins, pairing,
@@ -93,7 +90,7 @@ pub(super) fn plan(
             let target = target(name, cache, &imported.conf, settings.nix.import);
             let mut origin = origin(cache, &imported.conf, &unwatched);
             if may_lack && !named.contains(&key(&cache.uri)) {
-                origin.missing = Some(origin.uri.clone());
+                origin.missing = Some(origin.uri.to_string());
             }
             origins.insert(target.id.clone(), origin);
             target
@@ -172,7 +169,7 @@ fn origin(cache: &Found<'_>, conf: &NixConf, unwatched: &Arc<[Unwatched]>) -> Or
         unwatched: unwatched.clone(),
     });
     Origin {
-        uri: uri::redacted(cache.text),
+        uri: uri::redacted(cache.text).into(),
         declared,
         deployed,
         turn,
@@ -189,17 +186,17 @@ fn own_keys(conf: &NixConf) -> Vec<String> {
 }
 
 /// The keys of the entry that Nix does not trust. Nix's own decide what is said of the cache.
-fn untrusted_keys(name: &str, cache: &Found<'_>, conf: &NixConf) -> Option<Warning> {
+fn untrusted_keys(name: &Printable, cache: &Found<'_>, conf: &NixConf) -> Option<Warning> {
     let own = cache.entry.map(|entry| entry.public_keys.iter())?;
     let strange = own.filter(|key| !conf.trusted_public_keys.contains(key));
     let strange: Vec<_> = strange.cloned().collect();
     (conf.require_sigs && !strange.is_empty()).then(|| Warning {
         code: WarningCode::KeyNotTrusted,
-        target: Some((Kind::Cache, name.to_owned())),
+        target: Some((Kind::Cache, name.clone())),
         details: BTreeMap::from([
-            ("uri".to_owned(), uri::redacted(cache.text).into()),
-            ("expected".to_owned(), Detail::List(own_keys(conf))),
-            ("actual".to_owned(), Detail::List(strange)),
+            ("uri".into(), uri::redacted(cache.text).into()),
+            ("expected".into(), own_keys(conf).into()),
+            ("actual".into(), strange.into()),
         ]),
     })
 }
@@ -315,7 +312,7 @@ fn target(name: &str, cache: &Found<'_>, conf: &NixConf, imported: bool) -> Targ
     TargetSpec {
         id: TargetId::cache(name),
         // What Nix reads as a path may have been meant as a password.
-        uri: uri::redacted(text),
+        uri: uri::redacted(text).into(),
         addresses: candidates(address(&uri.host), other, listed.unwrap_or_default(), port),
         kind: SpecKind::Cache(CacheSpec {
             tls: uri.tls,

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use offload_client::Printable;
+
 /// What a target may be called.
 pub(super) struct Wanted<'a> {
     /// The name of its entry in the configuration.
@@ -10,16 +12,19 @@ pub(super) struct Wanted<'a> {
     pub(super) host: &'a str,
 }
 
+/// How much of a host becomes its target's name, in characters: no host's name is longer (RFC 1035).
+const NAME_MAX: usize = 255;
+
 /// Names each in turn: by its entry, else by its host, and where that is taken by the same with a
 /// number behind it. Entries have the first choice, wherever they stand.
-pub(super) fn names(wanted: &[Wanted<'_>]) -> Vec<String> {
+pub(super) fn names(wanted: &[Wanted<'_>]) -> Vec<Printable> {
     let reserved: BTreeSet<&str> = wanted.iter().filter_map(|wanted| wanted.entry).collect();
     let mut taken = BTreeSet::new();
     let mut last = BTreeMap::new();
     let mut names = Vec::with_capacity(wanted.len());
     for wanted in wanted {
         let name = match wanted.entry {
-            Some(entry) if !taken.contains(entry) => entry.to_owned(),
+            Some(entry) if !taken.contains(entry) => entry.into(),
             entry => {
                 let base = entry.unwrap_or(wanted.host);
                 // Those before it have all the lower numbers.
@@ -28,18 +33,19 @@ pub(super) fn names(wanted: &[Wanted<'_>]) -> Vec<String> {
                 })
             }
         };
-        taken.insert(name.clone());
+        taken.insert(Printable::clone(&name));
         names.push(name);
     }
     names
 }
 
-fn numbered(base: &str, last: &mut u32, is_taken: impl Fn(&str) -> bool) -> String {
+fn numbered(base: &str, last: &mut u32, is_taken: impl Fn(&str) -> bool) -> Printable {
+    let base = Printable::excerpt(base.as_bytes(), NAME_MAX);
     loop {
         *last += 1;
         let name = match *last {
-            1 => base.to_owned(),
-            number => format!("{base}-{number}"),
+            1 => base.clone(),
+            number => format!("{base}-{number}").into(),
         };
         if !is_taken(&name) {
             return name;

@@ -1,3 +1,5 @@
+use offload_client::Printable;
+
 use super::*;
 use crate::{
     config::{BuilderEntry, CacheEntry, Connection, NixImport, Poll},
@@ -130,7 +132,7 @@ fn hosts(target: &TargetSpec) -> Vec<&str> {
         .collect()
 }
 
-fn errors(plan: &Plan) -> Vec<(WarningCode, String)> {
+fn errors(plan: &Plan) -> Vec<(WarningCode, Printable)> {
     let text = |warning: &Warning| match &warning.details["error"] {
         Detail::Text(text) => text.clone(),
         other => panic!("{other:?}"),
@@ -261,7 +263,7 @@ fn the_keys_that_nix_trusts_decide_and_others_are_warned_of() {
         panic!("{:?}", differs.warnings);
     };
     assert_eq!(warning.code, WarningCode::KeyNotTrusted);
-    let list = |key: &str| Detail::List(vec![key.to_owned()]);
+    let list = |key: &str| Detail::List(vec![key.into()]);
     assert_eq!(warning.details["expected"], list(known));
     assert_eq!(warning.details["actual"], list("desktop-2:x"));
     let told = offload_client::warnings::remedy_for(warning);
@@ -439,7 +441,7 @@ fn the_host_key_of_nix_stays_in_force_and_a_contradiction_is_said() {
     let other = format!("ecdsa-sha2-nistp256 {ECDSA}");
     let fingerprint = |key: &str| {
         let key = parse_host_key(key).unwrap().remove(0);
-        Detail::List(vec![key.fingerprint(Default::default()).to_string()])
+        Detail::List(vec![key.fingerprint(Default::default()).to_string().into()])
     };
     for (field, said) in [
         (ours.as_str(), None),
@@ -464,7 +466,7 @@ fn the_host_key_of_nix_stays_in_force_and_a_contradiction_is_said() {
             .iter()
             .map(|warning| {
                 assert_eq!(warning.code, WarningCode::HostKeyDiffers);
-                let target = Some((Kind::Builder, "desktop".to_owned()));
+                let target = Some((Kind::Builder, "desktop".into()));
                 assert_eq!(warning.target, target);
                 assert_eq!(warning.details["actual"], fingerprint(&ours));
                 warning.details.get("expected").cloned()

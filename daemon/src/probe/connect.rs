@@ -235,7 +235,7 @@ impl Start {
                             Failure {
                                 stage: Stage::Connect,
                                 reason: reason_of(&error),
-                                detail: format!("{address}: {error}"),
+                                detail: format!("{address}: {error}").into(),
                             },
                             Some(address),
                         ),
@@ -258,7 +258,7 @@ fn unresolved(error: &Unresolved) -> Step {
     let failure = Failure {
         stage: Stage::Resolve,
         reason: error.reason(),
-        detail: error.to_string(),
+        detail: error.to_string().into(),
     };
     Step::Failed(failure, None)
 }

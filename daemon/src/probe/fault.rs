@@ -97,7 +97,7 @@ pub(super) fn excuse(failure: &mut Failure) {
     if let Some(want) = room.err().filter(is_want)
         && failure.reason != Reason::OutOfResources
     {
-        failure.detail = format!("{want}; {}", failure.detail);
+        failure.detail = format!("{want}; {}", failure.detail).into();
         failure.reason = Reason::OutOfResources;
     }
 }

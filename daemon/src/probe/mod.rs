@@ -6,22 +6,17 @@
 pub mod builder;
 pub mod cache;
 pub mod connect;
-pub mod excerpt;
 pub mod fault;
 mod prove;
 pub mod resolve;
 pub mod shares;
 pub mod trace;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use offload_client::{
-    Reason, Stage,
-    snapshot::{BuilderFacts, CacheFacts, Detail},
+    Printable, Reason, Stage,
+    snapshot::{BuilderFacts, CacheFacts, Details},
 };
 use tokio::sync::{Semaphore, mpsc, watch};
 
@@ -116,7 +111,7 @@ pub struct Report {
     /// What was learned of the target; `None` where this check learned nothing new.
     pub facts: Option<Learned>,
     /// Particulars for `Details`; replaces the last check's.
-    pub details: BTreeMap<String, Detail>,
+    pub details: Details,
     /// Who answered at one of its addresses without being it. `None` where this check did not look:
     /// a cheap one goes to where the target was.
     pub strangers: Option<Vec<Stranger>>,
@@ -126,13 +121,13 @@ pub struct Report {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stranger {
     /// `host:port` that answered.
-    pub address: String,
+    pub address: Printable,
     /// What told it from the target: `host-key-mismatch`, `untrusted-signature`, `not-ssh`, …
     pub reason: Reason,
     /// The identity that was expected: fingerprints, signing keys.
-    pub expected: String,
+    pub expected: Printable,
     /// The one that was shown, where one was.
-    pub actual: String,
+    pub actual: Printable,
 }
 
 /// What an attempt to prove a target's identity at an address came to.
@@ -154,7 +149,7 @@ pub struct Failure {
     /// The cause.
     pub reason: Reason,
     /// The particulars, as a machine says them (`Connection refused (os error 111)`); never a secret.
-    pub detail: String,
+    pub detail: Printable,
 }
 
 /// What a check learned of its target.

@@ -2,7 +2,7 @@
 
 use std::{future::pending, time::Duration};
 
-use offload_client::{Reason, Stage};
+use offload_client::{Printable, Reason, Stage};
 use tokio::sync::watch;
 
 use super::{Failure, fault};
@@ -90,7 +90,7 @@ impl Trace {
     }
 
     /// A failure in the stage that was entered last.
-    pub fn failure(&self, reason: Reason, detail: impl Into<String>) -> Failure {
+    pub fn failure(&self, reason: Reason, detail: impl Into<Printable>) -> Failure {
         Failure {
             stage: self.stage(),
             reason,
@@ -161,7 +161,7 @@ impl Trace {
         };
         let looking = matches!(failure.stage, Stage::Resolve | Stage::Connect);
         if looking && let Some((told, _)) = progress.told {
-            failure.detail = format!("{}; and {}", failure.detail, told.detail);
+            failure.detail = format!("{}; and {}", failure.detail, told.detail).into();
         }
         failure
     }
@@ -190,7 +190,7 @@ mod tests {
         Failure {
             stage: Stage::Connect,
             reason,
-            detail: String::new(),
+            detail: Printable::default(),
         }
     }
 
@@ -210,7 +210,7 @@ mod tests {
         let trace = Trace::new();
         trace.enter(Stage::Connect);
         let refused = Failure {
-            detail: "127.0.15.7:1: refused".to_owned(),
+            detail: "127.0.15.7:1: refused".into(),
             ..failure(Reason::Refused)
         };
         trace.note(failure(Reason::DnsFailed), None);

@@ -3,7 +3,7 @@
 use std::{io, path::PathBuf};
 
 use offload_client::{
-    WarningCode,
+    Printable, WarningCode,
     snapshot::{Detail, Warning},
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -77,7 +77,7 @@ impl Reloader {
             plan.warnings.push(Warning {
                 code: WarningCode::ConfigRejected,
                 target: None,
-                details: [("error".to_owned(), Detail::Text(errors.clone()))].into(),
+                details: [("error".into(), Detail::from(errors.clone()))].into(),
             });
         }
         for warning in &plan.warnings {
@@ -190,7 +190,7 @@ async fn changed(watcher: &mut Option<Watcher>) -> io::Result<()> {
 
 /// `file /etc/nix/machines, line 3, text …`.
 fn particulars(warning: &Warning) -> String {
-    let one = |(key, detail): (&String, &Detail)| format!("{key} {detail}");
+    let one = |(key, detail): (&Printable, &Detail)| format!("{key} {detail}");
     warning
         .details
         .iter()

@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, fmt::Write, sync::Arc};
 
-use offload_client::{Reason, Snapshot, snapshot::Target};
+use offload_client::{Printable, Reason, Snapshot, snapshot::Target};
 use tokio::sync::watch;
 
 use super::Notifier;
@@ -60,23 +60,13 @@ fn write_targets<'a>(
     mut separator: &str,
 ) {
     for target in targets {
-        let name = shown(&target.name);
+        let name = Printable::excerpt(target.name.as_bytes(), NAME);
         let _ = write!(line, "{separator}{}/{name} {}", target.kind, target.state);
         if target.reason != Reason::None && !target.state.is_ready() {
             let _ = write!(line, " ({})", target.reason);
         }
         separator = ", ";
     }
-}
-
-/// The beginning of a name. A newline in one would begin another message.
-fn shown(name: &str) -> String {
-    let is_plain = |c: char| if c.is_control() { '\u{fffd}' } else { c };
-    let mut shown: String = name.chars().take(NAME).map(is_plain).collect();
-    if name.chars().nth(NAME).is_some() {
-        shown.push('…');
-    }
-    shown
 }
 
 #[cfg(test)]
@@ -143,7 +133,7 @@ mod tests {
     #[test]
     fn it_is_short_and_one_line_whatever_the_names() {
         let long = Target {
-            name: "a\nREADY=1\n\u{10ffff}".repeat(10_000),
+            name: "a\nREADY=1\n\u{10ffff}".repeat(10_000).into(),
             ..target(Kind::Builder, TargetState::Down, Reason::HostKeyMismatch)
         };
         for count in [1, NAMED, 5000] {

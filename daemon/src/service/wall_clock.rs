@@ -39,7 +39,7 @@ mod tests {
         let snapshot = |kind, uri: &str| Snapshot {
             targets: vec![Target {
                 kind,
-                uri: uri.to_owned(),
+                uri: uri.into(),
                 ..Target::default()
             }],
             ..Snapshot::default()

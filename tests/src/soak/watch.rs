@@ -187,7 +187,7 @@ impl Watch {
         for target in &snapshot.targets {
             let published = Published {
                 standing: (target.state, target.reason),
-                address: target.address.clone(),
+                address: target.address.to_string(),
             };
             self.judge(&Target::path(target), published);
         }

@@ -59,7 +59,7 @@ fn row(signal: &Signal) -> (String, String, BTreeSet<&str>) {
             assert!(invalidated.is_empty(), "without values: {signal:?}");
             (
                 interface.clone(),
-                values.keys().map(String::as_str).collect(),
+                values.keys().map(AsRef::as_ref).collect(),
             )
         }
         Content::Verdict(old, new, reason) => (format!("{old} {new} {reason}"), BTreeSet::new()),

@@ -48,7 +48,7 @@ fn builder(addresses: &[&str]) -> TargetSpec {
     let parsed = addresses.iter().map(|address| address.parse().unwrap());
     TargetSpec {
         id: TargetId::builder("desktop"),
-        uri: format!("ssh-ng://nix-builder@desktop:{SSH}"),
+        uri: format!("ssh-ng://nix-builder@desktop:{SSH}").into(),
         addresses: parsed.collect(),
         kind: SpecKind::Builder(BuilderSpec {
             protocol: Protocol::SshNg,
@@ -72,7 +72,7 @@ fn builder(addresses: &[&str]) -> TargetSpec {
 fn cache() -> TargetSpec {
     TargetSpec {
         id: TargetId::cache("desktop"),
-        uri: format!("http://{}:{CACHE}", Namespace::DESKTOP),
+        uri: format!("http://{}:{CACHE}", Namespace::DESKTOP).into(),
         addresses: vec![Namespace::DESKTOP.to_string().parse().unwrap()],
         kind: SpecKind::Cache(CacheSpec {
             tls: false,
@@ -111,7 +111,7 @@ impl Judge for Whoever {
             Ok(Err(_)) | Err(_) => Proof::Nobody(Failure {
                 stage: Stage::Connect,
                 reason: Reason::TimedOut,
-                detail: String::new(),
+                detail: "".into(),
             }),
         }
     }

@@ -2,7 +2,6 @@
 //! real Nix wrote.
 
 use std::{
-    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -106,7 +105,7 @@ impl Desk {
     async fn stale(&self, environment: &[(&str, &Path)]) -> (Option<Detail>, Option<Detail>) {
         let laptop = self.laptop(environment).await;
         let cache = laptop.the(Kind::Cache).await.unwrap();
-        let details: &BTreeMap<String, Detail> = &cache.details;
+        let details = &cache.details;
         let detail = |name: &str| details.get(name).cloned();
         (detail("stale_misses"), detail("stale_miss"))
     }

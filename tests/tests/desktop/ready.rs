@@ -37,7 +37,10 @@ async fn cache_and_builder_are_ready_within_a_second_of_the_start() {
         (cache.path(), builder.path()),
         (CACHE.into(), BUILDER.into())
     );
-    assert_eq!((&cache.uri, &builder.uri), (&nginx.url(), &sshd.uri()));
+    assert_eq!(
+        (&cache.uri, &builder.uri),
+        (&nginx.url().into(), &sshd.uri().into())
+    );
     assert_eq!(
         (cache.stage, builder.stage),
         (Stage::Signature, Stage::System)
@@ -60,7 +63,7 @@ async fn cache_and_builder_are_ready_within_a_second_of_the_start() {
     };
     assert_eq!(
         (facts.max_jobs, &*facts.systems),
-        (4, &["x86_64-linux".to_owned()][..])
+        (4, &["x86_64-linux".into()][..])
     );
     assert!(facts.nix_version.starts_with("2."), "{facts:?}");
     assert_eq!(facts.trusted, "yes");

@@ -134,7 +134,7 @@ async fn a_key_that_nix_does_not_trust_is_told_with_the_line_that_mends_it() {
     assert_eq!(warning.target, Some((Kind::Cache, "desktop".into())));
     assert_eq!(warning.details["expected"], Detail::List(vec![]));
     let both = vec![own.to_owned(), next.to_owned()];
-    assert_eq!(warning.details["actual"], Detail::List(both));
+    assert_eq!(warning.details["actual"], both.into());
     assert_eq!(text(&warning, "uri"), desk.nginx.url());
     // Nix takes nothing from there, and so it is no green.
     let is_it = |it: &Target| (it.kind, it.reason) == (Kind::Cache, Reason::UntrustedSignature);

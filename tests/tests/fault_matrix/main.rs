@@ -100,7 +100,7 @@ fn told(snapshot: &Snapshot) -> BTreeMap<(Kind, String), String> {
             reason => reason,
         };
         let told = format!("{} {reason} {}", target.state, target.stage);
-        ((target.kind, target.name.clone()), told)
+        ((target.kind, target.name.to_string()), told)
     });
     told.collect()
 }

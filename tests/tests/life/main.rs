@@ -6,6 +6,7 @@
 mod catalog;
 mod embedded;
 mod flag;
+mod foreign_text;
 mod interface;
 mod journal;
 mod many;

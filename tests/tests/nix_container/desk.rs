@@ -4,7 +4,7 @@ use std::{collections::HashMap, fs, net::Ipv4Addr, time::Duration};
 
 use data_encoding::BASE64;
 use offload_client::{
-    Kind, Reason,
+    Kind, Printable, Reason,
     proxy::{BuilderProxy, JobProxy},
     reasons::remedy_for,
     snapshot::{BuilderFacts, Detail, Facts, Target},
@@ -56,7 +56,7 @@ pub(crate) struct Watcher {
 pub(crate) struct Built {
     pub(crate) state: String,
     pub(crate) reason: String,
-    pub(crate) output: Vec<String>,
+    pub(crate) output: Vec<Printable>,
 }
 
 impl Watcher {

@@ -22,6 +22,7 @@ pub(super) use once::OnceError;
 
 use super::{
     args::Cli,
+    document,
     failure::{Failure, Outcome},
     output::Output,
     session::{Session, call},
@@ -90,8 +91,8 @@ impl Known {
             known => return known,
         };
         let (json, program) = spinner::beside("checking without a daemon", once::round()).await?;
-        let document: Value =
-            serde_json::from_slice(&json).map_err(|error| Failure::Nonsense(error.to_string()))?;
+        let document =
+            document::read(&json).map_err(|error| Failure::Nonsense(error.to_string()))?;
         let source = Source::Once {
             program: program.display().to_string(),
             why: match no_daemon {
@@ -169,9 +170,7 @@ async fn look_for(
                 .into_iter()
                 .map(|w| w.wrong)
                 .collect(),
-            notes: vec![format!(
-                "{CONFIG_DIR}: {error}; --config-dir names another place"
-            )],
+            notes: vec![format!("{CONFIG_DIR}: {error}; --config-dir names another place").into()],
             ..Search::default()
         })),
         Err(error) => Err(Failure::ConfigDir(directory, error)),

@@ -10,7 +10,10 @@ use std::{
 use rustix::fs::OFlags;
 
 use super::{comments, patch, whole, wrong::Wrong};
-use crate::page::doctor::{Finding, Search};
+use crate::{
+    Printable,
+    page::doctor::{Finding, Search},
+};
 
 /// What is searched: Nix expressions, and what those read with `importTOML` and `importJSON`.
 const ENDINGS: [&str; 3] = ["nix", "toml", "json"];
@@ -180,7 +183,7 @@ impl Walk<'_> {
             _ => Vec::new(),
         };
         let relative = path.strip_prefix(self.root).unwrap_or(path);
-        let file = relative.to_string_lossy().into_owned();
+        let file = Printable::from(relative);
         let mut mended = Vec::new();
         let mut line = Line::default();
         for hit in &hits {
@@ -197,7 +200,7 @@ impl Walk<'_> {
                     file: file.clone(),
                     line: line.number,
                     column: text.get(line.start..at).unwrap_or_default().chars().count() + 1,
-                    text: line.text(text),
+                    text: line.text(text).into(),
                     wrong: hit.wrong.wrong.clone(),
                     right: hit.wrong.right.clone(),
                     comment,
@@ -229,7 +232,9 @@ impl Walk<'_> {
     fn note(&mut self, path: &Path, why: &str) {
         let name = path.strip_prefix(self.root).unwrap_or(path);
         if self.search.notes.len() < MOST_NOTES {
-            self.search.notes.push(format!("{}: {why}", name.display()));
+            self.search
+                .notes
+                .push(format!("{}: {why}", name.display()).into());
         } else {
             self.left_out += 1;
         }
@@ -246,13 +251,14 @@ impl Walk<'_> {
         if self.left_out > 0 {
             self.search
                 .notes
-                .push(format!("and {} more", self.left_out));
+                .push(format!("and {} more", self.left_out).into());
         }
         if self.is_full() {
-            self.search.notes.push(format!(
+            let note = format!(
                 "the rest of it: {} files are enough; name a smaller tree with --config-dir",
                 self.files
-            ));
+            );
+            self.search.notes.push(note.into());
         }
         self.search
     }

@@ -105,7 +105,7 @@ mod tests {
         Warning {
             code,
             details: (details.iter())
-                .map(|(key, value)| ((*key).to_owned(), (*value).into()))
+                .map(|(key, value)| ((*key).into(), (*value).into()))
                 .collect(),
             ..Warning::default()
         }

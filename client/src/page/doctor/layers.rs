@@ -1,7 +1,7 @@
 //! What each layer says of a target: a row for each layer, so that values that should be the same
 //! stand under each other, and a column for each subject.
 
-use super::{Style, Target, Tone, clean, text};
+use super::{Style, Target, Tone, text};
 use crate::snapshot::{Comparison, Placed};
 
 const INDENT: &str = "    ";
@@ -67,15 +67,15 @@ impl Subject {
         let short = !address && shortens(&values);
         let cell = |placed: &Placed| Cell {
             value: match short {
-                true => shortened(&clean(&placed.value)),
-                false => clean(&placed.value),
+                true => shortened(&placed.value),
+                false => placed.value.to_string(),
             },
-            source: clean(&placed.source),
+            source: placed.source.to_string(),
             differs: !same(&placed.value, &standard.value, address),
         };
         let cells = layers.map(|layer| layer.map(cell));
         let shown = || cells.iter().flatten();
-        let name = clean(&comparison.subject).replace('-', " ");
+        let name = comparison.subject.replace('-', " ");
         Some(Self {
             disputed: shown().any(|cell| cell.differs),
             width: shown()

@@ -1,7 +1,7 @@
 //! What the configuration tree says wrongly, the proposed patch, and the commands to run.
 
-use super::{Search, Snapshot, Style, Tone, Warning, WarningCode, clean, clean_prose, help, text};
-use crate::template;
+use super::{Search, Snapshot, Style, Tone, Warning, WarningCode, help, text};
+use crate::{Printable, template};
 
 const INDENT: &str = "    ";
 /// The most places that a page lists; the JSON has them all.
@@ -14,7 +14,7 @@ pub(super) fn found(search: Option<&Search>, style: &Style) -> String {
     let Some(search) = search else {
         return String::new();
     };
-    let (wrong, directory) = (clean(&search.wrong.join(", ")), clean(&search.directory));
+    let (wrong, directory) = (search.wrong.join(", "), Printable::from(&search.directory));
     let mut part = String::from("\n");
     let prose = |words: &str, tone| help::lines(words, "", INDENT, style, tone);
     if search.findings.is_empty() {
@@ -29,10 +29,7 @@ pub(super) fn found(search: Option<&Search>, style: &Style) -> String {
     } else {
         let words = match only_right(search) {
             Some(right) => {
-                format!(
-                    "{wrong} stands in {directory}, where {} should:",
-                    clean(right)
-                )
+                format!("{wrong} stands in {directory}, where {right} should:")
             }
             None => format!("{wrong} stands in {directory}:"),
         };
@@ -40,20 +37,20 @@ pub(super) fn found(search: Option<&Search>, style: &Style) -> String {
     }
     for finding in search.findings.iter().take(PLACES) {
         let place = format!("{}:{}:{}", finding.file, finding.line, finding.column);
-        let place = style.paint(Tone::Uneasy, &clean(&place));
+        let place = style.paint(Tone::Uneasy, &place);
         let comment = match finding.comment {
             true => style.paint(Tone::Faint, "  (a comment: left as it is)"),
             false => String::new(),
         };
         part.push_str(&format!("{INDENT}{place}{comment}\n"));
-        part.push_str(&format!("{INDENT}  {}\n", clean(finding.text.trim())));
+        part.push_str(&format!("{INDENT}  {}\n", finding.text.trim()));
     }
     if let Some(more @ 1..) = search.findings.len().checked_sub(PLACES) {
         part.push_str(&format!("{INDENT}and {more} more; --json has them all\n"));
     }
     for note in &search.notes {
         part.push_str(&help::lines(
-            &clean_prose(&format!("not searched: {note}")),
+            &format!("not searched: {note}"),
             INDENT,
             "      ",
             style,
@@ -101,7 +98,7 @@ pub(super) fn commands(snapshot: &Snapshot, search: Option<&Search>, style: &Sty
     };
     part.push_str(&format!("\n{}\n", style.paint(Tone::Strong, heading)));
     for command in commands {
-        part.push_str(&format!("{INDENT}{}\n", text::clean_line(&command)));
+        part.push_str(&format!("{INDENT}{}\n", Printable::from(command)));
     }
     part
 }
@@ -129,7 +126,7 @@ fn shown(patch: &str, style: &Style) -> String {
             [b'@', ..] => Some(Tone::Neutral),
             _ => None,
         };
-        let line = text::clean_line(line);
+        let line = text::printable_line(line);
         lines.push_str(&tone.map_or(line.clone(), |tone| style.paint(tone, &line)));
         lines.push('\n');
     }

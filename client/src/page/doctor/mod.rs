@@ -11,11 +11,9 @@ mod tests;
 
 use serde::Serialize;
 
-use super::{
-    Style, Tone, clean, clean_prose, headline, help, state_glyph, state_tone, text, units,
-};
+use super::{Style, Tone, headline, help, state_glyph, state_tone, text, units};
 use crate::{
-    Kind, OverallState, Reason, Snapshot, WarningCode,
+    Kind, OverallState, Printable, Reason, Snapshot, WarningCode,
     snapshot::{Target, Warning},
 };
 
@@ -56,7 +54,7 @@ pub struct Search {
     /// Where they stand.
     pub findings: Vec<Finding>,
     /// What could not be searched, and why.
-    pub notes: Vec<String>,
+    pub notes: Vec<Printable>,
     /// The proposed change, as `diff -u` writes it, for `patch -p1` in the tree; empty for none.
     pub patch: String,
 }
@@ -65,13 +63,13 @@ pub struct Search {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// Relative to the tree.
-    pub file: String,
+    pub file: Printable,
     /// From 1.
     pub line: usize,
     /// From 1, in characters.
     pub column: usize,
     /// The line, without its end; cut where it is very long.
-    pub text: String,
+    pub text: Printable,
     /// What stands there.
     pub wrong: String,
     /// What should; empty where that is not clear.
@@ -120,11 +118,8 @@ fn looked(examination: &Examination<'_>, style: &Style) -> String {
     match &examination.source {
         Source::Daemon => String::new(),
         Source::Once { program, why } => {
-            let told = format!(
-                "{}: checked once by `{} --once`.",
-                clean(why),
-                clean(program)
-            );
+            let (why, program) = (Printable::from(why), Printable::from(program));
+            let told = format!("{why}: checked once by `{program} --once`.");
             help::lines(&told, "", "", style, Some(Tone::Uneasy))
         }
     }
@@ -143,23 +138,19 @@ fn cause(root: &Root<'_>, style: &Style) -> String {
     if !words.error.is_empty() {
         line.push_str(&format!(" · {}", words.error));
     }
-    let line = clean_prose(&line);
     let heading = help::lines(&line, "", "    ", style, Some(Tone::Strong));
-    let (explanation, remedy) = (&words.explanation, &words.remedy);
-    format!(
-        "\n{heading}{}",
-        help::words(&clean_prose(explanation), &clean_prose(remedy), style)
-    )
+    let help = help::words(&words.explanation, &words.remedy, style);
+    format!("\n{heading}{help}")
 }
 
 /// One target: its state, how far the check came, its layers, and its help where the root cause does
 /// not explain it.
 fn block(target: &Target, before: &[&Target], root: Option<&Root<'_>>, style: &Style) -> String {
     let tone = state_tone(target.state);
-    let name = format!("{} {}", state_glyph(target.state), clean(&target.label()));
+    let name = format!("{} {}", state_glyph(target.state), target.label());
     let mut told = target.state.to_string();
     if target.state.is_ready() && !target.address.is_empty() {
-        told.push_str(&format!(" at {}", clean(&target.address)));
+        told.push_str(&format!(" at {}", target.address));
     }
     let now = style.now_realtime_usec;
     if let Some(since) = units::since(target.state_change_timestamp, now) {

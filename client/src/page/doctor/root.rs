@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{Kind, OverallState, Reason, Snapshot, Target, Warning, WarningCode};
 use crate::{
-    TargetState, reasons,
+    Printable, TargetState, reasons,
     snapshot::{DETAIL_ERROR, Detail},
     template, warnings,
 };
@@ -211,7 +211,7 @@ fn rank(target: &&Target) -> u8 {
 
 /// Whether a warning is why a target is not ready.
 fn explains(warning: &Warning, target: &Target) -> bool {
-    let of_it = |(kind, name): &(Kind, String)| *kind == target.kind && *name == target.name;
+    let of_it = |(kind, name): &(Kind, Printable)| *kind == target.kind && *name == target.name;
     if target.state == TargetState::Away || !warning.target.as_ref().is_some_and(of_it) {
         return false;
     }

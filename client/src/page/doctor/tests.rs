@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     Stage, TargetState,
-    snapshot::{BuilderFacts, Comparison, Detail, Facts, Placed},
+    snapshot::{BuilderFacts, Comparison, Facts, Placed},
 };
 
 const NOW: u64 = 1_700_000_000_000_000;
@@ -85,14 +85,14 @@ fn snapshot(targets: Vec<Target>, warnings: Vec<Warning>) -> Snapshot {
 }
 
 fn warning(code: WarningCode, kind: Option<Kind>, details: &[(&str, &str)]) -> Warning {
-    let mut details: std::collections::BTreeMap<String, Detail> = details
+    let mut details: crate::snapshot::Details = details
         .iter()
-        .map(|(key, value)| ((*key).to_owned(), (*value).into()))
+        .map(|(key, value)| ((*key).into(), (*value).into()))
         .collect();
     details.insert("since".into(), (NOW - HOUR).into());
     Warning {
         code,
-        target: kind.map(|kind| (kind, "desktop".to_owned())),
+        target: kind.map(|kind| (kind, "desktop".into())),
         details,
     }
 }
@@ -406,7 +406,7 @@ fn a_wrong_address_is_told_with_its_place_and_its_patch() {
     hosts/laptop.nix:4:19
       hostName = \"127.0.15.7\";
     hosts/laptop.nix:9:19  (a comment: left as it is)
-      # 127.0.15.7 \\u{1b}[2J
+      # 127.0.15.7 \\x1b[2J
     not searched: secret.nix: permission denied: run it as root
 ";
     assert!(page.contains(places), "{page}");
@@ -415,7 +415,7 @@ Proposed patch
 --- a/x
 +++ b/x
 @@ -1,1 +1,1 @@
--\ta\\u{1b}
+-\ta\\x1b
 +\tb
 
 To mend it (nothing was changed yet)

@@ -20,7 +20,7 @@ fn tested(details: &[(&str, Detail)]) -> Target {
         facts: Facts::Builder(facts),
         details: details
             .iter()
-            .map(|(key, value)| ((*key).to_owned(), value.clone()))
+            .map(|(key, value)| ((*key).into(), value.clone()))
             .collect(),
         ..builder()
     }

@@ -32,7 +32,7 @@ fn cache() -> Target {
             store_dir: "/nix/store".into(),
             priority: 40,
             want_mass_query: true,
-            signing_key: String::new(),
+            signing_key: "".into(),
         }),
         ..Target::default()
     }
@@ -214,9 +214,9 @@ fn warnings_come_last() {
         code: WarningCode::MachinesFileBroken,
         target: None,
         details: [
-            ("file".to_owned(), "/etc/nix/machines".into()),
-            ("line".to_owned(), 3.into()),
-            ("error".to_owned(), "speed is not a number: \"fast\"".into()),
+            ("file".into(), "/etc/nix/machines".into()),
+            ("line".into(), 3.into()),
+            ("error".into(), "speed is not a number: \"fast\"".into()),
         ]
         .into(),
     });
@@ -300,7 +300,7 @@ fn nothing_of_the_wire_commands_the_terminal() {
     let mut target = failed(builder(), TargetState::Down, Stage::Banner, Reason::NotSsh);
     target.name = evil.into();
     target.address = evil.into();
-    target.uri = format!("ssh://{evil}@{evil}");
+    target.uri = format!("ssh://{evil}@{evil}").into();
     target.details.insert("error".into(), evil.into());
     target.details.insert(evil.into(), evil.into());
     let mut snapshot = snapshot(cache(), target);
@@ -308,7 +308,7 @@ fn nothing_of_the_wire_commands_the_terminal() {
     snapshot.warnings.push(Warning {
         code: WarningCode::NixConfBroken,
         target: Some((Kind::Builder, evil.into())),
-        details: [("file".to_owned(), evil.into())].into(),
+        details: [("file".into(), evil.into())].into(),
     });
     for verbose in [false, true] {
         let page = render(&snapshot, &Style { verbose, ..style() });
@@ -339,7 +339,7 @@ fn ready_says_so_where_nix_looks_elsewhere() {
     let moved = |code, wrong: &str| {
         let warning = Warning {
             code,
-            details: [("wrong".to_owned(), wrong.into())].into(),
+            details: [("wrong".into(), wrong.into())].into(),
             ..Warning::default()
         };
         let snapshot = Snapshot {

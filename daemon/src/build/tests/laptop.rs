@@ -11,7 +11,7 @@ use std::{
 };
 
 use data_encoding::BASE64;
-use offload_client::{JobState, Reason, snapshot::Detail};
+use offload_client::{JobState, Reason, snapshot::Details};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::{
@@ -152,7 +152,7 @@ impl Laptop {
     }
 
     /// The builder's details.
-    pub(super) fn details(&self) -> BTreeMap<String, Detail> {
+    pub(super) fn details(&self) -> Details {
         self.monitor.snapshot().targets[0].details.clone()
     }
 
@@ -352,7 +352,7 @@ fn spec(dir: &TempDir, builder: Builder) -> TargetSpec {
     let dispatch = dispatch(dir);
     TargetSpec {
         id: id(),
-        uri: dispatch.store_uri.clone(),
+        uri: dispatch.store_uri.clone().into(),
         addresses: vec![Address {
             host: HOST.into(),
             port: None,

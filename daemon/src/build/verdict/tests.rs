@@ -18,10 +18,10 @@ fn evidence() -> Evidence<'static> {
     }
 }
 
-fn place(evidence: Evidence<'_>) -> String {
+fn place(evidence: Evidence<'_>) -> Printable {
     match judge(&evidence) {
         Verdict::Succeeded { place } => place,
-        Verdict::Failed { reason, place, .. } => format!("{reason}: {place}"),
+        Verdict::Failed { reason, place, .. } => format!("{reason}: {place}").into(),
     }
 }
 

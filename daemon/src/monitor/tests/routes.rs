@@ -93,7 +93,7 @@ async fn loopback_and_proxies_never_lose_their_way() {
     let watched = stage.monitor.watched.get_mut(&id).unwrap();
     let running = watched.running.as_ref().unwrap().check;
     let mut report =
-        super::super::watched::tests::report([("proxy".to_owned(), "ssh -W".into())].into());
+        super::super::watched::tests::report([("proxy".into(), "ssh -W".into())].into());
     report.address = Some("192.0.2.6:22".to_owned());
     let session = watched.take_session(&stage.monitor.context);
     stage.turn(Turn::Finished(vec![super::Finished {

@@ -127,13 +127,13 @@ impl Stage {
         let watched = &self.monitor.watched[id];
         let check = watched.running.as_ref().expect("it is checked").check;
         let session = Session::new(watched.spec.clone(), self.monitor.context.clone());
-        let proved = known.map(|known| (DETAIL_PROVED.to_owned(), Detail::Bool(known)));
+        let proved = known.map(|known| (DETAIL_PROVED.into(), Detail::Bool(known)));
         let report = Report {
             address,
             outcome: outcome.map_err(|(stage, reason)| Failure {
                 stage,
                 reason,
-                detail: String::new(),
+                detail: "".into(),
             }),
             latency: Duration::from_millis(1),
             facts: None,

@@ -5,6 +5,8 @@ use std::{
     sync::Arc,
 };
 
+use offload_client::Printable;
+
 use super::{DETAIL_PROXY, Watched};
 use crate::target::{Address, SpecKind, TargetSpec};
 
@@ -109,7 +111,7 @@ impl Watched {
         if let Some(address) = address
             && (has_answered || !self.located)
         {
-            self.address = address;
+            self.address = address.into();
             self.located = true;
             self.answered |= has_answered;
         }
@@ -167,14 +169,14 @@ fn authority_ip(authority: &str) -> Option<IpAddr> {
     ip(&Address::parse(authority).ok()?.host)
 }
 
-pub(super) fn first_address(spec: &TargetSpec) -> String {
+pub(super) fn first_address(spec: &TargetSpec) -> Printable {
     let port = own_port(spec);
-    spec.addresses.first().map_or_else(String::new, |address| {
+    let first = spec.addresses.first().map(|address| {
         let port = address.port.unwrap_or(port);
-        if address.host.contains(':') {
-            format!("[{}]:{port}", address.host)
-        } else {
-            format!("{}:{port}", address.host)
+        match address.host.contains(':') {
+            true => format!("[{}]:{port}", address.host),
+            false => format!("{}:{port}", address.host),
         }
-    })
+    });
+    first.unwrap_or_default().into()
 }

@@ -1,6 +1,7 @@
 //! What caches and builders say.
 
 use data_encoding::BASE64;
+use offload_client::Printable;
 use ring::signature::{Ed25519KeyPair, KeyPair};
 
 use crate::{
@@ -53,7 +54,7 @@ pub(crate) fn narinfo(bytes: &[u8]) {
         Err(SignatureError::Unsigned) => assert_eq!(narinfo.signatures, [""; 0]),
         Err(SignatureError::Untrusted(names)) => {
             assert!((1..=4).contains(&names.len()));
-            let is_fit = |name: &String| name.len() < 400 && !name.contains(char::is_control);
+            let is_fit = |name: &Printable| name.len() < 400 && Printable::passes(name);
             assert!(names.iter().all(is_fit), "{names:?}");
         }
         other => unreachable!("nobody is trusted: {other:?}"),

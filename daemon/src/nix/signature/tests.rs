@@ -37,8 +37,8 @@ fn one_good_signature_by_a_trusted_key_is_enough() {
 fn a_key_that_is_not_trusted_is_told_from_a_signature_that_does_not_fit() {
     let (good, key) = signer("desktop-1", 1);
     let (_, namesake) = signer("desktop-1", 2);
-    let untrusted = SignatureError::Untrusted(vec!["desktop-1".to_owned()]);
-    let wrong = SignatureError::Wrong("desktop-1".to_owned());
+    let untrusted = SignatureError::Untrusted(vec!["desktop-1".into()]);
+    let wrong = SignatureError::Wrong("desktop-1".into());
     assert_eq!(verify(OVER, &[&good], &[]), Err(untrusted));
     assert_eq!(
         verify(OVER, &[&good], std::slice::from_ref(&namesake)),
@@ -67,10 +67,7 @@ fn what_is_no_signature_spoils_the_path_only_under_a_trusted_name() {
         // Nix's base 64 ends at the first '='.
         match spoiled.contains('=') {
             true => assert!(found.is_ok(), "{spoiled}"),
-            false => assert_eq!(
-                found,
-                Err(SignatureError::Malformed("desktop-1".to_owned()))
-            ),
+            false => assert_eq!(found, Err(SignatureError::Malformed("desktop-1".into()))),
         }
     }
     assert!(verify(OVER, &["other-1:AAAA", &good], &keys).is_ok());

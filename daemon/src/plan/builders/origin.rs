@@ -27,7 +27,7 @@ pub(super) fn of(builder: &Found<'_>) -> Origin {
         ..origins::deployed(&uri.host, port, place)
     });
     Origin {
-        uri: builder.text.clone(),
+        uri: builder.text.as_str().into(),
         declared,
         deployed,
         ..Origin::default()

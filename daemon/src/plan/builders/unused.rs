@@ -78,9 +78,9 @@ pub(super) fn two_keys(known: &Found<'_>, other: &Found<'_>) -> Option<Warning> 
         code: WarningCode::TwoHostKeys,
         target: None,
         details: BTreeMap::from([
-            ("uri".to_owned(), other.text.as_str().into()),
-            ("expected".to_owned(), Detail::List(fingerprints(&first))),
-            ("actual".to_owned(), Detail::List(fingerprints(&second))),
+            ("uri".into(), other.text.as_str().into()),
+            ("expected".into(), fingerprints(&first).into()),
+            ("actual".into(), fingerprints(&second).into()),
         ]),
     })
 }
@@ -99,8 +99,6 @@ fn about<const N: usize>(
     Warning {
         code,
         target: None,
-        details: details
-            .map(|(key, value)| (key.to_owned(), value))
-            .collect(),
+        details: details.map(|(key, value)| (key.into(), value)).collect(),
     }
 }

@@ -1,13 +1,15 @@
 //! Authentication with the keys that `ssh`, started by Nix, would offer, in its order.
 
 use std::{
-    collections::BTreeMap,
     ffi::OsStr,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use offload_client::{Reason, snapshot::Detail};
+use offload_client::{
+    Reason,
+    snapshot::{Detail, Details},
+};
 use russh::{
     MethodKind, MethodSet,
     client::AuthResult,
@@ -53,13 +55,13 @@ impl Applicant {
     pub(super) async fn authenticate(
         &self,
         link: &mut Link,
-        details: &mut BTreeMap<String, Detail>,
+        details: &mut Details,
     ) -> Result<(), End> {
         let mut attempts = Attempts::default();
         let result = self.attempt(link, details, &mut attempts).await;
         if !attempts.unusable.is_empty() {
             let unusable = attempts.unusable.clone();
-            details.insert("unreadable_keys".into(), Detail::List(unusable));
+            details.insert("unreadable_keys".into(), unusable.into());
         }
         let banner = link.auth_banner();
         if !banner.is_empty() && !matches!(result, Ok(true)) {
@@ -75,7 +77,7 @@ impl Applicant {
     async fn attempt(
         &self,
         link: &mut Link,
-        details: &mut BTreeMap<String, Detail>,
+        details: &mut Details,
         attempts: &mut Attempts,
     ) -> Result<bool, End> {
         match link.try_none(&self.user).await? {
@@ -89,7 +91,8 @@ impl Applicant {
                         "user {}: the server accepts no keys, only {}",
                         self.user,
                         words(&remaining_methods)
-                    ),
+                    )
+                    .into(),
                 });
             }
             AuthResult::Failure { .. } => {}
@@ -104,10 +107,10 @@ impl Applicant {
                 }
                 continue;
             };
-            let tried = Detail::List(attempts.tried.clone());
+            let tried = attempts.tried.clone().into();
             details.insert("tried_keys".into(), tried);
             // The one that lets us in; where none does, the first, which Nix would offer first.
-            let path = Detail::Text(file.display().to_string());
+            let path = Detail::Text(file.as_path().into());
             details.entry("identity".into()).or_insert(path.clone());
             match link.try_key(&self.user, key).await? {
                 AuthResult::Success => {
@@ -168,8 +171,8 @@ impl Applicant {
     }
 
     /// What the remedy names: the file, and what it would be called as a credential.
-    fn note_unusable(&self, file: &Path, details: &mut BTreeMap<String, Detail>) {
-        let text = |text: &OsStr| Detail::Text(text.to_string_lossy().into_owned());
+    fn note_unusable(&self, file: &Path, details: &mut Details) {
+        let text = |text: &OsStr| Detail::Text(Path::new(text).into());
         details.insert("identity".into(), text(file.as_os_str()));
         details.insert("credential".into(), text(&credential::name(file)));
     }
@@ -196,6 +199,7 @@ impl Applicant {
                 format!("user {user}: the server does not accept {keys}"),
             )
         };
+        let detail = detail.into();
         End { reason, detail }
     }
 }

@@ -6,10 +6,10 @@
 
 use std::io;
 
-use offload_client::Reason;
+use offload_client::{Printable, Reason};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use crate::probe::{excerpt::excerpt as printable, fault::reason_of_broken};
+use crate::probe::fault::reason_of_broken;
 
 /// How offloadd identifies itself, without the line's end.
 pub(super) const OURS: &str = concat!("SSH-2.0-offloadd_", env!("CARGO_PKG_VERSION"));
@@ -41,16 +41,16 @@ pub(super) enum BannerError {
     Closed(#[source] io::Error),
     /// OpenSSH said why it does not want this connection, and closed it.
     #[error("accepted, then turned away: \"{0}\"")]
-    TurnedAway(String),
+    TurnedAway(Printable),
     /// The connection ended in the middle of the identification.
     #[error("closed in the middle of its identification: {0}")]
     Lost(#[source] io::Error),
     /// Something else answered: the excerpt.
     #[error("not an SSH identification: \"{0}\"")]
-    NotSsh(String),
+    NotSsh(Printable),
     /// A version of the protocol that nobody speaks any more, or a line that breaks its rules.
     #[error("unusable SSH identification: \"{0}\"")]
-    Unusable(String),
+    Unusable(Printable),
 }
 
 impl BannerError {
@@ -80,14 +80,14 @@ where
 async fn read<S: AsyncRead + Unpin>(stream: &mut S) -> Result<Banner, BannerError> {
     let mut pending = Vec::with_capacity(LINE_MAX + 1);
     // The first line that was no identification: what a person is shown of it.
-    let mut first: Option<String> = None;
+    let mut first: Option<Printable> = None;
     let mut lines = 0;
     loop {
         if let Some(end) = pending.iter().position(|&byte| byte == b'\n') {
             if pending.starts_with(b"SSH-") {
                 return identified(pending, end);
             }
-            let line = printable(&pending[..end], EXCERPT_MAX);
+            let line = Printable::excerpt(&pending[..end], EXCERPT_MAX);
             lines += 1;
             if lines > LINES_MAX {
                 return Err(BannerError::NotSsh(first.unwrap_or(line)));
@@ -99,7 +99,7 @@ async fn read<S: AsyncRead + Unpin>(stream: &mut S) -> Result<Banner, BannerErro
             continue;
         }
         if pending.len() >= LINE_MAX {
-            let line = printable(&pending, EXCERPT_MAX);
+            let line = Printable::excerpt(&pending, EXCERPT_MAX);
             return Err(BannerError::NotSsh(first.unwrap_or(line)));
         }
         let room = (LINE_MAX - pending.len()) as u64;
@@ -122,13 +122,13 @@ fn identified(pending: Vec<u8>, end: usize) -> Result<Banner, BannerError> {
             identification: line.to_owned(),
             replay: pending,
         }),
-        _ => Err(BannerError::Unusable(printable(line, EXCERPT_MAX))),
+        _ => Err(BannerError::Unusable(Printable::excerpt(line, EXCERPT_MAX))),
     }
 }
 
 /// The connection ended with `pending` as its last words.
-fn ended(pending: &[u8], first: Option<String>, error: io::Error) -> BannerError {
-    let last = printable(pending, EXCERPT_MAX);
+fn ended(pending: &[u8], first: Option<Printable>, error: io::Error) -> BannerError {
+    let last = Printable::excerpt(pending, EXCERPT_MAX);
     match first {
         None if last.is_empty() => BannerError::Closed(error),
         None if pending.starts_with(b"SSH-") => BannerError::Lost(error),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use offload_client::{Reason, Stage};
+use offload_client::{Printable, Reason, Stage};
 
 use super::{
     Notes,
@@ -11,12 +11,7 @@ use super::{
     greet::{Noise, Then},
     link::Link,
 };
-use crate::{
-    clock::within,
-    nix::wire::ProtocolError,
-    probe::{Failure, excerpt::excerpt as printable},
-    target::Protocol,
-};
+use crate::{clock::within, nix::wire::ProtocolError, probe::Failure, target::Protocol};
 
 /// How much of another program's words is shown.
 const EXCERPT_MAX: usize = 160;
@@ -99,7 +94,7 @@ pub(super) async fn blame(
     if let Broken::Noise(noise) = &broken
         && !noise.heard.is_empty()
     {
-        notes.note("noise", printable(&noise.heard, EXCERPT_MAX));
+        notes.note("noise", Printable::excerpt(&noise.heard, EXCERPT_MAX));
     }
     let stderr = String::from_utf8_lossy(exec.raw_stderr());
     let reason = reason(&broken, &stderr, exec.exit(), command, protocol);
@@ -174,11 +169,13 @@ fn nix_error(stderr: &str) -> Option<&str> {
 
 fn detail(broken: &Broken, exec: &Exec, command: &Command) -> String {
     let mut parts = vec![match broken {
-        Broken::Protocol(error) => printable(error.to_string().as_bytes(), EXCERPT_MAX),
+        Broken::Protocol(error) => {
+            Printable::excerpt(error.to_string().as_bytes(), EXCERPT_MAX).to_string()
+        }
         Broken::Noise(Noise { heard, then }) => {
             let heard = match heard.is_empty() {
                 true => "no answer".to_owned(),
-                false => format!("\"{}\"", printable(heard, EXCERPT_MAX)),
+                false => format!("\"{}\"", Printable::excerpt(heard, EXCERPT_MAX)),
             };
             match then {
                 Then::Nix => format!("{heard} before Nix's answer"),
@@ -191,18 +188,18 @@ fn detail(broken: &Broken, exec: &Exec, command: &Command) -> String {
     if let Some(exit) = exec.exit() {
         parts.push(exit.to_string());
     }
-    let stderr = printable(exec.raw_stderr().trim_ascii(), 2 * EXCERPT_MAX);
+    let stderr = Printable::excerpt(exec.raw_stderr().trim_ascii(), 2 * EXCERPT_MAX);
     if !stderr.is_empty() {
-        parts.push(stderr);
+        parts.push(stderr.to_string());
     }
     format!("{}: {}", command.shown, parts.join("; "))
 }
 
-fn failure(reason: Reason, detail: String) -> Failure {
+fn failure(reason: Reason, detail: impl Into<Printable>) -> Failure {
     Failure {
         stage: Stage::Handshake,
         reason,
-        detail,
+        detail: detail.into(),
     }
 }
 

@@ -1,8 +1,8 @@
 //! What a deep check does once it is let in, and what is remembered of it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
-use offload_client::{Reason, Stage, snapshot::Detail};
+use offload_client::{Reason, Stage, snapshot::Details};
 
 use super::{
     Notes,
@@ -22,7 +22,7 @@ pub(super) struct Found {
     /// What the Nix there last said of itself.
     remote: Remote,
     /// What the stages of the last deep check that passed noted.
-    details: BTreeMap<String, Detail>,
+    details: Details,
 }
 
 impl Found {
@@ -114,8 +114,10 @@ fn trusts_us(remote: &Remote) -> Result<(), Failure> {
             stage: Stage::Trust,
             reason: Reason::NotTrusted,
             detail: match remote.version.as_str() {
-                "" => "Nix there does not trust the user who logs in".to_owned(),
-                version => format!("Nix {version} there does not trust the user who logs in"),
+                "" => "Nix there does not trust the user who logs in".into(),
+                version => {
+                    format!("Nix {version} there does not trust the user who logs in").into()
+                }
             },
         }),
     }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use offload_client::{
-    Reason, Stage,
+    Printable, Reason, Stage,
     snapshot::{BuilderFacts, Detail},
 };
 use russh::keys::PublicKey;
@@ -71,7 +71,7 @@ impl Dial<'_> {
         notes.note("user", options.user.as_str());
         if !options.unsupported.is_empty() {
             let unsupported = options.unsupported.clone();
-            notes.note(super::DETAIL_UNSUPPORTED, Detail::List(unsupported));
+            notes.note(super::DETAIL_UNSUPPORTED, unsupported);
         }
         let is_same_host = options.hostname.eq_ignore_ascii_case(&self.spec.host);
         if !is_same_host || options.port != self.spec.port.unwrap_or(DEFAULT_PORT) {
@@ -130,7 +130,7 @@ impl Dial<'_> {
         let (proxy, stream) = Proxy::start(command).map_err(|error| Failure {
             stage: Stage::Connect,
             reason: reason_of_start(&error, Reason::ProxyFailed),
-            detail: error.to_string(),
+            detail: error.to_string().into(),
         })?;
         let host_keys = self.host_keys();
         let entered = match knock(stream, &host_keys, listener, trace, notes).await {
@@ -219,9 +219,9 @@ impl Dial<'_> {
             features: self.spec.features.clone(),
             max_jobs: self.spec.max_jobs,
             speed_factor: self.spec.speed_factor,
-            nix_version: String::new(),
+            nix_version: Printable::default(),
             trusted: "unknown".into(),
-            host_key_fingerprint: fingerprint(host_key),
+            host_key_fingerprint: fingerprint(host_key).into(),
         }
     }
 }
@@ -231,11 +231,11 @@ async fn blame(failure: Failure, mut proxy: Proxy) -> Failure {
     match failure.reason {
         Reason::ConnectionLost if failure.stage == Stage::Connect => Failure {
             reason: Reason::ProxyFailed,
-            detail: proxy.last_words().await,
+            detail: proxy.last_words().await.into(),
             ..failure
         },
         Reason::ConnectionLost => Failure {
-            detail: format!("{}; {}", failure.detail, proxy.last_words().await),
+            detail: format!("{}; {}", failure.detail, proxy.last_words().await).into(),
             ..failure
         },
         _ => failure,

@@ -6,11 +6,10 @@ use bytes::{Buf, BytesMut};
 use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, client::Msg};
 use tokio::runtime::Handle;
 
+use offload_client::Printable;
+
 use super::link::{End, Link};
-use crate::{
-    nix::wire::{Ended, Wire},
-    probe::excerpt::excerpt as printable,
-};
+use crate::nix::wire::{Ended, Wire};
 
 /// How much room an answer that is read whole has from the start, in bytes: Nix's settings take most of
 /// it, and need not be moved as they come.
@@ -51,7 +50,7 @@ pub(super) enum Exit {
 #[derive(Debug)]
 pub(super) enum StartError {
     /// The server runs none for this user.
-    Refused(String),
+    Refused(Printable),
     /// The connection ended.
     End(End),
 }
@@ -65,8 +64,8 @@ pub(super) struct Eof;
 pub(super) struct Captured {
     /// Its standard output; `None` where that is more than was to be read.
     pub stdout: Option<BytesMut>,
-    /// The beginning of its standard error, escaped.
-    pub stderr: String,
+    /// The beginning of its standard error.
+    pub stderr: Printable,
     /// How it ended; `None` where the server did not say.
     pub exit: Option<Exit>,
 }
@@ -78,7 +77,7 @@ impl Exec {
             Ok(channel) => channel,
             Err(russh::Error::ChannelOpenFailure(why)) => {
                 let why = format!("the server opens no session: {why:?}");
-                return Err(StartError::Refused(why));
+                return Err(StartError::Refused(why.into()));
             }
             Err(_) => return Err(StartError::End(link.ended().await)),
         };
@@ -169,8 +168,8 @@ impl Exec {
     }
 
     /// What it said on its standard error so far, escaped.
-    pub(super) fn stderr(&self) -> String {
-        printable(self.stderr.trim_ascii(), STDERR_MAX)
+    pub(super) fn stderr(&self) -> Printable {
+        Printable::excerpt(self.stderr.trim_ascii(), STDERR_MAX)
     }
 
     /// The beginning of what it said on its standard error so far, as it came.

@@ -1,6 +1,7 @@
 //! What must hold of what a builder says, or whoever answers in its place.
 
 use bytes::Bytes;
+use offload_client::Printable;
 use serde_json::json;
 
 use super::{
@@ -56,7 +57,7 @@ pub(crate) fn remote_system(bytes: &[u8]) {
         return;
     };
     for words in [&conf.systems, &conf.features] {
-        assert!(words.len() <= 257 && words.iter().all(|word| word.len() <= 256));
+        assert!(words.len() <= 257 && words.iter().all(|word| Printable::passes(word)));
     }
     let missing = conf.missing(&conf.systems, &conf.features);
     assert!(missing.features.is_empty() && missing.in_doubt.is_empty());
@@ -68,7 +69,7 @@ pub(crate) fn remote_system(bytes: &[u8]) {
 /// As `nix config show --json` would show it.
 fn written(conf: &RemoteConf) -> String {
     // What is no default is written down, and then in full.
-    let mut words = (0..).map(|number: u32| number.to_string());
+    let mut words = (0..).map(|number: u32| Printable::from(number.to_string()));
     let other = words.find(|word| !conf.features.contains(word));
     let defaults: Vec<_> = other
         .into_iter()

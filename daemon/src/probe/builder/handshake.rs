@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use offload_client::{Reason, Stage};
+use offload_client::{Printable, Reason, Stage};
 
 use super::{
     Notes,
@@ -18,7 +18,7 @@ use crate::{
         serve,
         worker::{self, Trust},
     },
-    probe::{Failure, excerpt::excerpt as printable},
+    probe::Failure,
     target::{BuilderSpec, Protocol},
 };
 
@@ -29,7 +29,7 @@ const VERSION_MAX: usize = 64;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Remote {
     /// Its version; empty where it does not say.
-    pub version: String,
+    pub version: Printable,
     /// Whether it trusts the user who logs in.
     pub trust: Trust,
 }
@@ -115,16 +115,16 @@ impl From<worker::Hello> for Remote {
     fn from(hello: worker::Hello) -> Self {
         let version = hello.nix.unwrap_or_default();
         Self {
-            version: printable(version.as_bytes(), VERSION_MAX),
+            version: Printable::excerpt(version.as_bytes(), VERSION_MAX),
             trust: hello.trust,
         }
     }
 }
 
-fn failure(reason: Reason, detail: String) -> Failure {
+fn failure(reason: Reason, detail: impl Into<Printable>) -> Failure {
     Failure {
         stage: Stage::Handshake,
         reason,
-        detail,
+        detail: detail.into(),
     }
 }

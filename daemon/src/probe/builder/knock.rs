@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use offload_client::{Reason, Stage, snapshot::Detail};
+use offload_client::{Printable, Reason, Stage};
 
 use super::{
     Notes,
@@ -12,7 +12,7 @@ use super::{
     link::{Link, Listener, OpenError},
     stream::Duplex,
 };
-use crate::probe::{Failure, Stranger, Trace, excerpt::excerpt as printable};
+use crate::probe::{Failure, Stranger, Trace};
 
 /// Whoever answered did not prove to be the builder.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub(super) struct Stray {
     /// How that showed.
     pub failure: Failure,
     /// What it showed of itself.
-    shown: String,
+    shown: Printable,
 }
 
 /// Exchanges identification and keys over `stream`. What is learned is noted even where it fails.
@@ -34,7 +34,7 @@ pub(super) async fn knock(
     let banner = banner::exchange(&mut stream)
         .await
         .map_err(|error| Stray::without_banner(error, trace.stage()))?;
-    let identification = printable(banner.identification.as_bytes(), super::DETAIL_MAX);
+    let identification = Printable::excerpt(banner.identification.as_bytes(), super::DETAIL_MAX);
     notes.note("server_identification", identification);
     trace.enter(Stage::HostKey);
     Link::open(stream, banner, host_keys.clone(), listener)
@@ -52,9 +52,9 @@ impl Stray {
             _ => false,
         };
         is_certain.then(|| Stranger {
-            address,
+            address: address.into(),
             reason: self.failure.reason,
-            expected: host_keys.expected().join(", "),
+            expected: host_keys.expected().join(", ").into(),
             actual: self.shown.clone(),
         })
     }
@@ -65,9 +65,9 @@ impl Stray {
             failure: Failure {
                 stage,
                 reason: Reason::TimedOut,
-                detail: "no answer in time".to_owned(),
+                detail: "no answer in time".into(),
             },
-            shown: String::new(),
+            shown: Printable::default(),
         }
     }
 
@@ -80,12 +80,12 @@ impl Stray {
         let failure = Failure {
             stage,
             reason: error.reason(),
-            detail: error.to_string(),
+            detail: error.to_string().into(),
         };
         let shown = match error {
             BannerError::NotSsh(words) | BannerError::Unusable(words) => words,
             BannerError::Closed(_) | BannerError::TurnedAway(_) | BannerError::Lost(_) => {
-                String::new()
+                Printable::default()
             }
         };
         Self { failure, shown }
@@ -101,25 +101,25 @@ impl Stray {
                     reason: end.reason,
                     detail: end.detail,
                 },
-                shown: String::new(),
+                shown: Printable::default(),
             },
             OpenError::HostKey(refusal) => {
                 notes.note("host_key_presented", refusal.presented.as_str());
                 if !refusal.expected.is_empty() {
                     let expected = refusal.expected.clone();
-                    notes.note("host_key_expected", Detail::List(expected));
+                    notes.note("host_key_expected", expected);
                 }
                 if !refusal.unreadable.is_empty() {
                     let unreadable = refusal.unreadable.clone();
-                    notes.note("known_hosts_unreadable", Detail::List(unreadable));
+                    notes.note("known_hosts_unreadable", unreadable);
                 }
                 Self {
                     failure: Failure {
                         stage,
                         reason: refusal.reason,
-                        detail: refusal.to_string(),
+                        detail: refusal.to_string().into(),
                     },
-                    shown: refusal.presented,
+                    shown: refusal.presented.into(),
                 }
             }
         }

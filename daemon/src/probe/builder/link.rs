@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, io, sync::Arc, time::Duration};
 
-use offload_client::Reason;
+use offload_client::{Printable, Reason};
 use russh::{
     Channel, Disconnect, Limits, Preferred, SshId,
     client::{self, AuthResult, ChannelOpenHandle, DisconnectReason, Msg, RemoteDisconnectInfo},
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     clock::Stopwatch,
-    probe::{Closed, excerpt::excerpt as printable, fault::reason_of_broken},
+    probe::{Closed, fault::reason_of_broken},
     target::TargetId,
 };
 
@@ -55,7 +55,7 @@ enum Phase {
 #[derive(Debug, Default)]
 struct Heard {
     host_key: Option<PublicKey>,
-    auth_banner: String,
+    auth_banner: Printable,
     end: Option<End>,
 }
 
@@ -65,7 +65,7 @@ pub(super) struct End {
     /// The code for it.
     pub reason: Reason,
     /// The particulars.
-    pub detail: String,
+    pub detail: Printable,
 }
 
 /// Why the key exchange did not come to its end.
@@ -130,7 +130,7 @@ impl Link {
     }
 
     /// What the server shows before authentication, escaped; often nothing.
-    pub(super) fn auth_banner(&self) -> String {
+    pub(super) fn auth_banner(&self) -> Printable {
         self.heard.borrow().auth_banner.clone()
     }
 
@@ -238,7 +238,7 @@ impl End {
         };
         Self {
             reason,
-            detail: printable(error.to_string().as_bytes(), 2 * WORDS_MAX),
+            detail: Printable::excerpt(error.to_string().as_bytes(), 2 * WORDS_MAX),
         }
     }
 
@@ -262,10 +262,10 @@ impl End {
             | Disconnect::ConnectionLost
             | Disconnect::ByApplication => Reason::ConnectionLost,
         };
-        let words = printable(info.message.as_bytes(), WORDS_MAX);
+        let words = Printable::excerpt(info.message.as_bytes(), WORDS_MAX);
         Self {
             reason,
-            detail: format!("the server closed the connection: \"{words}\""),
+            detail: format!("the server closed the connection: \"{words}\"").into(),
         }
     }
 }
@@ -327,7 +327,7 @@ impl client::Handler for Handler {
     }
 
     async fn auth_banner(&mut self, text: &str, _: &mut client::Session) -> Result<(), Fault> {
-        let text = printable(text.as_bytes(), WORDS_MAX);
+        let text = Printable::excerpt(text.as_bytes(), WORDS_MAX);
         self.heard.send_modify(|heard| heard.auth_banner = text);
         Ok(())
     }

@@ -4,11 +4,11 @@
 //! It goes as `ssh`, started by Nix, would go, with the address, the identity and the host keys that
 //! `ssh` would use; and where `ssh` would refuse, it refuses. Then it runs the command that Nix runs.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use offload_client::{
-    Reason, Stage,
-    snapshot::{BuilderFacts, Detail},
+    Printable, Reason, Stage,
+    snapshot::{BuilderFacts, Detail, Details},
 };
 
 use self::{
@@ -23,7 +23,7 @@ use crate::{
     config::Connection,
     health::Depth,
     nix::ssh_config::{self, SshConfigError, SshOptions},
-    probe::{excerpt::excerpt as printable, fault::reason_of_start},
+    probe::fault::reason_of_start,
     target::{BuilderSpec, SpecKind, TargetSpec},
 };
 
@@ -88,20 +88,20 @@ struct Kept {
     /// Held for its end: the connection's bytes run through it.
     _proxy: Option<Proxy>,
     address: Option<String>,
-    details: BTreeMap<String, Detail>,
+    details: Details,
 }
 
 /// What a check found on its way, whether it came to its end or not.
 #[derive(Default)]
 struct Notes {
-    details: BTreeMap<String, Detail>,
+    details: Details,
     learned: Option<BuilderFacts>,
     /// Whether anybody was connected to.
     dialled: bool,
     /// Who answered without being the builder.
     strangers: Vec<Stranger>,
     /// The details of the most telling one, until the builder is found.
-    aside: Option<BTreeMap<String, Detail>>,
+    aside: Option<Details>,
 }
 
 /// An authenticated connection of this check.
@@ -214,7 +214,7 @@ impl Session {
             return Err(Failure {
                 stage: Stage::None,
                 reason: Reason::NotConfigured,
-                detail: format!("{} is no builder", target.id),
+                detail: format!("{} is no builder", target.id).into(),
             });
         };
         let spent = trace.elapsed();
@@ -313,7 +313,7 @@ impl Session {
 
 impl Notes {
     fn note(&mut self, key: &str, value: impl Into<Detail>) {
-        self.details.insert(key.to_owned(), value.into());
+        self.details.insert(key.into(), value.into());
     }
 
     /// Begins anew with the next address; `is_told` where what was noted is what would be told if
@@ -343,7 +343,7 @@ async fn ask(asked: &mut Option<Asked>, spec: &BuilderSpec) -> Result<Arc<SshOpt
                 SshConfigError::Io(error) => reason_of_start(error, Reason::SshConfigUnsupported),
                 _ => Reason::SshConfigUnsupported,
             },
-            detail: printable(error.to_string().as_bytes(), DETAIL_MAX),
+            detail: Printable::excerpt(error.to_string().as_bytes(), DETAIL_MAX),
         })?;
     let options = Arc::new(options);
     *asked = Some(Asked {

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use offload_client::{Reason, Stage};
+use offload_client::{Printable, Reason, Stage};
 
 use super::{
     Notes, ask, expected,
@@ -85,10 +85,10 @@ impl Prover {
             // ssh may accept keys that nobody knows (StrictHostKeyChecking): they prove nothing.
             Some(key) if host_keys.knows(&key) => Proof::Same,
             proved => Proof::Stranger(Stranger {
-                address: address.to_string(),
+                address: address.to_string().into(),
                 reason: Reason::HostKeyMismatch,
-                expected: host_keys.expected().join(", "),
-                actual: proved.as_ref().map(describe).unwrap_or_default(),
+                expected: host_keys.expected().join(", ").into(),
+                actual: proved.as_ref().map(describe).unwrap_or_default().into(),
             }),
         }
     }
@@ -132,7 +132,7 @@ fn identity(spec: &BuilderSpec, options: &SshOptions) -> Result<Arc<HostKeys>, F
     }
 }
 
-fn unproved(reason: Reason, detail: impl Into<String>) -> Failure {
+fn unproved(reason: Reason, detail: impl Into<Printable>) -> Failure {
     Failure {
         stage: Stage::HostKey,
         reason,

@@ -2,13 +2,11 @@
 
 use std::{io, process::Stdio};
 
+use offload_client::Printable;
 use tokio::{io::AsyncRead, process::Command, sync::watch, task::JoinHandle, time::timeout};
 
 use super::stream::Duplex;
-use crate::{
-    probe::excerpt::excerpt as printable,
-    program::{LAST_WORDS, Lines, Paced, Program},
-};
+use crate::program::{LAST_WORDS, Lines, Paced, Program};
 
 /// How much of the command's last line is kept.
 const LINE_MAX: usize = 256;
@@ -18,7 +16,7 @@ const LINE_MAX: usize = 256;
 pub(super) struct Proxy {
     program: Program,
     listening: JoinHandle<()>,
-    said: watch::Receiver<String>,
+    said: watch::Receiver<Printable>,
 }
 
 impl Proxy {
@@ -28,7 +26,7 @@ impl Proxy {
         shell.arg("-c").arg(format!("exec {command}"));
         let (program, pipes) = Program::start(&mut shell, Stdio::piped())?;
         let stdin = pipes.stdin.ok_or(io::ErrorKind::BrokenPipe)?;
-        let (sender, said) = watch::channel(String::new());
+        let (sender, said) = watch::channel(Printable::default());
         let proxy = Self {
             program,
             listening: tokio::spawn(listen(pipes.stderr, sender)),
@@ -62,7 +60,7 @@ impl Drop for Proxy {
 }
 
 /// Keeps the last line of `stderr`, and reads on so that the command never waits long for a reader.
-async fn listen(stderr: impl AsyncRead + Unpin, said: watch::Sender<String>) {
+async fn listen(stderr: impl AsyncRead + Unpin, said: watch::Sender<Printable>) {
     let (mut stderr, mut lines) = (Paced::new(stderr), Lines::new(LINE_MAX));
     let mut last = Vec::new();
     while let Ok(chunk) = stderr.read().await
@@ -82,9 +80,9 @@ fn keep(last: &mut Vec<u8>, line: &[u8]) {
     }
 }
 
-fn publish(last: &mut Vec<u8>, said: &watch::Sender<String>) {
+fn publish(last: &mut Vec<u8>, said: &watch::Sender<Printable>) {
     if !last.is_empty() {
-        said.send_replace(printable(last, LINE_MAX));
+        said.send_replace(Printable::excerpt(last, LINE_MAX));
         last.clear();
     }
 }

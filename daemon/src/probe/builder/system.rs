@@ -8,7 +8,7 @@ pub(super) mod answer;
 
 use std::time::Duration;
 
-use offload_client::{Reason, Stage, snapshot::Detail};
+use offload_client::{Printable, Reason, Stage, snapshot::Detail};
 
 use self::answer::Identity;
 use super::{
@@ -22,7 +22,7 @@ use crate::{
         remote::{Missing, Others, RemoteConf},
         uri,
     },
-    probe::{Failure, excerpt::excerpt as printable},
+    probe::Failure,
     target::BuilderSpec,
 };
 
@@ -70,7 +70,7 @@ pub(super) async fn check(
 /// Why it is not proven.
 enum Halt {
     /// It is not known: why, as a machine says it.
-    Unknown(String),
+    Unknown(Printable),
     /// It is known not to be so, or the connection ended.
     Failed(Failure),
 }
@@ -80,7 +80,7 @@ async fn ask(link: &Link, spec: &BuilderSpec, notes: &mut Notes) -> Result<Remot
     let answer = capture(link, &question(&nix(spec)), ANSWER_MAX).await?;
     let Some(stdout) = &answer.stdout else {
         let why = format!("the answer is longer than {ANSWER_MAX} bytes");
-        return Err(Halt::Unknown(why));
+        return Err(Halt::Unknown(why.into()));
     };
     let (head, json) = answer::split(stdout);
     if let Some(identity) = Identity::find(head) {
@@ -92,10 +92,13 @@ async fn ask(link: &Link, spec: &BuilderSpec, notes: &mut Notes) -> Result<Remot
     }
     let conf = RemoteConf::parse(json).map_err(|error| {
         let error = error.to_string();
-        Halt::Unknown(printable(error.as_bytes(), 2 * WORDS_MAX))
+        Halt::Unknown(Printable::excerpt(error.as_bytes(), 2 * WORDS_MAX))
     })?;
     if let Some(system) = conf.systems.first() {
-        notes.note("remote_system", printable(system.as_bytes(), WORDS_MAX));
+        notes.note(
+            "remote_system",
+            Printable::excerpt(system.as_bytes(), WORDS_MAX),
+        );
     }
     notes.note("remote_features", list(&conf.features));
     Ok(conf)
@@ -109,9 +112,9 @@ async fn judge(
     notes: &mut Notes,
 ) -> Result<(), Halt> {
     if let Some(store) = other_store(spec) {
-        let store = printable(uri::redacted(store).as_bytes(), WORDS_MAX);
+        let store = Printable::excerpt(uri::redacted(store).as_bytes(), WORDS_MAX);
         let why = format!("builds go to the store {store}, whose configuration is not this one");
-        return Err(Halt::Unknown(why));
+        return Err(Halt::Unknown(why.into()));
     }
     let missing = conf.missing(&spec.systems, &spec.features);
     let (reason, lost, offered) = if !missing.systems.is_empty() {
@@ -126,13 +129,16 @@ async fn judge(
     } else if !missing.in_doubt.is_empty() {
         let words = missing.in_doubt.join(", ");
         let why = format!("{words}: not among the defaults that the login user sees");
-        return Err(Halt::Unknown(printable(why.as_bytes(), 2 * WORDS_MAX)));
+        return Err(Halt::Unknown(Printable::excerpt(
+            why.as_bytes(),
+            2 * WORDS_MAX,
+        )));
     } else {
         return Ok(());
     };
-    let said = printable(said(&missing).as_bytes(), 4 * WORDS_MAX);
+    let said = Printable::excerpt(said(&missing).as_bytes(), 4 * WORDS_MAX);
     if let Some(why) = hands_on(link, conf).await? {
-        return Err(Halt::Unknown(format!("{said}, and {why}")));
+        return Err(Halt::Unknown(format!("{said}, and {why}").into()));
     }
     notes.note("missing", list(lost));
     notes.note("offered", offered);
@@ -150,7 +156,7 @@ async fn hands_on(link: &Link, conf: &RemoteConf) -> Result<Option<String>, Halt
         Others::Some => return Ok(Some("it has builders of its own".into())),
         Others::File(file) => file,
     };
-    let shown = printable(file.as_bytes(), WORDS_MAX);
+    let shown = Printable::excerpt(file.as_bytes(), WORDS_MAX);
     if !is_plain_path(file) {
         return Ok(Some(format!("it may have builders in {shown}")));
     }
@@ -226,10 +232,10 @@ async fn capture(link: &Link, command: &str, most: usize) -> Result<Captured, Ha
             }
             Err(match link.end() {
                 Some(end) => ended(end),
-                None => Halt::Unknown(format!(
-                    "no end of the answer within {} s",
-                    PATIENCE.as_secs()
-                )),
+                None => {
+                    let why = format!("no end of the answer within {} s", PATIENCE.as_secs());
+                    Halt::Unknown(why.into())
+                }
             })
         }
     }
@@ -241,11 +247,11 @@ fn is_plain_path(path: &str) -> bool {
     path.starts_with('/') && path.len() <= 256 && path.bytes().all(is_plain)
 }
 
-fn list(words: &[String]) -> Detail {
+fn list(words: &[Printable]) -> Detail {
     let words = words.iter().take(LIST_MAX);
     Detail::List(
         words
-            .map(|word| printable(word.as_bytes(), WORDS_MAX))
+            .map(|word| Printable::excerpt(word.as_bytes(), WORDS_MAX))
             .collect(),
     )
 }

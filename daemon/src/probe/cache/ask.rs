@@ -8,7 +8,7 @@ use hyper::{
     body::{Bytes, Incoming},
     header, http,
 };
-use offload_client::{Reason, Stage};
+use offload_client::{Printable, Reason, Stage};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
@@ -21,7 +21,7 @@ use super::{
     tls::{self, TlsError},
 };
 use crate::{
-    probe::{Failure, Trace, connect::connect, excerpt::excerpt, resolve::literal},
+    probe::{Failure, Trace, connect::connect, resolve::literal},
     target::{Address, CacheSpec},
 };
 
@@ -130,7 +130,10 @@ impl Session {
         if from.may_go(to, self.follows, &watched) {
             return Ok(());
         }
-        let detail = format!("redirects to {}", excerpt(to.authority().as_bytes(), 80));
+        let detail = format!(
+            "redirects to {}",
+            Printable::excerpt(to.authority().as_bytes(), 80)
+        );
         let address = literal(&to.host, to.port).and_then(Result::ok);
         let leads_back = address.is_some_and(|address| !may_lead(peer, address));
         let reason = match self.follows {

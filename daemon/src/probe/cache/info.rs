@@ -1,8 +1,6 @@
 //! `nix-cache-info`, as Nix reads it.
 
-use offload_client::{Reason, snapshot::CacheFacts};
-
-use crate::probe::excerpt::excerpt;
+use offload_client::{Printable, Reason, snapshot::CacheFacts};
 
 /// What Nix assumes of a cache that names no priority (`BinaryCacheStoreConfig`, `priority`).
 const DEFAULT_PRIORITY: u32 = 50;
@@ -12,12 +10,12 @@ const DEFAULT_PRIORITY: u32 = 50;
 pub(super) enum InfoError {
     /// A page, or any other text that is not Nix's: somebody else answers for the cache.
     #[error("not nix-cache-info but: {0}")]
-    Page(String),
+    Page(Printable),
     /// Not text, or without the line that matters.
     #[error("{0}")]
     Invalid(String),
     /// A cache for another store directory; with what it says of itself.
-    #[error("serves {}, this machine has {expected}", excerpt(found.store_dir.as_bytes(), 128))]
+    #[error("serves {}, this machine has {expected}", Printable::excerpt(found.store_dir.as_bytes(), 128))]
     StoreDir {
         /// What it says of itself.
         found: CacheFacts,
@@ -46,10 +44,10 @@ impl InfoError {
 /// there, as it is in what every server of caches sends.
 pub(super) fn parse(body: &[u8], store_dir: &str) -> Result<CacheFacts, InfoError> {
     if is_page(body) {
-        return Err(InfoError::Page(excerpt(body, 80)));
+        return Err(InfoError::Page(Printable::excerpt(body, 80)));
     }
     let text = std::str::from_utf8(body)
-        .map_err(|_| InfoError::Invalid(format!("not text: {}", excerpt(body, 80))))?;
+        .map_err(|_| InfoError::Invalid(format!("not text: {}", Printable::excerpt(body, 80))))?;
     let mut facts = CacheFacts {
         priority: DEFAULT_PRIORITY,
         ..CacheFacts::default()
@@ -68,10 +66,10 @@ pub(super) fn parse(body: &[u8], store_dir: &str) -> Result<CacheFacts, InfoErro
     let Some(found) = mismatch.or(store_dirs.last()) else {
         return Err(match ours || text.trim().is_empty() {
             true => InfoError::Invalid("no StoreDir line".to_owned()),
-            false => InfoError::Page(excerpt(body, 80)),
+            false => InfoError::Page(Printable::excerpt(body, 80)),
         });
     };
-    facts.store_dir = (*found).to_owned();
+    facts.store_dir = (*found).into();
     match mismatch {
         None => Ok(facts),
         Some(_) => Err(InfoError::StoreDir {
@@ -96,7 +94,10 @@ fn priority(value: &str) -> Result<u32, InfoError> {
         .unwrap_or(digits.len());
     let number: Option<i32> = value[..value.len() - digits.len() + end].parse().ok();
     let number = number.ok_or_else(|| {
-        InfoError::Invalid(format!("Priority: {}", excerpt(value.as_bytes(), 40)))
+        InfoError::Invalid(format!(
+            "Priority: {}",
+            Printable::excerpt(value.as_bytes(), 40)
+        ))
     })?;
     Ok(u32::try_from(number).unwrap_or(0))
 }
@@ -113,10 +114,10 @@ mod tests {
 
     fn facts(want_mass_query: bool, priority: u32) -> CacheFacts {
         CacheFacts {
-            store_dir: "/nix/store".to_owned(),
+            store_dir: "/nix/store".into(),
             want_mass_query,
             priority,
-            signing_key: String::new(),
+            signing_key: Printable::default(),
         }
     }
 

@@ -13,7 +13,7 @@ use hyper::{
     client::conn::http1::{Builder, Connection, SendRequest},
 };
 use hyper_util::rt::TokioIo;
-use offload_client::{Reason, Stage};
+use offload_client::{Printable, Reason, Stage};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     pin, select,
@@ -63,7 +63,7 @@ pub(super) struct Broken {
     pub reason: Reason,
     /// The stage it belongs to.
     pub stage: Stage,
-    detail: String,
+    detail: Printable,
 }
 
 impl Link {
@@ -172,7 +172,7 @@ impl From<hyper::Error> for Broken {
         Self {
             reason,
             stage,
-            detail: chain(&error),
+            detail: chain(&error).into(),
         }
     }
 }

@@ -24,8 +24,8 @@ use hyper::{
     header::{self, HeaderValue},
 };
 use offload_client::{
-    Reason, Stage,
-    snapshot::{CacheFacts, Detail},
+    Printable, Reason, Stage,
+    snapshot::{CacheFacts, Detail, Details},
 };
 use tokio::select;
 use tokio_rustls::rustls::ClientConfig;
@@ -43,7 +43,7 @@ pub use self::{
     prove::{Prover, has_identity},
     redirect::hosts,
 };
-use super::{Context, Failure, Learned, Report, Trace, excerpt::excerpt};
+use super::{Context, Failure, Learned, Report, Trace};
 use crate::{
     clock::Stopwatch,
     config::Connection,
@@ -65,7 +65,7 @@ pub struct Session {
     sample: Option<String>,
     /// `CacheFacts::signing_key` as it was last seen: a deep check that ends in silence has not seen
     /// another.
-    signing_key: String,
+    signing_key: Printable,
     /// Who answers as a cache at one of its addresses and signs with another key, as the last deep
     /// check saw that passed elsewhere: a cheap one, which looks at no signature, must not go there.
     foreign: Vec<Passed>,
@@ -85,7 +85,7 @@ impl Session {
             authorities: None,
             deep: None,
             sample: None,
-            signing_key: String::new(),
+            signing_key: Printable::default(),
             foreign: Vec::new(),
             follows: Follow::Watched,
             followed: None,
@@ -218,7 +218,7 @@ impl Session {
             }
         }
         if let Some(facts) = &mut found.facts {
-            facts.signing_key.clone_from(&self.signing_key);
+            facts.signing_key = self.signing_key.clone();
         }
         (outcome, latency)
     }
@@ -278,7 +278,7 @@ impl Session {
 #[derive(Default)]
 struct Found {
     facts: Option<CacheFacts>,
-    details: BTreeMap<String, Detail>,
+    details: Details,
     /// The connection, where the cache can be asked more over it.
     link: Option<Link>,
     /// Where somebody sent us first that only a check goes which somebody asked for.
@@ -289,25 +289,25 @@ impl Found {
     /// Which program answers: it tells a cache from a portal.
     fn note_server(&mut self, headers: &HeaderMap) {
         if let Some(server) = headers.get(header::SERVER) {
-            let server = excerpt(server.as_bytes(), 80);
-            self.details.insert("server".to_owned(), server.into());
+            let server = Printable::excerpt(server.as_bytes(), 80);
+            self.details.insert("server".into(), server.into());
         }
     }
 
     fn note_redirect(&mut self, to: &Hop) {
-        let to = excerpt(to.authority().as_bytes(), 80);
-        self.details.insert("redirected_to".to_owned(), to.into());
+        let to = Printable::excerpt(to.authority().as_bytes(), 80);
+        self.details.insert("redirected_to".into(), to.into());
     }
 
     /// What it means on this machine is this machine.
     fn note_leads_back(&mut self) {
-        self.details.insert("leads_back".to_owned(), true.into());
+        self.details.insert("leads_back".into(), true.into());
     }
 
     /// Where the cache is by the redirect to `to`, for a person to name it.
     fn note_moved(&mut self, to: &Hop) {
-        let url = excerpt(to.cache_url().as_bytes(), 160);
-        self.details.insert("moved_to".to_owned(), url.into());
+        let url = Printable::excerpt(to.cache_url().as_bytes(), 160);
+        self.details.insert("moved_to".into(), url.into());
     }
 }
 
@@ -343,7 +343,7 @@ fn judge(
     found: &mut Found,
 ) -> Result<(), InfoError> {
     if let Some(encoding) = packed(headers) {
-        let encoding = excerpt(encoding.as_bytes(), 40);
+        let encoding = Printable::excerpt(encoding.as_bytes(), 40);
         return Err(InfoError::Invalid(format!("Content-Encoding: {encoding}")));
     }
     if body.cut && !info::is_page(&body.bytes) {
@@ -356,10 +356,10 @@ fn judge(
             found: facts,
             expected,
         }) => {
-            let actual = excerpt(facts.store_dir.as_bytes(), 128);
-            found.details.insert("actual".to_owned(), actual.into());
+            let actual = Printable::excerpt(facts.store_dir.as_bytes(), 128);
+            found.details.insert("actual".into(), actual.into());
             let expected = expected.clone().into();
-            found.details.insert("expected".to_owned(), expected);
+            found.details.insert("expected".into(), expected);
             found.facts = Some(facts.clone());
         }
         Err(InfoError::Page(_) | InfoError::Invalid(_)) => {}

@@ -50,7 +50,7 @@ impl Prover {
                     prover.unprovable = Some(Failure {
                         stage: Stage::Tls,
                         reason: error.reason(),
-                        detail: error.to_string(),
+                        detail: error.to_string().into(),
                     });
                 }
             }
@@ -112,6 +112,6 @@ fn unproved(reason: Reason, detail: &str) -> Failure {
     Failure {
         stage: Stage::Signature,
         reason,
-        detail: detail.to_owned(),
+        detail: detail.into(),
     }
 }

@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use hyper::StatusCode;
-use offload_client::{Stage, snapshot::Detail};
+use offload_client::{
+    Stage,
+    snapshot::{Detail, Details},
+};
 
 use super::{
     Found, Session, ask::Question, packed, redirect::Hop, search::Search, signature::MAX_NARINFO,
@@ -32,7 +35,7 @@ impl Session {
         cache: &CacheSpec,
         mut search: Search<'_>,
         found: &mut Found,
-    ) -> BTreeMap<String, Detail> {
+    ) -> Details {
         let now = Now::read().realtime_usec / 1_000_000;
         let since = now.saturating_sub(cache.negative_ttl);
         let directory = disk_cache::directory();
@@ -50,7 +53,7 @@ impl Session {
                 Some(true) => {
                     stale += 1;
                     details
-                        .entry("stale_miss".to_owned())
+                        .entry("stale_miss".into())
                         .or_insert_with(|| hash.as_str().into());
                 }
                 Some(false) => {}
@@ -58,7 +61,7 @@ impl Session {
             }
         }
         if stale > 0 {
-            details.insert("stale_misses".to_owned(), Detail::Uint(stale));
+            details.insert("stale_misses".into(), Detail::Uint(stale));
         }
         details
     }

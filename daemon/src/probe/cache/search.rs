@@ -1,9 +1,12 @@
 //! Which of a cache's addresses is the cache.
 
-use std::{collections::BTreeMap, future::pending, mem, net::SocketAddr, slice, time::Duration};
+use std::{future::pending, mem, net::SocketAddr, slice, time::Duration};
 
 use hyper::StatusCode;
-use offload_client::{Reason, Stage, snapshot::Detail};
+use offload_client::{
+    Printable, Reason, Stage,
+    snapshot::{Detail, Details},
+};
 use tokio::{net::TcpStream, sync::watch};
 
 use super::{Found, signature::PUBLIC_KEY};
@@ -12,7 +15,6 @@ use crate::{
     probe::{
         Failure, Stranger, Trace,
         connect::{Race, connect, patience},
-        excerpt::excerpt,
         fault::is_of_identity,
         resolve::Lookups,
     },
@@ -51,7 +53,7 @@ pub(super) struct Limit(watch::Receiver<Option<Duration>>);
 pub(super) struct Passed {
     address: SocketAddr,
     failure: Failure,
-    details: BTreeMap<String, Detail>,
+    details: Details,
     stranger: Stranger,
 }
 
@@ -249,11 +251,11 @@ fn stranger(address: SocketAddr, failure: &Failure, found: &Found, cache: &Cache
         Stage::Signature => detail("signed_by"),
         _ => detail("actual"),
     };
-    let shown = shown.unwrap_or_else(|| failure.detail.clone());
+    let shown = shown.unwrap_or_else(|| failure.detail.to_string());
     Stranger {
-        address: address.to_string(),
+        address: address.to_string().into(),
         reason: failure.reason,
-        expected: names.join(", "),
-        actual: excerpt(shown.as_bytes(), SHOWN_MAX),
+        expected: names.join(", ").into(),
+        actual: Printable::excerpt(shown.as_bytes(), SHOWN_MAX),
     }
 }

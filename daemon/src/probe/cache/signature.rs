@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use hyper::StatusCode;
-use offload_client::{Reason, Stage, snapshot::Detail};
+use offload_client::{
+    Printable, Reason, Stage,
+    snapshot::{Detail, Details},
+};
 
 use super::{
     Found, Session,
@@ -22,7 +25,7 @@ use crate::{
         narinfo::{NarInfo, StorePath},
         signature::{SignatureError, verify},
     },
-    probe::{Failure, Trace, excerpt::excerpt},
+    probe::{Failure, Trace},
     target::CacheSpec,
 };
 
@@ -40,12 +43,12 @@ pub(super) struct Deep {
     /// [`Stage::Signature`], or [`Stage::CacheInfo`] where the cache had no path to look at.
     pub stage: Stage,
     /// For the report.
-    pub details: BTreeMap<String, Detail>,
+    pub details: Details,
 }
 
 impl Deep {
     /// Nix would take what was looked at.
-    fn signed(names: &[String], mut details: BTreeMap<String, Detail>) -> Self {
+    fn signed(names: &[Printable], mut details: Details) -> Self {
         note_names(&mut details, names);
         Self {
             stage: Stage::Signature,
@@ -58,8 +61,8 @@ impl Deep {
         Self {
             stage: Stage::CacheInfo,
             details: BTreeMap::from([
-                ("sample_missing".to_owned(), Detail::Bool(true)),
-                ("samples_tried".to_owned(), Detail::Uint(tried)),
+                ("sample_missing".into(), Detail::Bool(true)),
+                ("samples_tried".into(), Detail::Uint(tried)),
             ]),
         }
     }
@@ -71,7 +74,7 @@ enum Verdict {
     Nothing,
     /// Nix would take it: signed by this trusted key; or by these, where it asks for none or may know
     /// them though nobody but root can tell.
-    Good(Option<NixPublicKey>, Vec<String>),
+    Good(Option<NixPublicKey>, Vec<Printable>),
     /// Nix would not take it.
     Bad(SignatureError),
 }
@@ -99,8 +102,8 @@ impl Session {
             tried += 1;
             let narinfo = format!("{}.narinfo", path.hash());
             let details = BTreeMap::from([
-                ("sample".to_owned(), Detail::from(sample.as_str())),
-                ("narinfo".to_owned(), narinfo.as_str().into()),
+                ("sample".into(), Detail::from(sample.as_str())),
+                ("narinfo".into(), narinfo.as_str().into()),
             ]);
             // Before the question, for when time runs out over it.
             found.details.extend(details.clone());
@@ -111,7 +114,7 @@ impl Session {
                     let chosen = cache.sample.as_ref() == Some(&sample);
                     let own = key.as_ref().is_none_or(|key| key.name != PUBLIC_KEY);
                     let deep = Deep::signed(&names, details);
-                    let key = key.map_or_else(|| first(&names), |key| key.to_string());
+                    let key = key.map_or_else(|| first(&names), |key| key.to_string().into());
                     if own || chosen {
                         self.sample = Some(sample);
                         self.signing_key = key;
@@ -129,7 +132,7 @@ impl Session {
         }
         found.details.remove("sample");
         found.details.remove("narinfo");
-        let nothing = || (Deep::without_sample(tried), String::new());
+        let nothing = || (Deep::without_sample(tried), Printable::default());
         let (deep, key) = public.unwrap_or_else(nothing);
         self.signing_key = key;
         Ok(deep)
@@ -194,17 +197,20 @@ fn judge(
     keys: &[NixPublicKey],
 ) -> Result<Verdict, String> {
     if info::is_page(text) {
-        return Err(format!("not a narinfo but: {}", excerpt(text, 80)));
+        return Err(format!(
+            "not a narinfo but: {}",
+            Printable::excerpt(text, 80)
+        ));
     }
     let narinfo = NarInfo::parse(text, &cache.store_dir).map_err(|error| error.to_string())?;
     // As Nix's `goodStorePath` (src/libstore/store-api.cc).
     if narinfo.path != path {
-        let other = excerpt(narinfo.path.as_str().as_bytes(), 80);
+        let other = Printable::excerpt(narinfo.path.as_str().as_bytes(), 80);
         return Err(format!("is of another path: {other}"));
     }
     let fingerprint = narinfo.fingerprint(&cache.store_dir);
     Ok(match verify(&fingerprint, &narinfo.signatures, keys) {
-        Ok(key) => Verdict::Good(Some(key.clone()), vec![key.name.clone()]),
+        Ok(key) => Verdict::Good(Some(key.clone()), vec![key.name.as_str().into()]),
         // Nix takes it as it is, so that it tells nothing of what needs a signature.
         Err(_) if narinfo.content_addressed => Verdict::Nothing,
         // It may be one of those whose secret half is here.
@@ -232,13 +238,13 @@ fn is_absent(status: StatusCode) -> bool {
 }
 
 /// The key as far as it is known where it is no trusted one: its name.
-fn first(names: &[String]) -> String {
+fn first(names: &[Printable]) -> Printable {
     names.first().cloned().unwrap_or_default()
 }
 
-fn note_names(details: &mut BTreeMap<String, Detail>, names: &[String]) {
+fn note_names(details: &mut Details, names: &[Printable]) {
     if !names.is_empty() {
-        details.insert("signed_by".to_owned(), names.join(", ").into());
+        details.insert("signed_by".into(), names.join(", ").into());
     }
 }
 
@@ -247,6 +253,6 @@ fn within(mut failure: Failure, narinfo: &str) -> Failure {
     if failure.stage == Stage::Http {
         failure.stage = Stage::Signature;
     }
-    failure.detail = format!("{narinfo}: {}", failure.detail);
+    failure.detail = format!("{narinfo}: {}", failure.detail).into();
     failure
 }

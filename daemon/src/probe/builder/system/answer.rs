@@ -1,8 +1,9 @@
 //! The builder's answer to what it is asked in one session: its identity, then its configuration.
 
-use crate::probe::{builder::exec::Captured, excerpt::excerpt as printable};
+use offload_client::Printable;
 
 use super::WORDS_MAX;
+use crate::probe::builder::exec::Captured;
 
 /// What stands before the JSON, and the rest: a profile may have printed something first.
 pub(in crate::probe::builder) fn split(stdout: &[u8]) -> (&[u8], &[u8]) {
@@ -15,9 +16,9 @@ pub(in crate::probe::builder) fn split(stdout: &[u8]) -> (&[u8], &[u8]) {
 #[derive(Debug, PartialEq)]
 pub(in crate::probe::builder) struct Identity {
     /// The kernel's, new at each boot.
-    pub boot_id: String,
-    /// Its name, escaped.
-    pub hostname: String,
+    pub boot_id: Printable,
+    /// Its name.
+    pub hostname: Printable,
 }
 
 impl Identity {
@@ -26,8 +27,8 @@ impl Identity {
         let mut lines = head.split(|&byte| byte == b'\n');
         let boot_id = lines.find(|line| is_uuid(line))?;
         Some(Self {
-            boot_id: printable(boot_id, WORDS_MAX),
-            hostname: printable(lines.next()?, WORDS_MAX),
+            boot_id: Printable::excerpt(boot_id, WORDS_MAX),
+            hostname: Printable::excerpt(lines.next()?, WORDS_MAX),
         })
     }
 }
@@ -42,32 +43,25 @@ fn is_uuid(line: &[u8]) -> bool {
 }
 
 /// Why there is no JSON, in the builder's own words where it has any.
-pub(super) fn silence(head: &[u8], answer: &Captured) -> String {
+pub(super) fn silence(head: &[u8], answer: &Captured) -> Printable {
     let last = |text: &str| {
         let last = text.trim_end().rsplit("\\n").find(|line| !line.is_empty());
-        printable_again(last.unwrap_or_default())
+        Printable::excerpt(last.unwrap_or_default().as_bytes(), WORDS_MAX)
     };
     let why = match (last(&answer.stderr), &answer.exit) {
         (words, Some(exit)) if words.is_empty() => exit.to_string(),
         (words, Some(exit)) => format!("{exit}: {words}"),
         (words, None) if words.is_empty() => "no exit status".into(),
-        (words, None) => words,
+        (words, None) => words.to_string(),
     };
-    match Identity::find(head) {
+    let silence = match Identity::find(head) {
         None if !head.is_empty() => {
-            let head = printable(head, WORDS_MAX);
+            let head = Printable::excerpt(head, WORDS_MAX);
             format!("no configuration in the answer \"{head}\" ({why})")
         }
         _ => format!("no configuration in the answer ({why})"),
-    }
-}
-
-/// The beginning of what is printable already.
-fn printable_again(line: &str) -> String {
-    match line.char_indices().nth(WORDS_MAX) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line.to_owned(),
-    }
+    };
+    silence.into()
 }
 
 #[cfg(test)]
@@ -99,7 +93,7 @@ mod tests {
             prop_assert_eq!(head.len() + json.len(), stdout.len());
             let answer = Captured {
                 stdout: None,
-                stderr: printable(stderr.as_bytes(), 4096),
+                stderr: Printable::excerpt(stderr.as_bytes(), 4096),
                 exit: Some(crate::probe::builder::exec::Exit::Status(status)),
             };
             let why = silence(head, &answer);

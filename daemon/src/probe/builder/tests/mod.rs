@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use offload_client::{
-    Reason, Stage,
+    Printable, Reason, Stage,
     snapshot::{BuilderFacts, Detail},
 };
 use russh::keys::PublicKey;
@@ -101,7 +101,7 @@ impl Probe {
         };
         let spec = TargetSpec {
             id: TargetId::builder("desktop"),
-            uri: format!("ssh-ng://{}", builder.host),
+            uri: format!("ssh-ng://{}", builder.host).into(),
             addresses: vec![Address {
                 host: builder.host.clone(),
                 port: None,
@@ -169,7 +169,7 @@ fn text<'a>(report: &'a Report, key: &str) -> &'a str {
     }
 }
 
-fn list<'a>(report: &'a Report, key: &str) -> &'a [String] {
+fn list<'a>(report: &'a Report, key: &str) -> &'a [Printable] {
     match report.details.get(key) {
         Some(Detail::List(list)) => list,
         other => panic!("{key}: {other:?} in {report:?}"),

@@ -53,10 +53,10 @@ fn described(sshd: &Sshd) -> String {
 
 fn impostor_of(sshd: &Sshd, impostor: &Sshd) -> Stranger {
     Stranger {
-        address: at(impostor.port),
+        address: at(impostor.port).into(),
         reason: Reason::HostKeyMismatch,
-        expected: described(sshd),
-        actual: described(impostor),
+        expected: described(sshd).into(),
+        actual: described(impostor).into(),
     }
 }
 

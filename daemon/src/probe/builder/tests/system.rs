@@ -62,7 +62,7 @@ impl Desk {
     }
 
     /// Nothing is known; why.
-    async fn unknown(&self) -> String {
+    async fn unknown(&self) -> Printable {
         let (found, notes) = self.check().await;
         assert_eq!(found, Ok(false), "{:?}", notes.details);
         match notes.details.get(system::DETAIL_UNKNOWN) {
@@ -72,7 +72,7 @@ impl Desk {
     }
 
     fn promise(&mut self, systems: &[&str], features: &[&str]) {
-        let own = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        let own = |words: &[&str]| words.iter().map(|word| (*word).into()).collect();
         self.spec.systems = own(systems);
         self.spec.features = own(features);
     }
@@ -84,7 +84,7 @@ fn noted(notes: &Notes, key: &str) -> Detail {
 }
 
 fn words(words: &[&str]) -> Detail {
-    Detail::List(words.iter().map(|word| (*word).to_owned()).collect())
+    Detail::List(words.iter().map(|word| (*word).into()).collect())
 }
 
 const SMALL: &str = "system = x86_64-linux\nextra-platforms = i686-linux\n\

@@ -25,10 +25,10 @@ async fn a_healthy_cache_is_ready_and_says_what_it_is() {
     assert_eq!(report.address, Some(fake.address.to_string()));
     assert!(report.latency > Duration::ZERO);
     let facts = CacheFacts {
-        store_dir: "/nix/store".to_owned(),
+        store_dir: "/nix/store".into(),
         want_mass_query: true,
         priority: 30,
-        signing_key: String::new(),
+        signing_key: "".into(),
     };
     assert_eq!(report.facts, Some(Learned::Cache(facts)));
     assert_eq!(report.details["server"], Detail::from("harmonia/2"));

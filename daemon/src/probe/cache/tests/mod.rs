@@ -140,7 +140,7 @@ fn spec(address: SocketAddr, change: impl FnOnce(&mut CacheSpec)) -> Arc<TargetS
     });
     Arc::new(TargetSpec {
         id: TargetId::cache("desktop"),
-        uri: format!("http://user:s3cret@{address}"),
+        uri: format!("http://user:s3cret@{address}").into(),
         addresses: vec![Address {
             host: address.ip().to_string(),
             port: None,

@@ -26,7 +26,7 @@ async fn refusing() -> SocketAddr {
 fn told(report: &Report) -> Vec<(String, Reason)> {
     let strangers = report.strangers.iter().flatten();
     strangers
-        .map(|stranger: &Stranger| (stranger.address.clone(), stranger.reason))
+        .map(|stranger: &Stranger| (stranger.address.to_string(), stranger.reason))
         .collect()
 }
 
