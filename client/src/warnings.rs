@@ -54,7 +54,7 @@ pub const fn text(code: WarningCode) -> Text {
             title: "this Nix reads it otherwise",
             explanation: "Nix {version|of this machine} does not take what {file|its configuration} says of {uri|a builder}: \
                           {error|it is of a newer version}.",
-            remedy: "{fix|Update Nix on this machine, or write it as this version reads it.}",
+            remedy: "{fix|Write it as this version reads it.} Or update Nix on this machine.",
         },
         WarningCode::BuilderWithoutSlots => Text {
             title: "a builder without slots",
