@@ -54,17 +54,14 @@ pub(super) async fn magic(
             None => break,
         }
     }
-    // As Nix does: what waits for its input gets no more of it.
-    exec.close_stdin().await;
-    let rest = async {
-        loop {
-            if let Some(then) = search.next(exec).await {
-                return then;
-            }
-        }
-    };
-    let then = within(patience, rest).await.unwrap_or(Then::Silence);
-    Err(search.noise(then))
+    // Its input stays open for the while that a Nix needs, which gives up where that ends before its first
+    // bytes are out. What still waits then for its input gets no more of it, as from Nix.
+    let mut then = within(patience / 2, search.rest(exec)).await;
+    if then.is_none() {
+        exec.close_stdin().await;
+        then = within(patience / 2, search.rest(exec)).await;
+    }
+    Err(search.noise(then.unwrap_or(Then::Silence)))
 }
 
 const MAGIC_LEN: usize = 8;
@@ -106,6 +103,15 @@ impl Search {
             Some(Then::More)
         } else {
             None
+        }
+    }
+
+    /// Goes on to what ends the search.
+    async fn rest(&mut self, exec: &mut Exec) -> Then {
+        loop {
+            if let Some(then) = self.next(exec).await {
+                return then;
+            }
         }
     }
 
