@@ -15,7 +15,7 @@ use zbus::{
     names::InterfaceName, object_server::SignalEmitter,
 };
 
-use super::authority;
+use super::{authority, refused::Refused};
 use crate::build::{Handle, Job, Status};
 
 /// One job on the bus.
@@ -39,7 +39,7 @@ impl JobObject {
         &self,
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
-    ) -> Result<(), BusError> {
+    ) -> Result<(), Refused> {
         let uid = self.read(|job| Some(job.status.uid));
         let gone = || BusError::Failed("the job is gone".to_owned());
         authority::require_user(connection, &header, uid.ok_or_else(gone)?).await?;

@@ -7,6 +7,7 @@ use zbus::{Connection, OwnedObjectPath, interface, message::Header, object_serve
 
 use super::{
     authority::{self, Action},
+    refused::Refused,
     values::{self, Dict},
 };
 use crate::monitor::{DiscoverError, Handle};
@@ -30,7 +31,7 @@ impl Manager {
         &self,
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
-    ) -> Result<String, BusError> {
+    ) -> Result<String, Refused> {
         authority::require(connection, &header, Action::Check).await?;
         self.monitor.check(None).await?;
         Ok(self.now().state.to_string())
@@ -42,7 +43,7 @@ impl Manager {
         usec: u64,
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
-    ) -> Result<(), BusError> {
+    ) -> Result<(), Refused> {
         authority::require(connection, &header, Action::Pause).await?;
         let duration = (usec > 0).then(|| Duration::from_micros(usec));
         self.monitor.pause(duration).await;
@@ -54,7 +55,7 @@ impl Manager {
         &self,
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
-    ) -> Result<(), BusError> {
+    ) -> Result<(), Refused> {
         authority::require(connection, &header, Action::Pause).await?;
         self.monitor.resume().await;
         Ok(())
@@ -66,7 +67,7 @@ impl Manager {
         &self,
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
-    ) -> Result<Vec<OwnedObjectPath>, BusError> {
+    ) -> Result<Vec<OwnedObjectPath>, Refused> {
         authority::require(connection, &header, Action::Discover).await?;
         let found = self.monitor.discover().await.map_err(refusal)?;
         Ok(values::paths(&found))
@@ -74,8 +75,9 @@ impl Manager {
 
     /// The whole snapshot as JSON.
     #[zbus(out_args("json"))]
-    async fn describe(&self) -> Result<String, BusError> {
-        serde_json::to_string(&*self.now()).map_err(|error| BusError::Failed(error.to_string()))
+    async fn describe(&self) -> Result<String, Refused> {
+        let json = serde_json::to_string(&*self.now());
+        Ok(json.map_err(|error| BusError::Failed(error.to_string()))?)
     }
 
     /// The verdict over everything changed. (Its name is taken by the property's own signal.)

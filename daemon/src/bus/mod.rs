@@ -6,6 +6,7 @@ pub mod embedded;
 mod job;
 mod manager;
 mod publish;
+mod refused;
 mod target;
 mod values;
 

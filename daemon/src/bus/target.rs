@@ -18,6 +18,7 @@ use zbus::{Connection, ObjectServer, OwnedObjectPath, interface, message::Header
 use super::{
     authority::{self, Action},
     job,
+    refused::Refused,
     values::{self, Dict},
 };
 use crate::{build, monitor::Handle, target::TargetId};
@@ -84,7 +85,7 @@ impl TargetObject {
         &self,
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
-    ) -> Result<String, BusError> {
+    ) -> Result<String, Refused> {
         authority::require(connection, &header, Action::Check).await?;
         self.monitor.check(Some(self.id.clone())).await?;
         Ok(self.read(|target| target.state.to_string()))
@@ -211,7 +212,7 @@ impl BuilderObject {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
         #[zbus(object_server)] server: &ObjectServer,
-    ) -> Result<OwnedObjectPath, BusError> {
+    ) -> Result<OwnedObjectPath, Refused> {
         let timeout = timeout(&options)?;
         let uid = authority::require(connection, &header, Action::TestBuild).await?;
         let number = self.jobs.start(&self.target.id, timeout, uid).await?;

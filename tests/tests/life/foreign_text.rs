@@ -1,19 +1,20 @@
 //! Whatever a cache, a file or a name says: the daemon stays on the bus, and nothing that it
 //! publishes moves a cursor, forges a line or reverses the writing.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, net::SocketAddr};
 
 use offload_client::{
-    Reason, Snapshot,
+    Printable, Reason, Snapshot,
     names::{BUS_NAME, MANAGER, ROOT_PATH},
     snapshot::{Facts, Target},
 };
 use offload_tests::{Bus, Daemon, Follower, NixConf, daemon::Launch, ground::HERE};
+use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
 };
-use zbus::{Connection, OwnedObjectPath, OwnedVariant, Variant};
+use zbus::{Connection, OwnedObjectPath, OwnedVariant, Variant, fdo::DBusProxy};
 
 /// Controls of each kind: C0, DEL, C1, bidi, line and paragraph separators, without width.
 const HOSTILE: &str =
@@ -38,20 +39,23 @@ async fn follow(bus: &Bus) -> Follower {
 
 /// A server that answers everything with `body`; its URL.
 async fn cache(body: String) -> String {
+    let length = body.len();
+    let head =
+        format!("HTTP/1.1 200 OK\r\nServer: x\u{9b}\u{202e}y\r\nContent-Length: {length}\r\n\r\n");
+    format!("http://{}", server(head + &body).await)
+}
+
+/// A server that waits for somebody to speak and says `answer`; its address.
+async fn server(answer: String) -> SocketAddr {
     let listener = TcpListener::bind((HERE, 0)).await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
+    let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
-            let mut request = [0; 4096];
-            let _ = stream.read(&mut request).await;
-            let length = body.len();
-            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
-            let _ = stream
-                .write_all(&[head.as_bytes(), body.as_bytes()].concat())
-                .await;
+            let _ = stream.read(&mut [0; 4096]).await;
+            let _ = stream.write_all(answer.as_bytes()).await;
         }
     });
-    url
+    address
 }
 
 /// Holds everything that is on the bus against the promise, past what the client crate makes of it:
@@ -194,4 +198,55 @@ async fn controls_in_nix_files_end_nothing_and_stay_there() {
     }
     assert!(seen.warnings.len() >= 4, "{:?}", seen.warnings);
     assert_printable(&follower.connection).await;
+}
+
+#[tokio::test]
+async fn what_answers_in_place_of_ssh_moves_no_cursor() {
+    for said in [
+        format!("{HOSTILE}\n"),
+        format!("SSH-2.0-OpenSSH{HOSTILE}\r\n"),
+        format!("SSH-1.0-{HOSTILE}\r\n"),
+    ] {
+        let address = server(said.clone()).await;
+        let bus = Bus::start().await.unwrap();
+        let nix = format!(
+            "[nix]\nimport = false\n[[builder]]\nname = \"desktop\"\nuri = \"ssh-ng://nobody@{address}\"\n"
+        );
+        let mut daemon = start(&bus, &nix).await;
+        let mut follower = follow(&bus).await;
+        let judged = |snapshot: &Snapshot| {
+            let mut targets = snapshot.targets.iter();
+            targets.any(|target| target.details.contains_key("error"))
+        };
+        tokio::select! {
+            seen = follower.until("what answers is judged", judged) => seen.unwrap(),
+            ended = daemon.wait_exit() => panic!("{said:?}: {ended:?}: {}", daemon.log()),
+        };
+        assert_printable(&follower.connection).await;
+        assert!(
+            is_printable(&daemon.log().replace('\n', "")),
+            "{}",
+            daemon.log()
+        );
+    }
+}
+
+/// The bus closes a connection at the first text that is none for it.
+#[tokio::test]
+async fn whatever_comes_in_the_bus_takes_what_goes_out() {
+    let bus = Bus::start().await.unwrap();
+    let connection = bus.connect().await.unwrap();
+    let mut runner = TestRunner::deterministic();
+    let bytes = proptest::collection::vec(any::<u8>(), 0..300);
+    let bytes = prop_oneof![bytes, ".{0,100}".prop_map(String::into_bytes)];
+    for _ in 0..2000 {
+        let bytes = bytes.new_tree(&mut runner).unwrap().current();
+        let text = Printable::from(&*bytes);
+        let to = connection.unique_name().unwrap().clone();
+        let sent = connection.emit_signal(Some(to), "/", "a.b", "C", &text);
+        sent.await
+            .unwrap_or_else(|error| panic!("{text:?}: {error}"));
+    }
+    let names = DBusProxy::new(&connection).await.unwrap();
+    assert!(names.get_id().await.is_ok(), "the bus still talks to us");
 }

@@ -151,6 +151,24 @@ fn what_comes_after_it_does_not_matter() {
 }
 
 #[test]
+fn what_a_remote_calls_a_feature_moves_no_cursor() {
+    let features = r#"["kvm","\u001b]0;owned\u0007","\u0000\u009b2J","\u202e\u2028"]"#;
+    let conf = RemoteConf::parse(&of_2_26(features, MACHINES, "")).unwrap();
+    assert_eq!(
+        conf.features,
+        [
+            "kvm",
+            r"\x1b]0;owned\x07",
+            r"\x00\u{9b}2J",
+            r"\u{202e}\u{2028}"
+        ]
+    );
+    // Nix holds them against each other byte by byte, and so it is here.
+    let promised = ["\u{1b}]0;owned\u{7}", "\0\u{9b}2J"].map(Printable::from);
+    assert_eq!(conf.missing(&[], &promised), Missing::default());
+}
+
+#[test]
 fn no_value_is_trusted_to_be_small() {
     let many = format!("[{}\"x\"]", r#""x","#.repeat(WORDS_MAX));
     let deep = "[".repeat(200_000);

@@ -107,12 +107,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_command_that_ends_leaves_its_last_line() {
-        let command = "sh -c 'echo first >&2; printf \"\\033[31mno route\\n\" >&2; exit 3'";
+        let command = "sh -c 'echo first >&2; printf \"\\033[31mno\\342\\200\\256 route\\302\\233\\n\" >&2; exit 3'";
         let (mut proxy, mut pipe) = Proxy::start(command).unwrap();
         assert_eq!(pipe.read(&mut [0; 8]).await.unwrap(), 0);
         let words = proxy.last_words().await;
         assert!(words.contains("exit status: 3"), "{words}");
-        assert!(words.ends_with("\\x1b[31mno route"), "{words}");
+        let shown = r"\x1b[31mno\u{202e} route\u{9b}";
+        assert!(words.ends_with(shown), "{words}");
     }
 
     #[tokio::test]

@@ -1,0 +1,50 @@
+//! The errors of our methods, as they are answered.
+
+use offload_client::{Printable, errors::BusError};
+use zbus::{DBusError, Message, message::Header, names::ErrorName};
+
+/// An error whose text passes the gate as all text does that we put on the bus: a caller's own words
+/// may be in it, as long as the bus lets them be.
+#[derive(Debug)]
+pub(super) struct Refused(BusError);
+
+impl<E: Into<BusError>> From<E> for Refused {
+    fn from(error: E) -> Self {
+        Self(error.into())
+    }
+}
+
+impl DBusError for Refused {
+    fn create_reply(&self, call: &Header<'_>) -> zbus::Result<Message> {
+        let text = Printable::from(self.description().unwrap_or_default());
+        Message::error(call, self.name()).build(&text)
+    }
+
+    fn name(&self) -> ErrorName<'_> {
+        self.0.name()
+    }
+
+    fn description(&self) -> Option<&str> {
+        self.0.description()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_callers_words_come_back_short_and_printable() {
+        let call = Message::method_call("/", "Check");
+        let call = call.build(&()).unwrap();
+        let words = format!("option \u{1b}[2J\u{202e}{}: not known", "x".repeat(1 << 20));
+        let refused = Refused::from(BusError::Failed(words));
+        let reply = refused.create_reply(&call.header()).unwrap();
+        let name = reply.header().error_name().unwrap().to_string();
+        assert_eq!(name, "org.offloadd.Offload1.Error.Failed");
+        let body = reply.body();
+        let text: &str = body.deserialize().unwrap();
+        assert!(text.starts_with(r"option \x1b[2J\u{202e}xxx"), "{text}");
+        assert_eq!(text.len(), Printable::MAX);
+    }
+}
