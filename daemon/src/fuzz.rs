@@ -100,6 +100,8 @@ fn snapshot(bytes: &[u8]) {
     let json = serde_json::to_string(&snapshot).unwrap_or_default();
     let again: Snapshot = serde_json::from_str(&json).unwrap_or_default();
     assert_eq!(serde_json::to_string(&again).unwrap_or_default(), json);
+    // What JSON escapes by number is what no text of it may hold.
+    assert!(!json.replace(r"\\", "").contains(r"\u"), "{json}");
     let style = page::Style {
         colour: false,
         width: 80,

@@ -64,6 +64,7 @@ fn judge(network: &Network) {
                 assert!(way.prefix <= if address.is_ipv4() { 32 } else { 128 });
             }
             None => {
+                let address = address.to_canonical();
                 let is_own = address.is_loopback() || address.is_unspecified();
                 assert_eq!(reach == Reach::Nowhere, !is_own, "{address}");
             }

@@ -92,7 +92,7 @@ fn written(options: &SshOptions) -> String {
     lines.join("\n")
 }
 
-/// Nothing of it is a sequence to be expanded.
+/// Nothing of it is to be expanded, nor is white space around it left out: `%j` stands for no jump host.
 fn escaped(text: &str) -> String {
-    text.replace('%', "%%")
+    format!("%j{}%j", text.replace('%', "%%"))
 }

@@ -145,6 +145,10 @@ impl Hop {
         };
         // Of the authority only host and port: it may hold a password.
         let host = bare(uri.host().filter(|host| !host.is_empty()).ok_or(Astray)?);
+        // `http` lets a bracket stand in the middle of a name.
+        if host.contains(['[', ']']) {
+            return Err(Astray);
+        }
         Ok(Self {
             tls,
             host: match host.eq_ignore_ascii_case(&self.host) {
@@ -291,6 +295,7 @@ mod tests {
             "mailto:a@b",
             "http://",
             "http://[",
+            "http://desk[2001:db8::6]/",
             "http://a b/",
         ] {
             assert_eq!(follow(location), Err(Astray), "{location}");
