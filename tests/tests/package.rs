@@ -216,6 +216,9 @@ fn is_kept(file: &str) -> bool {
         "/var/lib/systemd/",
         "/var/tmp/",
         "/var/cache/ldconfig/",
+        // Nix's own daemon lays them out when it is first spoken to: offloadd asks for its version.
+        "/nix/store",
+        "/nix/var/nix/",
     ];
     places.iter().any(|place| file.starts_with(place))
         // Copies of what was there before the user was added, and their locks.
