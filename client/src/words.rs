@@ -217,6 +217,8 @@ words! {
         FeatureMissing = "feature-missing",
         /// The cache's narinfo can't be read: too large, or its lines are not Nix's.
         NarinfoInvalid = "narinfo-invalid",
+        /// The cache has a narinfo whose NAR it has not, or not as that says.
+        NarMissing = "nar-missing",
         /// What the cache serves carries no signature.
         Unsigned = "unsigned",
         /// What the cache serves is signed with a key that Nix does not trust, or wrongly.

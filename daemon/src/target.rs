@@ -10,6 +10,8 @@ use std::{collections::BTreeMap, fmt, path::PathBuf};
 use offload_client::{Kind, Printable};
 use russh::keys::PublicKey;
 
+use crate::nix::version::NixVersion;
+
 pub use address::{Address, AddressError};
 
 /// Names a target: unique among those of its kind.
@@ -82,6 +84,8 @@ pub struct CacheSpec {
     pub path: String,
     /// The store directory of this machine's Nix, which the cache must serve.
     pub store_dir: String,
+    /// The version of this machine's Nix, which says what it takes for a narinfo.
+    pub nix_version: NixVersion,
     /// Nix's `ssl-cert-file`, where it is set.
     pub ssl_cert_file: Option<PathBuf>,
     /// The keys Nix trusts for it: `name:base64`.

@@ -277,6 +277,14 @@ pub const fn text(reason: Reason) -> Text {
             remedy: "See it with `curl {uri}/{narinfo|HASH.narinfo}`: it must begin with lines such as `StorePath: /nix/store/…`. \
                      Update or restart the cache's server on the desktop.",
         },
+        Reason::NarMissing => Text {
+            title: "file missing behind a narinfo",
+            explanation: "The cache at {address} says that it has {sample|a store path}, and its file can't be had: {detail|it is not there}. \
+                          Nix believes it, fails to fetch the file, and builds instead or gives up.",
+            remedy: "See it with `curl -I {uri}/{nar|nar/…}`. A cache of files has lost some: on the desktop copy the path there again \
+                     (`nix copy --to file://…`), or remove {narinfo|the narinfo}. A server that packs its own store (harmonia, nix-serve) \
+                     may not read it: its log says why, and `nix-store --verify --check-contents` what is broken.",
+        },
         Reason::Unsigned => Text {
             title: "not signed",
             explanation: "The cache has {sample|this machine's paths}, but without a signature: Nix ignores what it serves and builds instead.",

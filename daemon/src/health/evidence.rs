@@ -72,6 +72,7 @@ impl Weight {
             | Reason::SystemMissing
             | Reason::FeatureMissing
             | Reason::NarinfoInvalid
+            | Reason::NarMissing
             | Reason::Unsigned
             | Reason::UntrustedSignature
             | Reason::BuildFailed

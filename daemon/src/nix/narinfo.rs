@@ -3,10 +3,18 @@
 //! Source: `NarInfo::NarInfo` in src/libstore/nar-info.cc, `ValidPathInfo::fingerprint` in
 //! src/libstore/path-info.cc.
 
+mod content;
 mod hash;
 mod path;
 
-pub use path::{StorePath, StorePathError};
+pub use self::{
+    content::ContentAddress,
+    path::{StorePath, StorePathError},
+};
+use super::{signature::is_signature, version::NixVersion};
+
+/// What a NAR is taken to be packed with where `Compression` says nothing.
+pub const DEFAULT_COMPRESSION: &str = "bzip2";
 
 /// A narinfo, as far as a signature over it goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,9 +29,14 @@ pub struct NarInfo<'a> {
     pub references: Vec<StorePath<'a>>,
     /// Each `Sig`: `name:base64`.
     pub signatures: Vec<&'a str>,
-    /// Whether it claims, by `CA`, that its path follows from its content: Nix then asks for no
-    /// signature.
-    pub content_addressed: bool,
+    /// `URL` of the NAR, most often relative to the cache's.
+    pub url: &'a str,
+    /// `Compression` of the NAR, of which there are more than Nix can read.
+    pub compression: &'a str,
+    /// `FileSize`, the bytes at `url`.
+    pub file_size: Option<u64>,
+    /// `CA`, a claim: see [`NarInfo::is_content_addressed`].
+    pub content_address: Option<ContentAddress>,
 }
 
 /// Why a text is no narinfo. It repeats nothing of the text but the names of fields.
@@ -47,66 +60,87 @@ pub enum NarInfoError {
 }
 
 impl<'a> NarInfo<'a> {
-    /// Reads a narinfo of a cache for `store_dir`, as strictly as Nix: one bad line spoils it, an
-    /// unknown field does not. Of repeated fields that Nix lets pass the last one holds.
-    ///
-    /// Fields that say nothing of what is signed (`FileHash`, `Deriver`, ...) are not looked at.
+    /// Reads a narinfo of a cache for `store_dir`, as strictly as Nix of this version: one bad line spoils
+    /// it, an unknown field does not. Of repeated fields that Nix lets pass the last one holds.
     ///
     /// # Errors
     /// [`NarInfoError`]. Stricter than Nix in two points that no cache is known for: the text must
     /// be UTF-8, and the hash SHA-256.
-    pub fn parse(text: &'a [u8], store_dir: &str) -> Result<Self, NarInfoError> {
-        let text = std::str::from_utf8(text).map_err(|_| NarInfoError::NotText)?;
+    pub fn parse(
+        text: &'a [u8],
+        store_dir: &str,
+        version: NixVersion,
+    ) -> Result<Self, NarInfoError> {
+        use NarInfoError::{Field, Missing, NotALine, NotText, Twice};
+        let text = std::str::from_utf8(text).map_err(|_| NotText)?;
         let (mut path, mut nar_hash, mut nar_size) = (None, None, None);
         let (mut references, mut signatures) = (Vec::new(), Vec::new());
-        let (mut has_url, mut content_addressed) = (false, false);
+        let (mut url, mut compression, mut file_size) = ("", "", None);
+        let mut content_address = None;
         let (mut rest, mut line) = (text, 0);
         while !rest.is_empty() {
             line += 1;
-            let (name, value, next) = field(rest).ok_or(NarInfoError::NotALine(line))?;
+            let (name, value, next) = field(rest).ok_or(NotALine(line))?;
             rest = next;
             match name {
                 "StorePath" => {
                     let parsed = StorePath::parse(value, store_dir);
-                    path = Some(parsed.map_err(|_| NarInfoError::Field("StorePath"))?);
+                    path = Some(parsed.map_err(|_| Field("StorePath"))?);
                 }
-                "URL" => has_url = !value.is_empty(),
-                "NarHash" => {
-                    let parsed = hash::sha256(value);
-                    nar_hash = Some(parsed.ok_or(NarInfoError::Field("NarHash"))?);
-                }
-                "NarSize" => {
-                    let parsed = value.parse::<u64>();
-                    nar_size = Some(parsed.map_err(|_| NarInfoError::Field("NarSize"))?);
-                }
-                "References" if !references.is_empty() => {
-                    return Err(NarInfoError::Twice("References"));
-                }
+                "URL" => url = value,
+                "Compression" => compression = value,
+                "FileHash" if hash::parse(value).is_none() => return Err(Field("FileHash")),
+                "FileSize" => file_size = Some(value.parse().map_err(|_| Field("FileSize"))?),
+                "NarHash" => nar_hash = Some(hash::sha256(value).ok_or(Field("NarHash"))?),
+                "NarSize" => nar_size = Some(value.parse().map_err(|_| Field("NarSize"))?),
+                "References" if !references.is_empty() => return Err(Twice("References")),
                 "References" => references = base_names(value)?,
+                "Deriver" if value != "unknown-deriver" => {
+                    StorePath::parse_base_name(value).map_err(|_| Field("Deriver"))?;
+                }
+                "Sig" if version.parses_signatures() && !is_signature(value) => {
+                    return Err(Field("Sig"));
+                }
                 "Sig" => signatures.push(value),
-                "CA" if content_addressed => return Err(NarInfoError::Twice("CA")),
-                "CA" => content_addressed = !value.is_empty(),
+                "CA" if content_address.is_some() => return Err(Twice("CA")),
+                "CA" if value.is_empty() => {}
+                "CA" => {
+                    let address = ContentAddress::parse(value);
+                    content_address = Some(address.ok_or(Field("CA"))?);
+                }
                 _ => {}
             }
         }
-        let missing = NarInfoError::Missing;
         let (path, nar_hash) = (
-            path.ok_or(missing("StorePath"))?,
-            nar_hash.ok_or(missing("NarHash"))?,
+            path.ok_or(Missing("StorePath"))?,
+            nar_hash.ok_or(Missing("NarHash"))?,
         );
-        if !has_url {
-            return Err(missing("URL"));
+        if url.is_empty() {
+            return Err(Missing("URL"));
         }
         Ok(Self {
             path,
             nar_hash,
             nar_size: nar_size
                 .filter(|size| *size > 0)
-                .ok_or(missing("NarSize"))?,
+                .ok_or(Missing("NarSize"))?,
             references,
             signatures,
-            content_addressed,
+            url,
+            compression: if compression.is_empty() {
+                DEFAULT_COMPRESSION
+            } else {
+                compression
+            },
+            file_size,
+            content_address,
         })
+    }
+
+    /// Whether its path follows from its content, as `CA` claims: Nix then asks for no signature.
+    pub fn is_content_addressed(&self, store_dir: &str) -> bool {
+        let address = self.content_address.as_ref();
+        address.is_some_and(|address| address.is_of(self.path, &self.references, store_dir))
     }
 
     /// What is signed: `1;path;sha256:nix32;size;references`.

@@ -46,6 +46,12 @@ impl SignatureError {
     }
 }
 
+/// Whether a text is a signature, whoever made it and over whatever (`Signature::parse`).
+pub(super) fn is_signature(text: &str) -> bool {
+    let (name, encoded) = split(text);
+    !name.is_empty() && decode_base64(encoded).is_ok_and(|bytes| !bytes.is_empty())
+}
+
 /// The first of the trusted `keys` that a good signature over `fingerprint` is by. Of two keys with
 /// one name the first counts.
 ///

@@ -84,6 +84,21 @@ impl NixVersion {
         self >= Self::new(2, 34, 0)
     }
 
+    /// Whether a narinfo is refused for one signature that is none, whoever it names.
+    pub(super) fn parses_signatures(self) -> bool {
+        self >= Self::new(2, 34, 0)
+    }
+
+    /// Whether a NAR's compression must be one that it knows by name, and not whatever the file turns out to be.
+    pub fn goes_by_name_of_compression(self) -> bool {
+        self >= Self::new(2, 22, 0)
+    }
+
+    /// Whether it takes `identity` for no compression.
+    pub fn takes_identity(self) -> bool {
+        self >= Self::new(2, 31, 0)
+    }
+
     /// Whether `ssl-cert-file` is a setting.
     pub(super) fn has_ssl_cert_file(self) -> bool {
         self >= Self::new(2, 15, 0)
@@ -141,11 +156,19 @@ mod tests {
                 version.takes_ports_of_ssh(),
                 version.wants_absolute_keys(),
                 version.parses_substituters(),
+                version.parses_signatures(),
+                version.goes_by_name_of_compression(),
                 version.has_ssl_cert_file(),
             )
         });
-        assert_eq!(old, (true, false, false, false, false, false, false));
-        assert_eq!(middle, (true, true, true, false, false, false, true));
-        assert_eq!(new, (false, true, true, true, true, true, true));
+        assert_eq!(
+            old,
+            (true, false, false, false, false, false, false, false, false)
+        );
+        assert_eq!(
+            middle,
+            (true, true, true, false, false, false, false, true, true)
+        );
+        assert_eq!(new, (false, true, true, true, true, true, true, true, true));
     }
 }

@@ -87,7 +87,7 @@ pub(super) fn plan(
     targets
         .map(|(name, cache)| {
             warnings.extend(conf.and_then(|conf| untrusted_keys(name, cache, conf)));
-            let target = target(name, cache, &imported.conf, settings.nix.import);
+            let target = target(name, cache, imported, settings.nix.import);
             let mut origin = origin(cache, &imported.conf, &unwatched);
             if may_lack && !named.contains(&key(&cache.uri)) {
                 origin.missing = Some(origin.uri.to_string());
@@ -292,7 +292,8 @@ fn own_uri(entry: &CacheEntry) -> Option<CacheUri> {
     }
 }
 
-fn target(name: &str, cache: &Found<'_>, conf: &NixConf, imported: bool) -> TargetSpec {
+fn target(name: &str, cache: &Found<'_>, imported: &Imported, is_imported: bool) -> TargetSpec {
+    let conf = &imported.conf;
     let Found {
         text, uri, entry, ..
     } = cache;
@@ -304,11 +305,11 @@ fn target(name: &str, cache: &Found<'_>, conf: &NixConf, imported: bool) -> Targ
     let listed = entry.map(|entry| entry.addresses.as_slice());
     let other = entry.and_then(own_uri).map(|own| address(&own.host));
     // What Nix would take decides; where Nix is not asked, what the configuration says of it.
-    let public_keys = match imported {
+    let public_keys = match is_imported {
         true => conf.trusted_public_keys.clone(),
         false => entry.map_or_else(Vec::new, |entry| entry.public_keys.clone()),
     };
-    let is_known = imported || !public_keys.is_empty();
+    let is_known = is_imported || !public_keys.is_empty();
     TargetSpec {
         id: TargetId::cache(name),
         // What Nix reads as a path may have been meant as a password.
@@ -324,6 +325,7 @@ fn target(name: &str, cache: &Found<'_>, conf: &NixConf, imported: bool) -> Targ
                 .get("store")
                 .map_or_else(|| conf.store_dir(), String::as_str)
                 .to_owned(),
+            nix_version: imported.version,
             ssl_cert_file: conf.ssl_cert_file.clone(),
             public_keys,
             has_own_keys: conf.has_own_keys,

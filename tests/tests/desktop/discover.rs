@@ -15,6 +15,7 @@ use offload_tests::{Avahi, Laptop, Namespace, Nginx, NixConf, Sshd, process::run
 use offloadd::{
     clock::Stopwatch,
     discover::{AT_ONCE, How, Judge, Scope, Search, search_with},
+    nix::version::NixVersion,
     probe::{Failure, Proof, search_sockets},
     target::{BuilderSpec, CacheSpec, HostKeyRule, Protocol, SpecKind, TargetId, TargetSpec},
 };
@@ -80,6 +81,7 @@ fn cache() -> TargetSpec {
             port: CACHE,
             path: String::new(),
             store_dir: "/nix/store".into(),
+            nix_version: NixVersion::default(),
             ssl_cert_file: None,
             public_keys: Vec::new(),
             has_own_keys: false,

@@ -11,6 +11,7 @@ use crate::{
         narinfo::NarInfo,
         serve,
         signature::{SignatureError, verify},
+        version::NixVersion,
         wire::{Ended, ProtocolError, Version, Wire, put_numbers, put_string},
         worker,
     },
@@ -22,7 +23,7 @@ const OURS: &str = "fuzz-1";
 
 /// What is signed says all that was read, and a signature holds for that alone.
 pub(crate) fn narinfo(bytes: &[u8]) {
-    let Ok(narinfo) = NarInfo::parse(bytes, STORE) else {
+    let Ok(narinfo) = NarInfo::parse(bytes, STORE, NixVersion::default()) else {
         return;
     };
     let fingerprint = narinfo.fingerprint(STORE);
@@ -34,7 +35,10 @@ pub(crate) fn narinfo(bytes: &[u8]) {
     let text = written(&narinfo, &fingerprint, &signature);
     let mut signed = narinfo.clone();
     signed.signatures.push(&signature);
-    assert_eq!(NarInfo::parse(text.as_bytes(), STORE).as_ref(), Ok(&signed));
+    assert_eq!(
+        NarInfo::parse(text.as_bytes(), STORE, NixVersion::default()).as_ref(),
+        Ok(&signed)
+    );
 
     let key = pair.public_key().as_ref().try_into().unwrap_or_default();
     let ours = |key| NixPublicKey {
@@ -70,13 +74,17 @@ fn written(narinfo: &NarInfo<'_>, fingerprint: &str, signature: &str) -> String 
     let below = format!("{STORE}/");
     let references = references.replace(&below, "").replace(',', " ");
     let mut text = format!(
-        "StorePath: {path}\nURL: nar/x\nNarHash: {hash}\nNarSize: {size}\nReferences: {references}\n"
+        "StorePath: {path}\nURL: {}\nCompression: {}\nNarHash: {hash}\nNarSize: {size}\nReferences: {references}\n",
+        narinfo.url, narinfo.compression
     );
     for signature in narinfo.signatures.iter().chain([&signature]) {
         text.push_str(&format!("Sig: {signature}\n"));
     }
-    if narinfo.content_addressed {
-        text.push_str("CA: text:sha256:x\n");
+    if let Some(size) = narinfo.file_size {
+        text.push_str(&format!("FileSize: {size}\n"));
+    }
+    if let Some(address) = &narinfo.content_address {
+        text.push_str(&format!("CA: {address}\n"));
     }
     text
 }

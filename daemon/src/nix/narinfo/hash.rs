@@ -1,4 +1,4 @@
-//! SHA-256 as Nix writes it.
+//! Hashes as Nix writes them.
 //!
 //! Source: `Hash::Hash(rest, algo, isSRI)` and `Hash::to_string` in src/libutil/hash.cc.
 
@@ -9,44 +9,102 @@ use crate::nix::keys::decode_base64;
 /// The digits of Nix's base 32: no e, o, t and u, lest a hash spell a word.
 pub(super) const NIX32: &[u8; 32] = b"0123456789abcdfghijklmnpqrsvwxyz";
 
-const BITS: usize = 256;
-const BASE16_LEN: usize = 64;
-const NIX32_LEN: usize = 52;
-const BASE64_LEN: usize = 44;
+/// An algorithm that every Nix knows; BLAKE3 is an experiment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Algorithm {
+    Md5,
+    Sha1,
+    Sha256,
+    Sha512,
+}
 
-/// Reads `sha256:` and base 16, Nix's base 32 or base 64, which its length tells, or `sha256-` and
-/// base 64.
-pub(super) fn sha256(text: &str) -> Option<[u8; 32]> {
-    if let Some(digits) = text.strip_prefix("sha256:") {
-        return match digits.len() {
-            BASE16_LEN => HEXLOWER_PERMISSIVE
-                .decode(digits.as_bytes())
-                .ok()?
-                .try_into()
-                .ok(),
-            NIX32_LEN => parse_nix32(digits),
-            BASE64_LEN => decode_base64(digits).ok()?.try_into().ok(),
-            _ => None,
-        };
+impl Algorithm {
+    /// Reads its name.
+    pub(super) fn parse(name: &str) -> Option<Self> {
+        Some(match name {
+            "md5" => Self::Md5,
+            "sha1" => Self::Sha1,
+            "sha256" => Self::Sha256,
+            "sha512" => Self::Sha512,
+            _ => return None,
+        })
     }
-    let digits = text.strip_prefix("sha256-")?;
-    decode_base64(digits).ok()?.try_into().ok()
+
+    /// Its name.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Md5 => "md5",
+            Self::Sha1 => "sha1",
+            Self::Sha256 => "sha256",
+            Self::Sha512 => "sha512",
+        }
+    }
+
+    /// The bytes of a hash.
+    fn size(self) -> usize {
+        match self {
+            Self::Md5 => 16,
+            Self::Sha1 => 20,
+            Self::Sha256 => 32,
+            Self::Sha512 => 64,
+        }
+    }
+
+    /// Reads base 16, Nix's base 32 or base 64, which its length tells.
+    pub(super) fn parse_digits(self, digits: &str) -> Option<Vec<u8>> {
+        let size = self.size();
+        let length = digits.len();
+        let hash = if length == size * 2 {
+            HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).ok()?
+        } else if length == nix32_len(size) {
+            parse_nix32(digits, size)?
+        } else if length == size.div_ceil(3) * 4 {
+            decode_base64(digits).ok()?
+        } else {
+            return None;
+        };
+        (hash.len() == size).then_some(hash)
+    }
+}
+
+/// Reads `sha256:` and its digits, or `sha256-` and base 64; and so of every other algorithm.
+pub(super) fn parse(text: &str) -> Option<(Algorithm, Vec<u8>)> {
+    if let Some((name, digits)) = text.split_once(':') {
+        let algorithm = Algorithm::parse(name)?;
+        return Some((algorithm, algorithm.parse_digits(digits)?));
+    }
+    let (name, digits) = text.split_once('-')?;
+    let algorithm = Algorithm::parse(name)?;
+    let hash = decode_base64(digits).ok()?;
+    (hash.len() == algorithm.size()).then_some((algorithm, hash))
+}
+
+/// Reads a hash that is SHA-256.
+pub(super) fn sha256(text: &str) -> Option<[u8; 32]> {
+    match parse(text)? {
+        (Algorithm::Sha256, hash) => hash.try_into().ok(),
+        _ => None,
+    }
 }
 
 /// Nix's base 32: the bits from the last to the first, five to a digit.
-pub(super) fn nix32(hash: &[u8; 32]) -> String {
+pub(super) fn nix32(hash: &[u8]) -> String {
     let digit = |index: usize| {
         let digit = (0..5).filter(|bit| bit_of(hash, index * 5 + bit));
         digit.map(|bit| 1 << bit).sum::<usize>()
     };
-    let digits = (0..NIX32_LEN).rev();
+    let digits = (0..nix32_len(hash.len())).rev();
     digits
         .map(|index| char::from(NIX32[digit(index)]))
         .collect()
 }
 
-fn parse_nix32(digits: &str) -> Option<[u8; 32]> {
-    let mut hash = [0; 32];
+fn nix32_len(size: usize) -> usize {
+    (size * 8).div_ceil(5)
+}
+
+fn parse_nix32(digits: &str, size: usize) -> Option<Vec<u8>> {
+    let mut hash = vec![0; size];
     for (index, character) in digits.bytes().rev().enumerate() {
         let digit = NIX32.iter().position(|known| *known == character)?;
         for at in (0..5).filter(|bit| digit >> bit & 1 == 1) {
@@ -59,8 +117,9 @@ fn parse_nix32(digits: &str) -> Option<[u8; 32]> {
 }
 
 /// Whether a bit is set; those after the last are not.
-fn bit_of(hash: &[u8; 32], at: usize) -> bool {
-    at < BITS && hash[at / 8] >> (at % 8) & 1 == 1
+fn bit_of(hash: &[u8], at: usize) -> bool {
+    hash.get(at / 8)
+        .is_some_and(|byte| byte >> (at % 8) & 1 == 1)
 }
 
 #[cfg(test)]
@@ -124,11 +183,31 @@ mod tests {
         }
     }
 
+    #[test]
+    fn every_algorithm_has_its_length() {
+        for (name, size) in [("md5", 16), ("sha1", 20), ("sha256", 32), ("sha512", 64)] {
+            let algorithm = Algorithm::parse(name).unwrap();
+            let hash: Vec<u8> = (0..size).collect();
+            let base64 = data_encoding::BASE64.encode(&hash);
+            for text in [
+                format!("{name}:{}", data_encoding::HEXLOWER.encode(&hash)),
+                format!("{name}:{}", nix32(&hash)),
+                format!("{name}:{base64}"),
+                format!("{name}-{base64}"),
+            ] {
+                assert_eq!(parse(&text), Some((algorithm, hash.clone())), "{text}");
+            }
+            let hex = data_encoding::HEXLOWER.encode(&hash);
+            assert_eq!(parse(&format!("{name}:{hex}0")), None);
+        }
+        assert_eq!(parse("blake3:00"), None);
+    }
+
     proptest! {
         #[test]
         fn nix32_round_trips(hash in any::<[u8; 32]>()) {
             let text = nix32(&hash);
-            prop_assert_eq!(text.len(), NIX32_LEN);
+            prop_assert_eq!(text.len(), 52);
             prop_assert_eq!(sha256(&format!("sha256:{text}")), Some(hash));
         }
 

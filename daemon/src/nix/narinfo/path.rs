@@ -70,6 +70,11 @@ impl<'a> StorePath<'a> {
         &self.0[..HASH_LEN]
     }
 
+    /// What follows the hash and its dash.
+    pub fn name(&self) -> &'a str {
+        &self.0[HASH_LEN + 1..]
+    }
+
     /// Whether it is a derivation: how to build something, which no cache is asked for.
     pub fn is_derivation(&self) -> bool {
         self.0.ends_with(".drv")

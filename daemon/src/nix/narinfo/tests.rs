@@ -11,10 +11,14 @@ const GOOD: &str = "StorePath: /nix/store/m4cw5h0jsv9i7zpf96ap92m267asj2a8-both\
     Deriver: unknown-deriver\n\
     Sig: desktop-1:AAAA\n\
     NewField: whatever: it is\n\
-    Sig: other\n";
+    Sig: other:AAAA\n";
 
 fn read(text: &str) -> Result<NarInfo<'_>, NarInfoError> {
-    NarInfo::parse(text.as_bytes(), "/nix/store")
+    read_as(text, NixVersion::default())
+}
+
+fn read_as(text: &str, version: NixVersion) -> Result<NarInfo<'_>, NarInfoError> {
+    NarInfo::parse(text.as_bytes(), "/nix/store", version)
 }
 
 fn without(name: &str) -> String {
@@ -25,8 +29,10 @@ fn without(name: &str) -> String {
 #[test]
 fn the_fingerprint_has_the_references_whole_and_in_order() {
     let narinfo = read(GOOD).unwrap();
-    assert_eq!(narinfo.signatures, ["desktop-1:AAAA", "other"]);
-    assert!(!narinfo.content_addressed);
+    assert_eq!(narinfo.signatures, ["desktop-1:AAAA", "other:AAAA"]);
+    assert!(!narinfo.is_content_addressed("/nix/store"));
+    assert_eq!((narinfo.url, narinfo.compression), ("nar/x.nar.xz", "xz"));
+    assert_eq!(narinfo.file_size, None);
     assert_eq!(
         narinfo.fingerprint("/nix/store"),
         "1;/nix/store/m4cw5h0jsv9i7zpf96ap92m267asj2a8-both;\
@@ -49,12 +55,34 @@ fn a_path_without_references_has_an_empty_list() {
 }
 
 #[test]
-fn what_follows_from_its_content_says_so() {
-    let text = format!("{GOOD}CA: fixed:r:sha256:0m83\n");
-    assert!(read(&text).unwrap().content_addressed);
-    assert!(!read(&format!("{GOOD}CA: \n")).unwrap().content_addressed);
-    let twice = read(&format!("{text}CA: fixed:r:sha256:0m83\n")).map(|_| ());
+fn what_follows_from_its_content_is_called_after_it() {
+    let claim = "CA: fixed:r:sha256:0m83ndkzlw4l967cpdmyg7nz5643xn58jif14r789xylg16nzs8v\n";
+    let text = format!("{GOOD}{claim}");
+    // It claims so, and is called something else.
+    assert!(!read(&text).unwrap().is_content_addressed("/nix/store"));
+    let twice = read(&format!("{text}{claim}")).map(|_| ());
     assert_eq!(twice, Err(NarInfoError::Twice("CA")));
+    let empty = format!("{GOOD}CA: \n");
+    assert!(!read(&empty).unwrap().is_content_addressed("/nix/store"));
+}
+
+#[test]
+fn a_signature_that_is_none_is_looked_at_since_2_34() {
+    for signature in ["zzz:!!!", "zzz:", ":AAAA", "zzz"] {
+        let text = format!("{GOOD}Sig: {signature}\n");
+        let read_as = |minor| read_as(&text, NixVersion::new(2, minor, 0)).map(|_| ());
+        assert_eq!(read_as(33), Ok(()), "{signature}");
+        assert_eq!(read_as(34), Err(NarInfoError::Field("Sig")), "{signature}");
+    }
+}
+
+#[test]
+fn a_nar_of_which_nobody_says_how_it_is_packed_is_taken_for_bzip2() {
+    let text = without("Compression");
+    assert_eq!(read(&text).unwrap().compression, "bzip2");
+    let text = format!("{GOOD}Compression: \nFileSize: 7\n");
+    let narinfo = read(&text).unwrap();
+    assert_eq!((narinfo.compression, narinfo.file_size), ("bzip2", Some(7)));
 }
 
 #[test]
@@ -79,6 +107,11 @@ fn what_nix_would_refuse_is_refused() {
         (GOOD.replace("sha256:0", "sha256:"), Field("NarHash")),
         (GOOD.replace("-one", ""), Field("References")),
         (format!("{GOOD}References: x\n"), Twice("References")),
+        (format!("{GOOD}Deriver: x y\n"), Field("Deriver")),
+        (format!("{GOOD}Deriver: \n"), Field("Deriver")),
+        (format!("{GOOD}FileHash: sha256:0\n"), Field("FileHash")),
+        (format!("{GOOD}FileSize: 7 MiB\n"), Field("FileSize")),
+        (format!("{GOOD}CA: fixed:r:0\n"), Field("CA")),
         (format!("{GOOD}\n"), NotALine(11)),
         (format!("{GOOD}no colon\n"), NotALine(11)),
         (GOOD.trim_end().to_owned(), NotALine(10)),
@@ -86,14 +119,14 @@ fn what_nix_would_refuse_is_refused() {
     ] {
         assert_eq!(read(&text).map(|_| ()), Err(error), "{text}");
     }
-    let binary = NarInfo::parse(b"\xff\xfe", "/nix/store");
+    let binary = NarInfo::parse(b"\xff\xfe", "/nix/store", NixVersion::default());
     assert_eq!(binary, Err(NarInfoError::NotText));
 }
 
 proptest! {
     #[test]
     fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..256)) {
-        let _ = NarInfo::parse(&bytes, "/nix/store");
+        let _ = NarInfo::parse(&bytes, "/nix/store", NixVersion::default());
     }
 
     #[test]

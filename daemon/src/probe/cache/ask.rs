@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use http_body_util::Empty;
 use hyper::{
-    Request, Response,
+    Method, Request, Response,
     body::{Bytes, Incoming},
     header, http,
 };
@@ -40,6 +40,19 @@ pub(super) struct Question {
     pub patience: Duration,
     /// Whether the connection is of use afterwards.
     pub keep: bool,
+    /// How much of the file.
+    pub wanted: Wanted,
+}
+
+/// How much of a file is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// All of it.
+    All,
+    /// Whether it is there, and how large it is.
+    Head,
+    /// So many of its first bytes; who knows no ranges sends more.
+    First(u64),
 }
 
 /// Where a redirect leads.
@@ -268,7 +281,16 @@ impl Session {
 impl Question {
     fn request(&self, trace: &Trace) -> Result<Request<Empty<Bytes>>, Failure> {
         let connection = if self.keep { "keep-alive" } else { "close" };
-        Request::get(&self.hop.path)
+        let method = match self.wanted {
+            Wanted::Head => Method::HEAD,
+            Wanted::All | Wanted::First(_) => Method::GET,
+        };
+        let mut question = Request::builder().method(method).uri(&self.hop.path);
+        if let Wanted::First(bytes) = self.wanted {
+            let last = bytes.saturating_sub(1);
+            question = question.header(header::RANGE, format!("bytes=0-{last}"));
+        }
+        question
             .header(header::HOST, self.hop.authority().as_bytes())
             .header(header::USER_AGENT, USER_AGENT)
             .header(header::ACCEPT, "*/*")
@@ -319,6 +341,7 @@ mod tests {
                 stage: Stage::Http,
                 patience: Duration::MAX,
                 keep: false,
+                wanted: Wanted::All,
             };
             let led = session.lead(&elsewhere, &question, &trace).await;
             let failure = led.unwrap_err();

@@ -7,6 +7,7 @@ pub(crate) mod fuzz;
 mod idle;
 mod info;
 mod link;
+mod nar;
 mod prove;
 mod redirect;
 mod remembered;
@@ -31,7 +32,7 @@ use tokio::select;
 use tokio_rustls::rustls::ClientConfig;
 
 use self::{
-    ask::Question,
+    ask::{Question, Wanted},
     idle::Idle,
     info::InfoError,
     link::{Body, Broken, Link, MAX_BODY},
@@ -250,6 +251,7 @@ impl Session {
             stage: Stage::Http,
             patience: self.context.timeout / 2,
             keep: self.keeps() || depth.is_deep(),
+            wanted: Wanted::All,
         };
         let asked = self.ask(question, link, cache, search, found).await;
         let answer = match asked {

@@ -9,7 +9,12 @@ use offload_client::{
 };
 
 use super::{
-    Found, Session, ask::Question, packed, redirect::Hop, search::Search, signature::MAX_NARINFO,
+    Found, Session,
+    ask::{Question, Wanted},
+    packed,
+    redirect::Hop,
+    search::Search,
+    signature::MAX_NARINFO,
 };
 use crate::{
     clock::Now,
@@ -79,6 +84,7 @@ impl Session {
             stage: Stage::Signature,
             patience: Duration::MAX,
             keep: true,
+            wanted: Wanted::All,
         };
         let link = found.link.take();
         let answer = self.ask(question, link, cache, search, found).await.ok()?;
@@ -86,7 +92,7 @@ impl Session {
             answer.head.status == StatusCode::OK && packed(&answer.head.headers).is_none();
         let (body, link) = answer.read(MAX_NARINFO).await.ok()?;
         found.link = link;
-        let narinfo = NarInfo::parse(&body.bytes, &cache.store_dir);
+        let narinfo = NarInfo::parse(&body.bytes, &cache.store_dir, cache.nix_version);
         Some(readable && narinfo.is_ok_and(|narinfo| narinfo.path.hash() == hash))
     }
 }

@@ -10,7 +10,7 @@ use offload_client::{
 
 use super::{
     Found, Session,
-    ask::{Answer, Question},
+    ask::{Answer, Question, Wanted},
     info,
     link::MAX_BODY,
     packed,
@@ -155,6 +155,7 @@ impl Session {
             // ends the check.
             patience: Duration::MAX,
             keep: true,
+            wanted: Wanted::All,
         };
         let link = found.link.take();
         let answer = self.ask(question, link, cache, search, found).await?;
@@ -169,7 +170,12 @@ impl Session {
         if unreadable {
             return Ok(Verdict::Nothing);
         }
-        judge(&text, path, cache, keys).map_err(|why| trace.failure(Reason::NarinfoInvalid, why))
+        let invalid = |why| trace.failure(Reason::NarinfoInvalid, why);
+        let (narinfo, verdict) = judge(&text, path, cache, keys).map_err(invalid)?;
+        if let Verdict::Good(..) = verdict {
+            self.nar(&narinfo, cache, search, found).await?;
+        }
+        Ok(verdict)
     }
 }
 
@@ -190,34 +196,36 @@ async fn read(
     Ok(body.bytes)
 }
 
-fn judge(
-    text: &[u8],
+fn judge<'t>(
+    text: &'t [u8],
     path: StorePath<'_>,
     cache: &CacheSpec,
     keys: &[NixPublicKey],
-) -> Result<Verdict, String> {
+) -> Result<(NarInfo<'t>, Verdict), String> {
     if info::is_page(text) {
         return Err(format!(
             "not a narinfo but: {}",
             Printable::excerpt(text, 80)
         ));
     }
-    let narinfo = NarInfo::parse(text, &cache.store_dir).map_err(|error| error.to_string())?;
+    let narinfo = NarInfo::parse(text, &cache.store_dir, cache.nix_version)
+        .map_err(|error| error.to_string())?;
     // As Nix's `goodStorePath` (src/libstore/store-api.cc).
     if narinfo.path != path {
         let other = Printable::excerpt(narinfo.path.as_str().as_bytes(), 80);
         return Err(format!("is of another path: {other}"));
     }
     let fingerprint = narinfo.fingerprint(&cache.store_dir);
-    Ok(match verify(&fingerprint, &narinfo.signatures, keys) {
+    let verdict = match verify(&fingerprint, &narinfo.signatures, keys) {
         Ok(key) => Verdict::Good(Some(key.clone()), vec![key.name.as_str().into()]),
         // Nix takes it as it is, so that it tells nothing of what needs a signature.
-        Err(_) if narinfo.content_addressed => Verdict::Nothing,
+        Err(_) if narinfo.is_content_addressed(&cache.store_dir) => Verdict::Nothing,
         // It may be one of those whose secret half is here.
         Err(SignatureError::Untrusted(names)) if cache.has_own_keys => Verdict::Good(None, names),
         Err(error) if !cache.require_sigs => Verdict::Good(None, error.names().to_vec()),
         Err(error) => Verdict::Bad(error),
-    })
+    };
+    Ok((narinfo, verdict))
 }
 
 fn reason_of(error: &SignatureError) -> Reason {

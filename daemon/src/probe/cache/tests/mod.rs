@@ -3,6 +3,7 @@
 mod answers;
 mod faults;
 mod keep;
+mod nar;
 mod nix;
 mod redirects;
 mod signature;
@@ -29,6 +30,7 @@ use tokio::{
 use super::*;
 use crate::{
     health::Depth,
+    nix::version::NixVersion,
     probe::Closed,
     target::{Address, CacheSpec, TargetId},
 };
@@ -157,6 +159,7 @@ pub(super) fn cache_spec(change: impl FnOnce(&mut CacheSpec)) -> CacheSpec {
         port: 80,
         path: String::new(),
         store_dir: "/nix/store".to_owned(),
+        nix_version: NixVersion::default(),
         ssl_cert_file: None,
         public_keys: Vec::new(),
         has_own_keys: false,

@@ -92,6 +92,11 @@ impl Cache {
         fs::read_to_string(self.dir.join(name)).ok()
     }
 
+    /// The size of a file of it in bytes.
+    pub(super) fn size(&self, name: &str) -> Option<u64> {
+        Some(fs::metadata(self.dir.join(name)).ok()?.len())
+    }
+
     /// The narinfo of a path.
     pub(super) fn narinfo(&self, path: &str) -> String {
         self.file(&narinfo_name(path)).unwrap()

@@ -7,37 +7,46 @@ use super::{
     *,
 };
 
-static STORE: LazyLock<Store> = LazyLock::new(Store::new);
-static SIGNED: LazyLock<Cache> = LazyLock::new(|| STORE.cache(Some("desktop-1")));
+pub(super) static STORE: LazyLock<Store> = LazyLock::new(Store::new);
+pub(super) static SIGNED: LazyLock<Cache> = LazyLock::new(|| STORE.cache(Some("desktop-1")));
 static UNSIGNED: LazyLock<Cache> = LazyLock::new(|| STORE.cache(None));
 
 const SIGNATURE: (Stage, Reason) = (Stage::Signature, Reason::None);
 const ABSENT: &str = "HTTP/1.1 404 Not Found\r\nContent-Length: 5\r\n\r\nnone\n";
 
 /// A server of files, and what it was asked for but for `nix-cache-info`.
-struct Server {
-    fake: Fake,
+pub(super) struct Server {
+    pub(super) fake: Fake,
     asked: mpsc::Receiver<String>,
 }
 
 impl Server {
     /// Answers each question for a narinfo with what `answer` says, all else from a real cache.
     async fn new(answer: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
+        Self::with_nars(answer, nar).await
+    }
+
+    /// Answers each question for a NAR with what `nar` says to its head.
+    pub(super) async fn with_nars(
+        answer: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
+        nar: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
         let (noted, asked) = mpsc::channel(64);
-        let answer = Arc::new(answer);
+        let answer = Arc::new((answer, nar));
         let fake = Fake::new(move |mut stream, _| {
             let (answer, noted) = (answer.clone(), noted.clone());
             async move {
                 while let Some(head) = question(&mut stream).await {
                     let name = head.split([' ', '/']).nth(2).unwrap().to_owned();
                     let text = match name.as_str() {
-                        "nix-cache-info" => ok(&SIGNED.file(&name).unwrap()),
-                        _ => match answer(&name) {
-                            Some(text) => text,
-                            None => return drain(&mut stream).await,
-                        },
+                        "nix-cache-info" => Some(ok(&SIGNED.file(&name).unwrap())),
+                        "nar" => (answer.1)(&head),
+                        _ => (answer.0)(&name),
                     };
-                    if name != "nix-cache-info" {
+                    let Some(text) = text else {
+                        return drain(&mut stream).await;
+                    };
+                    if name.ends_with(".narinfo") {
                         noted.send(name).await.unwrap();
                     }
                     if stream.write_all(text.as_bytes()).await.is_err() || is_last(&text) {
@@ -52,7 +61,7 @@ impl Server {
         }
     }
 
-    async fn of(cache: &'static Cache) -> Self {
+    pub(super) async fn of(cache: &'static Cache) -> Self {
         Self::new(move |name| Some(cache.file(name).map_or(ABSENT.to_owned(), |text| ok(&text))))
             .await
     }
@@ -64,7 +73,7 @@ impl Server {
     }
 
     /// A session that is told of one path, and what a test wants different.
-    fn session(&self, change: impl FnOnce(&mut CacheSpec)) -> Session {
+    pub(super) fn session(&self, change: impl FnOnce(&mut CacheSpec)) -> Session {
         self.session_within(Connection::Keep, PATIENCE, change)
     }
 
@@ -92,7 +101,7 @@ impl Server {
         Session::new(spec, Arc::new(context))
     }
 
-    async fn check(&self, change: impl FnOnce(&mut CacheSpec)) -> Report {
+    pub(super) async fn check(&self, change: impl FnOnce(&mut CacheSpec)) -> Report {
         self.session(change).check(Depth::Deep).await
     }
 
@@ -106,7 +115,16 @@ fn is_last(answer: &str) -> bool {
     answer.contains("Connection: close")
 }
 
-fn detail(report: &Report) -> &str {
+/// The head of an answer for a NAR of the signed cache that is there.
+fn nar(head: &str) -> Option<String> {
+    let path = head.split([' ', '?']).nth(1)?.trim_start_matches('/');
+    Some(match SIGNED.size(path) {
+        Some(size) => format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n"),
+        None => ABSENT.to_owned(),
+    })
+}
+
+pub(super) fn detail(report: &Report) -> &str {
     &report.outcome.as_ref().unwrap_err().detail
 }
 
