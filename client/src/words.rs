@@ -197,7 +197,9 @@ words! {
         KeyUnreadable = "key-unreadable",
         /// The proxy command of ssh_config ended or could not be started.
         ProxyFailed = "proxy-failed",
-        /// What ssh_config asks for can't be honoured.
+        /// ssh_config, as it is, keeps ssh from doing what Nix asks of it.
+        SshConfigPrevents = "ssh-config-prevents",
+        /// Whether ssh would get there hangs on what offloadd does not do.
         SshConfigUnsupported = "ssh-config-unsupported",
         /// Nix's program is not on the builder, or not on the path of the user who logs in.
         NixMissing = "nix-missing",

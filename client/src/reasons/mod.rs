@@ -204,12 +204,19 @@ pub const fn text(reason: Reason) -> Text {
             remedy: "See what is configured with `ssh -G {host} | grep -i proxy`, and try it: \
                      `sudo ssh -v {user|nix-builder}@{host} true`. The machine in between must be reachable first.",
         },
+        Reason::SshConfigPrevents => Text {
+            title: "ssh_config keeps Nix out",
+            explanation: "With {ssh_config_option|what ssh_config has} for {host}, ssh can't do what Nix asks of it.",
+            remedy: "Find the line with `grep -rni {ssh_config_keyword|OPTION} /etc/ssh/ssh_config /etc/ssh/ssh_config.d /root/.ssh/config` \
+                     (or in `NIX_SSHOPTS` of nix-daemon) and correct it for {host}; on NixOS it comes from `programs.ssh`. \
+                     `sudo ssh {user|nix-builder}@{host} echo works` then prints `works`.",
+        },
         Reason::SshConfigUnsupported => Text {
-            title: "ssh_config not supported",
-            explanation: "ssh_config asks for something for {host} that offloadd can't do, so a verdict would not be Nix's.",
-            remedy: "See `ssh -G {host}`. Give the builder an entry of its own in ssh_config (NixOS: \
-                     `programs.ssh.extraConfig`) with `HostName`, `User`, `IdentityFile` and no more, or \
-                     leave it out of the watch.",
+            title: "not to be judged by offloadd",
+            explanation: "Whether ssh gets to {host} hangs on something that offloadd does not do ({ssh_config_option|see the error}), \
+                          so a verdict would not be Nix's.",
+            remedy: "See how Nix fares: `offloadctl test-build {name}`. To have it watched, give the builder an entry of its own in \
+                     ssh_config without that (NixOS: `programs.ssh.extraConfig`); `ssh -G {host}` shows what is in force.",
         },
         Reason::NixMissing => Text {
             title: "Nix not found",

@@ -33,7 +33,7 @@ impl Weight {
 
             Reason::ConnectionLost => Self::Cut,
 
-            Reason::Redirected => Self::Withheld,
+            Reason::Redirected | Reason::SshConfigUnsupported => Self::Withheld,
             Reason::OutOfResources => Self::Nothing,
 
             Reason::TimedOut
@@ -62,7 +62,7 @@ impl Weight {
             | Reason::HostKeyMismatch
             | Reason::AuthRejected
             | Reason::KeyUnreadable
-            | Reason::SshConfigUnsupported
+            | Reason::SshConfigPrevents
             | Reason::NixMissing
             | Reason::NixDaemonDown
             | Reason::ProfileOutput

@@ -24,21 +24,28 @@ const MAX_KEYS: usize = 64;
 const MAX_HOSTS: usize = 16 << 10;
 const DEFAULT_PORT: u16 = 22;
 
-/// What is known of a host. No key has a comment, so that equal keys are equal.
+/// What is known of a host.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Known {
-    /// The keys it may prove.
-    pub keys: Vec<PublicKey>,
-    /// The keys it must not prove, whatever else is known.
-    pub revoked: Vec<PublicKey>,
-    /// Whether an authority may vouch for it by certificate, which offloadd does not check.
-    pub has_ca: bool,
-    /// Whether `keys` are of the host's name alone. OpenSSH looks for those where nothing is known
-    /// of `[host]:port`, and accepts a match, but one that differs is then no alarm to it: the host
-    /// is merely unknown.
-    pub without_port: bool,
+    /// Under the name that is looked for: `host`, `[host]:port` or an alias.
+    pub named: Lines,
+    /// Under the host's name alone, where `[host]:port` is looked for. OpenSSH looks there where nothing
+    /// is known of that one, and accepts a match; one that differs is then no alarm to it: the host is
+    /// merely unknown.
+    pub without_port: Lines,
     /// Files that this process may not read, and root, as which Nix runs ssh, may.
     pub unreadable: Vec<PathBuf>,
+}
+
+/// What the lines of one name say. No key has a comment, so that equal keys are equal.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Lines {
+    /// The keys it may prove.
+    pub keys: Vec<PublicKey>,
+    /// The keys that neither it nor who vouches for it must prove, whatever else is known.
+    pub revoked: Vec<PublicKey>,
+    /// The authorities whose certificates vouch for it.
+    pub authorities: Vec<PublicKey>,
 }
 
 /// Looks in the text that Nix has `written` for field 8 of a machines line, if any, and in `files`,
@@ -90,21 +97,20 @@ pub fn lookup_in<'a>(
         None => host.into(),
     };
     let Some(port) = port.filter(|port| *port != DEFAULT_PORT) else {
-        return search(texts, &host);
+        return Known {
+            named: search(texts, &host),
+            ..Known::default()
+        };
     };
-    let mut known = search(texts.clone(), &format!("[{host}]:{port}"));
-    if known.keys.is_empty() {
-        let bare = search(texts, &host);
-        known.without_port = !bare.keys.is_empty();
-        known.keys = bare.keys;
-        known.revoked.extend(bare.revoked);
-        known.has_ca |= bare.has_ca;
+    Known {
+        named: search(texts.clone(), &format!("[{host}]:{port}")),
+        without_port: search(texts, &host),
+        unreadable: Vec::new(),
     }
-    known
 }
 
-fn search<'a>(texts: impl Iterator<Item = &'a str>, name: &str) -> Known {
-    let mut known = Known::default();
+fn search<'a>(texts: impl Iterator<Item = &'a str>, name: &str) -> Lines {
+    let mut known = Lines::default();
     for line in texts.flat_map(str::lines).filter_map(Line::parse) {
         if !hosts_match(line.hosts, name) {
             continue;
@@ -112,10 +118,7 @@ fn search<'a>(texts: impl Iterator<Item = &'a str>, name: &str) -> Known {
         let keys = match line.marker {
             Marker::None => &mut known.keys,
             Marker::Revoked => &mut known.revoked,
-            Marker::CertAuthority => {
-                known.has_ca = true;
-                continue;
-            }
+            Marker::CertAuthority => &mut known.authorities,
         };
         // Only the lines of this host are decoded: the file may have thousands of others.
         if let Some(key) = parse_type_and_key(line.kind, line.key)

@@ -23,6 +23,8 @@ use std::{
 use thiserror::Error;
 
 pub use self::query::ask;
+#[cfg(test)]
+pub(crate) use self::query::ask_with;
 use self::tokens::Tokens;
 use super::account::{Account, Accounts};
 
@@ -48,14 +50,23 @@ pub struct SshOptions {
     pub user: String,
     /// The private keys that are tried, in order, existing or not.
     pub identity_files: Vec<PathBuf>,
-    /// The user's known_hosts files.
+    /// The user's known_hosts files; not looked at where an entry's host key takes their place.
     pub user_known_hosts_files: Vec<PathBuf>,
+    /// Whether the host key of a machines entry takes their place: not where `NIX_SSHOPTS`, which comes
+    /// first, names other files.
+    pub entry_host_key_counts: bool,
     /// The machine's known_hosts files.
     pub global_known_hosts_files: Vec<PathBuf>,
     /// The name to look up in known_hosts, without a port, instead of `hostname`.
     pub host_key_alias: Option<String>,
     /// What becomes of a host whose key is not known.
     pub strict_host_key_checking: StrictHostKeyChecking,
+    /// Whether the key of a host on this machine is taken without a look.
+    pub no_host_authentication_for_localhost: bool,
+    /// Lists of keys that no host may prove.
+    pub revoked_host_keys: Vec<PathBuf>,
+    /// The algorithms with which an authority may sign; empty where OpenSSH was not asked.
+    pub authority_algorithms: Vec<String>,
     /// The command whose input and output are the connection, for `sh -c "exec …"`: of
     /// `ProxyCommand` or equivalent to `ProxyJump`, expanded.
     pub proxy_command: Option<String>,
@@ -159,7 +170,11 @@ impl SshOptions {
             identity_files,
             user_known_hosts_files: vec![home.join("known_hosts"), home.join("known_hosts2")],
             global_known_hosts_files: global.map(PathBuf::from).to_vec(),
+            entry_host_key_counts: true,
             host_key_alias: None,
+            no_host_authentication_for_localhost: false,
+            revoked_host_keys: Vec::new(),
+            authority_algorithms: Vec::new(),
             strict_host_key_checking: StrictHostKeyChecking::Ask,
             proxy_command: None,
             host_key_algorithms: Vec::new(),
@@ -266,35 +281,57 @@ fn parse(text: &str, asked: &Asked<'_>) -> Result<SshOptions, SshConfigError> {
             None => unsupported.push(format!("identityfile {file}")),
         }
     }
-    let files = |option| -> Vec<PathBuf> {
-        let files = answer.get(option).unwrap_or_default();
-        files.split_whitespace().map(PathBuf::from).collect()
-    };
+    let files = |option| paths(answer.get(option).unwrap_or_default());
     let user_known_hosts_files = files("userknownhostsfile");
+    let names = |option| -> Vec<String> {
+        let names = answer
+            .get(option)
+            .into_iter()
+            .flat_map(|list| list.split(','));
+        names.map(str::to_owned).collect()
+    };
     Ok(SshOptions {
         hostname: hostname.to_owned(),
         port,
         user: user.to_owned(),
         identity_files,
+        entry_host_key_counts: user_known_hosts_files == [Path::new(query::ENTRY_HOST_KEY)],
         user_known_hosts_files: user_known_hosts_files
             .into_iter()
             .map(|file| accounts.moved(file))
             .collect(),
         global_known_hosts_files: files("globalknownhostsfile"),
+        no_host_authentication_for_localhost: answer.is_on("nohostauthenticationforlocalhost"),
+        revoked_host_keys: files("revokedhostkeys"),
+        authority_algorithms: names("casignaturealgorithms"),
         strict_host_key_checking: match answer.get("stricthostkeychecking") {
             Some("yes" | "true") => StrictHostKeyChecking::Yes,
             Some("accept-new") => StrictHostKeyChecking::AcceptNew,
             Some("no" | "off" | "false") => StrictHostKeyChecking::No,
             _ => StrictHostKeyChecking::Ask,
         },
-        host_key_algorithms: answer
-            .get("hostkeyalgorithms")
-            .map(|list| list.split(',').map(str::to_owned).collect())
-            .unwrap_or_default(),
+        host_key_algorithms: names("hostkeyalgorithms"),
         host_key_alias,
         proxy_command,
         unsupported,
     })
+}
+
+/// The paths of one line, which has them without the quotes that they were written with: what does not
+/// begin like a path goes on with the one before.
+fn paths(value: &str) -> Vec<PathBuf> {
+    let mut paths: Vec<String> = Vec::new();
+    for word in value.split(' ') {
+        match paths.last_mut() {
+            Some(path) if !word.starts_with(['/', '~']) => {
+                path.push(' ');
+                path.push_str(word);
+            }
+            _ if word.is_empty() => {}
+            _ => paths.push(word.to_owned()),
+        }
+    }
+    paths.into_iter().map(PathBuf::from).collect()
 }
 
 #[cfg(test)]

@@ -307,7 +307,10 @@ impl Found<'_> {
         let Some(text) = &self.written else {
             return Vec::new();
         };
-        known_hosts::lookup_in([text.as_str()].into_iter(), &self.uri.host, None).keys
+        let texts = [text.as_str()].into_iter();
+        known_hosts::lookup_in(texts, &self.uri.host, None)
+            .named
+            .keys
     }
 
     /// Takes in another line of the same builder: Nix may use either.

@@ -107,7 +107,10 @@ pub(super) fn excuse(failure: &mut Failure) {
 pub(super) const fn rank(reason: Reason) -> u8 {
     match reason {
         Reason::HostKeyMismatch => 12,
-        Reason::HostKeyUnknown | Reason::KnownHostsUnreadable | Reason::SshConfigUnsupported => 11,
+        Reason::HostKeyUnknown
+        | Reason::KnownHostsUnreadable
+        | Reason::SshConfigPrevents
+        | Reason::SshConfigUnsupported => 11,
         Reason::SshProtocol => 10,
         Reason::Unsigned | Reason::UntrustedSignature | Reason::StoreDirMismatch => 9,
         Reason::NotSsh

@@ -291,7 +291,11 @@ impl World {
             match health.state {
                 TargetState::Ready => assert!(!has_reason, "{health:?}"),
                 TargetState::Unknown => {
-                    let unlooked = [Reason::Redirected, Reason::OutOfResources];
+                    let unlooked = [
+                        Reason::Redirected,
+                        Reason::SshConfigUnsupported,
+                        Reason::OutOfResources,
+                    ];
                     assert_eq!(unlooked.contains(&health.reason), has_reason, "{health:?}");
                 }
                 _ => assert!(has_reason, "{health:?}"),

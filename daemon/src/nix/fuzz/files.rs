@@ -118,14 +118,23 @@ pub(crate) fn known_hosts(bytes: &[u8]) {
         ("desktop", Some(2222)),
         ("alias", None),
     ] {
-        let known = lookup_in(iter::once(&*text), host, port);
-        assert!(known.keys.len() <= 64 && known.revoked.len() <= 128);
-        for (marker, keys) in [("", &known.keys), ("@revoked ", &known.revoked)] {
+        let known = lookup_in(iter::once(&*text), host, port).named;
+        let kinds = [
+            ("", &known.keys),
+            ("@revoked ", &known.revoked),
+            ("@cert-authority ", &known.authorities),
+        ];
+        for (marker, keys) in kinds {
+            assert!(keys.len() <= 64);
             for key in keys {
                 let key_text = key.to_openssh().unwrap_or_default();
-                let line = format!("{marker}{} {key_text}", host.to_lowercase());
-                let again = lookup_in(iter::once(&*line), host, port);
-                let found = [again.keys, again.revoked].concat();
+                let name = match port.filter(|port| *port != 22) {
+                    Some(port) => format!("[{}]:{port}", host.to_lowercase()),
+                    None => host.to_lowercase(),
+                };
+                let line = format!("{marker}{name} {key_text}");
+                let again = lookup_in(iter::once(&*line), host, port).named;
+                let found = [again.keys, again.revoked, again.authorities].concat();
                 assert_eq!(found, iter::once(key.clone()).collect::<Vec<_>>(), "{line}");
             }
         }

@@ -21,8 +21,9 @@ fn has(hosts: &str, host: &str, port: u16) -> bool {
         host,
         port,
     );
-    assert!(found.keys.is_empty() || found.keys == [ed25519()]);
-    !found.keys.is_empty()
+    let keys = [found.named.keys, found.without_port.keys].concat();
+    assert!(keys.is_empty() || keys == [ed25519()]);
+    !keys.is_empty()
 }
 
 #[test]
@@ -45,16 +46,12 @@ fn another_port_has_keys_of_its_own_and_else_those_of_the_name() {
     assert!(!has("[desktop]:2222", "desktop", 2223));
     let text =
         format!("desktop ssh-ed25519 {ED25519}\n[desktop]:2222 ecdsa-sha2-nistp256 {ECDSA}\n");
-    let with_port = known(&text, "desktop", 2222);
-    assert_eq!(
-        (with_port.keys, with_port.without_port),
-        (vec![ecdsa()], false)
-    );
-    let without_port = known(&text, "desktop", 2223);
-    assert_eq!(
-        (without_port.keys, without_port.without_port),
-        (vec![ed25519()], true)
-    );
+    for (port, named) in [(2222, vec![ecdsa()]), (2223, vec![])] {
+        let found = known(&text, "desktop", port);
+        assert_eq!(found.named.keys, named);
+        assert_eq!(found.without_port.keys, [ed25519()]);
+    }
+    assert_eq!(known(&text, "desktop", 22).without_port, Lines::default());
 }
 
 #[test]
@@ -62,6 +59,7 @@ fn an_alias_is_looked_up_without_port_and_as_written() {
     let text = format!("desktop-key ssh-ed25519 {ED25519}");
     assert_eq!(
         lookup_in([text.as_str()].into_iter(), "desktop-key", None)
+            .named
             .keys
             .len(),
         1
@@ -75,10 +73,11 @@ fn revoked_keys_and_authorities_are_told_apart() {
          desktop.local ecdsa-sha2-nistp256 {ECDSA}\n@unknown desktop.local ssh-rsa {RSA}\n"
     );
     let found = known(&text, "desktop.local", 22);
-    assert_eq!(found.keys, [ecdsa()]);
-    assert_eq!(found.revoked, [ed25519()]);
-    assert!(found.has_ca);
-    assert!(!known(&text, "desktop", 22).has_ca);
+    let rsa = parse_type_and_key("ssh-rsa", RSA).unwrap();
+    assert_eq!(found.named.keys, [ecdsa()]);
+    assert_eq!(found.named.revoked, [ed25519()]);
+    assert_eq!(found.named.authorities, [rsa]);
+    assert_eq!(known(&text, "desktop", 22).named.authorities, []);
 }
 
 #[test]
@@ -88,7 +87,7 @@ fn comments_and_bad_lines_are_skipped() {
          desktop ssh-rsa {ED25519}\n\t desktop\tssh-ed25519\t{ED25519}\t# why\r\n\
          desktop ssh-ed25519 {ED25519} again\n"
     );
-    assert_eq!(known(&text, "desktop", 22).keys, [ed25519()]);
+    assert_eq!(known(&text, "desktop", 22).named.keys, [ed25519()]);
 }
 
 #[test]
@@ -115,11 +114,11 @@ fn names_hashed_by_openssh_are_found() {
     );
     let files = [dir.path().join("missing"), file];
     assert_eq!(
-        lookup(None, &files, "Desktop.local", Some(22)).keys,
+        lookup(None, &files, "Desktop.local", Some(22)).named.keys,
         [ed25519()]
     );
     assert_eq!(
-        lookup(None, &files, "192.0.2.6", Some(2222)).keys,
+        lookup(None, &files, "192.0.2.6", Some(2222)).named.keys,
         [ecdsa()]
     );
     assert_eq!(
@@ -136,7 +135,7 @@ fn files_that_may_not_be_read_are_told_from_missing_ones() {
         let files = ["closed/hosts", "missing", "secret", "open"].map(|name| dir.join(name));
         let found = lookup(None, &files, "desktop", Some(22));
         assert_eq!(found.unreadable, [files[0].clone(), files[2].clone()]);
-        assert_eq!(found.keys, [ed25519()]);
+        assert_eq!(found.named.keys, [ed25519()]);
         return;
     }
     let dir = tempfile::tempdir().unwrap();

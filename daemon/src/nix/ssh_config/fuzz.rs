@@ -70,6 +70,7 @@ fn written(options: &SshOptions) -> String {
     for (option, files) in [
         ("userknownhostsfile", &options.user_known_hosts_files),
         ("globalknownhostsfile", &options.global_known_hosts_files),
+        ("revokedhostkeys", &options.revoked_host_keys),
     ] {
         let files: Vec<_> = files.iter().map(|file| file.to_string_lossy()).collect();
         lines.push(format!("{option} {}", files.join(" ")));
@@ -81,10 +82,14 @@ fn written(options: &SshOptions) -> String {
         StrictHostKeyChecking::No => "false",
     };
     lines.push(format!("stricthostkeychecking {strictness}"));
-    lines.push(format!(
-        "hostkeyalgorithms {}",
-        options.host_key_algorithms.join(",")
-    ));
+    for (option, names) in [
+        ("hostkeyalgorithms", &options.host_key_algorithms),
+        ("casignaturealgorithms", &options.authority_algorithms),
+    ] {
+        lines.push(format!("{option} {}", names.join(",")));
+    }
+    let is_unchecked = options.no_host_authentication_for_localhost;
+    lines.push(format!("nohostauthenticationforlocalhost {is_unchecked}"));
     let alias = options.host_key_alias.iter();
     lines.extend(alias.map(|alias| format!("hostkeyalias {alias}")));
     let command = options.proxy_command.iter();

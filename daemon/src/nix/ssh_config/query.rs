@@ -26,13 +26,15 @@ const MAX_ANSWER: usize = 256 << 10;
 const NAMELESS: &str = "No user exists for uid";
 /// How many characters of a complaint are told.
 const MAX_TOLD: usize = 200;
+/// Stands for the file in which Nix has an entry's host key written down.
+pub(super) const ENTRY_HOST_KEY: &str = "/nonexistent/host-key-of-nix";
 /// How many bytes of one are kept for that.
 const MAX_COMPLAINT: usize = 4 * MAX_TOLD;
 
 /// Asks OpenSSH what it would do for `host`, with the arguments that Nix gives it
 /// (`SSHMaster::addCommonSSHOpts`, src/libstore/ssh.cc) as far as they change the answer:
-/// `NIX_SSHOPTS` of this process' environment (nix-daemon has its own: set both alike), `-i key`,
-/// `-pPORT`. A `key` that is not there, or in a folder that this account may not enter, is left out
+/// `NIX_SSHOPTS` of this process' environment (nix-daemon has its own: set both alike), `-i key`, the
+/// file of the entry's host key where it has one, `-pPORT`. A `key` that is not there, or in a folder that this account may not enter, is left out
 /// by ssh. Where OpenSSH is not installed, or won't answer an account without a name, its defaults
 /// are returned. Takes no longer than two seconds.
 ///
@@ -43,15 +45,28 @@ pub async fn ask(
     user: Option<&str>,
     port: Option<u16>,
     key: Option<&Path>,
+    has_host_key: bool,
 ) -> Result<SshOptions, SshConfigError> {
     let options = std::env::var("NIX_SSHOPTS").unwrap_or_default();
+    ask_with(&options, host, user, port, key, has_host_key).await
+}
+
+/// The same with other `options` in place of `NIX_SSHOPTS`.
+pub(crate) async fn ask_with(
+    options: &str,
+    host: &str,
+    user: Option<&str>,
+    port: Option<u16>,
+    key: Option<&Path>,
+    has_host_key: bool,
+) -> Result<SshOptions, SshConfigError> {
     Query {
         program: OsStr::new("ssh"),
-        options: &options,
+        options,
         accounts: &Accounts::current(),
         timeout: TIMEOUT,
     }
-    .ask(host, user, port, key)
+    .ask(host, user, port, key, has_host_key)
     .await
 }
 
@@ -70,6 +85,7 @@ impl Query<'_> {
         user: Option<&str>,
         port: Option<u16>,
         key: Option<&Path>,
+        has_host_key: bool,
     ) -> Result<SshOptions, SshConfigError> {
         check_name(host)?;
         user.map_or(Ok(()), check_name)?;
@@ -80,6 +96,9 @@ impl Query<'_> {
         arguments.extend(options.iter().map(OsString::from));
         if let Some(key) = key {
             arguments.extend(["-i".into(), key.into()]);
+        }
+        if has_host_key {
+            arguments.push(format!("-oUserKnownHostsFile={ENTRY_HOST_KEY}").into());
         }
         arguments.extend(port.map(|port| format!("-p{port}").into()));
 

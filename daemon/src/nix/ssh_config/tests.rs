@@ -59,7 +59,7 @@ async fn ask_real(config: &str, port: Option<u16>, key: Option<&Path>) -> Option
         timeout: Duration::from_secs(20),
     };
     let answer = query
-        .ask("desktop", Some("nix-builder"), port, key)
+        .ask("desktop", Some("nix-builder"), port, key, false)
         .await
         .unwrap();
     if answer.host_key_algorithms.is_empty() {
@@ -84,7 +84,7 @@ async fn ask_script(text: &str, timeout: Duration) -> Result<SshOptions, SshConf
         accounts: &accounts(),
         timeout,
     }
-    .ask("desktop", None, None, None)
+    .ask("desktop", None, None, None, false)
     .await
 }
 
@@ -107,7 +107,7 @@ fn a_plain_answer_is_read_and_nothing_in_it_is_unsupported() {
 #[test]
 fn what_would_change_the_outcome_is_named() {
     let found = with(
-        "certificatefile /etc/cert\nidentityagent /run/agent\nrevokedhostkeys none\n\
+        "certificatefile /etc/cert\nidentityagent /run/agent\n\
          knownhostscommand /bin/keys\ncheckhostip yes\npubkeyauthentication false\n\
          remotecommand tmux\nsessiontype none\nkexalgorithms sntrup761x25519-sha512\n",
     );
@@ -124,6 +124,55 @@ fn what_would_change_the_outcome_is_named() {
             "kexalgorithms",
         ]
     );
+}
+
+#[test]
+fn files_of_known_hosts_are_told_apart_without_their_quotes() {
+    let files = |line: &str| {
+        let plain = PLAIN.replace("userknownhostsfile", "otherfile");
+        let found = options(&format!("userknownhostsfile {line}\n{plain}")).unwrap();
+        found.user_known_hosts_files
+    };
+    assert_eq!(files("/a /b"), [Path::new("/a"), Path::new("/b")]);
+    assert_eq!(files("/k h /b  c"), [Path::new("/k h"), Path::new("/b  c")]);
+    assert_eq!(files("known hosts"), [Path::new("known hosts")]);
+    assert!(files("none").is_empty());
+}
+
+#[tokio::test]
+async fn the_entrys_host_key_counts_unless_nix_sshopts_names_other_files() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "UserKnownHostsFile /etc/hosts-of-config\n").unwrap();
+    let config = format!("-F '{}'", file.path().display());
+    for (options, has_host_key, counts) in [
+        ("", true, true),
+        ("", false, false),
+        ("-o UserKnownHostsFile=/b", true, false),
+        ("-oUserKnownHostsFile=/b", false, false),
+    ] {
+        let options = format!("{config} {options}");
+        let query = Query {
+            program: OsStr::new("ssh"),
+            options: &options,
+            accounts: &accounts(),
+            timeout: Duration::from_secs(20),
+        };
+        let found = query
+            .ask("desktop", None, None, None, has_host_key)
+            .await
+            .unwrap();
+        if found.host_key_algorithms.is_empty() {
+            eprintln!("skipped: no ssh");
+            return;
+        }
+        assert_eq!(
+            found.entry_host_key_counts, counts,
+            "{options} {has_host_key}"
+        );
+        if !counts {
+            assert_eq!(found.user_known_hosts_files.len(), 1);
+        }
+    }
 }
 
 #[test]
@@ -317,7 +366,10 @@ async fn the_defaults_without_openssh_are_those_of_openssh() {
         accounts: &accounts(),
         timeout: Duration::from_secs(20),
     };
-    let found = query.ask("Desktop", None, Some(2222), None).await.unwrap();
+    let found = query
+        .ask("Desktop", None, Some(2222), None, false)
+        .await
+        .unwrap();
     assert!(found.host_key_algorithms.is_empty());
     assert_eq!(
         (found.hostname.as_str(), found.port, found.user.as_str()),
@@ -370,7 +422,7 @@ async fn ask_as(uid: u32, own: Account) -> Option<Result<SshOptions, SshConfigEr
         accounts: &accounts,
         timeout: Duration::from_secs(20),
     };
-    Some(query.ask("desktop", None, None, None).await)
+    Some(query.ask("desktop", None, None, None, false).await)
 }
 
 #[tokio::test]

@@ -14,7 +14,6 @@ pub(super) fn options(answer: &Answer<'_>) -> Vec<String> {
         "pkcs11provider",
         "identityagent",
         "knownhostscommand",
-        "revokedhostkeys",
         "bindaddress",
         "bindinterface",
         // Nix names a command of its own, beside which ssh refuses this one.
@@ -35,7 +34,6 @@ pub(super) fn options(answer: &Answer<'_>) -> Vec<String> {
         "checkhostip",
         "forkafterauthentication",
         "hostbasedauthentication",
-        "nohostauthenticationforlocalhost",
         "proxyusefdpass",
         "stdinnull",
         "verifyhostkeydns",

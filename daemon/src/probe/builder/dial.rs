@@ -1,6 +1,6 @@
 //! From nothing to an authenticated connection, stage by stage.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use offload_client::{
     Printable, Reason, Stage,
@@ -12,7 +12,7 @@ use super::{
     Notes,
     auth::Applicant,
     expected,
-    host_key::{HostKeys, fingerprint},
+    host_key::{Basis, HostKeys, fingerprint},
     knock::{Stray, knock},
     link::{Link, Listener},
     proxy::Proxy,
@@ -26,7 +26,7 @@ use crate::{
         fault::{is_of_identity, reason_of_start},
         resolve::Lookups,
     },
-    target::{Address, BuilderSpec},
+    target::{Address, BuilderSpec, HostKeyRule},
 };
 
 /// What ssh takes where neither the URI nor ssh_config names a port.
@@ -91,7 +91,14 @@ impl Dial<'_> {
             let (stream, address) = race.next(self.lookups, self.trace).await?;
             self.trace.enter(Stage::Banner);
             // Read when somebody answers, and once.
-            let host_keys = host_keys.get_or_insert_with(|| self.host_keys());
+            let host_keys = &*host_keys.get_or_insert_with(|| self.host_keys());
+            let host_keys = &match self.is_unchecked(address) {
+                true => Arc::new(HostKeys {
+                    is_unchecked: true,
+                    ..HostKeys::clone(host_keys)
+                }),
+                false => host_keys.clone(),
+            };
             let stream: Box<dyn Duplex> = Box::new(stream);
             let knocking = knock(stream, host_keys, listener.clone(), self.trace, notes);
             let met = match race.is_open() {
@@ -159,13 +166,13 @@ impl Dial<'_> {
     async fn enter(&self, mut link: Link, notes: &mut Notes) -> Result<Link, Failure> {
         self.trace.settle();
         notes.aside = None;
-        if let Some(key) = link.host_key() {
+        if let Some((key, basis)) = link.proved() {
             notes.note("host_key_algorithm", key.algorithm().to_string());
             if let Some(known) = expected::is_known_to_ssh(self.spec, self.options, &key) {
                 notes.note("host_key_known", Detail::Bool(known));
             }
-            let is_proof = expected::is_proof(self.spec, self.options, &key);
-            notes.note(super::DETAIL_PROVED, Detail::Bool(is_proof));
+            let is_proof = Detail::Bool(basis == Basis::Known);
+            notes.note(super::DETAIL_PROVED, is_proof);
             notes.learned = Some(self.learned(&key));
         }
         self.trace.enter(Stage::Auth);
@@ -201,6 +208,14 @@ impl Dial<'_> {
 
     fn host_keys(&self) -> Arc<HostKeys> {
         Arc::new(expected::host_keys(self.spec, self.options))
+    }
+
+    /// Whether ssh takes any key of a host at `address` (`check_host_key` in OpenSSH's sshconnect.c).
+    fn is_unchecked(&self, address: SocketAddr) -> bool {
+        self.options.no_host_authentication_for_localhost
+            && self.options.host_key_alias.is_none()
+            && address.ip().is_loopback()
+            && !matches!(self.spec.host_keys, HostKeyRule::Pinned(_))
     }
 
     /// Where ssh would connect.

@@ -6,22 +6,39 @@ use std::path::PathBuf;
 use offload_client::Reason;
 use russh::keys::PublicKey;
 
-use super::host_key::HostKeys;
+use super::host_key::{HostKeys, Revoked};
 use crate::{
-    nix::{known_hosts, ssh_config::SshOptions},
+    clock::Now,
+    nix::{
+        known_hosts::{self, Known, Lines},
+        ssh_config::SshOptions,
+    },
     target::{BuilderSpec, HostKeyRule},
 };
 
 /// The host keys that the builder may prove: our configuration's and no others, or those that ssh
 /// would find under the name that it looks for.
 pub(super) fn host_keys(spec: &BuilderSpec, options: &SshOptions) -> HostKeys {
+    let users = &options.user_known_hosts_files;
     match &spec.host_keys {
         HostKeyRule::Pinned(keys) => HostKeys {
-            known: keys.clone(),
+            known: Lines {
+                keys: keys.clone(),
+                ..Lines::default()
+            },
+            is_pinned: true,
             accepted: options.host_key_algorithms.clone(),
             ..HostKeys::default()
         },
-        HostKeyRule::KnownHosts => found_by_ssh(options, None, &options.user_known_hosts_files),
+        HostKeyRule::KnownHosts => found_by_ssh(options, None, users),
+        HostKeyRule::Written(_) if !options.entry_host_key_counts => {
+            let why = "NIX_SSHOPTS names a UserKnownHostsFile, which takes the place of the public host \
+                       key that Nix has";
+            HostKeys {
+                hint: Some(why.to_owned()),
+                ..found_by_ssh(options, None, users)
+            }
+        }
         HostKeyRule::Written(text) => {
             let hint = unheard(spec, options, text);
             HostKeys {
@@ -34,7 +51,7 @@ pub(super) fn host_keys(spec: &BuilderSpec, options: &SshOptions) -> HostKeys {
 }
 
 /// Whether Nix's own ssh would accept `key` of the builder, which has proved it. `None` where that
-/// stands in files that this process may not read, or hangs on a certificate.
+/// stands in files that this process may not read.
 pub(super) fn is_known_to_ssh(
     spec: &BuilderSpec,
     options: &SshOptions,
@@ -45,23 +62,14 @@ pub(super) fn is_known_to_ssh(
         HostKeyRule::KnownHosts | HostKeyRule::Written(_) => Some(true),
         HostKeyRule::Pinned(_) => {
             let found = found_by_ssh(options, None, &options.user_known_hosts_files);
-            match found.judge(key).map_err(|refusal| refusal.reason) {
-                Ok(()) => Some(true),
+            let judged = found.judge(&key.clone().into(), Now::read());
+            match judged.map_err(|refusal| refusal.reason) {
+                Ok(_) => Some(true),
                 Err(Reason::KnownHostsUnreadable | Reason::SshConfigUnsupported) => None,
+                // Its certificate, which was not asked for, may count to ssh.
+                Err(_) if !found.known.authorities.is_empty() => None,
                 Err(_) => Some(false),
             }
-        }
-    }
-}
-
-/// Whether `key`, which was accepted, proves the builder: not where ssh_config has ssh accept what
-/// nobody knows (`StrictHostKeyChecking`) and nobody does.
-pub(super) fn is_proof(spec: &BuilderSpec, options: &SshOptions, key: &PublicKey) -> bool {
-    match &spec.host_keys {
-        HostKeyRule::Pinned(_) => true,
-        HostKeyRule::KnownHosts | HostKeyRule::Written(_) => {
-            !options.strict_host_key_checking.accepts_unknown()
-                || host_keys(spec, options).knows(key)
         }
     }
 }
@@ -69,18 +77,22 @@ pub(super) fn is_proof(spec: &BuilderSpec, options: &SshOptions, key: &PublicKey
 fn found_by_ssh(options: &SshOptions, written: Option<&str>, users: &[PathBuf]) -> HostKeys {
     let files = [users, options.global_known_hosts_files.as_slice()];
     let (name, port) = options.known_hosts_name();
-    let known = known_hosts::lookup(written, &files.concat(), name, port);
-    let unreadable = known.unreadable.iter();
+    let Known {
+        named,
+        without_port,
+        unreadable,
+    } = known_hosts::lookup(written, &files.concat(), name, port);
+    let unreadable = unreadable.iter();
     HostKeys {
-        is_entrys: false,
+        known: named,
+        without_port,
         unreadable: unreadable.map(|file| file.display().to_string()).collect(),
-        hint: None,
-        known: known.keys,
-        revoked: known.revoked,
-        has_authority: known.has_ca,
-        of_another_port: known.without_port,
         strictness: options.strict_host_key_checking,
+        revoked: Revoked::read(&options.revoked_host_keys),
+        name: name.to_owned(),
+        authority_algorithms: options.authority_algorithms.clone(),
         accepted: options.host_key_algorithms.clone(),
+        ..HostKeys::default()
     }
 }
 
@@ -90,7 +102,7 @@ fn unheard(spec: &BuilderSpec, options: &SshOptions, written: &str) -> Option<St
     let host = &spec.host;
     let finds = |name: &str, port| {
         let known = known_hosts::lookup_in([written].into_iter(), name, port);
-        !known.keys.is_empty()
+        !known.named.keys.is_empty() || !known.without_port.keys.is_empty()
     };
     if finds(name, port) {
         None

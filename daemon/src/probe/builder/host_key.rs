@@ -1,26 +1,31 @@
 //! Which host keys a builder may prove, judged as OpenSSH without a terminal judges them
-//! (`check_host_key` in OpenSSH's sshconnect.c).
+//! (`verify_host_key` and `check_host_key` in OpenSSH's sshconnect.c).
+
+mod algorithms;
+mod certificate;
+mod revoked;
 
 use std::fmt;
 
 use offload_client::Reason;
-use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PublicKey};
+use russh::keys::{Certificate, HashAlg, PublicKey, PublicKeyOrCertificate};
 
-use crate::nix::ssh_config::StrictHostKeyChecking;
+use self::certificate::NotVouched;
+pub(super) use self::revoked::Revoked;
+use crate::{
+    clock::Now,
+    nix::{known_hosts::Lines, ssh_config::StrictHostKeyChecking},
+};
 
 /// What is known of one builder's host keys.
 #[derive(Clone, Debug, Default)]
 pub(super) struct HostKeys {
-    /// The keys it may prove.
-    pub known: Vec<PublicKey>,
-    /// Keys that it must never prove.
-    pub revoked: Vec<PublicKey>,
-    /// Whether known_hosts trusts an authority for it, whose certificates are not read here.
-    pub has_authority: bool,
-    /// Whether `known` are of another port's server, for want of better: to OpenSSH a key that
-    /// differs from those is merely unknown.
-    pub of_another_port: bool,
-    /// Whether Nix wrote one of `known` down for this very builder, which it does without a port:
+    /// Under the name that ssh looks for.
+    pub known: Lines,
+    /// Under the host's name alone, where ssh looks for a port as well: to it a key that differs from
+    /// those is merely unknown.
+    pub without_port: Lines,
+    /// Whether Nix wrote one of the keys down for this very builder, which it does without a port:
     /// another key is refused like any unknown one, and is an alarm all the same.
     pub is_entrys: bool,
     /// Files of known_hosts that may say more, and that only root may read.
@@ -29,8 +34,27 @@ pub(super) struct HostKeys {
     pub hint: Option<String>,
     /// What to do with a key that is not known.
     pub strictness: StrictHostKeyChecking,
+    /// Whether ssh looks at no key at all: `NoHostAuthenticationForLocalhost`.
+    pub is_unchecked: bool,
+    /// ssh_config's `RevokedHostKeys`.
+    pub revoked: Revoked,
+    /// The name that a certificate must be for.
+    pub name: String,
+    /// ssh_config's `CASignatureAlgorithms`; empty for OpenSSH's defaults.
+    pub authority_algorithms: Vec<String>,
     /// ssh_config's `HostKeyAlgorithms`, best first; empty for OpenSSH's defaults.
     pub accepted: Vec<String>,
+    /// Whether the keys are our configuration's, which are to be proved whatever ssh would prefer.
+    pub is_pinned: bool,
+}
+
+/// Why a host key is accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Basis {
+    /// It is known, or somebody known vouches for it.
+    Known,
+    /// ssh_config has ssh accept what nobody knows.
+    Unchecked,
 }
 
 /// Why a host key is not accepted.
@@ -47,83 +71,163 @@ pub(super) struct Refusal {
     why: String,
 }
 
+/// What the lines of one name make of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Known,
+    /// There are keys of that name, and it is none of them.
+    Changed,
+    Unknown,
+    Revoked,
+}
+
 impl HostKeys {
-    /// Judges the key that the server proved to hold.
-    pub(super) fn judge(&self, presented: &PublicKey) -> Result<(), Refusal> {
-        let holds = |keys: &[PublicKey]| keys.iter().any(|key| same(key, presented));
-        let same_type = |key: &PublicKey| key.algorithm() == presented.algorithm();
-        let has_changed = !self.of_another_port && self.known.iter().any(same_type);
-        let (reason, why) = if holds(&self.revoked) {
-            (Reason::HostKeyMismatch, "it is revoked")
-        } else if holds(&self.known) || self.strictness.accepts_changed() {
-            return Ok(());
-        } else if has_changed {
-            (Reason::HostKeyMismatch, "it is none of the known keys")
-        } else if self.strictness.accepts_unknown() && self.unreadable.is_empty() {
-            return Ok(());
-        } else if self.has_authority {
-            // Whether ssh would go on depends on a certificate, so nothing is claimed.
-            let why = "known_hosts trusts a certificate authority, whose certificates are not read";
-            (Reason::SshConfigUnsupported, why)
-        } else if !self.unreadable.is_empty() {
-            let why = "no file that offloadd may read knows it";
-            (Reason::KnownHostsUnreadable, why)
-        } else if self.known.is_empty() {
-            (Reason::HostKeyUnknown, "no host key is known")
-        } else if self.of_another_port && !self.is_entrys {
-            let why = "no host key is known for this port, and it is none of the host's others";
-            (Reason::HostKeyUnknown, why)
-        } else {
-            (Reason::HostKeyMismatch, "it is none of the known keys")
+    /// Judges the key that the server proved to hold, at that time.
+    pub(super) fn judge(
+        &self,
+        presented: &PublicKeyOrCertificate,
+        now: Now,
+    ) -> Result<Basis, Refusal> {
+        let key = presented.public_key();
+        let certificate = presented.certificate();
+        match &self.revoked {
+            Revoked::Listed(keys) if holds(keys, &key, certificate) => {
+                let why = "it is revoked (RevokedHostKeys)".to_owned();
+                return Err(self.refusal(&key, Reason::HostKeyMismatch, why));
+            }
+            Revoked::Listed(_) => {}
+            Revoked::Broken(why) => {
+                return Err(self.refusal(&key, Reason::SshConfigPrevents, why.clone()));
+            }
+            Revoked::Unread(why) => {
+                return Err(self.refusal(&key, Reason::SshConfigUnsupported, why.clone()));
+            }
+        }
+        if self.is_unchecked {
+            return Ok(Basis::Unchecked);
+        }
+        let mut why_not = None;
+        let standing = self.standing(&key, certificate, now, &mut why_not);
+        if standing == Standing::Known {
+            return Ok(Basis::Known);
+        }
+        if self.strictness == StrictHostKeyChecking::No {
+            return Ok(Basis::Unchecked);
+        }
+        let accepts_unknown = self.strictness.accepts_unknown() && self.unreadable.is_empty();
+        if standing == Standing::Unknown && accepts_unknown {
+            return Ok(Basis::Unchecked);
+        }
+        let (reason, why) = match &why_not {
+            Some(not) if not.is_a_matter_of_version && standing != Standing::Revoked => {
+                let why = "it is not known without its certificate";
+                (Reason::SshConfigUnsupported, why)
+            }
+            _ => self.why(standing, &key),
         };
         let mut why = vec![why.to_owned()];
+        why.extend(why_not.map(|not| not.why));
         if !self.unreadable.is_empty() {
             why.push(format!("only root may read {}", self.unreadable.join(", ")));
         }
         why.extend(self.hint.clone());
-        Err(Refusal {
+        Err(self.refusal(&key, reason, why.join("; ")))
+    }
+
+    /// As ssh finds it: a certificate first, then the key in it; the name first, then without port.
+    fn standing(
+        &self,
+        key: &PublicKey,
+        certificate: Option<&Certificate>,
+        now: Now,
+        why_not: &mut Option<NotVouched>,
+    ) -> Standing {
+        let find = |lines: &Lines, why_not: &mut Option<NotVouched>| {
+            if holds(&lines.revoked, key, certificate) {
+                return Standing::Revoked;
+            }
+            let vouched = certificate.is_some_and(|certificate| {
+                match self.vouches(certificate, &lines.authorities, now) {
+                    Ok(()) => true,
+                    Err(why) => {
+                        *why_not = Some(why);
+                        false
+                    }
+                }
+            });
+            match &lines.keys {
+                keys if vouched || holds(keys, key, None) => Standing::Known,
+                keys if keys.is_empty() => Standing::Unknown,
+                _ => Standing::Changed,
+            }
+        };
+        match find(&self.known, why_not) {
+            Standing::Unknown => match find(&self.without_port, &mut None) {
+                Standing::Known => Standing::Known,
+                _ => Standing::Unknown,
+            },
+            standing => standing,
+        }
+    }
+
+    /// The reason for a key that is refused.
+    fn why(&self, standing: Standing, key: &PublicKey) -> (Reason, &'static str) {
+        let is_of_its_type = |known: &PublicKey| known.algorithm() == key.algorithm();
+        match standing {
+            Standing::Revoked => (Reason::HostKeyMismatch, "it is revoked"),
+            Standing::Changed if self.known.keys.iter().any(is_of_its_type) => {
+                (Reason::HostKeyMismatch, "it is none of the known keys")
+            }
+            _ if !self.unreadable.is_empty() => {
+                let why = "no file that offloadd may read knows it";
+                (Reason::KnownHostsUnreadable, why)
+            }
+            Standing::Changed | Standing::Known => {
+                (Reason::HostKeyMismatch, "it is none of the known keys")
+            }
+            Standing::Unknown if self.without_port.keys.is_empty() => {
+                (Reason::HostKeyUnknown, "no host key is known")
+            }
+            Standing::Unknown if self.is_entrys => {
+                (Reason::HostKeyMismatch, "it is none of the known keys")
+            }
+            Standing::Unknown => {
+                let why = "no host key is known for this port, and it is none of the host's others";
+                (Reason::HostKeyUnknown, why)
+            }
+        }
+    }
+
+    fn refusal(&self, key: &PublicKey, reason: Reason, why: String) -> Refusal {
+        Refusal {
             reason,
-            presented: describe(presented),
+            presented: describe(key),
             expected: self.expected(),
             unreadable: match reason {
                 Reason::KnownHostsUnreadable => self.unreadable.clone(),
                 _ => Vec::new(),
             },
-            why: why.join("; "),
-        })
+            why,
+        }
     }
 
     /// The keys that it may prove, as [`Refusal::expected`] has them.
     pub(super) fn expected(&self) -> Vec<String> {
-        self.known.iter().map(describe).collect()
+        self.keys().iter().map(describe).collect()
     }
 
-    /// Whether `key` is one of them, and not revoked.
-    pub(super) fn knows(&self, key: &PublicKey) -> bool {
-        let holds = |keys: &[PublicKey]| keys.iter().any(|known| same(known, key));
-        holds(&self.known) && !holds(&self.revoked)
+    /// The keys that it may prove.
+    pub(super) fn keys(&self) -> &[PublicKey] {
+        match self.known.keys.is_empty() {
+            true => &self.without_port.keys,
+            false => &self.known.keys,
+        }
     }
 
-    /// The host key algorithms to propose, the known keys' own first: a server that holds several
-    /// keys then proves the one that is known, as OpenSSH has it (`order_hostkeyalgs`). SHA-1 is
-    /// proposed only where ssh_config asks for it, as in OpenSSH since 8.8.
-    pub(super) fn algorithms(&self) -> Vec<Algorithm> {
-        let named = |name: &String| {
-            SUPPORTED
-                .iter()
-                .find(|known| known.as_str() == name)
-                .cloned()
-        };
-        let mut accepted: Vec<Algorithm> = self.accepted.iter().filter_map(named).collect();
-        if accepted.is_empty() {
-            accepted.extend(SUPPORTED.into_iter().filter(|algorithm| *algorithm != SHA1));
-        }
-        let mut algorithms = Vec::with_capacity(SUPPORTED.len());
-        for key in &self.known {
-            algorithms.extend(accepted.extract_if(.., |algorithm| is_of(algorithm, key)));
-        }
-        algorithms.append(&mut accepted);
-        algorithms
+    /// Whether there is anything that could prove who it is.
+    pub(super) fn can_prove(&self) -> bool {
+        let authorities = [&self.known.authorities, &self.without_port.authorities];
+        !self.keys().is_empty() || authorities.iter().any(|keys| !keys.is_empty())
     }
 }
 
@@ -142,45 +246,16 @@ pub(super) fn fingerprint(key: &PublicKey) -> String {
     key.fingerprint(HashAlg::Sha256).to_string()
 }
 
-/// Whether two keys are one, whatever their comments say.
-pub(super) fn same(one: &PublicKey, other: &PublicKey) -> bool {
-    one.key_data() == other.key_data()
-}
-
-const SHA1: Algorithm = Algorithm::Rsa { hash: None };
-
-/// What russh can verify, in OpenSSH's order.
-const SUPPORTED: [Algorithm; 7] = [
-    Algorithm::Ed25519,
-    Algorithm::Ecdsa {
-        curve: EcdsaCurve::NistP256,
-    },
-    Algorithm::Ecdsa {
-        curve: EcdsaCurve::NistP384,
-    },
-    Algorithm::Ecdsa {
-        curve: EcdsaCurve::NistP521,
-    },
-    Algorithm::Rsa {
-        hash: Some(HashAlg::Sha512),
-    },
-    Algorithm::Rsa {
-        hash: Some(HashAlg::Sha256),
-    },
-    SHA1,
-];
-
-/// Whether signatures of `algorithm` are made with a key such as `key`.
-fn is_of(algorithm: &Algorithm, key: &PublicKey) -> bool {
-    match algorithm {
-        Algorithm::Rsa { .. } => key.algorithm().is_rsa(),
-        algorithm => *algorithm == key.algorithm(),
-    }
-}
-
 /// `ssh-ed25519 SHA256:…`.
 pub(super) fn describe(key: &PublicKey) -> String {
     format!("{} {}", key.algorithm(), fingerprint(key))
+}
+
+/// Whether the key is among `keys`, whatever their comments say, or who signed its certificate is.
+fn holds(keys: &[PublicKey], key: &PublicKey, certificate: Option<&Certificate>) -> bool {
+    let signer = certificate.map(Certificate::signature_key);
+    keys.iter()
+        .any(|known| known.key_data() == key.key_data() || Some(known.key_data()) == signer)
 }
 
 #[cfg(test)]
@@ -199,14 +274,21 @@ mod tests {
 
     fn knowing(keys: &[&str], strictness: StrictHostKeyChecking) -> HostKeys {
         HostKeys {
-            known: keys.iter().map(|text| key(text)).collect(),
+            known: Lines {
+                keys: keys.iter().map(|text| key(text)).collect(),
+                ..Lines::default()
+            },
             strictness,
             ..HostKeys::default()
         }
     }
 
     fn verdict(keys: &HostKeys, presented: &str) -> Option<Reason> {
-        keys.judge(&key(presented)).err().map(|error| error.reason)
+        judged(keys, presented).err().map(|error| error.reason)
+    }
+
+    fn judged(keys: &HostKeys, presented: &str) -> Result<Basis, Refusal> {
+        keys.judge(&key(presented).into(), Now::default())
     }
 
     #[test]
@@ -224,7 +306,9 @@ mod tests {
             (&[OTHER_ED25519], AcceptNew, Some(HostKeyMismatch)),
             (&[OTHER_ED25519], No, None),
             (&[ECDSA], Ask, Some(HostKeyMismatch)),
-            (&[ECDSA], AcceptNew, None),
+            (&[ECDSA], AcceptNew, Some(HostKeyMismatch)),
+            (&[ECDSA], No, None),
+            (&[ECDSA, ED25519], AcceptNew, None),
         ] {
             let keys = knowing(known, strictness);
             assert_eq!(
@@ -236,17 +320,35 @@ mod tests {
     }
 
     #[test]
-    fn a_revoked_key_is_refused_even_where_every_key_is_taken() {
-        let mut keys = knowing(&[ED25519], StrictHostKeyChecking::No);
-        keys.revoked = vec![key(ED25519)];
-        assert_eq!(verdict(&keys, ED25519), Some(Reason::HostKeyMismatch));
+    fn a_revoked_key_is_refused_unless_every_key_is_taken() {
+        use StrictHostKeyChecking::{AcceptNew, Ask, No, Yes};
+        for (strictness, expected) in [
+            (Yes, Some(Reason::HostKeyMismatch)),
+            (Ask, Some(Reason::HostKeyMismatch)),
+            (AcceptNew, Some(Reason::HostKeyMismatch)),
+            (No, None),
+        ] {
+            let mut keys = knowing(&[ED25519], strictness);
+            keys.known.revoked = vec![key(ED25519)];
+            assert_eq!(verdict(&keys, ED25519), expected, "{strictness:?}");
+            keys.known = Lines::default();
+            keys.revoked = Revoked::Listed(vec![key(ED25519)]);
+            assert_eq!(verdict(&keys, ED25519), Some(Reason::HostKeyMismatch));
+            assert_eq!(
+                verdict(&keys, OTHER_ED25519).is_none(),
+                matches!(strictness, AcceptNew | No)
+            );
+        }
     }
 
     #[test]
-    fn where_an_authority_would_decide_nothing_is_claimed() {
-        let mut keys = knowing(&[], StrictHostKeyChecking::Ask);
-        keys.has_authority = true;
-        assert_eq!(verdict(&keys, ED25519), Some(Reason::SshConfigUnsupported));
+    fn what_is_taken_without_a_look_is_no_proof() {
+        let mut keys = knowing(&[OTHER_ED25519], StrictHostKeyChecking::Yes);
+        assert_eq!(judged(&keys, OTHER_ED25519), Ok(Basis::Known));
+        keys.is_unchecked = true;
+        assert_eq!(judged(&keys, ED25519), Ok(Basis::Unchecked));
+        let keys = knowing(&[], StrictHostKeyChecking::AcceptNew);
+        assert_eq!(judged(&keys, ED25519), Ok(Basis::Unchecked));
     }
 
     #[test]
@@ -271,7 +373,7 @@ mod tests {
         }
         let mut keys = knowing(&[], Ask);
         keys.unreadable = vec!["/root/.ssh/known_hosts".into()];
-        let refusal = keys.judge(&key(ED25519)).unwrap_err();
+        let refusal = judged(&keys, ED25519).unwrap_err();
         assert_eq!(refusal.unreadable, keys.unreadable);
         let text = refusal.to_string();
         assert!(
@@ -282,35 +384,25 @@ mod tests {
 
     #[test]
     fn a_refusal_names_both_fingerprints() {
-        let refusal = knowing(&[OTHER_ED25519], StrictHostKeyChecking::Ask)
-            .judge(&key(ED25519))
-            .unwrap_err();
+        let keys = knowing(&[OTHER_ED25519], StrictHostKeyChecking::Ask);
+        let refusal = judged(&keys, ED25519).unwrap_err();
         let text = refusal.to_string();
         assert!(text.contains(&fingerprint(&key(ED25519))), "{text}");
         assert!(text.contains(&fingerprint(&key(OTHER_ED25519))), "{text}");
     }
 
     #[test]
-    fn the_known_keys_type_is_proposed_first_and_none_twice() {
-        let algorithms = knowing(&[ECDSA, ED25519], StrictHostKeyChecking::Ask).algorithms();
-        assert_eq!(algorithms[0], key(ECDSA).algorithm());
-        assert_eq!(algorithms[1], Algorithm::Ed25519);
-        assert_eq!(algorithms.len(), SUPPORTED.len() - 1);
-        assert!(!algorithms.contains(&SHA1));
-    }
-
-    #[test]
     fn the_key_of_another_port_raises_no_alarm() {
-        let mut keys = knowing(&[OTHER_ED25519], StrictHostKeyChecking::Ask);
-        keys.of_another_port = true;
+        let mut keys = knowing(&[], StrictHostKeyChecking::Ask);
+        keys.without_port.keys = vec![key(OTHER_ED25519)];
         assert_eq!(verdict(&keys, OTHER_ED25519), None);
         assert_eq!(verdict(&keys, ED25519), Some(Reason::HostKeyUnknown));
     }
 
     #[test]
     fn a_key_that_nix_wrote_down_without_a_port_raises_one_where_ssh_would_refuse() {
-        let mut keys = knowing(&[OTHER_ED25519], StrictHostKeyChecking::Ask);
-        keys.of_another_port = true;
+        let mut keys = knowing(&[], StrictHostKeyChecking::Ask);
+        keys.without_port.keys = vec![key(OTHER_ED25519)];
         keys.is_entrys = true;
         assert_eq!(verdict(&keys, ED25519), Some(Reason::HostKeyMismatch));
         keys.strictness = StrictHostKeyChecking::AcceptNew;
@@ -318,15 +410,48 @@ mod tests {
     }
 
     #[test]
-    fn ssh_config_may_narrow_the_algorithms_and_ask_for_an_old_one() {
+    fn names_in_a_certificate_that_only_some_versions_take_claim_nothing() {
+        use russh::keys::{
+            PrivateKey,
+            ssh_key::{
+                certificate::{Builder, CertType},
+                private::Ed25519Keypair,
+            },
+        };
+        let key = |seed| PrivateKey::from(Ed25519Keypair::from_seed(&[seed; 32]));
+        let (host, authority) = (key(1), key(2));
+        let certificate = |names: &[&str], valid: std::ops::Range<u64>| {
+            let public = host.public_key();
+            let mut builder = Builder::new([7; 16], public, valid.start, valid.end).unwrap();
+            builder.cert_type(CertType::Host).unwrap();
+            for name in names {
+                builder.valid_principal(*name).unwrap();
+            }
+            if names.is_empty() {
+                builder.all_principals_valid().unwrap();
+            }
+            PublicKeyOrCertificate::from(builder.sign(&authority).unwrap())
+        };
         let mut keys = knowing(&[], StrictHostKeyChecking::Ask);
-        keys.accepted = ["ssh-rsa", "new@example.org", "ssh-ed25519"]
-            .map(str::to_owned)
-            .to_vec();
-        assert_eq!(keys.algorithms(), [SHA1, Algorithm::Ed25519]);
-        keys.known = vec![key(ED25519)];
-        assert_eq!(keys.algorithms(), [Algorithm::Ed25519, SHA1]);
-        keys.accepted = vec!["new@example.org".to_owned()];
-        assert_eq!(keys.algorithms().len(), SUPPORTED.len() - 1);
+        keys.name = "desk.lan".into();
+        keys.known.authorities = vec![authority.public_key().clone()];
+        let now = Now {
+            realtime_usec: 5_000_000,
+            ..Now::default()
+        };
+        for (names, valid, expected) in [
+            (&["desk", "desk.lan"][..], 0..10, None),
+            (&["*.lan"], 0..10, Some(Reason::SshConfigUnsupported)),
+            (&[], 0..10, Some(Reason::SshConfigUnsupported)),
+            (&["desk"], 0..10, Some(Reason::HostKeyUnknown)),
+            (&["desk.lan"], 0..5, Some(Reason::HostKeyUnknown)),
+            (&["desk.lan"], 6..10, Some(Reason::HostKeyUnknown)),
+        ] {
+            let judged = keys.judge(&certificate(names, valid.clone()), now);
+            let reason = judged.err().map(|refusal| refusal.reason);
+            assert_eq!(reason, expected, "{names:?} {valid:?}");
+        }
+        keys.known.keys = vec![host.public_key().clone()];
+        assert_eq!(keys.judge(&certificate(&[], 0..10), now), Ok(Basis::Known));
     }
 }

@@ -48,7 +48,7 @@ impl Stray {
     pub(super) fn stranger(&self, address: String, host_keys: &HostKeys) -> Option<Stranger> {
         let is_certain = match self.failure.reason {
             Reason::HostKeyMismatch | Reason::NotSsh | Reason::SshProtocol => true,
-            Reason::HostKeyUnknown => !host_keys.known.is_empty(),
+            Reason::HostKeyUnknown => host_keys.can_prove(),
             _ => false,
         };
         is_certain.then(|| Stranger {

@@ -12,11 +12,11 @@ use tokio::sync::{mpsc, watch};
 
 use super::{
     banner::{self, Banner},
-    host_key::{HostKeys, Refusal},
+    host_key::{Basis, HostKeys, Refusal},
     stream::{Cut, Duplex, Stream},
 };
 use crate::{
-    clock::Stopwatch,
+    clock::{Now, Stopwatch},
     probe::{Closed, fault::reason_of_broken},
     target::TargetId,
 };
@@ -54,7 +54,7 @@ enum Phase {
 /// What a server told of itself.
 #[derive(Debug, Default)]
 struct Heard {
-    host_key: Option<PublicKey>,
+    proved: Option<(PublicKey, Basis)>,
     auth_banner: Printable,
     end: Option<End>,
 }
@@ -124,9 +124,9 @@ impl Link {
         }
     }
 
-    /// The host key that the server proved.
-    pub(super) fn host_key(&self) -> Option<PublicKey> {
-        self.heard.borrow().host_key.clone()
+    /// The host key that the server proved, and why it was accepted.
+    pub(super) fn proved(&self) -> Option<(PublicKey, Basis)> {
+        self.heard.borrow().proved.clone()
     }
 
     /// What the server shows before authentication, escaped; often nothing.
@@ -318,11 +318,12 @@ impl client::Handler for Handler {
     type Error = Fault;
 
     async fn check_server_key(&mut self, key: &PublicKeyOrCertificate) -> Result<bool, Fault> {
-        let key = key.public_key();
-        self.host_keys
-            .judge(&key)
+        let basis = self
+            .host_keys
+            .judge(key, Now::read())
             .map_err(|refusal| Fault::HostKey(Box::new(refusal)))?;
-        self.heard.send_modify(|heard| heard.host_key = Some(key));
+        let proved = (key.public_key(), basis);
+        self.heard.send_modify(|heard| heard.proved = Some(proved));
         Ok(true)
     }
 
@@ -369,6 +370,7 @@ fn config(host_keys: &HostKeys) -> client::Config {
         channel_buffer_size: 8,
         preferred: Preferred {
             key: Cow::Owned(host_keys.algorithms()),
+            host_key_certificates: Cow::Owned(host_keys.certificate_algorithms()),
             ..Preferred::DEFAULT
         },
         // A kept connection sleeps: checks are what looks after it.

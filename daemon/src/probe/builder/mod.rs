@@ -24,7 +24,7 @@ use crate::{
     health::Depth,
     nix::ssh_config::{self, SshConfigError, SshOptions},
     probe::fault::reason_of_start,
-    target::{BuilderSpec, SpecKind, TargetSpec},
+    target::{BuilderSpec, HostKeyRule, SpecKind, TargetSpec},
 };
 
 mod auth;
@@ -335,13 +335,20 @@ async fn ask(asked: &mut Option<Asked>, spec: &BuilderSpec) -> Result<Arc<SshOpt
         return Ok(asked.options.clone());
     }
     let (user, key) = (spec.user.as_deref(), spec.ssh_key.as_deref());
-    let options = ssh_config::ask(&spec.host, user, spec.port, key)
+    let has_host_key = matches!(spec.host_keys, HostKeyRule::Written(_));
+    let options = ssh_config::ask(&spec.host, user, spec.port, key, has_host_key)
         .await
         .map_err(|error| Failure {
             stage: Stage::Resolve,
             reason: match &error {
                 SshConfigError::Io(error) => reason_of_start(error, Reason::SshConfigUnsupported),
-                _ => Reason::SshConfigUnsupported,
+                SshConfigError::BadName(_)
+                | SshConfigError::UnclosedQuote
+                | SshConfigError::Refused(_)
+                | SshConfigError::UnknownToken { .. } => Reason::SshConfigPrevents,
+                SshConfigError::TimedOut(_)
+                | SshConfigError::Unreadable
+                | SshConfigError::BadJump(_) => Reason::SshConfigUnsupported,
             },
             detail: Printable::excerpt(error.to_string().as_bytes(), DETAIL_MAX),
         })?;

@@ -6,7 +6,7 @@ use offload_client::{Printable, Reason, Stage};
 
 use super::{
     Notes, ask, expected,
-    host_key::{HostKeys, describe},
+    host_key::{Basis, HostKeys, describe},
     knock::{Stray, knock},
     link::{Link, Listener},
 };
@@ -79,16 +79,19 @@ impl Prover {
             }
             None => return Proof::Nobody(trace.expired()),
         };
-        let proved = link.host_key();
+        let proved = link.proved();
         link.close().await;
         match proved {
             // ssh may accept keys that nobody knows (StrictHostKeyChecking): they prove nothing.
-            Some(key) if host_keys.knows(&key) => Proof::Same,
+            Some((_, Basis::Known)) => Proof::Same,
             proved => Proof::Stranger(Stranger {
                 address: address.to_string().into(),
                 reason: Reason::HostKeyMismatch,
                 expected: host_keys.expected().join(", ").into(),
-                actual: proved.as_ref().map(describe).unwrap_or_default().into(),
+                actual: proved
+                    .map(|(key, _)| describe(&key))
+                    .unwrap_or_default()
+                    .into(),
             }),
         }
     }
@@ -120,12 +123,12 @@ fn identity(spec: &BuilderSpec, options: &SshOptions) -> Result<Arc<HostKeys>, F
         return Err(unproved(Reason::SshConfigUnsupported, why));
     }
     let host_keys = expected::host_keys(spec, options);
-    match host_keys.known.is_empty() {
-        false => Ok(Arc::new(host_keys)),
-        true if host_keys.unreadable.is_empty() => {
+    match host_keys.can_prove() {
+        true => Ok(Arc::new(host_keys)),
+        false if host_keys.unreadable.is_empty() => {
             Err(unproved(Reason::HostKeyUnknown, "no host key is known"))
         }
-        true => {
+        false => {
             let why = format!("only root may read {}", host_keys.unreadable.join(", "));
             Err(unproved(Reason::KnownHostsUnreadable, why))
         }

@@ -1,27 +1,35 @@
 //! The host key is judged as the real ssh judges it, given what Nix gives it.
 
-use std::{fs, path::PathBuf, process::Stdio};
+use std::{fs, process::Stdio};
 
 use super::{sshd::Sshd, *};
+use crate::nix::ssh_config::ask_with;
 
-/// What is configured. `{host}`, `{right}` and `{wrong}` stand for the server's address and for the
-/// `type key` of its host key and of another's.
+/// What is configured. `{host}` stands for the server's address as known_hosts has it with its port, and
+/// `{right}`, `{wrong}`, `{ecdsa}`, `{rsa}`, `{authority}` for the `type key` of its Ed25519 host key, of
+/// another server's, of its other two, and of the authority that signed the first; `{dir}` for a
+/// directory in which `listed` lies.
+#[derive(Clone, Copy)]
 struct Case {
     /// The host of the URI.
     host: &'static str,
     /// What ssh_config says of it.
     config: &'static [(&'static str, &'static str)],
+    /// `NIX_SSHOPTS`.
+    options: &'static str,
     /// Field 8, decoded.
     field: Option<&'static str>,
     /// The user's known_hosts, which field 8 takes the place of.
     user: &'static str,
     /// The machine's known_hosts.
     machine: &'static str,
+    /// Another file.
+    listed: &'static str,
     /// Why it is refused, if it is.
     refused: Option<Reason>,
 }
 
-const CASES: [Case; 12] = [
+const CASES: &[Case] = &[
     Case {
         field: Some("{right}"),
         refused: None,
@@ -52,7 +60,7 @@ const CASES: [Case; 12] = [
     },
     // Nix writes no port, so that to ssh a key that differs is a new one.
     Case {
-        config: &[("StrictHostKeyChecking", "accept-new")],
+        config: &[ACCEPT_NEW],
         field: Some("{wrong}"),
         refused: None,
         ..PLAIN
@@ -87,51 +95,266 @@ const CASES: [Case; 12] = [
         ..PLAIN
     },
     Case {
-        config: &[("StrictHostKeyChecking", "accept-new")],
+        config: &[ACCEPT_NEW],
         field: Some("no-key"),
+        refused: None,
+        ..PLAIN
+    },
+    // A known key of any type makes every other one a changed key.
+    Case {
+        config: &[ACCEPT_NEW],
+        user: "{host} {other-ecdsa}",
+        refused: Some(Reason::HostKeyMismatch),
+        ..PLAIN
+    },
+    Case {
+        config: &[NO],
+        user: "{host} {other-ecdsa}",
+        refused: None,
+        ..PLAIN
+    },
+    // The best type is proved where a key of it is known, right or wrong; else what is known.
+    Case {
+        user: "{host} {ecdsa}\n{host} {wrong}",
+        refused: Some(Reason::HostKeyMismatch),
+        ..PLAIN
+    },
+    Case {
+        user: "{host} {other-ecdsa}\n{host} {right}",
+        refused: None,
+        ..PLAIN
+    },
+    Case {
+        user: "{host} {rsa}",
+        refused: None,
+        ..PLAIN
+    },
+    Case {
+        user: "{host} {rsa}\n{host} {other-ecdsa}",
+        refused: Some(Reason::HostKeyMismatch),
+        ..PLAIN
+    },
+    Case {
+        config: &[("HostKeyAlgorithms", "+ssh-rsa")],
+        user: "{host} {rsa}",
+        refused: None,
+        ..PLAIN
+    },
+    Case {
+        config: &[("HostKeyAlgorithms", "rsa-sha2-512,ssh-ed25519")],
+        user: "{host} {right}",
+        refused: Some(Reason::HostKeyMismatch),
+        ..PLAIN
+    },
+    Case {
+        config: &[("HostKeyAlgorithms", "^rsa-sha2-512")],
+        user: "{host} {rsa}",
+        refused: None,
+        ..PLAIN
+    },
+    // Who is revoked is refused unless all are taken; who is listed as revoked is refused even then.
+    Case {
+        config: &[NO],
+        user: "@revoked * {right}",
+        refused: None,
+        ..PLAIN
+    },
+    Case {
+        config: &[ACCEPT_NEW],
+        user: "@revoked * {right}",
+        refused: Some(Reason::HostKeyMismatch),
+        ..PLAIN
+    },
+    Case {
+        config: &[NO, ("RevokedHostKeys", "{dir}/listed")],
+        listed: "{right}",
+        refused: Some(Reason::HostKeyMismatch),
+        ..PLAIN
+    },
+    Case {
+        config: &[("RevokedHostKeys", "{dir}/listed")],
+        user: "{host} {right}",
+        listed: "# none\n{wrong} comment",
+        refused: None,
+        ..PLAIN
+    },
+    Case {
+        config: &[("RevokedHostKeys", "/nonexistent/revoked")],
+        user: "{host} {right}",
+        refused: Some(Reason::SshConfigPrevents),
+        ..PLAIN
+    },
+    // An authority vouches by certificate for the names in it.
+    Case {
+        config: &[("HostKeyAlias", "desk.lan")],
+        user: "@cert-authority *.lan {authority}",
+        refused: None,
+        ..PLAIN
+    },
+    Case {
+        config: &[("HostKeyAlias", "desk.home")],
+        user: "@cert-authority * {authority}",
+        ..PLAIN
+    },
+    Case {
+        config: &[("HostKeyAlias", "desk.lan")],
+        user: "@cert-authority * {wrong}",
+        ..PLAIN
+    },
+    Case {
+        config: &[("HostKeyAlias", "desk.lan")],
+        user: "@cert-authority * {wrong}\ndesk.lan {right}",
+        refused: None,
+        ..PLAIN
+    },
+    Case {
+        config: &[("HostKeyAlias", "desk.lan")],
+        user: "@cert-authority * {authority}\n@revoked * {authority}",
+        refused: Some(Reason::HostKeyMismatch),
+        ..PLAIN
+    },
+    Case {
+        config: &[
+            ("HostKeyAlias", "desk.lan"),
+            ("CASignatureAlgorithms", "rsa-sha2-512"),
+        ],
+        user: "@cert-authority * {authority}",
+        ..PLAIN
+    },
+    Case {
+        config: &[
+            ("HostKeyAlias", "desk.lan"),
+            ("HostKeyAlgorithms", "ssh-ed25519-cert-v01@openssh.com"),
+        ],
+        user: "@cert-authority * {authority}",
+        refused: None,
+        ..PLAIN
+    },
+    // No key of this machine's own is looked at, where ssh_config says so and has no other name for it.
+    Case {
+        config: &[("NoHostAuthenticationForLocalhost", "yes")],
+        user: "{host} {wrong}",
+        refused: None,
+        ..PLAIN
+    },
+    Case {
+        config: &[
+            ("NoHostAuthenticationForLocalhost", "yes"),
+            ("HostKeyAlias", "desk"),
+        ],
+        ..PLAIN
+    },
+    Case {
+        config: &[
+            ("NoHostAuthenticationForLocalhost", "yes"),
+            ("RevokedHostKeys", "{dir}/listed"),
+        ],
+        listed: "{right}",
+        refused: Some(Reason::HostKeyMismatch),
+        ..PLAIN
+    },
+    // NIX_SSHOPTS comes before field 8, and that one before ssh_config.
+    Case {
+        options: "-o 'UserKnownHostsFile={dir}/listed'",
+        field: Some("{wrong}"),
+        listed: "{host} {right}",
+        refused: None,
+        ..PLAIN
+    },
+    Case {
+        options: "-o 'UserKnownHostsFile={dir}/listed'",
+        field: Some("{right}"),
+        listed: "{host} {wrong}",
+        refused: Some(Reason::HostKeyMismatch),
+        ..PLAIN
+    },
+    Case {
+        config: &[("UserKnownHostsFile", "{dir}/listed")],
+        field: Some("{right}"),
+        listed: "{host} {wrong}",
+        refused: None,
+        ..PLAIN
+    },
+    Case {
+        config: &[("UserKnownHostsFile", "\"{dir}/missing one\" {dir}/listed")],
+        listed: "{host} {right}",
         refused: None,
         ..PLAIN
     },
 ];
 
+const ACCEPT_NEW: (&str, &str) = ("StrictHostKeyChecking", "accept-new");
+const NO: (&str, &str) = ("StrictHostKeyChecking", "no");
+
 /// Nothing is known.
 const PLAIN: Case = Case {
     host: HOST,
     config: &[],
+    options: "",
     field: None,
     user: "",
     machine: "",
+    listed: "",
     refused: Some(Reason::HostKeyUnknown),
 };
 
+/// A server with three host keys and a certificate for the first.
+async fn certified() -> Sshd {
+    let mut sshd = Sshd::with(&["ed25519", "ecdsa", "rsa"], "").await;
+    for (name, kind) in [
+        ("wrong", "ed25519"),
+        ("other-ecdsa", "ecdsa"),
+        ("authority", "ed25519"),
+    ] {
+        sshd.stranger(name, kind);
+    }
+    sshd.certify("ed25519", "authority", "desk,desk.lan").await;
+    sshd
+}
+
 #[tokio::test]
 async fn a_host_key_is_accepted_exactly_where_ssh_accepts_it() {
-    let sshd = Sshd::start().await;
-    sshd.stranger("other", "ed25519");
+    let sshd = certified().await;
     for (number, case) in CASES.iter().enumerate() {
-        let (builder, options) = configured(&sshd, case);
+        let (builder, options) = configured(&sshd, case).await;
         assert_eq!(
-            ssh(&sshd, case, &builder, &options).await,
+            ssh(&sshd, case, &builder).await,
             case.refused.is_none(),
             "case {number}: what ssh does"
         );
         let report = Probe::keeping(builder, options).check().await;
-        match case.refused {
-            None => assert_ready(&report),
-            Some(reason) => drop(failed(&report, Stage::HostKey, reason)),
-        }
+        let judged = match &report.outcome {
+            Ok(_) => None,
+            Err(failure) => Some((failure.stage, failure.reason)),
+        };
+        let expected = case.refused.map(|reason| (Stage::HostKey, reason));
+        assert_eq!(judged, expected, "case {number}: {report:?}");
     }
 }
 
 #[tokio::test]
 async fn a_field_that_ssh_does_not_find_is_explained() {
-    let sshd = Sshd::start().await;
-    sshd.stranger("other", "ed25519");
-    let [elsewhere, broken] = [&CASES[2], &CASES[10]].map(|case| configured(&sshd, case));
-    for ((builder, options), words) in [
+    let sshd = certified().await;
+    let elsewhere = Case {
+        host: "desk",
+        field: Some("{right}"),
+        ..PLAIN
+    };
+    let broken = Case {
+        field: Some("no-key"),
+        ..PLAIN
+    };
+    let outdone = Case {
+        options: "-oUserKnownHostsFile=/dev/null",
+        field: Some("{right}"),
+        ..PLAIN
+    };
+    for (case, words) in [
         (elsewhere, format!("for desk, and ssh looks for {HOST}")),
         (broken, "no 'type key' line".to_owned()),
+        (outdone, "NIX_SSHOPTS names a UserKnownHostsFile".to_owned()),
     ] {
+        let (builder, options) = configured(&sshd, &case).await;
         let report = Probe::keeping(builder, options).check().await;
         let failure = failed(&report, Stage::HostKey, Reason::HostKeyUnknown);
         assert!(failure.detail.contains(&words), "{}", failure.detail);
@@ -139,67 +362,78 @@ async fn a_field_that_ssh_does_not_find_is_explained() {
 }
 
 /// The case as the probe gets it, its files written.
-fn configured(sshd: &Sshd, case: &Case) -> (BuilderSpec, SshOptions) {
-    let line = |name: &str| public_key(&sshd.path(name)).to_openssh().unwrap();
-    let fill = |text: &str| {
-        text.replace("{host}", &format!("[{HOST}]:{}", sshd.port))
-            .replace("{right}", &line("ed25519"))
-            .replace("{wrong}", &line("other"))
-    };
-    let file = |name: &str, text: &str| -> PathBuf {
-        fs::write(sshd.path(name), fill(text)).unwrap();
-        sshd.path(name)
-    };
-    let option = |name: &str| {
-        let mut options = case.config.iter();
-        options
-            .find(|(known, _)| *known == name)
-            .map(|(_, value)| *value)
-    };
-    let options = SshOptions {
-        user_known_hosts_files: vec![file("known_hosts", case.user)],
-        global_known_hosts_files: vec![file("ssh_known_hosts", case.machine)],
-        host_key_alias: option("HostKeyAlias").map(str::to_owned),
-        strict_host_key_checking: match option("StrictHostKeyChecking") {
-            Some("accept-new") => StrictHostKeyChecking::AcceptNew,
-            _ => StrictHostKeyChecking::Ask,
-        },
-        ..options(sshd.port)
-    };
+async fn configured(sshd: &Sshd, case: &Case) -> (BuilderSpec, SshOptions) {
+    for (name, text) in [
+        ("known_hosts", case.user),
+        ("ssh_known_hosts", case.machine),
+        ("listed", case.listed),
+    ] {
+        fs::write(sshd.path(name), fill(sshd, text)).unwrap();
+    }
+    let mut config = format!("Host {}\n HostName {HOST}\n", case.host);
+    let at = |name: &str| sshd.path(name).display().to_string();
+    let (user, machine) = (at("known_hosts"), at("ssh_known_hosts"));
+    for (name, value) in case.config.iter().copied().chain([
+        ("UserKnownHostsFile", user.as_str()),
+        ("GlobalKnownHostsFile", machine.as_str()),
+    ]) {
+        config.push_str(&format!(" {name} {}\n", fill(sshd, value)));
+    }
+    fs::write(sshd.path("ssh_config"), config).unwrap();
     let builder = BuilderSpec {
         host: case.host.into(),
         ssh_key: Some(sshd.key()),
         host_keys: match case.field {
-            Some(field) => HostKeyRule::Written(format!("{} {}\n", case.host, fill(field))),
+            Some(field) => HostKeyRule::Written(format!("{} {}\n", case.host, fill(sshd, field))),
             None => HostKeyRule::KnownHosts,
         },
         ..spec(sshd.port)
     };
-    (builder, options)
+    let (key, user) = (builder.ssh_key.as_deref(), builder.user.as_deref());
+    let options = nix_sshopts(sshd, case);
+    let options = ask_with(
+        &options,
+        case.host,
+        user,
+        builder.port,
+        key,
+        case.field.is_some(),
+    );
+    (builder.clone(), options.await.unwrap())
+}
+
+fn fill(sshd: &Sshd, text: &str) -> String {
+    let line = |name: &str| public_key(&sshd.path(name)).to_openssh().unwrap();
+    let mut text = text
+        .replace("{dir}", &sshd.path("").display().to_string())
+        .replace("{host}", &format!("[{HOST}]:{}", sshd.port))
+        .replace("{right}", &line("ed25519"));
+    for name in ["wrong", "ecdsa", "rsa", "other-ecdsa", "authority"] {
+        text = text.replace(&format!("{{{name}}}"), &line(name));
+    }
+    text
+}
+
+fn nix_sshopts(sshd: &Sshd, case: &Case) -> String {
+    let options = fill(sshd, case.options);
+    format!("-F '{}' {options}", sshd.path("ssh_config").display())
 }
 
 /// Whether the real ssh logs in, given what Nix gives it.
-async fn ssh(sshd: &Sshd, case: &Case, builder: &BuilderSpec, options: &SshOptions) -> bool {
-    let mut config = format!("Host {}\n HostName {HOST}\n", case.host);
-    for (name, value) in case.config {
-        config.push_str(&format!(" {name} {value}\n"));
-    }
+async fn ssh(sshd: &Sshd, case: &Case, builder: &BuilderSpec) -> bool {
     let at = |name: &str| sshd.path(name).display().to_string();
-    fs::write(at("ssh_config"), config).unwrap();
-    let user = match &builder.host_keys {
-        HostKeyRule::Written(text) => {
-            fs::write(at("host-key"), text).unwrap();
-            at("host-key")
-        }
-        _ => options.user_known_hosts_files[0].display().to_string(),
-    };
-    let ran = tokio::process::Command::new("ssh")
-        .args(["-F", &at("ssh_config"), "-i", &at("user")])
-        .arg(format!("-oUserKnownHostsFile={user}"))
-        .arg(format!("-oGlobalKnownHostsFile={}", at("ssh_known_hosts")))
-        .arg(format!("-p{}", sshd.port))
-        .arg(format!("root@{}", case.host))
-        .arg("true")
+    let mut command = format!(
+        "exec ssh root@{} {} -i {}",
+        case.host,
+        nix_sshopts(sshd, case),
+        at("user")
+    );
+    if let HostKeyRule::Written(text) = &builder.host_keys {
+        fs::write(at("host-key"), text).unwrap();
+        command.push_str(&format!(" -oUserKnownHostsFile={}", at("host-key")));
+    }
+    let ran = tokio::process::Command::new("sh")
+        .args(["-c", &format!("{command} -p{} true", sshd.port)])
         .env_remove("DISPLAY")
         .env_remove("SSH_ASKPASS")
         .stdin(Stdio::null())

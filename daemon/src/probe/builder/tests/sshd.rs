@@ -94,6 +94,20 @@ impl Sshd {
         path
     }
 
+    /// Gives its host key a certificate, by which `authority` vouches for it under these names.
+    pub(super) async fn certify(&mut self, host_key: &str, authority: &str, names: &str) {
+        let at = |name: &str| self.path(name).display().to_string();
+        let signed = Command::new("ssh-keygen")
+            .args(["-q", "-h", "-I", "desk", "-n", names, "-s", &at(authority)])
+            .arg(at(host_key) + ".pub")
+            .status();
+        assert!(signed.unwrap().success());
+        let mut config = fs::read_to_string(at("config")).unwrap();
+        config.push_str(&format!("HostCertificate {}-cert.pub\n", at(host_key)));
+        fs::write(at("config"), config).unwrap();
+        self.restart().await;
+    }
+
     /// Lets this key in and no other.
     pub(super) fn authorise(&self, key: &Path) {
         fs::copy(key.with_extension("pub"), self.path("authorized_keys")).unwrap();

@@ -18,7 +18,10 @@ use super::{
     sshd::Sshd,
     *,
 };
-use crate::probe::{Proof, Stranger, connect::tests::silent};
+use crate::{
+    nix::known_hosts::Lines,
+    probe::{Proof, Stranger, connect::tests::silent},
+};
 
 /// Who is looked for: `sshd`, pinned, at these ports.
 fn probe(sshd: &Sshd, ports: &[u16], timeout: Duration) -> Probe {
@@ -229,7 +232,10 @@ async fn a_key_that_ssh_would_take_of_anybody_proves_nothing() {
     let (sshd, impostor) = (Sshd::start().await, Sshd::start().await);
     let prover = Prover {
         host_keys: Ok(Arc::new(HostKeys {
-            known: vec![public_key(&sshd.path("ed25519"))],
+            known: Lines {
+                keys: vec![public_key(&sshd.path("ed25519"))],
+                ..Lines::default()
+            },
             strictness: StrictHostKeyChecking::No,
             ..HostKeys::default()
         })),
