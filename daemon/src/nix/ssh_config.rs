@@ -50,6 +50,14 @@ pub struct SshOptions {
     pub user: String,
     /// The private keys that are tried, in order, existing or not.
     pub identity_files: Vec<PathBuf>,
+    /// The certificates that are offered before those keys: where there are none, one may lie beside each key.
+    pub certificate_files: Vec<PathBuf>,
+    /// Whether keys are offered at all: `PubkeyAuthentication`, `PreferredAuthentications`.
+    pub offers_keys: bool,
+    /// The algorithms that keys are offered with, best first; empty where OpenSSH was not asked.
+    pub key_algorithms: Vec<String>,
+    /// Whether an Ed25519 key in PKCS8 is read, as since OpenSSH 9.6.
+    pub reads_ed25519_in_pkcs8: bool,
     /// The user's known_hosts files; not looked at where an entry's host key takes their place.
     pub user_known_hosts_files: Vec<PathBuf>,
     /// Whether the host key of a machines entry takes their place: not where `NIX_SSHOPTS`, which comes
@@ -168,6 +176,10 @@ impl SshOptions {
             port: port.unwrap_or(DEFAULT_PORT),
             user: user.map_or_else(|| account.name.clone(), str::to_owned),
             identity_files,
+            certificate_files: Vec::new(),
+            offers_keys: true,
+            key_algorithms: Vec::new(),
+            reads_ed25519_in_pkcs8: true,
             user_known_hosts_files: vec![home.join("known_hosts"), home.join("known_hosts2")],
             global_known_hosts_files: global.map(PathBuf::from).to_vec(),
             entry_host_key_counts: true,
@@ -270,17 +282,23 @@ fn parse(text: &str, asked: &Asked<'_>) -> Result<SshOptions, SshConfigError> {
         (None, None) => None,
     };
     let mut unsupported = unsupported::options(&answer);
-    let mut identity_files = Vec::new();
-    for file in answer.all("identityfile").take(MAX_IDENTITIES) {
-        if file.eq_ignore_ascii_case("none") {
-            continue;
+    // Files of ssh's own, as the account has them that Nix runs it as.
+    let mut own_files = |option| -> Result<Vec<PathBuf>, SshConfigError> {
+        let mut found = Vec::new();
+        for file in answer.all(option).take(MAX_IDENTITIES) {
+            if file.eq_ignore_ascii_case("none") {
+                continue;
+            }
+            match tokens.path(option, file)? {
+                Some(path) if asked.key == Some(path.as_path()) => found.push(path),
+                Some(path) => found.push(accounts.moved(path)),
+                None => unsupported.push(format!("{option} {file}")),
+            }
         }
-        match tokens.path("identityfile", file)? {
-            Some(path) if asked.key == Some(path.as_path()) => identity_files.push(path),
-            Some(path) => identity_files.push(accounts.moved(path)),
-            None => unsupported.push(format!("identityfile {file}")),
-        }
-    }
+        Ok(found)
+    };
+    let identity_files = own_files("identityfile")?;
+    let certificate_files = own_files("certificatefile")?;
     let files = |option| paths(answer.get(option).unwrap_or_default());
     let user_known_hosts_files = files("userknownhostsfile");
     let names = |option| -> Vec<String> {
@@ -295,6 +313,14 @@ fn parse(text: &str, asked: &Asked<'_>) -> Result<SshOptions, SshConfigError> {
         port,
         user: user.to_owned(),
         identity_files,
+        certificate_files,
+        offers_keys: !matches!(answer.get("pubkeyauthentication"), Some("no" | "false"))
+            && answer
+                .get("preferredauthentications")
+                .is_none_or(|methods| methods.split(',').any(|method| method == "publickey")),
+        key_algorithms: names("pubkeyacceptedalgorithms"),
+        // What came with that version.
+        reads_ed25519_in_pkcs8: answer.all("channeltimeout").next().is_some(),
         entry_host_key_counts: user_known_hosts_files == [Path::new(query::ENTRY_HOST_KEY)],
         user_known_hosts_files: user_known_hosts_files
             .into_iter()

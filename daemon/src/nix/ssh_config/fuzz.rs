@@ -67,6 +67,16 @@ fn written(options: &SshOptions) -> String {
     for file in &options.identity_files {
         lines.push(format!("identityfile {}", escaped(&file.to_string_lossy())));
     }
+    for file in &options.certificate_files {
+        lines.push(format!(
+            "certificatefile {}",
+            escaped(&file.to_string_lossy())
+        ));
+    }
+    lines.push(format!("pubkeyauthentication {}", options.offers_keys));
+    if options.reads_ed25519_in_pkcs8 {
+        lines.push("channeltimeout none".to_owned());
+    }
     for (option, files) in [
         ("userknownhostsfile", &options.user_known_hosts_files),
         ("globalknownhostsfile", &options.global_known_hosts_files),
@@ -85,6 +95,7 @@ fn written(options: &SshOptions) -> String {
     for (option, names) in [
         ("hostkeyalgorithms", &options.host_key_algorithms),
         ("casignaturealgorithms", &options.authority_algorithms),
+        ("pubkeyacceptedalgorithms", &options.key_algorithms),
     ] {
         lines.push(format!("{option} {}", names.join(",")));
     }

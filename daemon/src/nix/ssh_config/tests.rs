@@ -107,23 +107,43 @@ fn a_plain_answer_is_read_and_nothing_in_it_is_unsupported() {
 #[test]
 fn what_would_change_the_outcome_is_named() {
     let found = with(
-        "certificatefile /etc/cert\nidentityagent /run/agent\n\
-         knownhostscommand /bin/keys\ncheckhostip yes\npubkeyauthentication false\n\
+        "identityagent /run/agent\n\
+         knownhostscommand /bin/keys\ncheckhostip yes\n\
          remotecommand tmux\nsessiontype none\nkexalgorithms sntrup761x25519-sha512\n",
     );
     assert_eq!(
         found.unsupported,
         [
-            "certificatefile /etc/cert",
             "identityagent /run/agent",
             "knownhostscommand /bin/keys",
             "remotecommand tmux",
             "sessiontype none",
             "checkhostip yes",
-            "pubkeyauthentication no",
             "kexalgorithms",
         ]
     );
+}
+
+#[test]
+fn what_is_offered_follows_the_answer() {
+    let found = options(PLAIN).unwrap();
+    assert!(found.offers_keys && !found.reads_ed25519_in_pkcs8);
+    let found = with(
+        "certificatefile ~/k-cert.pub\npubkeyacceptedalgorithms ssh-ed25519,rsa-sha2-512\n\
+         channeltimeout none",
+    );
+    let certificate = Path::new("/var/lib/offloadd/k-cert.pub");
+    assert_eq!(found.certificate_files, [certificate]);
+    assert_eq!(found.key_algorithms, ["ssh-ed25519", "rsa-sha2-512"]);
+    assert!(found.reads_ed25519_in_pkcs8);
+    for lines in [
+        "pubkeyauthentication false",
+        "preferredauthentications password,hostbased",
+    ] {
+        assert!(!with(lines).offers_keys, "{lines}");
+    }
+    assert!(with("preferredauthentications gssapi-with-mic,publickey").offers_keys);
+    assert!(with("pubkeyauthentication unbound").offers_keys);
 }
 
 #[test]

@@ -10,7 +10,6 @@ pub(super) fn options(answer: &Answer<'_>) -> Vec<String> {
     let mut found = Vec::new();
     // Identities, keys of hosts and ways to connect that are not followed, wherever they are set.
     for option in [
-        "certificatefile",
         "pkcs11provider",
         "identityagent",
         "knownhostscommand",
@@ -42,9 +41,6 @@ pub(super) fn options(answer: &Answer<'_>) -> Vec<String> {
             found.push(format!("{option} yes"));
         }
     }
-    if matches!(answer.get("pubkeyauthentication"), Some("no" | "false")) {
-        found.push("pubkeyauthentication no".into());
-    }
     found.extend(algorithms(answer).into_iter().map(str::to_owned));
     found
 }
@@ -63,7 +59,6 @@ fn algorithms(answer: &Answer<'_>) -> Vec<&'static str> {
         ("kexalgorithms", &kex),
         ("ciphers", &ciphers),
         ("hostkeyalgorithms", &keys),
-        ("pubkeyacceptedalgorithms", &keys),
     ] {
         if common(answer, option, ours).is_some_and(|common| common.is_empty()) {
             missing.push(option);

@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsStr,
+    ops::ControlFlow,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -13,28 +14,37 @@ use offload_client::{
 use russh::{
     MethodKind, MethodSet,
     client::AuthResult,
-    keys::{PrivateKey, PrivateKeyWithHashAlg},
+    keys::{Algorithm, Certificate, HashAlg, PrivateKey},
 };
 
 use super::{
     host_key::fingerprint,
     identity,
     link::{End, Link},
+    note_option,
 };
-use crate::credential;
+use crate::{credential, nix::ssh_config::SshOptions};
 
 /// How many keys are offered: OpenSSH's server hangs up after that many (`MaxAuthTries`).
 const KEYS_MAX: usize = 6;
+/// What OpenSSH does not sign with unless ssh_config has it.
+const SHA1: &str = "ssh-rsa";
 
 /// Who asks to be let in, and with what.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Applicant {
-    /// The name on the builder.
-    pub user: String,
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Applicant<'a> {
     /// The key that the machine entry names.
-    pub entry: Option<PathBuf>,
-    /// The keys that ssh_config names, or OpenSSH's defaults.
-    pub configured: Vec<PathBuf>,
+    pub entry: Option<&'a Path>,
+    /// The name on the builder and the keys of ssh_config, or OpenSSH's defaults.
+    pub options: &'a SshOptions,
+}
+
+/// What can be offered.
+struct Identity {
+    /// The file that ssh would name.
+    path: PathBuf,
+    key: Arc<PrivateKey>,
+    certificate: Option<Certificate>,
 }
 
 /// What happened so far.
@@ -46,11 +56,13 @@ struct Attempts {
     unusable: Vec<String>,
     /// Whether the machine entry's own key is among those.
     entry_unusable: bool,
+    /// `path: cause` of the keys that ssh_config keeps ssh from offering.
+    barred: Vec<String>,
     /// What the server demands after it accepted a key.
     demanded: Option<MethodSet>,
 }
 
-impl Applicant {
+impl Applicant<'_> {
     /// Authenticates on `link`. What is worth knowing goes to `details` as it happens.
     pub(super) async fn authenticate(
         &self,
@@ -69,7 +81,7 @@ impl Applicant {
         }
         match result? {
             true => Ok(()),
-            false => Err(self.rejected(attempts)),
+            false => Err(self.rejected(attempts, details)),
         }
     }
 
@@ -80,7 +92,7 @@ impl Applicant {
         details: &mut Details,
         attempts: &mut Attempts,
     ) -> Result<bool, End> {
-        match link.try_none(&self.user).await? {
+        match link.try_none(&self.options.user).await? {
             AuthResult::Success => return Ok(true),
             AuthResult::Failure {
                 remaining_methods, ..
@@ -89,85 +101,194 @@ impl Applicant {
                     reason: Reason::AuthRejected,
                     detail: format!(
                         "user {}: the server accepts no keys, only {}",
-                        self.user,
+                        self.options.user,
                         words(&remaining_methods)
+                    )
+                    .into(),
+                });
+            }
+            AuthResult::Failure { .. } if !self.options.offers_keys => {
+                let option = "pubkeyauthentication no";
+                note_option(details, option);
+                return Err(End {
+                    reason: Reason::SshConfigPrevents,
+                    detail: format!(
+                        "{option}, or preferredauthentications without it: ssh offers no key"
                     )
                     .into(),
                 });
             }
             AuthResult::Failure { .. } => {}
         }
-        for file in identity::files(self.entry.as_deref(), &self.configured) {
-            if attempts.tried.len() == KEYS_MAX {
-                break;
+        let files = identity::files(self.entry, &self.options.identity_files);
+        // Certificates that are named come before all keys, and then none is looked for beside them.
+        for identity in self.certified(&files, attempts) {
+            if let ControlFlow::Break(is_in) = self.offer(identity, link, details, attempts).await?
+            {
+                return Ok(is_in);
             }
-            let Some(key) = self.load(&file, link, attempts).await? else {
-                if self.entry.as_ref() == Some(&file) {
-                    self.note_unusable(&file, details);
+        }
+        for file in &files {
+            let Some(key) = self.load(file, attempts) else {
+                if self.entry == Some(file.as_path()) {
+                    self.note_unusable(file, details);
                 }
                 continue;
             };
-            let tried = attempts.tried.clone().into();
-            details.insert("tried_keys".into(), tried);
-            // The one that lets us in; where none does, the first, which Nix would offer first.
-            let path = Detail::Text(file.as_path().into());
-            details.entry("identity".into()).or_insert(path.clone());
-            match link.try_key(&self.user, key).await? {
-                AuthResult::Success => {
-                    details.insert("identity".into(), path);
-                    return Ok(true);
-                }
-                AuthResult::Failure {
-                    remaining_methods,
-                    partial_success,
-                } => {
-                    let go_on = remaining_methods.contains(&MethodKind::PublicKey);
-                    if partial_success {
-                        attempts.demanded = Some(remaining_methods);
-                    }
-                    if !go_on {
-                        break;
-                    }
+            let beside = match self.options.certificate_files.is_empty() {
+                true => identity::beside(file),
+                false => None,
+            };
+            let of = |certificate| Identity {
+                path: file.clone(),
+                key: key.clone(),
+                certificate,
+            };
+            for identity in [None].into_iter().chain(beside.map(Some)).map(of) {
+                let offered = self.offer(identity, link, details, attempts).await?;
+                if let ControlFlow::Break(is_in) = offered {
+                    return Ok(is_in);
                 }
             }
         }
         Ok(false)
     }
 
-    /// The key in `file`, if it can be offered and was not yet; notes it as tried or as unusable.
-    async fn load(
-        &self,
-        file: &Path,
-        link: &Link,
-        attempts: &mut Attempts,
-    ) -> Result<Option<PrivateKeyWithHashAlg>, End> {
-        let is_entry = self.entry.as_deref() == Some(file);
-        let key: PrivateKey = match identity::load(file) {
-            Ok(key) => key,
-            // ssh passes over in silence what it was not told to use on its command line.
-            Err(error) if error.is_missing() && !is_entry => return Ok(None),
-            Err(error) => {
-                attempts.unusable(file, is_entry, &error.to_string());
-                return Ok(None);
+    /// The certificates that ssh_config names, each with its private key among `files`.
+    fn certified(&self, files: &[PathBuf], attempts: &mut Attempts) -> Vec<Identity> {
+        let mut found = Vec::new();
+        for path in &self.options.certificate_files {
+            let Some(certificate) = identity::certificate(path) else {
+                attempts.unusable(path, false, "no certificate of a user");
+                continue;
+            };
+            let reads_pkcs8 = self.options.reads_ed25519_in_pkcs8;
+            let key = files.iter().find_map(|file| {
+                let key = identity::load(file, reads_pkcs8).ok()?;
+                (key.public_key().key_data() == certificate.public_key()).then_some(key)
+            });
+            match key {
+                Some(key) => found.push(Identity {
+                    path: path.clone(),
+                    key: Arc::new(key),
+                    certificate: Some(certificate),
+                }),
+                None => attempts.unusable(path, false, "none of the keys is the certificate's"),
             }
-        };
-        let tried = fingerprint(key.public_key());
-        if attempts.tried.contains(&tried) {
-            return Ok(None);
         }
-        let hash = match key.algorithm().is_rsa() {
-            false => None,
-            true => match link.rsa_hash().await? {
-                None => {
-                    let why = "the server takes only SHA-1 signatures of it";
-                    attempts.unusable(file, is_entry, why);
-                    return Ok(None);
-                }
-                hash => hash,
-            },
+        found
+    }
+
+    /// Offers it, where ssh would; `Break` with whether the server let us in, where that is the end.
+    async fn offer(
+        &self,
+        identity: Identity,
+        link: &mut Link,
+        details: &mut Details,
+        attempts: &mut Attempts,
+    ) -> Result<ControlFlow<bool>, End> {
+        if attempts.tried.len() == KEYS_MAX {
+            return Ok(ControlFlow::Break(false));
+        }
+        let mut tried = fingerprint(identity.key.public_key());
+        if identity.certificate.is_some() {
+            tried.push_str(" (certificate)");
+        }
+        if attempts.tried.contains(&tried) {
+            return Ok(ControlFlow::Continue(()));
+        }
+        let Some(hash) = self.hash(&identity, link, attempts).await? else {
+            return Ok(ControlFlow::Continue(()));
         };
         attempts.tried.push(tried);
-        Ok(Some(PrivateKeyWithHashAlg::new(Arc::new(key), hash)))
+        details.insert("tried_keys".into(), attempts.tried.clone().into());
+        // The one that lets us in; where none does, the first, which Nix would offer first.
+        let path = Detail::Text(identity.path.as_path().into());
+        details.entry("identity".into()).or_insert(path.clone());
+        let (user, certificate) = (&self.options.user, identity.certificate);
+        let answer = link.try_key(user, identity.key, certificate, hash);
+        match answer.await? {
+            AuthResult::Success => {
+                details.insert("identity".into(), path);
+                Ok(ControlFlow::Break(true))
+            }
+            AuthResult::Failure {
+                remaining_methods,
+                partial_success,
+            } => {
+                let go_on = remaining_methods.contains(&MethodKind::PublicKey);
+                if partial_success {
+                    attempts.demanded = Some(remaining_methods);
+                }
+                Ok(match go_on {
+                    true => ControlFlow::Continue(()),
+                    false => ControlFlow::Break(false),
+                })
+            }
+        }
+    }
+
+    /// The key in `file`, if it can be used; notes it as unusable where not.
+    fn load(&self, file: &Path, attempts: &mut Attempts) -> Option<Arc<PrivateKey>> {
+        let is_entry = self.entry == Some(file);
+        match identity::load(file, self.options.reads_ed25519_in_pkcs8) {
+            Ok(key) => Some(Arc::new(key)),
+            // ssh passes over in silence what it was not told to use on its command line.
+            Err(error) if error.is_missing() && !is_entry => None,
+            Err(error) => {
+                attempts.unusable(file, is_entry, &error.to_string());
+                None
+            }
+        }
+    }
+
+    /// The hash to sign with, which only RSA has a choice of; `None` where ssh would not offer the
+    /// identity (`key_sig_algorithm` in OpenSSH's sshconnect2.c).
+    async fn hash(
+        &self,
+        identity: &Identity,
+        link: &Link,
+        attempts: &mut Attempts,
+    ) -> Result<Option<Option<HashAlg>>, End> {
+        let algorithm = identity.key.algorithm();
+        if !matches!(algorithm, Algorithm::Rsa { .. }) {
+            let takes = self.takes(&algorithm, identity);
+            if !takes {
+                attempts.barred(&identity.path, &algorithm);
+            }
+            return Ok(takes.then_some(None));
+        }
+        let served = link.rsa_hash().await?;
+        let choices: &[_] = match served {
+            Some(HashAlg::Sha512) => &[Some(HashAlg::Sha512), Some(HashAlg::Sha256)],
+            Some(hash) => &[Some(hash)],
+            None => &[None],
+        };
+        let of = |hash: &&Option<HashAlg>| Algorithm::Rsa { hash: **hash };
+        let hash = choices.iter().find(|hash| self.takes(&of(hash), identity));
+        if hash.is_none() {
+            match served {
+                None => {
+                    let why = "the server takes only SHA-1 signatures of it";
+                    let is_entry = self.entry == Some(identity.path.as_path());
+                    attempts.unusable(&identity.path, is_entry, why);
+                }
+                Some(_) => attempts.barred(&identity.path, &algorithm),
+            }
+        }
+        Ok(hash.copied())
+    }
+
+    /// Whether ssh_config has ssh sign with `algorithm`.
+    fn takes(&self, algorithm: &Algorithm, identity: &Identity) -> bool {
+        let name = match identity.certificate {
+            Some(_) => algorithm.to_certificate_type(),
+            None => algorithm.to_string(),
+        };
+        match self.options.key_algorithms.as_slice() {
+            [] => !name.starts_with(SHA1),
+            accepted => accepted.contains(&name),
+        }
     }
 
     /// What the remedy names: the file, and what it would be called as a credential.
@@ -178,17 +299,23 @@ impl Applicant {
     }
 
     /// The verdict where the server did not let us in.
-    fn rejected(&self, attempts: Attempts) -> End {
-        let user = &self.user;
+    fn rejected(&self, attempts: Attempts, details: &mut Details) -> End {
+        let user = &self.options.user;
         let (reason, detail) = if let Some(demanded) = attempts.demanded {
             let words = words(&demanded);
             (
                 Reason::AuthRejected,
                 format!("user {user}: a key is accepted, but the server demands {words} as well"),
             )
+        } else if attempts.tried.is_empty() && !attempts.barred.is_empty() {
+            note_option(details, "pubkeyacceptedalgorithms");
+            (Reason::SshConfigPrevents, attempts.barred.join("; "))
         } else if attempts.entry_unusable || attempts.tried.is_empty() {
             let why = match attempts.unusable.is_empty() {
-                true => format!("none of the keys exists: {}", list(&self.configured)),
+                true => format!(
+                    "none of the keys exists: {}",
+                    list(&self.options.identity_files)
+                ),
                 false => attempts.unusable.join("; "),
             };
             (Reason::KeyUnreadable, why)
@@ -208,6 +335,13 @@ impl Attempts {
     fn unusable(&mut self, file: &Path, is_entry: bool, why: &str) {
         self.unusable.push(format!("{}: {why}", file.display()));
         self.entry_unusable |= is_entry;
+    }
+
+    fn barred(&mut self, file: &Path, algorithm: &Algorithm) {
+        let file = file.display();
+        self.barred.push(format!(
+            "{file}: pubkeyacceptedalgorithms leaves out {algorithm}"
+        ));
     }
 }
 

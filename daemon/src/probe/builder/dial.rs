@@ -177,9 +177,8 @@ impl Dial<'_> {
         }
         self.trace.enter(Stage::Auth);
         let applicant = Applicant {
-            user: self.options.user.clone(),
-            entry: self.spec.ssh_key.clone(),
-            configured: self.options.identity_files.clone(),
+            entry: self.spec.ssh_key.as_deref(),
+            options: self.options,
         };
         match applicant.authenticate(&mut link, &mut notes.details).await {
             Ok(()) => Ok(link),

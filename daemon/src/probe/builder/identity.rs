@@ -1,7 +1,10 @@
 //! The private keys that `ssh` would offer, read as it reads them.
 
+mod certificate;
+mod format;
+
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, Metadata, OpenOptions},
     io::{self, Read},
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Component, Path, PathBuf},
@@ -10,6 +13,7 @@ use std::{
 use russh::keys::{Algorithm, PrivateKey, PublicKey};
 use rustix::{fs::OFlags, process::geteuid};
 
+pub(super) use self::certificate::{beside, certificate};
 use crate::credential;
 
 /// No private key is as large: a bound for whatever the path may name.
@@ -39,6 +43,9 @@ pub(super) enum KeyError {
     /// A key of a kind that signs only with hardware, or no longer.
     #[error("keys of the type {0} are not supported")]
     Unsupported(String),
+    /// A private key, written down as `ssh` does not read it.
+    #[error("ssh does not read it: {0}")]
+    Format(&'static str),
     /// Anything else.
     #[error("not a private key: {0}")]
     NotAKey(String),
@@ -67,23 +74,37 @@ pub(super) fn files(entry: Option<&Path>, configured: &[PathBuf]) -> Vec<PathBuf
 
 /// Reads the private key in `path`, or in the credential that stands for it where this process can't
 /// read the file; in any of the formats that OpenSSH writes or reads.
-pub(super) fn load(path: &Path) -> Result<PrivateKey, KeyError> {
-    load_with(path, credential::directory().as_deref())
+pub(super) fn load(path: &Path, reads_ed25519_in_pkcs8: bool) -> Result<PrivateKey, KeyError> {
+    let credentials = credential::directory();
+    load_with(path, credentials.as_deref(), reads_ed25519_in_pkcs8)
 }
 
-fn load_with(path: &Path, credentials: Option<&Path>) -> Result<PrivateKey, KeyError> {
-    let error = match load_file(path, credentials) {
+fn load_with(
+    path: &Path,
+    credentials: Option<&Path>,
+    reads_ed25519_in_pkcs8: bool,
+) -> Result<PrivateKey, KeyError> {
+    let load_file = |path: &Path| load_file(path, credentials, reads_ed25519_in_pkcs8);
+    let error = match load_file(path) {
         Err(KeyError::Io(error)) if credential::is_out_of_reach(&error) => error,
         read => return read,
     };
+    // ssh judges the mode of the file itself, which may be seen where it may not be read.
+    if let Ok(metadata) = fs::metadata(path) {
+        permitted(&metadata)?;
+    }
     let handed_over = credentials.and_then(|own| credential::instead_of(path, own));
-    match handed_over.map(|file| load_file(&file, credentials)) {
+    match handed_over.map(|file| load_file(&file)) {
         Some(Err(KeyError::Io(_))) | None => Err(KeyError::Io(error)),
         Some(read) => read,
     }
 }
 
-fn load_file(path: &Path, credentials: Option<&Path>) -> Result<PrivateKey, KeyError> {
+fn load_file(
+    path: &Path,
+    credentials: Option<&Path>,
+    reads_ed25519_in_pkcs8: bool,
+) -> Result<PrivateKey, KeyError> {
     let is_credential = is_credential(path, credentials);
     let text = read(path, is_credential)?;
     if is_credential && credential::is_blank(&text) {
@@ -97,6 +118,8 @@ fn load_file(path: &Path, credentials: Option<&Path>) -> Result<PrivateKey, KeyE
         _ if text.contains("ENCRYPTED") => KeyError::Encrypted,
         error => KeyError::NotAKey(error.to_string()),
     })?;
+    let is_ed25519 = key.algorithm() == Algorithm::Ed25519;
+    format::check(&text, is_ed25519 && !reads_ed25519_in_pkcs8).map_err(KeyError::Format)?;
     match key.algorithm() {
         Algorithm::Ed25519 | Algorithm::Ecdsa { .. } | Algorithm::Rsa { .. } => Ok(key),
         other => Err(KeyError::Unsupported(other.to_string())),
@@ -120,7 +143,11 @@ fn read(path: &Path, is_credential: bool) -> Result<String, KeyError> {
         .read(true)
         .custom_flags(flags)
         .open(path)?;
-    let size = permitted(&file, is_credential)?;
+    let metadata = file.metadata()?;
+    if !is_credential {
+        permitted(&metadata)?;
+    }
+    let size = readable(&metadata)?;
     // One byte more, so that the end is seen without asking for more room.
     let mut text = String::with_capacity(size + 1);
     file.take(SIZE_MAX + 1)
@@ -135,21 +162,26 @@ fn read(path: &Path, is_credential: bool) -> Result<String, KeyError> {
     }
 }
 
-/// Holds the file against OpenSSH's rule: only its owner may read it, which is asked of files that
-/// belong to whoever runs ssh: this process, or root, as which the nix-daemon does. Its size in bytes,
-/// at most [`SIZE_MAX`].
-fn permitted(file: &File, is_credential: bool) -> Result<usize, KeyError> {
-    let metadata = file.metadata()?;
+/// The size of what can be a key, in bytes: at most [`SIZE_MAX`].
+fn readable(metadata: &Metadata) -> Result<usize, KeyError> {
     if !metadata.is_file() {
         return Err(KeyError::NotAFile);
     }
-    if metadata.len() > SIZE_MAX {
-        return Err(KeyError::TooLarge);
+    match metadata.len() > SIZE_MAX {
+        true => Err(KeyError::TooLarge),
+        false => Ok(metadata.len() as usize),
     }
+}
+
+/// Holds the file against OpenSSH's rule: only its owner may read it, which is asked of files that
+/// belong to whoever runs ssh: this process, or root, as which the nix-daemon does.
+fn permitted(metadata: &Metadata) -> Result<(), KeyError> {
     let is_judged = metadata.uid() == 0 || metadata.uid() == geteuid().as_raw();
     match metadata.mode() & 0o777 {
-        mode if is_judged && !is_credential && mode & 0o077 != 0 => Err(KeyError::TooOpen(mode)),
-        _ => Ok(metadata.len() as usize),
+        mode if is_judged && metadata.is_file() && mode & 0o077 != 0 => {
+            Err(KeyError::TooOpen(mode))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -197,7 +229,7 @@ mod tests {
             let path = keygen(&dir, name, args);
             let public = fs::read_to_string(path.with_extension("pub")).unwrap();
             let public = PublicKey::from_openssh(&public).unwrap();
-            let key = load(&path).unwrap_or_else(|error| panic!("{name}: {error}"));
+            let key = load(&path, true).unwrap_or_else(|error| panic!("{name}: {error}"));
             assert_eq!(key.public_key().key_data(), public.key_data(), "{name}");
         }
     }
@@ -212,18 +244,18 @@ mod tests {
         let text = fs::read(&plain).unwrap();
         let broken = file(&dir, "broken", 0o600, &text[..text.len() / 2]);
 
-        assert!(matches!(load(&sealed), Err(KeyError::Encrypted)));
-        assert!(matches!(load(&sealed_pem), Err(KeyError::Encrypted)));
-        assert!(load(&dir.path().join("missing")).is_err_and(|error| error.is_missing()));
-        assert!(matches!(load(&broken), Err(KeyError::NotAKey(_))));
+        assert!(matches!(load(&sealed, true), Err(KeyError::Encrypted)));
+        assert!(matches!(load(&sealed_pem, true), Err(KeyError::Encrypted)));
+        assert!(load(&dir.path().join("missing"), true).is_err_and(|error| error.is_missing()));
+        assert!(matches!(load(&broken, true), Err(KeyError::NotAKey(_))));
         let open = file(&dir, "open", 0o644, &text);
-        assert!(matches!(load(&open), Err(KeyError::TooOpen(0o644))));
+        assert!(matches!(load(&open, true), Err(KeyError::TooOpen(0o644))));
         let public = fs::read(plain.with_extension("pub")).unwrap();
         let public = file(&dir, "public", 0o600, public);
-        assert!(matches!(load(&public), Err(KeyError::PublicKey)));
-        assert!(matches!(load(dir.path()), Err(KeyError::NotAFile)));
+        assert!(matches!(load(&public, true), Err(KeyError::PublicKey)));
+        assert!(matches!(load(dir.path(), true), Err(KeyError::NotAFile)));
         let binary = file(&dir, "binary", 0o600, [0xff; 64]);
-        assert!(matches!(load(&binary), Err(KeyError::NotAKey(_))));
+        assert!(matches!(load(&binary, true), Err(KeyError::NotAKey(_))));
     }
 
     #[test]
@@ -232,9 +264,9 @@ mod tests {
         let key = keygen(&dir, "key", &["-t", "ed25519", "-N", ""]);
         // The mode that the mask of the access control list gives.
         fs::set_permissions(&key, fs::Permissions::from_mode(0o440)).unwrap();
-        assert!(load_with(&key, Some(dir.path())).is_ok());
+        assert!(load_with(&key, Some(dir.path()), true).is_ok());
         for elsewhere in [None, Some("/nowhere"), Some(""), Some("/")] {
-            let answer = load_with(&key, elsewhere.map(Path::new));
+            let answer = load_with(&key, elsewhere.map(Path::new), true);
             assert!(
                 matches!(answer, Err(KeyError::TooOpen(0o440))),
                 "{elsewhere:?}: {answer:?}"
@@ -242,7 +274,7 @@ mod tests {
         }
         let beside = TempDir::new_in(&dir).unwrap();
         let around = beside.path().join("../key");
-        let answer = load_with(&around, Some(beside.path()));
+        let answer = load_with(&around, Some(beside.path()), true);
         assert!(matches!(answer, Err(KeyError::TooOpen(0o440))));
         assert!(is_credential(
             Path::new("/run/credentials/offloadd.service/key"),
@@ -255,28 +287,42 @@ mod tests {
         let dir = TempDir::new().unwrap();
         keygen(&dir, "root-.ssh-none-key", &["-t", "ed25519", "-N", ""]);
         let path = Path::new("/root/.ssh/none/key");
-        assert!(load_with(path, Some(dir.path())).is_ok());
+        assert!(load_with(path, Some(dir.path()), true).is_ok());
         // What systemd sets where it has found no file.
         for blank in ["\n", ""] {
             let credential = file(&dir, "root-.ssh-none-key", 0o400, blank);
-            let missing = load_with(path, Some(dir.path())).unwrap_err();
+            let missing = load_with(path, Some(dir.path()), true).unwrap_err();
             assert!(missing.is_missing(), "{missing}");
-            let named = load_with(&credential, Some(dir.path())).unwrap_err();
+            let named = load_with(&credential, Some(dir.path()), true).unwrap_err();
             assert!(named.to_string().contains("systemd found no key"));
         }
         file(&dir, "root-.ssh-none-key", 0o400, "no key");
-        let broken = load_with(path, Some(dir.path()));
+        let broken = load_with(path, Some(dir.path()), true);
         assert!(matches!(broken, Err(KeyError::NotAKey(_))), "{broken:?}");
-        assert!(load_with(path, None).unwrap_err().is_missing());
+        assert!(load_with(path, None, true).unwrap_err().is_missing());
+    }
+
+    /// Who may see the file and not read it has its mode all the same.
+    #[test]
+    fn the_mode_of_the_file_itself_counts_where_a_credential_stands_for_it() {
+        let dir = TempDir::new().unwrap();
+        let key = keygen(&dir, "key", &["-t", "ed25519", "-N", ""]);
+        let credentials = TempDir::new().unwrap();
+        fs::copy(&key, credentials.path().join(credential::name(&key))).unwrap();
+        for (mode, is_usable) in [(0o600, true), (0o640, false), (0o604, false), (0o400, true)] {
+            fs::set_permissions(&key, fs::Permissions::from_mode(mode)).unwrap();
+            let metadata = fs::metadata(&key).unwrap();
+            assert_eq!(permitted(&metadata).is_ok(), is_usable, "{mode:o}");
+        }
     }
 
     #[test]
     fn a_path_that_never_ends_is_not_read() {
         let dir = TempDir::new().unwrap();
         let large = file(&dir, "large", 0o600, vec![b'x'; SIZE_MAX as usize + 1]);
-        assert!(matches!(load(&large), Err(KeyError::TooLarge)));
+        assert!(matches!(load(&large, true), Err(KeyError::TooLarge)));
         assert!(matches!(
-            load(Path::new("/dev/zero")),
+            load(Path::new("/dev/zero"), true),
             Err(KeyError::NotAFile)
         ));
         let pipe = dir.path().join("pipe");
@@ -287,7 +333,7 @@ mod tests {
                 .unwrap()
                 .success()
         );
-        assert!(matches!(load(&pipe), Err(KeyError::NotAFile)));
+        assert!(matches!(load(&pipe, true), Err(KeyError::NotAFile)));
     }
 
     #[test]
@@ -295,7 +341,7 @@ mod tests {
         let dir = TempDir::new().unwrap();
         let secret = "-----BEGIN OPENSSH PRIVATE KEY-----\nc2VjcmV0\n";
         let path = file(&dir, "torn", 0o600, secret);
-        let error = load(&path).unwrap_err();
+        let error = load(&path, true).unwrap_err();
         assert!(!format!("{error} {error:?}").contains("c2VjcmV0"));
         assert!(!format!("{error} {error:?}").contains("secret"));
     }

@@ -6,8 +6,13 @@ use offload_client::{Printable, Reason};
 use russh::{
     Channel, Disconnect, Limits, Preferred, SshId,
     client::{self, AuthResult, ChannelOpenHandle, DisconnectReason, Msg, RemoteDisconnectInfo},
-    keys::{HashAlg, PrivateKeyWithHashAlg, PublicKey, PublicKeyOrCertificate},
+    keys::{
+        Certificate, HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKey, PublicKeyOrCertificate,
+        agent::AgentIdentity,
+        ssh_key::{self, encoding::Encode, private::KeypairData},
+    },
 };
+use signature::Signer as _;
 use tokio::sync::{mpsc, watch};
 
 use super::{
@@ -140,13 +145,31 @@ impl Link {
         self.answered(answer).await
     }
 
-    /// Offers a key, and signs with it where the server would accept it.
+    /// Offers a key, or the certificate for it, and signs with the key where the server would accept that.
     pub(super) async fn try_key(
         &mut self,
         user: &str,
-        key: PrivateKeyWithHashAlg,
+        key: Arc<PrivateKey>,
+        certificate: Option<Certificate>,
+        hash: Option<HashAlg>,
     ) -> Result<AuthResult, End> {
-        let answer = self.handle.authenticate_publickey(user, key).await;
+        let answer = match certificate {
+            None => {
+                let key = PrivateKeyWithHashAlg::new(key, hash);
+                self.handle.authenticate_publickey(user, key).await
+            }
+            Some(certificate) => {
+                let handle = &mut self.handle;
+                let mut signer = Signer(&key);
+                let answer = handle
+                    .authenticate_certificate_with(user, certificate, hash, &mut signer)
+                    .await;
+                match answer {
+                    Err(SignError::Signature(error)) => return Err(End::of(&error.into())),
+                    answer => answer.map_err(|_| russh::Error::SendError),
+                }
+            }
+        };
         self.answered(answer).await
     }
 
@@ -267,6 +290,37 @@ impl End {
             reason,
             detail: format!("the server closed the connection: \"{words}\"").into(),
         }
+    }
+}
+
+/// Signs for a certificate. (russh's own way with one signs with RSA as no server accepts it.)
+struct Signer<'a>(&'a PrivateKey);
+
+#[derive(Debug, thiserror::Error)]
+enum SignError {
+    #[error(transparent)]
+    Gone(#[from] russh::SendError),
+    #[error(transparent)]
+    Signature(#[from] ssh_key::Error),
+}
+
+impl russh::Signer for Signer<'_> {
+    type Error = SignError;
+
+    async fn auth_sign(
+        &mut self,
+        _: &AgentIdentity,
+        hash: Option<HashAlg>,
+        mut signed: Vec<u8>,
+    ) -> Result<Vec<u8>, SignError> {
+        let signature = match self.0.key_data() {
+            KeypairData::Rsa(key) => (key, hash).try_sign(&signed),
+            key => key.try_sign(&signed),
+        };
+        let signature = signature.map_err(ssh_key::Error::from)?;
+        let encoded = signature.encode_prefixed(&mut signed);
+        encoded.map_err(ssh_key::Error::from)?;
+        Ok(signed)
     }
 }
 

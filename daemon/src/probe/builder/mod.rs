@@ -326,6 +326,13 @@ impl Notes {
     }
 }
 
+/// Notes what of ssh_config decides: an option, with its value where it has one to be told.
+fn note_option(details: &mut Details, option: &str) {
+    let keyword = option.split(' ').next().unwrap_or(option);
+    details.insert("ssh_config_keyword".into(), keyword.into());
+    details.insert("ssh_config_option".into(), option.into());
+}
+
 /// What ssh_config says of the builder, as far as possible from memory.
 async fn ask(asked: &mut Option<Asked>, spec: &BuilderSpec) -> Result<Arc<SshOptions>, Failure> {
     if let Some(asked) = asked

@@ -1,6 +1,6 @@
 //! Which keys are offered, and what is said where none is good.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{sshd::Sshd, *};
 
@@ -37,6 +37,112 @@ async fn an_rsa_key_signs_with_sha2() {
     let rsa = sshd.stranger("rsa-user", "rsa");
     sshd.authorise(&rsa);
     assert_ready(&probe(&sshd, Some(rsa), &[]).check().await);
+}
+
+/// Makes the server take keys that have a certificate and no others; `key` gets one.
+fn certify(sshd: &Sshd, key: &Path, options: &[&str]) -> PathBuf {
+    if !sshd.path("authority").exists() {
+        let authority = sshd.stranger("authority", "ed25519");
+        let authority = std::fs::read_to_string(authority.with_extension("pub")).unwrap();
+        let line = format!("cert-authority {authority}");
+        std::fs::write(sshd.path("authorized_keys"), line).unwrap();
+    }
+    let signed = std::process::Command::new("ssh-keygen")
+        .args(["-q", "-I", "us", "-n", "root"])
+        .args(options)
+        .arg("-s")
+        .arg(sshd.path("authority"))
+        .arg(key.with_extension("pub"))
+        .status();
+    assert!(signed.unwrap().success());
+    PathBuf::from(format!("{}-cert.pub", key.display()))
+}
+
+#[tokio::test]
+async fn a_certificate_beside_a_key_is_offered_after_it() {
+    let sshd = Sshd::start().await;
+    for kind in ["ed25519", "ecdsa", "rsa"] {
+        let key = sshd.stranger(&format!("{kind}-of-user"), kind);
+        certify(&sshd, &key, &[]);
+        let report = probe(&sshd, Some(key.clone()), &[]).check().await;
+        assert_ready(&report);
+        let plain = fingerprint(&key);
+        let offered = [plain.clone(), format!("{plain} (certificate)")];
+        assert_eq!(list(&report, "tried_keys"), offered);
+        assert_eq!(text(&report, "identity"), key.display().to_string());
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_named_comes_first_and_none_beside_a_key_counts() {
+    let sshd = Sshd::start().await;
+    let key = sshd.stranger("key", "ed25519");
+    let beside = certify(&sshd, &key, &[]);
+    let named = sshd.path("named");
+    std::fs::rename(&beside, &named).unwrap();
+    let naming = |certificates: &[&Path]| {
+        let mut probe = probe(&sshd, Some(key.clone()), &[]);
+        probe.reconfigure(|options| {
+            options.certificate_files = certificates.iter().map(|path| (*path).into()).collect();
+        });
+        probe
+    };
+    let report = naming(&[&named]).check().await;
+    assert_ready(&report);
+    assert_eq!(list(&report, "tried_keys").len(), 1);
+    assert_eq!(text(&report, "identity"), named.display().to_string());
+
+    std::fs::copy(&named, &beside).unwrap();
+    let missing = sshd.path("missing");
+    let report = naming(&[&missing]).check().await;
+    failed(&report, Stage::Auth, Reason::AuthRejected);
+    let other = certify(&sshd, &sshd.stranger("other", "ed25519"), &[]);
+    let report = naming(&[&other]).check().await;
+    failed(&report, Stage::Auth, Reason::AuthRejected);
+}
+
+#[tokio::test]
+async fn a_certificate_that_has_expired_or_is_of_a_host_lets_nobody_in() {
+    let sshd = Sshd::start().await;
+    for (name, options) in [("old", &["-V", "20200101:20200102"][..]), ("host", &["-h"])] {
+        let key = sshd.stranger(name, "ed25519");
+        certify(&sshd, &key, options);
+        let report = probe(&sshd, Some(key), &[]).check().await;
+        failed(&report, Stage::Auth, Reason::AuthRejected);
+    }
+}
+
+#[tokio::test]
+async fn only_what_ssh_config_lets_ssh_sign_with_is_offered() {
+    let sshd = Sshd::start().await;
+    let rsa = sshd.stranger("rsa-user", "rsa");
+    let keys = [sshd.key(), rsa.clone()]
+        .map(|key| std::fs::read_to_string(key.with_extension("pub")).unwrap());
+    std::fs::write(sshd.path("authorized_keys"), keys.concat()).unwrap();
+    for (key, accepted, is_let_in) in [
+        (&rsa, &["rsa-sha2-256"][..], true),
+        (&rsa, &["ssh-ed25519", "rsa-sha2-512"], true),
+        (&rsa, &["ssh-ed25519"], false),
+        (&rsa, &["ssh-rsa"], false),
+        (&sshd.key(), &["ssh-ed25519"], true),
+        (&sshd.key(), &["ssh-ed25519-cert-v01@openssh.com"], false),
+    ] {
+        let mut probe = probe(&sshd, Some(key.clone()), &[]);
+        probe.reconfigure(|options| {
+            options.key_algorithms = accepted.iter().map(|name| (*name).to_owned()).collect();
+        });
+        let report = probe.check().await;
+        if is_let_in {
+            assert_ready(&report);
+        } else {
+            failed(&report, Stage::Auth, Reason::SshConfigPrevents);
+            let keyword = text(&report, "ssh_config_keyword");
+            assert_eq!(keyword, "pubkeyacceptedalgorithms");
+        }
+    }
+    let mut probe = probe(&sshd, Some(rsa), &[]);
+    probe.reconfigure(|options| options.offers_keys = false);
+    failed(&probe.check().await, Stage::Auth, Reason::SshConfigPrevents);
 }
 
 #[tokio::test]

@@ -120,6 +120,13 @@ impl Probe {
         Self::new(builder, options, Connection::Keep, PATIENCE)
     }
 
+    /// Changes what ssh_config says.
+    fn reconfigure(&mut self, change: impl FnOnce(&mut SshOptions)) {
+        if let Some(asked) = &mut self.session.asked {
+            change(Arc::make_mut(&mut asked.options));
+        }
+    }
+
     /// One cheap check, with ssh_config as it was.
     async fn check(&mut self) -> Report {
         let asked = self.session.asked.as_ref();
