@@ -76,7 +76,7 @@ impl Answers {
         let mut room = FRAME - HEADER;
         let questions: Vec<(String, TYPE)> = without_host
             .chain(without_address)
-            .filter(|(name, _)| !self.asked.contains(*name))
+            .filter(|(name, _)| !self.asked.contains(*name) && Name::new(name).is_ok())
             .take(MOST_ASKED)
             .take_while(|(name, _)| {
                 // The length of a label is where its dot was, the ends of the name, type and class are more.

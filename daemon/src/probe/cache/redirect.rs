@@ -8,7 +8,7 @@
 
 use std::{
     collections::BTreeSet,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
 use hyper::{StatusCode, Uri, header::HeaderValue};
@@ -144,9 +144,12 @@ impl Hop {
             _ => return Err(Astray),
         };
         // Of the authority only host and port: it may hold a password.
-        let host = bare(uri.host().filter(|host| !host.is_empty()).ok_or(Astray)?);
-        // `http` lets a bracket stand in the middle of a name.
-        if host.contains(['[', ']']) {
+        let written = uri.host().filter(|host| !host.is_empty()).ok_or(Astray)?;
+        let host = bare(written);
+        // `http` takes anything in brackets, and a bracket in the middle of a name.
+        if host.contains(['[', ']'])
+            || written.starts_with('[') && host.parse::<Ipv6Addr>().is_err()
+        {
             return Err(Astray);
         }
         Ok(Self {
@@ -296,6 +299,8 @@ mod tests {
             "http://",
             "http://[",
             "http://desk[2001:db8::6]/",
+            "http://[fffffff1%25eth0]/",
+            "http://[desk]/",
             "http://a b/",
         ] {
             assert_eq!(follow(location), Err(Astray), "{location}");
