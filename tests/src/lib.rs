@@ -23,6 +23,7 @@ pub mod nix_daemon;
 pub mod notify;
 pub mod outcome;
 pub mod package;
+pub mod parity;
 pub mod practice;
 pub mod process;
 pub mod relay;

@@ -1,0 +1,63 @@
+//! `parity [--kind KIND] [--only TEXT] [--truth] [--quiet]`: the daemon held against what real Nix and OpenSSH made of
+//! the same input. As root.
+
+use std::{env, process::ExitCode};
+
+use offload_tests::{
+    Error, Result,
+    parity::{Kind, Selection, enter, run},
+};
+
+/// sysexits(3): the command was used wrongly.
+const USAGE: u8 = 64;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    match parity().await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("parity: {error}");
+            ExitCode::from(USAGE)
+        }
+    }
+}
+
+async fn parity() -> Result<bool> {
+    let (mut kinds, mut selection, mut quiet) = (Vec::new(), Selection::default(), false);
+    let mut arguments = env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        let mut value = || {
+            let missing = || Error::Unsupported(format!("{argument} needs a value"));
+            arguments.next().ok_or_else(missing)
+        };
+        match argument.as_str() {
+            "--kind" => kinds.push(value()?.parse::<Kind>()?),
+            "--only" => selection.only = Some(value()?),
+            "--truth" => selection.truth = true,
+            "--quiet" => quiet = true,
+            _ => {
+                let usage = "usage: parity [--kind KIND]… [--only TEXT] [--truth] [--quiet]";
+                return Err(Error::Unsupported(usage.to_owned()));
+            }
+        }
+    }
+    enter()?;
+    if kinds.is_empty() {
+        kinds.extend(Kind::ALL);
+    }
+    let mut as_expected = true;
+    for kind in kinds {
+        let (mut agree, mut all) = (0, 0);
+        as_expected &= run(kind, &selection, &mut |outcome| {
+            agree += usize::from(outcome.agrees);
+            all += 1;
+            if !quiet || !outcome.agrees || !outcome.is_expected() {
+                println!("{outcome}");
+            }
+        })
+        .await?;
+        println!("{kind}: {agree} of {all} agree");
+    }
+    Ok(as_expected)
+}

@@ -1,0 +1,213 @@
+//! Inputs, most of them from real configurations, with what real Nix (2.8.0, 2.26.3, 2.34.8) and OpenSSH (9.2, 10.0,
+//! 10.6) made of them, held against the daemon.
+//!
+//! Each runs `offloadd --once --json` with nothing but what the case says in reach: [`Ground`] is a network and a
+//! mount namespace of its own. The cases are data, in `cases/`, a line of JSON each; one is changed only with a real
+//! program's word for it (`parity --truth` asks this machine's ssh).
+
+mod cache;
+mod files;
+mod fill;
+mod ground;
+mod keys;
+mod ssh;
+
+use std::{fmt, str::FromStr};
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+pub use self::ground::{Ground, enter};
+use crate::{Error, Result};
+
+/// What is read, or spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A builder's line, ssh_config, known_hosts and keys, as root.
+    Ssh,
+    /// The same as an ordinary user, with root's files as credentials.
+    User,
+    /// Machines files.
+    Machines,
+    /// nix.conf.
+    Conf,
+    /// What a cache says.
+    Cache,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Ssh,
+        Self::User,
+        Self::Machines,
+        Self::Conf,
+        Self::Cache,
+    ];
+
+    fn cases(self) -> &'static str {
+        match self {
+            Self::Ssh => include_str!("cases/ssh.jsonl"),
+            Self::User => include_str!("cases/user.jsonl"),
+            Self::Machines => include_str!("cases/machines.jsonl"),
+            Self::Conf => include_str!("cases/conf.jsonl"),
+            Self::Cache => include_str!("cases/cache.jsonl"),
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ssh => "ssh",
+            Self::User => "user",
+            Self::Machines => "machines",
+            Self::Conf => "conf",
+            Self::Cache => "cache",
+        })
+    }
+}
+
+impl FromStr for Kind {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let kind = Self::ALL.into_iter().find(|kind| kind.to_string() == text);
+        kind.ok_or_else(|| Error::Unsupported(format!("no kind of cases is called {text}")))
+    }
+}
+
+/// One case, and how the daemon took it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The case.
+    pub name: String,
+    /// What the daemon made of it, and what the real program did.
+    pub said: String,
+    /// Whether the two agree.
+    pub agrees: bool,
+    /// Why they need not, where that is known.
+    pub differs: Option<String>,
+}
+
+impl Outcome {
+    /// They agree, or differ as is known; one that is known to differ and does not is no longer known to.
+    pub fn is_expected(&self) -> bool {
+        self.agrees == self.differs.is_none()
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            name,
+            said,
+            agrees,
+            differs,
+        } = self;
+        match (agrees, differs) {
+            (true, None) => write!(f, "agrees   {name}"),
+            (false, Some(why)) => write!(f, "differs  {name}: {said} ({why})"),
+            (true, Some(why)) => write!(f, "AGREES   {name}, which was known to differ: {why}"),
+            (false, None) => write!(f, "DIFFERS  {name}: {said}"),
+        }
+    }
+}
+
+/// Which cases, and whether this machine's ssh is asked too.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    /// Only those with this in their names.
+    pub only: Option<String>,
+    /// Say where this machine's ssh disagrees with the case.
+    pub truth: bool,
+}
+
+/// Runs the cases of one kind, telling each as it ends; the tally is whether all came out as expected.
+///
+/// # Errors
+/// When the ground can't be laid, or a case is not well-formed.
+pub async fn run(
+    kind: Kind,
+    selection: &Selection,
+    tell: &mut dyn FnMut(&Outcome),
+) -> Result<bool> {
+    let ground = Ground::new()?;
+    match kind {
+        Kind::Ssh | Kind::User => {
+            let desktop = ssh::Desktop::start(&ground).await?;
+            let is_user = kind == Kind::User;
+            each(kind, selection, tell, |case| {
+                desktop.judge(case, is_user, selection.truth)
+            })
+        }
+        Kind::Machines => each(kind, selection, tell, |case| files::machines(&ground, case)),
+        Kind::Conf => each(kind, selection, tell, |case| files::conf(&ground, case)),
+        Kind::Cache => {
+            let cases = cases(kind)?;
+            let server = cache::Server::start(&ground, &cases)?;
+            each(kind, selection, tell, |case| server.judge(case))
+        }
+    }
+}
+
+/// What every case has.
+trait Case: DeserializeOwned {
+    fn name(&self) -> &str;
+    fn differs(&self) -> Option<&str>;
+}
+
+fn cases<C: Case>(kind: Kind) -> Result<Vec<C>> {
+    let lines = kind.cases().lines();
+    let cases = lines.map(|line| {
+        serde_json::from_str(line)
+            .map_err(|error| Error::Unsupported(format!("{error} in this case of {kind}: {line}")))
+    });
+    cases.collect()
+}
+
+fn each<C: Case>(
+    kind: Kind,
+    selection: &Selection,
+    tell: &mut dyn FnMut(&Outcome),
+    mut judge: impl FnMut(&C) -> Result<(bool, String)>,
+) -> Result<bool> {
+    let mut as_expected = true;
+    for case in cases::<C>(kind)? {
+        let only = selection.only.as_deref();
+        if only.is_some_and(|part| !case.name().contains(part)) {
+            continue;
+        }
+        let (agrees, said) = judge(&case)?;
+        let outcome = Outcome {
+            name: format!("{kind}/{}", case.name()),
+            said,
+            agrees,
+            differs: case.differs().map(str::to_owned),
+        };
+        as_expected &= outcome.is_expected();
+        tell(&outcome);
+    }
+    Ok(as_expected)
+}
+
+/// The targets of a kind in what `--once --json` printed.
+fn targets<'a>(snapshot: &'a Value, kind: &str) -> Vec<&'a Value> {
+    let targets = snapshot["targets"].as_array().into_iter().flatten();
+    targets.filter(|target| target["kind"] == kind).collect()
+}
+
+/// The codes of its warnings.
+fn codes(snapshot: &Value) -> Vec<&str> {
+    let warnings = snapshot["warnings"].as_array().into_iter().flatten();
+    warnings
+        .filter_map(|warning| warning["code"].as_str())
+        .collect()
+}
+
+/// What Nix has of a target: the layer `deployed` of a subject.
+fn deployed<'a>(target: &'a Value, subject: &str) -> Option<&'a str> {
+    let layers = target["layers"].as_array()?;
+    let layer = layers.iter().find(|layer| layer["subject"] == subject)?;
+    layer["deployed"]["value"].as_str()
+}

@@ -1,0 +1,411 @@
+//! Builders as ssh reaches them: keys, known hosts, ssh_config.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::TcpStream,
+    os::unix::fs::chown,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use data_encoding::BASE64;
+use ring::hmac;
+use serde::Deserialize;
+
+use super::{
+    Case,
+    fill::fill,
+    ground::{Ground, SYSTEM_PATH, USER},
+    keys, targets,
+};
+use crate::{
+    Result,
+    error::Context,
+    eventually,
+    process::{Process, system_program},
+};
+
+/// A busy machine starts its sshd's in this time.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Which servers there are: what they are called, where they listen, and what else sshd_config says. The host keys
+/// stand in it as words of their own.
+const SERVERS: [(&str, &str, &[&str]); 8] = [
+    (
+        "all",
+        "127.0.42.2:22",
+        &["hk_ed25519", "hk_rsa", "hk_ecdsa"],
+    ),
+    ("p2222", "127.0.42.2:2222", &["hk_ed25519"]),
+    ("rsa", "127.0.42.3:22", &["hk_rsa"]),
+    ("ecdsa", "127.0.42.5:22", &["hk_ecdsa"]),
+    ("ed", "127.0.42.6:22", &["hk_ed25519"]),
+    (
+        "cert",
+        "127.0.42.4:22",
+        &["hkc_ed25519", "HostCertificate {D}hkc_ed25519-cert.pub"],
+    ),
+    ("jump", "127.0.42.7:22", &["hk2_ed25519"]),
+    (
+        "sha1",
+        "127.0.42.8:22",
+        &["hk_rsa", "HostKeyAlgorithms ssh-rsa"],
+    ),
+];
+
+/// One builder, and whether ssh gets in.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SshCase {
+    name: String,
+    differs: Option<String>,
+    input: Input,
+    /// Whether OpenSSH runs the command there.
+    accept: bool,
+    /// With which key.
+    identity: Option<String>,
+    /// Which of the server's host keys it then looks at.
+    hostkey: Option<String>,
+    /// What the daemon must say.
+    reason: Option<String>,
+}
+
+/// Files and options, in which keys are filled in.
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[derive(Default)]
+struct Input {
+    /// The builder's URI.
+    uri: String,
+    /// Field 3 of its line.
+    key: String,
+    /// Field 8.
+    field8: String,
+    /// /etc/ssh/ssh_config.
+    config: String,
+    /// root's own.
+    uconfig: String,
+    /// root's known_hosts; a line behind `HASH:` is hashed.
+    kh: String,
+    /// The system's.
+    gkh: String,
+    /// `NIX_SSHOPTS`.
+    opts: String,
+    /// Files in root's .ssh: a key's name, or a text.
+    home: BTreeMap<String, String>,
+    /// Modes there.
+    home_mode: BTreeMap<String, u32>,
+    /// Files among the keys, or anywhere.
+    files: BTreeMap<String, String>,
+}
+
+impl Case for SshCase {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn differs(&self) -> Option<&str> {
+        self.differs.as_deref()
+    }
+}
+
+/// The servers.
+pub(super) struct Desktop<'a> {
+    ground: &'a Ground,
+    keys: PathBuf,
+    _servers: Vec<Process>,
+}
+
+impl<'a> Desktop<'a> {
+    /// Makes the keys and starts sshd.
+    pub(super) async fn start(ground: &'a Ground) -> Result<Self> {
+        let keys = ground.path("k");
+        keys::make(ground, &keys)?;
+        let program = system_program("sshd", "openssh-server")?;
+        fs::create_dir_all("/run/sshd").context("/run/sshd")?;
+        let mut servers = Vec::new();
+        for (name, address, lines) in SERVERS {
+            let mut config = format!(
+                "ListenAddress {address}\nPidFile none\nAuthorizedKeysFile {{D}}authorized_keys\nTrustedUserCAKeys {{D}}uca.pub\n\
+                 PasswordAuthentication no\nKbdInteractiveAuthentication no\nUsePAM no\nStrictModes no\nPermitRootLogin yes\n\
+                 MaxStartups 100\nSetEnv HOME={} PYENV_ROOT=/nonexistent\n",
+                ground.path("run").display()
+            );
+            for line in lines {
+                let is_key = !line.contains(' ');
+                let before = if is_key { "HostKey {D}" } else { "" };
+                config.push_str(&format!("{before}{line}\n"));
+            }
+            let config = ground.write(format!("sshd_{name}"), fill(&config, &keys), 0o644)?;
+            let log = ground.path(format!("sshd_{name}.log"));
+            servers.push(Process::start(&program, None, &log, |sshd| {
+                sshd.args(["-D", "-e", "-f"]).arg(config);
+            })?);
+        }
+        for (_, address, _) in SERVERS {
+            let listens = async || TcpStream::connect(address).ok();
+            eventually(PATIENCE, address, listens).await?;
+        }
+        Ok(Self {
+            ground,
+            keys,
+            _servers: servers,
+        })
+    }
+
+    /// Whether the daemon gets in where ssh does, and by the same keys.
+    pub(super) fn judge(
+        &self,
+        case: &SshCase,
+        is_user: bool,
+        truth: bool,
+    ) -> Result<(bool, String)> {
+        let input = self.filled(&case.input);
+        let mut said = String::new();
+        if truth {
+            self.prepare(&input)?;
+            let here = self.ssh_gets_in(&input)?;
+            if here != case.accept {
+                said = format!("; ssh here: {here}");
+            }
+        }
+        self.prepare(&input)?;
+        let or_dash = |field: &str| {
+            if field.is_empty() {
+                "-".to_owned()
+            } else {
+                field.to_owned()
+            }
+        };
+        let line = format!(
+            "{} x86_64-linux {} 1 1 - - {}\n",
+            input.uri,
+            or_dash(&input.key),
+            or_dash(&input.field8)
+        );
+        let machines = self.ground.write("machines", line, 0o644)?;
+        let conf = format!("substituters =\nbuilders = @{}\n", machines.display());
+        let conf = self.ground.write("nix.conf", conf, 0o644)?;
+        let mut environment = BTreeMap::from([("NIX_SSHOPTS", input.opts.clone())]);
+        if is_user {
+            environment.extend(self.credentials(&input)?);
+        }
+        let configuration = format!("[nix]\nconf = \"{}\"\n", conf.display());
+        let snapshot = match self.ground.once(&configuration, &environment, is_user)? {
+            Ok(snapshot) => snapshot,
+            Err(error) => return Ok((false, error + &said)),
+        };
+        let Some(target) = targets(&snapshot, "builder").first().copied() else {
+            return Ok((false, format!("no builder{said}")));
+        };
+        let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+        let (state, stage) = (text(&target["state"]), text(&target["stage"]));
+        let reason = text(&target["reason"]);
+        let is_in =
+            ["handshake", "trust", "system", "build"].contains(&&*stage) || state == "ready";
+        let verb = if case.accept { "accepts" } else { "refuses" };
+        let said = format!("{state} {reason} at {stage}; ssh {verb}{said}");
+        if is_in != case.accept {
+            return Ok((false, said));
+        }
+        let identity = text(&target["details"]["identity"]);
+        if let Some(expected) = &case.identity
+            && is_in
+            && !is_user
+            && identity != fill(expected, &self.keys)
+        {
+            return Ok((false, format!("key {identity} instead of {expected}")));
+        }
+        let algorithm = text(&target["details"]["host_key_algorithm"]);
+        if let Some(expected) = &case.hostkey
+            && is_in
+            && !algorithm.is_empty()
+            && kind_of(&algorithm) != expected
+        {
+            return Ok((false, format!("host key {algorithm} instead of {expected}")));
+        }
+        match &case.reason {
+            Some(expected) if *expected != reason => {
+                Ok((false, format!("{reason} instead of {expected}")))
+            }
+            _ => Ok((true, said)),
+        }
+    }
+
+    fn filled(&self, input: &Input) -> Input {
+        let fill = |text: &String| fill(text, &self.keys);
+        let all = |texts: &BTreeMap<String, String>| {
+            let texts = texts.iter();
+            texts
+                .map(|(name, text)| (name.clone(), fill(text)))
+                .collect()
+        };
+        Input {
+            uri: fill(&input.uri),
+            key: fill(&input.key),
+            field8: fill(&input.field8),
+            config: fill(&input.config),
+            uconfig: fill(&input.uconfig),
+            kh: fill(&input.kh),
+            gkh: fill(&input.gkh),
+            opts: fill(&input.opts),
+            home: all(&input.home),
+            home_mode: input.home_mode.clone(),
+            files: all(&input.files),
+        }
+    }
+
+    /// Lays the case's files out, and nothing else.
+    fn prepare(&self, input: &Input) -> Result<()> {
+        let (own, system) = (Path::new("/root/.ssh"), Path::new("/etc/ssh"));
+        for directory in [own, system, &self.keys.join("inc")] {
+            for entry in fs::read_dir(directory)
+                .context(directory.display())?
+                .flatten()
+            {
+                fs::remove_file(entry.path()).context(entry.path().display())?;
+            }
+        }
+        let write = |path: PathBuf, text: &str, mode| self.ground.write(path, text, mode);
+        write(system.join("ssh_config"), &input.config, 0o644)?;
+        if !input.uconfig.is_empty() {
+            let mode = input.home_mode.get("config").copied().unwrap_or(0o600);
+            write(own.join("config"), &input.uconfig, mode)?;
+        }
+        if !input.kh.is_empty() {
+            let lines = input
+                .kh
+                .split('\n')
+                .map(|line| match line.strip_prefix("HASH:") {
+                    Some(line) => hashed(line),
+                    None => line.to_owned(),
+                });
+            let lines: Vec<_> = lines.collect();
+            write(
+                own.join("known_hosts"),
+                &format!("{}\n", lines.join("\n")),
+                0o600,
+            )?;
+        }
+        if !input.gkh.is_empty() {
+            write(
+                system.join("ssh_known_hosts"),
+                &format!("{}\n", input.gkh),
+                0o644,
+            )?;
+        }
+        for (name, text) in &input.home {
+            let key = fs::read_to_string(self.keys.join(text));
+            write(
+                own.join(name),
+                &key.unwrap_or_else(|_| format!("{text}\n")),
+                0o600,
+            )?;
+        }
+        for (name, text) in &input.files {
+            write(self.keys.join(name), &format!("{text}\n"), 0o644)?;
+        }
+        Ok(())
+    }
+
+    /// What a service of an ordinary user has of root's: each file under the name of its path.
+    fn credentials(&self, input: &Input) -> Result<BTreeMap<&'static str, String>> {
+        let directory = self.ground.path("cred");
+        if directory.exists() {
+            fs::remove_dir_all(&directory).context("credentials")?;
+        }
+        let own = fs::read_dir("/root/.ssh").context("/root/.ssh")?.flatten();
+        let mut files: Vec<_> = own.map(|entry| entry.path()).collect();
+        files.push(input.key.clone().into());
+        for file in files.iter().filter(|file| file.is_file()) {
+            let name = file.display().to_string();
+            let name = name.trim_start_matches('/').replace('/', "-");
+            let text = fs::read(file).context(file.display())?;
+            let written = self.ground.write(directory.join(name), text, 0o440)?;
+            chown(&written, Some(0), Some(USER)).context(written.display())?;
+        }
+        Ok(BTreeMap::from([
+            ("HOME", self.ground.path("home").display().to_string()),
+            ("USER", "parityoff".to_owned()),
+            ("CREDENTIALS_DIRECTORY", directory.display().to_string()),
+        ]))
+    }
+
+    /// Whether this machine's ssh runs a command there, called as Nix calls it.
+    fn ssh_gets_in(&self, input: &Input) -> Result<bool> {
+        let (before, query) = input.uri.split_once('?').unwrap_or((&input.uri, ""));
+        let (_, authority) = before.split_once("://").unwrap_or(("", before));
+        let parameter = |name: &str| {
+            let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+            let found = pairs.find(|(key, _)| *key == name);
+            found.map(|(_, value)| value.replace("%3D", "=").replace("%2B", "+"))
+        };
+        let port = authority
+            .rsplit_once(':')
+            .filter(|(_, port)| port.parse::<u16>().is_ok());
+        let (host, port) = port.map_or((authority, None), |(host, port)| (host, Some(port)));
+        let or_parameter = |field: &String, name| match field.as_str() {
+            "" => parameter(name),
+            field => Some(field.to_owned()),
+        };
+        let mut arguments = Vec::new();
+        if let Some(key) = or_parameter(&input.key, "ssh-key") {
+            arguments.extend(["-i".to_owned(), key]);
+        }
+        if let Some(key) = or_parameter(&input.field8, "base64-ssh-public-host-key") {
+            let padded = format!(
+                "{}{}",
+                key.trim_end_matches('='),
+                "=".repeat(key.trim_end_matches('=').len().wrapping_neg() % 4)
+            );
+            let name = host.rsplit('@').next().unwrap_or(host);
+            let mut line = format!("{name} ").into_bytes();
+            line.extend(BASE64.decode(padded.as_bytes()).unwrap_or_default());
+            line.push(b'\n');
+            let file = self.ground.write("hostkey", line, 0o644)?;
+            arguments.push(format!("-oUserKnownHostsFile={}", file.display()));
+        }
+        arguments.extend(port.map(|port| format!("-p{port}")));
+        // NIX_SSHOPTS is split as a shell does it.
+        let script = "host=$1; shift; eval \"exec timeout 12 setsid -w ssh \\\"\\$host\\\" -x $OPTIONS \\\"\\$@\\\"\"";
+        let mut command = Command::new("sh");
+        command.args(["-c", script, "sh", host]).args(arguments);
+        command.args([
+            "-oPermitLocalCommand=yes",
+            "-oLocalCommand=echo started",
+            "--",
+            "echo",
+            "NIXOK",
+        ]);
+        command
+            .env_clear()
+            .env("PATH", SYSTEM_PATH)
+            .env("HOME", "/root");
+        command.env("SHELL", "/bin/sh").env("OPTIONS", &input.opts);
+        let output = command.stdin(Stdio::null()).output().context("ssh")?;
+        Ok(String::from_utf8_lossy(&output.stdout).contains("NIXOK"))
+    }
+}
+
+/// A line of known_hosts as `HashKnownHosts` writes it.
+fn hashed(line: &str) -> String {
+    let (host, rest) = line.split_once(' ').unwrap_or((line, ""));
+    let salt = b"0123456789abcdefghij";
+    let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, salt);
+    let tag = hmac::sign(&key, host.as_bytes());
+    format!(
+        "|1|{}|{} {rest}",
+        BASE64.encode(salt),
+        BASE64.encode(tag.as_ref())
+    )
+}
+
+/// The kind of key that signs by this algorithm.
+fn kind_of(algorithm: &str) -> &str {
+    match algorithm {
+        "rsa-sha2-512" | "rsa-sha2-256" => "ssh-rsa",
+        other => other,
+    }
+}
