@@ -146,10 +146,10 @@ impl Hop {
         // Of the authority only host and port: it may hold a password.
         let written = uri.host().filter(|host| !host.is_empty()).ok_or(Astray)?;
         let host = bare(written);
-        // `http` takes anything in brackets, and a bracket in the middle of a name.
-        if host.contains(['[', ']'])
-            || written.starts_with('[') && host.parse::<Ipv6Addr>().is_err()
-        {
+        // `http` takes anything in brackets, and much in a name that is in none.
+        let is_address = host.parse::<Ipv6Addr>().is_ok();
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+        if !is_address && (written.starts_with('[') || !host.bytes().all(is_name)) {
             return Err(Astray);
         }
         Ok(Self {
@@ -301,6 +301,7 @@ mod tests {
             "http://desk[2001:db8::6]/",
             "http://[fffffff1%25eth0]/",
             "http://[desk]/",
+            "//[@%:]//[@",
             "http://a b/",
         ] {
             assert_eq!(follow(location), Err(Astray), "{location}");
