@@ -7,6 +7,7 @@
 //! account are root's in the answer. What an account's own `~/.ssh/config` says remains that of the
 //! account this process runs as, because root's can't be read.
 
+mod demands;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;
 mod jump;
@@ -16,16 +17,20 @@ mod unsupported;
 
 use std::{
     io,
+    net::IpAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use thiserror::Error;
 
-pub use self::query::ask;
 #[cfg(test)]
 pub(crate) use self::query::ask_with;
 use self::tokens::Tokens;
+pub use self::{
+    demands::{Demands, Listen},
+    query::ask,
+};
 use super::account::{Account, Accounts};
 
 /// How many identities OpenSSH itself takes (`SSH_MAX_IDENTITY_FILES`).
@@ -80,8 +85,36 @@ pub struct SshOptions {
     pub proxy_command: Option<String>,
     /// The host key algorithms that are accepted, best first; empty where OpenSSH was not asked.
     pub host_key_algorithms: Vec<String>,
+    /// The only kind of address that is used.
+    pub address_family: Option<AddressFamily>,
+    /// The address of this machine that is connected from.
+    pub bind_address: Option<IpAddr>,
+    /// The algorithms that are agreed on with the server.
+    pub algorithms: Algorithms,
+    /// What it is to do beside or instead of what Nix asks of it.
+    pub demands: Demands,
     /// Options, with their values, that would change the outcome and that offloadd does not do.
     pub unsupported: Vec<String>,
+}
+
+/// `AddressFamily`, where it is not any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddressFamily {
+    /// IPv4 alone.
+    Inet,
+    /// IPv6 alone.
+    Inet6,
+}
+
+/// The lists that key exchange goes by, best first; empty where OpenSSH was not asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Algorithms {
+    /// `KexAlgorithms`.
+    pub kex: Vec<String>,
+    /// `Ciphers`.
+    pub ciphers: Vec<String>,
+    /// `MACs`.
+    pub macs: Vec<String>,
 }
 
 /// `StrictHostKeyChecking`.
@@ -190,6 +223,10 @@ impl SshOptions {
             strict_host_key_checking: StrictHostKeyChecking::Ask,
             proxy_command: None,
             host_key_algorithms: Vec::new(),
+            address_family: None,
+            bind_address: None,
+            algorithms: Algorithms::default(),
+            demands: Demands::default(),
             unsupported: Vec::new(),
         }
     }
@@ -337,6 +374,20 @@ fn parse(text: &str, asked: &Asked<'_>) -> Result<SshOptions, SshConfigError> {
             _ => StrictHostKeyChecking::Ask,
         },
         host_key_algorithms: names("hostkeyalgorithms"),
+        address_family: match answer.get("addressfamily") {
+            Some("inet") => Some(AddressFamily::Inet),
+            Some("inet6") => Some(AddressFamily::Inet6),
+            _ => None,
+        },
+        bind_address: answer
+            .get("bindaddress")
+            .and_then(|address| address.parse().ok()),
+        algorithms: Algorithms {
+            kex: names("kexalgorithms"),
+            ciphers: names("ciphers"),
+            macs: names("macs"),
+        },
+        demands: demands::demands(&answer),
         host_key_alias,
         proxy_command,
         unsupported,

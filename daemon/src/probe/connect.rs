@@ -1,6 +1,13 @@
 //! A TCP connection to the first candidate that answers.
 
-use std::{collections::VecDeque, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    io,
+    net::{IpAddr, SocketAddr},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::{
     FutureExt, StreamExt,
@@ -9,7 +16,7 @@ use futures_util::{
 };
 use offload_client::{Reason, Stage};
 use tokio::{
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     time::{Instant, sleep},
 };
 
@@ -58,6 +65,25 @@ pub struct Race {
     /// How many were connected to, or are being; those let go of are not counted.
     attempts: usize,
     count: usize,
+    way: Way,
+    /// Whether an address was passed over for its family.
+    passed_over: bool,
+}
+
+/// How this machine is told to connect.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Way {
+    /// To IPv6 alone, or to IPv4 alone.
+    pub is_ipv6: Option<bool>,
+    /// From this address of its own.
+    pub from: Option<IpAddr>,
+}
+
+impl Way {
+    fn takes(&self, address: SocketAddr) -> bool {
+        self.is_ipv6
+            .is_none_or(|is_ipv6| address.is_ipv6() == is_ipv6)
+    }
 }
 
 impl Race {
@@ -73,7 +99,14 @@ impl Race {
             tried: Vec::new(),
             attempts: 0,
             count: 0,
+            way: Way::default(),
+            passed_over: false,
         }
+    }
+
+    /// The same by this way and no other.
+    pub fn by(self, way: Way) -> Self {
+        Self { way, ..self }
     }
 
     /// Leaves `address` out. It counts as an attempt only where it was one.
@@ -89,7 +122,7 @@ impl Race {
         let mut waiting = self.waiting.iter();
         self.attempts < MAX_ATTEMPTS
             && waiting.any(
-                |start| !matches!(start, Start::Connect(address) if self.tried.contains(address)),
+                |start| !matches!(start, Start::Connect(address) if self.tried.contains(address) || !self.way.takes(*address)),
             )
     }
 
@@ -120,7 +153,10 @@ impl Race {
                 }
                 let number = self.count;
                 self.count += 1;
-                running.push(next.begin(lookups).map(move |step| (number, step)));
+                running.push(
+                    next.begin(lookups, self.way.from)
+                        .map(move |step| (number, step)),
+                );
                 self.begun.push((number, next));
                 head_start.as_mut().reset(Instant::now() + HEAD_START);
                 next_may_start = false;
@@ -154,13 +190,23 @@ impl Race {
             }
         }
         let failure = trace.told();
-        Err(failure.unwrap_or_else(|| trace.failure(Reason::DnsFailed, "no address to try")))
+        Err(failure.unwrap_or_else(|| match self.passed_over {
+            true => {
+                let why = "no address of the family that ssh_config has (AddressFamily)";
+                trace.failure(Reason::SshConfigPrevents, why)
+            }
+            false => trace.failure(Reason::DnsFailed, "no address to try"),
+        }))
     }
 
     /// The next that was not tried yet, within the limit.
     fn take_next(&mut self) -> Option<Start> {
         while let Some(next) = self.waiting.pop_front() {
             if let Start::Connect(address) = next {
+                if !self.way.takes(address) {
+                    self.passed_over = true;
+                    continue;
+                }
                 if self.attempts >= MAX_ATTEMPTS || self.tried.contains(&address) {
                     continue;
                 }
@@ -216,7 +262,7 @@ impl Start {
     }
 
     /// Begins the work; a lookup that it does not finish is left to the next check.
-    fn begin(&self, lookups: &Lookups) -> BoxFuture<'static, Step> {
+    fn begin(&self, lookups: &Lookups, from: Option<IpAddr>) -> BoxFuture<'static, Step> {
         match self {
             Self::Resolve(host, port) => lookups
                 .resolve(host, *port)
@@ -228,14 +274,14 @@ impl Start {
             Self::Fail(error) => ready(unresolved(error)).boxed(),
             Self::Connect(address) => {
                 let address = *address;
-                open(address)
+                open_from(address, from)
                     .map(move |opened| match opened {
                         Ok(stream) => Step::Connected(address, stream),
-                        Err(error) => Step::Failed(
+                        Err((reason, detail)) => Step::Failed(
                             Failure {
                                 stage: Stage::Connect,
-                                reason: reason_of(&error),
-                                detail: format!("{address}: {error}").into(),
+                                reason,
+                                detail: detail.into(),
                             },
                             Some(address),
                         ),
@@ -254,6 +300,29 @@ pub(super) async fn open(address: SocketAddr) -> std::io::Result<TcpStream> {
     Ok(stream)
 }
 
+/// The same from an address of this machine, where one is given.
+async fn open_from(
+    address: SocketAddr,
+    from: Option<IpAddr>,
+) -> Result<TcpStream, (Reason, String)> {
+    let connecting = |error: io::Error| (reason_of(&error), format!("{address}: {error}"));
+    let Some(from) = from else {
+        return open(address).await.map_err(connecting);
+    };
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    };
+    let socket = socket.map_err(connecting)?;
+    socket.bind((from, 0).into()).map_err(|error| {
+        let why = format!("bindaddress {from}: {error}");
+        (Reason::SshConfigPrevents, why)
+    })?;
+    let stream = socket.connect(address).await.map_err(connecting)?;
+    stream.set_nodelay(true).map_err(connecting)?;
+    Ok(stream)
+}
+
 fn unresolved(error: &Unresolved) -> Step {
     let failure = Failure {
         stage: Stage::Resolve,
@@ -267,10 +336,7 @@ fn unresolved(error: &Unresolved) -> Step {
 pub(super) mod tests {
     use std::net::Ipv4Addr;
 
-    use tokio::{
-        net::{TcpListener, TcpSocket},
-        time::timeout,
-    };
+    use tokio::{net::TcpListener, time::timeout};
 
     use super::*;
     use crate::clock::Stopwatch;
@@ -311,6 +377,46 @@ pub(super) mod tests {
             assert!(fill.len() < 16, "the queue never fills");
         }
         (listener, fill, address)
+    }
+
+    #[tokio::test]
+    async fn the_way_that_ssh_config_has_is_the_only_one() {
+        let (listening, address) = listener().await;
+        let race = |way: Way| Race::new(&[candidate(address)], 1).by(way);
+        let lookups = Lookups::default();
+        let from = Some(Ipv4Addr::new(127, 0, 15, 7).into());
+        let way = Way {
+            from,
+            is_ipv6: Some(false),
+        };
+        let (stream, _) = race(way).next(&lookups, &Trace::new()).await.unwrap();
+        let (_, peer) = listening.accept().await.unwrap();
+        assert_eq!(
+            (peer, Some(peer.ip())),
+            (stream.local_addr().unwrap(), from)
+        );
+
+        let elsewhere = Some(Ipv4Addr::new(192, 0, 2, 6).into());
+        for (way, words) in [
+            (
+                Way {
+                    is_ipv6: Some(true),
+                    from: None,
+                },
+                "AddressFamily",
+            ),
+            (
+                Way {
+                    is_ipv6: None,
+                    from: elsewhere,
+                },
+                "bindaddress 192.0.2.6",
+            ),
+        ] {
+            let failed = race(way).next(&lookups, &Trace::new()).await.unwrap_err();
+            assert_eq!(failed.reason, Reason::SshConfigPrevents, "{way:?}");
+            assert!(failed.detail.contains(words), "{}", failed.detail);
+        }
     }
 
     #[tokio::test]

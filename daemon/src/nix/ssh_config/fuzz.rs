@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use super::{Asked, MAX_IDENTITIES, SshOptions, StrictHostKeyChecking, parse, query::shell_split};
+use super::{
+    AddressFamily, Asked, MAX_IDENTITIES, SshOptions, StrictHostKeyChecking, parse,
+    query::shell_split,
+};
 use crate::nix::account::{Account, Accounts};
 
 /// What is read of an answer of `ssh -G` is what is read of the same, written out.
@@ -35,6 +38,7 @@ pub(crate) fn answer(bytes: &[u8]) {
     let again = parse(&text, &asked).map(|again| SshOptions {
         // Of what is not followed the names are told, which are not asked for again.
         unsupported: unsupported.clone(),
+        demands: options.demands.clone(),
         ..again
     });
     match again {
@@ -73,6 +77,13 @@ fn written(options: &SshOptions) -> String {
             escaped(&file.to_string_lossy())
         ));
     }
+    match options.address_family {
+        Some(AddressFamily::Inet) => lines.push("addressfamily inet".to_owned()),
+        Some(AddressFamily::Inet6) => lines.push("addressfamily inet6".to_owned()),
+        None => {}
+    }
+    let bind = options.bind_address.iter();
+    lines.extend(bind.map(|address| format!("bindaddress {address}")));
     lines.push(format!("pubkeyauthentication {}", options.offers_keys));
     if options.reads_ed25519_in_pkcs8 {
         lines.push("channeltimeout none".to_owned());
@@ -96,6 +107,9 @@ fn written(options: &SshOptions) -> String {
         ("hostkeyalgorithms", &options.host_key_algorithms),
         ("casignaturealgorithms", &options.authority_algorithms),
         ("pubkeyacceptedalgorithms", &options.key_algorithms),
+        ("kexalgorithms", &options.algorithms.kex),
+        ("ciphers", &options.algorithms.ciphers),
+        ("macs", &options.algorithms.macs),
     ] {
         lines.push(format!("{option} {}", names.join(",")));
     }

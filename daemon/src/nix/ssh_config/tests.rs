@@ -107,20 +107,67 @@ fn a_plain_answer_is_read_and_nothing_in_it_is_unsupported() {
 #[test]
 fn what_would_change_the_outcome_is_named() {
     let found = with(
-        "identityagent /run/agent\n\
-         knownhostscommand /bin/keys\ncheckhostip yes\n\
-         remotecommand tmux\nsessiontype none\nkexalgorithms sntrup761x25519-sha512\n",
+        "identityagent /run/agent\nbindaddress desk.lan\nknownhostscommand /bin/keys\ncheckhostip yes\n\
+         securitykeyprovider /lib/sk.so",
     );
     assert_eq!(
         found.unsupported,
         [
             "identityagent /run/agent",
             "knownhostscommand /bin/keys",
-            "remotecommand tmux",
-            "sessiontype none",
+            "bindaddress desk.lan",
+            "securitykeyprovider /lib/sk.so",
             "checkhostip yes",
-            "kexalgorithms",
         ]
+    );
+}
+
+#[test]
+fn what_ssh_is_to_do_beside_or_instead_is_read() {
+    let demands = |lines: &str| with(lines).demands;
+    assert_eq!(options(PLAIN).unwrap().demands, Demands::default());
+    assert_eq!(
+        demands("remotecommand tmux new -A")
+            .bars_connection
+            .unwrap(),
+        "remotecommand tmux new -A"
+    );
+    assert_eq!(demands("remotecommand none"), Demands::default());
+    for kind in ["none", "subsystem"] {
+        let line = format!("sessiontype {kind}");
+        assert_eq!(demands(&line).bars_command, Some(line));
+    }
+    assert_eq!(
+        demands("stdinnull yes").bars_conversation.unwrap(),
+        "stdinnull yes"
+    );
+    assert_eq!(
+        demands("requesttty force").bars_conversation.unwrap(),
+        "requesttty force"
+    );
+    assert_eq!(demands("requesttty yes").bars_conversation, None);
+
+    let forwards = "localforward [127.0.0.1]:80 [desk]:80\nlocalforward /run/x /run/y\n\
+                    dynamicforward 1080\nremoteforward 99 [a]:1";
+    assert_eq!(demands(forwards), Demands::default());
+    let must = format!("exitonforwardfailure yes\n{forwards}");
+    let found = demands(&must);
+    let places: Vec<_> = found
+        .listens
+        .iter()
+        .map(|listen| (listen.host.as_deref(), listen.port))
+        .collect();
+    let expected = [
+        (Some("127.0.0.1"), Some(80)),
+        (Some("/run/x"), None),
+        (None, Some(1080)),
+    ];
+    assert_eq!(places, expected);
+    assert!(found.has_remote_forwards);
+    assert_eq!(found.listens[2].option, "dynamicforward 1080");
+    assert_eq!(
+        demands(&format!("clearallforwardings yes\n{must}")),
+        Demands::default()
     );
 }
 
@@ -193,24 +240,6 @@ async fn the_entrys_host_key_counts_unless_nix_sshopts_names_other_files() {
             assert_eq!(found.user_known_hosts_files.len(), 1);
         }
     }
-}
-
-#[test]
-fn macs_matter_only_where_the_cipher_needs_one() {
-    assert_eq!(
-        with("ciphers aes128-ctr\nmacs umac-64@openssh.com").unsupported,
-        ["macs"]
-    );
-    assert!(
-        with("ciphers aes256-gcm@openssh.com")
-            .unsupported
-            .is_empty()
-    );
-    assert!(
-        with("ciphers aes128-ctr\nmacs hmac-sha2-256")
-            .unsupported
-            .is_empty()
-    );
 }
 
 #[test]

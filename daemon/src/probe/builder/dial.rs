@@ -15,14 +15,16 @@ use super::{
     host_key::{Basis, HostKeys, fingerprint},
     knock::{Stray, knock},
     link::{Link, Listener},
+    note_option,
     proxy::Proxy,
+    session,
     stream::Duplex,
 };
 use crate::{
-    nix::ssh_config::SshOptions,
+    nix::ssh_config::{AddressFamily, SshOptions},
     probe::{
         Failure, Trace,
-        connect::{Race, patience},
+        connect::{Race, Way, patience},
         fault::{is_of_identity, reason_of_start},
         resolve::Lookups,
     },
@@ -84,11 +86,20 @@ impl Dial<'_> {
     /// gets but a part of the time for that. From then on there is no way back: what the builder itself
     /// rejects it rejects at every address.
     async fn directly(&mut self, listener: Listener, notes: &mut Notes) -> Result<Link, Failure> {
-        let mut race = Race::new(&self.candidates(), self.options.port);
+        let way = self.way();
+        let mut race = Race::new(&self.candidates(), self.options.port).by(way);
         let mut host_keys = None;
         let until = self.trace.elapsed() + self.bound;
         loop {
-            let (stream, address) = race.next(self.lookups, self.trace).await?;
+            let (stream, address) = match race.next(self.lookups, self.trace).await {
+                Ok(connected) => connected,
+                Err(failure) => {
+                    if failure.reason == Reason::SshConfigPrevents {
+                        note_option(&mut notes.details, &way_option(&way));
+                    }
+                    return Err(failure);
+                }
+            };
             self.trace.enter(Stage::Banner);
             // Read when somebody answers, and once.
             let host_keys = &*host_keys.get_or_insert_with(|| self.host_keys());
@@ -181,7 +192,13 @@ impl Dial<'_> {
             options: self.options,
         };
         match applicant.authenticate(&mut link, &mut notes.details).await {
-            Ok(()) => Ok(link),
+            Ok(()) => match session::after(&self.options.demands, notes) {
+                Ok(()) => Ok(link),
+                Err(failure) => {
+                    link.close().await;
+                    Err(failure)
+                }
+            },
             Err(end) => {
                 link.close().await;
                 Err(Failure {
@@ -203,6 +220,15 @@ impl Dial<'_> {
             port: address.port,
         };
         self.addresses.iter().map(own).collect()
+    }
+
+    /// How ssh would connect.
+    fn way(&self) -> Way {
+        let family = self.options.address_family;
+        Way {
+            is_ipv6: family.map(|family| family == AddressFamily::Inet6),
+            from: self.options.bind_address,
+        }
     }
 
     fn host_keys(&self) -> Arc<HostKeys> {
@@ -237,6 +263,15 @@ impl Dial<'_> {
             trusted: "unknown".into(),
             host_key_fingerprint: fingerprint(host_key).into(),
         }
+    }
+}
+
+/// What ssh_config has that allows of no way.
+fn way_option(way: &Way) -> String {
+    match (way.from, way.is_ipv6) {
+        (Some(from), _) => format!("bindaddress {from}"),
+        (None, Some(true)) => "addressfamily inet6".to_owned(),
+        (None, _) => "addressfamily inet".to_owned(),
     }
 }
 

@@ -28,6 +28,7 @@ pub(super) fn host_keys(spec: &BuilderSpec, options: &SshOptions) -> HostKeys {
             },
             is_pinned: true,
             accepted: options.host_key_algorithms.clone(),
+            algorithms: options.algorithms.clone(),
             ..HostKeys::default()
         },
         HostKeyRule::KnownHosts => found_by_ssh(options, None, users),
@@ -92,6 +93,7 @@ fn found_by_ssh(options: &SshOptions, written: Option<&str>, users: &[PathBuf]) 
         name: name.to_owned(),
         authority_algorithms: options.authority_algorithms.clone(),
         accepted: options.host_key_algorithms.clone(),
+        algorithms: options.algorithms.clone(),
         ..HostKeys::default()
     }
 }

@@ -14,7 +14,10 @@ use self::certificate::NotVouched;
 pub(super) use self::revoked::Revoked;
 use crate::{
     clock::Now,
-    nix::{known_hosts::Lines, ssh_config::StrictHostKeyChecking},
+    nix::{
+        known_hosts::Lines,
+        ssh_config::{Algorithms, StrictHostKeyChecking},
+    },
 };
 
 /// What is known of one builder's host keys.
@@ -44,6 +47,8 @@ pub(super) struct HostKeys {
     pub authority_algorithms: Vec<String>,
     /// ssh_config's `HostKeyAlgorithms`, best first; empty for OpenSSH's defaults.
     pub accepted: Vec<String>,
+    /// The other lists that key exchange goes by.
+    pub algorithms: Algorithms,
     /// Whether the keys are our configuration's, which are to be proved whatever ssh would prefer.
     pub is_pinned: bool,
 }

@@ -4,7 +4,7 @@ use std::{borrow::Cow, io, sync::Arc, time::Duration};
 
 use offload_client::{Printable, Reason};
 use russh::{
-    Channel, Disconnect, Limits, Preferred, SshId,
+    Channel, Disconnect, Limits, SshId,
     client::{self, AuthResult, ChannelOpenHandle, DisconnectReason, Msg, RemoteDisconnectInfo},
     keys::{
         Certificate, HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKey, PublicKeyOrCertificate,
@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, watch};
 use super::{
     banner::{self, Banner},
     host_key::{Basis, HostKeys, Refusal},
+    proposal::{self, Proposal},
     stream::{Cut, Duplex, Stream},
 };
 use crate::{
@@ -105,7 +106,8 @@ impl Link {
         let (heard_sender, heard) = watch::channel(Heard::default());
         let config = Arc::new(config(&host_keys));
         let handler = Handler {
-            host_keys,
+            host_keys: host_keys.clone(),
+            proposal: cut.proposal(),
             heard: heard_sender,
             phase: watched,
             listener,
@@ -118,6 +120,16 @@ impl Link {
                 cut,
             }),
             Err(Fault::HostKey(refusal)) => Err(OpenError::HostKey(refusal)),
+            Err(Fault::Unmatched(why)) => Err(OpenError::End(End::unmatched(&why))),
+            Err(Fault::Ssh(error @ russh::Error::NoCommonAlgo { .. })) => {
+                let proposal = cut.proposal();
+                let proposal = proposal.borrow();
+                Err(OpenError::End(End::without_match(
+                    &error,
+                    &host_keys,
+                    proposal.as_ref(),
+                )))
+            }
             // The server's own words, where it had any, say more than that it hung up.
             Err(Fault::Ssh(error)) => Err(OpenError::End(
                 heard
@@ -265,6 +277,31 @@ impl End {
         }
     }
 
+    /// ssh would find nothing in common with the server.
+    fn unmatched(why: &str) -> Self {
+        Self {
+            reason: Reason::SshProtocol,
+            detail: Printable::excerpt(why.as_bytes(), 2 * WORDS_MAX),
+        }
+    }
+
+    /// russh finds nothing in common with it, and ssh perhaps does.
+    fn without_match(error: &russh::Error, ours: &HostKeys, theirs: Option<&Proposal>) -> Self {
+        let is_asked = !ours.algorithms.kex.is_empty();
+        match theirs.map(|theirs| theirs.unmatched(ours)) {
+            Some(Some(why)) => Self::unmatched(&why),
+            Some(None) if is_asked => Self {
+                reason: Reason::SshConfigUnsupported,
+                detail: Printable::excerpt(
+                    format!("ssh would come to terms with the server, and offloadd can't: {error}")
+                        .as_bytes(),
+                    2 * WORDS_MAX,
+                ),
+            },
+            Some(None) | None => Self::of(error),
+        }
+    }
+
     fn said(info: &RemoteDisconnectInfo) -> Self {
         let reason = match info.reason_code {
             // OpenSSH says this under the code of a protocol error.
@@ -327,6 +364,7 @@ impl russh::Signer for Signer<'_> {
 /// What russh calls back: it answers nothing but the host key, and lets nothing in.
 struct Handler {
     host_keys: Arc<HostKeys>,
+    proposal: watch::Receiver<Option<Proposal>>,
     heard: watch::Sender<Heard>,
     phase: watch::Receiver<Phase>,
     listener: Listener,
@@ -336,6 +374,8 @@ struct Handler {
 enum Fault {
     #[error("{0}")]
     HostKey(Box<Refusal>),
+    #[error("{0}")]
+    Unmatched(String),
     #[error(transparent)]
     Ssh(#[from] russh::Error),
 }
@@ -372,6 +412,13 @@ impl client::Handler for Handler {
     type Error = Fault;
 
     async fn check_server_key(&mut self, key: &PublicKeyOrCertificate) -> Result<bool, Fault> {
+        let unmatched = match &*self.proposal.borrow() {
+            Some(proposal) => proposal.unmatched(&self.host_keys),
+            None => None,
+        };
+        if let Some(why) = unmatched {
+            return Err(Fault::Unmatched(why));
+        }
         let basis = self
             .host_keys
             .judge(key, Now::read())
@@ -391,7 +438,9 @@ impl client::Handler for Handler {
         let end = match &why {
             DisconnectReason::ReceivedDisconnect(info) => End::said(info),
             DisconnectReason::Error(Fault::Ssh(error)) => End::of(error),
-            DisconnectReason::Error(Fault::HostKey(_)) => End::of(&russh::Error::Disconnect),
+            DisconnectReason::Error(Fault::HostKey(_) | Fault::Unmatched(_)) => {
+                End::of(&russh::Error::Disconnect)
+            }
         };
         self.heard.send_modify(|heard| heard.end = Some(end));
         if let Some(idle) = self.idle() {
@@ -422,11 +471,7 @@ fn config(host_keys: &HostKeys) -> client::Config {
         window_size: 64 * 1024,
         maximum_packet_size: PACKET_MAX,
         channel_buffer_size: 8,
-        preferred: Preferred {
-            key: Cow::Owned(host_keys.algorithms()),
-            host_key_certificates: Cow::Owned(host_keys.certificate_algorithms()),
-            ..Preferred::DEFAULT
-        },
+        preferred: proposal::preferred(host_keys),
         // A kept connection sleeps: checks are what looks after it.
         inactivity_timeout: None,
         keepalive_interval: None,

@@ -43,8 +43,10 @@ mod host_key;
 mod identity;
 mod knock;
 mod link;
+mod proposal;
 mod prove;
 mod proxy;
+mod session;
 mod slots;
 mod stream;
 mod system;
@@ -237,6 +239,7 @@ impl Session {
             target: target.id.clone(),
             closed: self.context.closed.clone(),
         };
+        session::before(&options.demands, notes)?;
         notes.dialled = true;
         match trace.within(bound, dial.run(listener, notes)).await {
             Some(Ok((link, proxy))) => Ok((Dialled { link, proxy }, spec, since)),

@@ -21,8 +21,10 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, BufReader, ReadBuf},
-    sync::oneshot,
+    sync::{oneshot, watch},
 };
+
+use super::proposal::{Proposal, Tap};
 
 /// How much is read ahead, in bytes: a login's packets that come together. Reads of more go past it.
 /// A kept connection holds as much.
@@ -42,12 +44,18 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
 pub(super) struct Cut {
     _end: oneshot::Sender<Infallible>,
     is_in: Arc<AtomicBool>,
+    proposal: watch::Receiver<Option<Proposal>>,
 }
 
 impl Cut {
     /// The server has let us in: what it says is no longer counted.
     pub(super) fn let_in(&self) {
         self.is_in.store(true, Ordering::Relaxed);
+    }
+
+    /// Where the server's proposal shows, as soon as it has come.
+    pub(super) fn proposal(&self) -> watch::Receiver<Option<Proposal>> {
+        self.proposal.clone()
     }
 }
 
@@ -63,6 +71,7 @@ pub(super) struct Stream {
     /// How much was read before the server let us in.
     read: usize,
     is_in: Arc<AtomicBool>,
+    tap: Tap,
 }
 
 impl Stream {
@@ -70,6 +79,7 @@ impl Stream {
     pub(super) fn new(inner: Box<dyn Duplex>, replay: Vec<u8>, written: usize) -> (Self, Cut) {
         let (sender, cut) = oneshot::channel();
         let is_in = Arc::new(AtomicBool::new(false));
+        let (tap, proposal) = Tap::new();
         let stream = Self {
             inner: BufReader::with_capacity(AHEAD, inner),
             replay,
@@ -78,10 +88,12 @@ impl Stream {
             is_cut: false,
             read: 0,
             is_in: is_in.clone(),
+            tap,
         };
         let cut = Cut {
             _end: sender,
             is_in,
+            proposal,
         };
         (stream, cut)
     }
@@ -106,6 +118,7 @@ impl AsyncRead for Stream {
         }
         if !this.replay.is_empty() {
             let count = this.replay.len().min(buf.remaining());
+            this.tap.hear(&this.replay[..count]);
             buf.put_slice(&this.replay[..count]);
             this.replay.drain(..count);
             return Poll::Ready(Ok(()));
@@ -113,6 +126,7 @@ impl AsyncRead for Stream {
         let before = buf.filled().len();
         ready!(Pin::new(&mut this.inner).poll_read(cx, buf))?;
         if !this.is_in.load(Ordering::Relaxed) {
+            this.tap.hear(&buf.filled()[before..]);
             this.read += buf.filled().len() - before;
             if this.read > LOGIN_MAX {
                 let flood = format!("more than {LOGIN_MAX} bytes before it let us in");

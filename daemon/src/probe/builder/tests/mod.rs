@@ -29,6 +29,7 @@ mod ready;
 mod sshd;
 mod strangers;
 mod system;
+mod terms;
 
 /// Only this machine is ever dialled.
 const HOST: &str = "127.0.15.6";
