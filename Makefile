@@ -83,6 +83,8 @@ install-docs:
 	$(INSTALL) -d '$(DESTDIR)$(docdir)'
 	$(INSTALL) -m 0644 systemd/config.example.toml README.md '$(DESTDIR)$(docdir)'
 	$(INSTALL) -m 0644 CHANGELOG.md '$(DESTDIR)$(docdir)'/changelog
+	$(INSTALL) -d '$(DESTDIR)$(docdir)/bars'
+	$(INSTALL) -m 0644 client/bars/* '$(DESTDIR)$(docdir)/bars'
 	$(INSTALL) -d '$(DESTDIR)$(mandir)'/man1 '$(DESTDIR)$(mandir)'/man5 '$(DESTDIR)$(mandir)'/man8
 	$(INSTALL) -m 0644 client/man/offloadctl.1 '$(DESTDIR)$(mandir)'/man1
 	for name in offload-status offload-test-build; do \

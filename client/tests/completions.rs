@@ -8,11 +8,12 @@ use std::process::{Command, Stdio};
 use common::program::{command, finish};
 
 /// Every command, so that none is left out.
-const COMMANDS: [&str; 16] = [
+const COMMANDS: [&str; 17] = [
     "status",
     "check",
     "discover",
     "watch",
+    "bar",
     "wait",
     "hold",
     "is-ready",

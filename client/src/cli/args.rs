@@ -8,6 +8,7 @@ use std::{
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum, error::ErrorKind};
 
+use super::bar::Format;
 use crate::connect::Bus;
 
 /// Says whether Nix can use the desktop it hands its builds to, and if not, why and what to do.
@@ -75,6 +76,19 @@ pub(super) enum Command {
     Discover,
     /// Show each change as it happens
     Watch,
+    /// Write a line for a status bar, and another one whenever it changes
+    #[command(
+        after_help = "Ready-made snippets for each bar are in /usr/share/doc/offloadd/bars. It starts no daemon, and outlives\n\
+                      restarts of it and of the bus. genmon starts it anew each time, so it writes once there."
+    )]
+    Bar {
+        /// Whose line
+        #[arg(long, value_enum, value_name = "FORMAT")]
+        format: Format,
+        /// Write it once and end: for a prompt
+        #[arg(long)]
+        once: bool,
+    },
     /// Wait until ready
     Wait {
         /// Only for this one
@@ -178,7 +192,7 @@ impl Cli {
         if self.json
             && matches!(
                 self.command,
-                Some(Command::Completions { .. } | Command::Man)
+                Some(Command::Bar { .. } | Command::Completions { .. } | Command::Man)
             )
         {
             return Err(Self::command().error(

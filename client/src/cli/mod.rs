@@ -1,6 +1,7 @@
 //! `offloadctl`: the status of the desktop, for people and scripts.
 
 mod args;
+mod bar;
 mod check;
 mod discover;
 mod doctor;
@@ -70,6 +71,7 @@ async fn run(cli: &Cli) -> Result<Outcome, Failure> {
         Command::Status => status::status(cli, output).await,
         Command::Check { target } => check::check(cli, output, target.as_deref()).await,
         Command::Discover => discover::discover(cli, output).await,
+        Command::Bar { format, once } => bar::bar(cli, output, *format, *once).await,
         Command::Watch => watch::watch(cli, output).await,
         Command::Wait {
             target,

@@ -1,0 +1,94 @@
+//! `bar`: a line for a status bar, and another one whenever it changes.
+//!
+//! The first comes at once. It outlives restarts of the daemon and of the bus, starts no daemon, and does nothing
+//! beside: a bar may run it once for each monitor.
+
+mod format;
+mod line;
+
+use std::{pin::pin, time::Duration};
+
+use futures_util::StreamExt;
+use tokio::time::{sleep, timeout};
+
+pub(super) use self::format::Format;
+use self::line::Line;
+use super::{
+    args::Cli,
+    failure::{Failure, Outcome},
+    output::Output,
+    session::Session,
+};
+use crate::Snapshot;
+
+/// How long the daemon may take for the first answer before the bar shows that there is none yet.
+const FIRST: Duration = Duration::from_secs(1);
+/// How often a bus that went is looked for.
+const AGAIN: Duration = Duration::from_secs(2);
+
+pub(super) async fn bar(
+    cli: &Cli,
+    output: Output,
+    format: Format,
+    once: bool,
+) -> Result<Outcome, Failure> {
+    let mut shown = Shown {
+        output,
+        format,
+        last: None,
+    };
+    let mut closed = pin!(Output::closed());
+    tokio::select! {
+        end = show(cli, &mut shown, once || format.is_asked_again()) => end,
+        () = &mut closed => Ok(Outcome::Ready),
+    }
+}
+
+async fn show(cli: &Cli, shown: &mut Shown, once: bool) -> Result<Outcome, Failure> {
+    loop {
+        let session = Session::open_bus(cli).await.ok();
+        if let Some(session) = &session {
+            let mut updates = crate::watch::watch(&session.connection);
+            // Who hangs is no daemon yet: what it says then is shown when it comes.
+            let first = timeout(FIRST, updates.next()).await;
+            shown.print(first.ok().flatten().flatten().as_ref())?;
+            while !once && let Some(now) = updates.next().await {
+                shown.print(now.as_ref())?;
+            }
+        }
+        if session.is_none() || !once {
+            shown.print(None)?;
+        }
+        if once {
+            return Ok(Outcome::Ready);
+        }
+        sleep(AGAIN).await;
+    }
+}
+
+/// What the bar has.
+struct Shown {
+    output: Output,
+    format: Format,
+    last: Option<String>,
+}
+
+impl Shown {
+    /// Prints what is now, where it is not what was; `None` where there is no daemon.
+    fn print(&mut self, now: Option<&Snapshot>) -> Result<(), Failure> {
+        let text = self.format.write(&Line::of(now, is_ascii()));
+        if self.last.as_ref() != Some(&text) {
+            self.output.print(&text)?;
+            self.last = Some(text);
+        }
+        Ok(())
+    }
+}
+
+/// Whether this process's locale is one that names no other characters (locale(7)). A bar that was started
+/// without any shows what its font can.
+fn is_ascii() -> bool {
+    let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set);
+    locale.is_some_and(|locale| matches!(&*locale, "C" | "POSIX"))
+}
