@@ -80,10 +80,11 @@ pub(crate) enum End {
 /// When it can't be started, heard or waited for.
 pub(crate) async fn run(
     command: &mut Command,
+    stdin: Stdio,
     bound: Duration,
     mut heard: impl FnMut(Stream, &[u8]) -> ControlFlow<()>,
 ) -> io::Result<End> {
-    let (mut program, pipes) = Program::start(command, Stdio::null())?;
+    let (mut program, pipes) = Program::start(command, stdin)?;
     let (mut stdout, mut stderr) = (Paced::new(pipes.stdout), Paced::new(pipes.stderr));
     let whole = async {
         let hearing = hear(&mut stdout, &mut stderr, &mut heard);

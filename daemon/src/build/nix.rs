@@ -5,7 +5,7 @@ use std::{
     env, io,
     ops::ControlFlow,
     path::{Path, PathBuf},
-    process::ExitStatus,
+    process::{ExitStatus, Stdio},
     time::Duration,
 };
 
@@ -90,7 +90,7 @@ impl Nix {
         let mut command = Command::new(found);
         command.args(arguments).envs(&self.environment);
         let (mut output, mut error) = (Lines::new(line_max), Lines::new(line_max));
-        let end = program::run(&mut command, bound, |stream, chunk| {
+        let end = program::run(&mut command, Stdio::null(), bound, |stream, chunk| {
             let lines = match stream {
                 Stream::Output => &mut output,
                 Stream::Error => &mut error,

@@ -62,7 +62,10 @@ pub fn lookup(written: Option<&str>, files: &[PathBuf], host: &str, port: Option
     for file in files {
         match read(file, credentials.as_deref()) {
             Ok(text) => texts.push(text.into()),
-            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            Err(error)
+                if error.kind() == ErrorKind::PermissionDenied
+                    && !is_of_old(file, credentials.as_deref()) =>
+            {
                 unreadable.push(file.clone());
             }
             Err(_) => {}
@@ -72,6 +75,17 @@ pub fn lookup(written: Option<&str>, files: &[PathBuf], host: &str, port: Option
         unreadable,
         ..lookup_in(texts.iter().map(AsRef::as_ref), host, port)
     }
+}
+
+/// Whether it is ssh's second file, whose place the first one took in 2001: who hands that one over has
+/// no other.
+fn is_of_old(file: &Path, credentials: Option<&Path>) -> bool {
+    let name = file.to_str().and_then(|name| name.strip_suffix('2'));
+    let first = name
+        .filter(|name| name.ends_with("/known_hosts"))
+        .map(Path::new);
+    let stands_for = |own| credential::instead_of(first?, own);
+    credentials.and_then(stands_for).is_some()
 }
 
 /// A file, or the credential that stands for it where this process can't read the file. One that is

@@ -4,14 +4,15 @@
 //! its next version are read as it reads them. Its answer is one option a line, in the order of
 //! `dump_client_config` (readconf.c); what it leaves unexpanded is expanded here. The nix-daemon runs
 //! ssh as root: where this process is somebody else, the places and the name that follow from the
-//! account are root's in the answer. What an account's own `~/.ssh/config` says remains that of the
-//! account this process runs as, because root's can't be read.
+//! account are root's in the answer. Of root's own `~/.ssh/config` counts what systemd hands over
+//! (`root-.ssh-config`); else what the account's own says.
 
 mod demands;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;
 mod jump;
 mod query;
+mod roots;
 mod tokens;
 mod unsupported;
 

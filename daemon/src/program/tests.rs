@@ -21,7 +21,7 @@ fn sh(script: &str) -> Command {
 async fn run_sh(script: &str, bound: Duration) -> (io::Result<End>, String) {
     let (mut output, mut error) = (Vec::new(), Vec::new());
     let mut command = sh(script);
-    let end = run(&mut command, bound, |stream, chunk| {
+    let end = run(&mut command, Stdio::null(), bound, |stream, chunk| {
         match stream {
             Stream::Output => output.extend_from_slice(chunk),
             Stream::Error => error.extend_from_slice(chunk),
@@ -68,7 +68,10 @@ async fn both_outputs_and_the_status_are_heard() {
 #[tokio::test]
 async fn a_program_that_is_nowhere_is_told() {
     let mut command = Command::new("/nonexistent/program");
-    let end = run(&mut command, PATIENCE, |_, _| ControlFlow::Continue(())).await;
+    let end = run(&mut command, Stdio::null(), PATIENCE, |_, _| {
+        ControlFlow::Continue(())
+    })
+    .await;
     assert_eq!(end.unwrap_err().kind(), io::ErrorKind::NotFound);
 }
 
@@ -107,7 +110,7 @@ async fn a_program_that_takes_too_long_is_ended_whole() {
 #[tokio::test]
 async fn a_program_of_which_enough_was_heard_is_ended_whole() {
     let (mut command, mut heard) = (sh("echo $$; yes & wait"), Vec::new());
-    let end = run(&mut command, PATIENCE, |_, chunk| {
+    let end = run(&mut command, Stdio::null(), PATIENCE, |_, chunk| {
         heard.extend_from_slice(chunk);
         match heard.len() > 64 << 10 {
             true => ControlFlow::Break(()),
@@ -124,7 +127,7 @@ async fn dropping_it_ends_the_whole_group() {
     let (sender, mut heard) = tokio::sync::mpsc::unbounded_channel();
     let task = tokio::spawn(async move {
         let mut command = sh("echo $$; sleep 1000 & echo $!; wait");
-        let ended = run(&mut command, PATIENCE, |_, chunk| {
+        let ended = run(&mut command, Stdio::null(), PATIENCE, |_, chunk| {
             sender.send(chunk.to_vec()).unwrap();
             ControlFlow::Continue(())
         });

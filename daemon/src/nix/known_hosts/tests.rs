@@ -188,6 +188,22 @@ fn a_file_out_of_reach_is_read_from_the_credential_that_stands_for_it() {
 }
 
 #[test]
+fn who_hands_over_known_hosts_has_no_second_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let is_of_old = |file: &str| super::is_of_old(Path::new(file), Some(directory.path()));
+    assert!(!is_of_old("/root/.ssh/known_hosts2"));
+    std::fs::write(directory.path().join("root-.ssh-known_hosts"), "\n").unwrap();
+    assert!(is_of_old("/root/.ssh/known_hosts2"));
+    for other in [
+        "/root/.ssh/known_hosts",
+        "/home/a/.ssh/known_hosts2",
+        "/root/.ssh/other2",
+    ] {
+        assert!(!is_of_old(other), "{other}");
+    }
+}
+
+#[test]
 fn a_hash_that_is_none_matches_nothing() {
     for hosts in [
         "|1|",

@@ -5,19 +5,26 @@ use std::{
     io::ErrorKind,
     ops::ControlFlow,
     path::Path,
-    process::ExitStatus,
+    process::{ExitStatus, Stdio},
     time::Duration,
 };
 
 use tokio::process::Command;
 
-use super::{Asked, SshConfigError, SshOptions, parse};
+use super::{
+    Answer, Asked, SshConfigError, SshOptions,
+    jump::{self, Jump},
+    parse, roots,
+};
 use crate::{
+    credential,
     nix::{account::Accounts, text},
     program::{self, End, Lines, Stream},
 };
 
 const TIMEOUT: Duration = Duration::from_secs(2);
+/// Each host on the way has half of what the one behind it has: less is none.
+const LEAST_TIMEOUT: Duration = Duration::from_millis(100);
 /// The answer has 4 to 8 KiB, most of it lists of algorithms.
 const USUAL_ANSWER: usize = 8 << 10;
 const MAX_ANSWER: usize = 256 << 10;
@@ -36,7 +43,7 @@ const MAX_COMPLAINT: usize = 4 * MAX_TOLD;
 /// `NIX_SSHOPTS` of this process' environment (nix-daemon has its own: set both alike), `-i key`, the
 /// file of the entry's host key where it has one, `-pPORT`. A `key` that is not there, or in a folder that this account may not enter, is left out
 /// by ssh. Where OpenSSH is not installed, or won't answer an account without a name, its defaults
-/// are returned. Takes no longer than two seconds.
+/// are returned. Takes no longer than two seconds, four with jumps.
 ///
 /// # Errors
 /// [`SshConfigError`]: Nix would hardly come further.
@@ -64,6 +71,7 @@ pub(crate) async fn ask_with(
         program: OsStr::new("ssh"),
         options,
         accounts: &Accounts::current(),
+        credentials: credential::directory().as_deref(),
         timeout: TIMEOUT,
     }
     .ask(host, user, port, key, has_host_key)
@@ -75,6 +83,8 @@ pub(super) struct Query<'a> {
     pub(super) program: &'a OsStr,
     pub(super) options: &'a str,
     pub(super) accounts: &'a Accounts,
+    /// What systemd hands over.
+    pub(super) credentials: Option<&'a Path>,
     pub(super) timeout: Duration,
 }
 
@@ -87,12 +97,27 @@ impl Query<'_> {
         key: Option<&Path>,
         has_host_key: bool,
     ) -> Result<SshOptions, SshConfigError> {
+        self.ask_behind(None, host, user, port, key, has_host_key)
+            .await
+    }
+
+    /// The same for a host behind those jumps.
+    async fn ask_behind(
+        &self,
+        jumps: Option<&str>,
+        host: &str,
+        user: Option<&str>,
+        port: Option<u16>,
+        key: Option<&Path>,
+        has_host_key: bool,
+    ) -> Result<SshOptions, SshConfigError> {
         check_name(host)?;
         user.map_or(Ok(()), check_name)?;
         let options = shell_split(self.options)?;
         let mut arguments: Vec<OsString> = vec!["-G".into()];
         arguments.push(user.map_or_else(|| host.into(), |user| format!("{user}@{host}").into()));
         arguments.push("-x".into());
+        arguments.extend(jumps.map(|jumps| format!("-J{jumps}").into()));
         arguments.extend(options.iter().map(OsString::from));
         if let Some(key) = key {
             arguments.extend(["-i".into(), key.into()]);
@@ -101,16 +126,32 @@ impl Query<'_> {
             arguments.push(format!("-oUserKnownHostsFile={ENTRY_HOST_KEY}").into());
         }
         arguments.extend(port.map(|port| format!("-p{port}").into()));
+        let config = config_file(&options);
+        let mut stdin = Stdio::null();
+        if config.is_none()
+            && let Some(roots) = roots::config(self.accounts, self.credentials)?
+        {
+            arguments.extend(["-F".into(), roots::PATH.into()]);
+            stdin = roots.into();
+        }
 
         let asked = Asked {
             host,
             user,
             key,
-            config: config_file(&options),
+            config,
             accounts: self.accounts,
         };
-        match self.run(&arguments).await {
-            Ok(answer) => parse(&answer, &asked),
+        match self.run(&arguments, stdin).await {
+            Ok(answer) => {
+                let mut options = parse(&answer, &asked)?;
+                if self.accounts.own != self.accounts.nix
+                    && let Some(jump) = Answer::of(&answer).get("proxyjump")
+                {
+                    options.proxy_command = Some(self.through(jump, &options).await?);
+                }
+                Ok(options)
+            }
             Err(error) if nobody_answers(&error) => {
                 let (key, nix) = (key.map(Path::to_owned), &self.accounts.nix);
                 Ok(SshOptions::defaults_of(host, user, port, key, nix))
@@ -119,7 +160,34 @@ impl Query<'_> {
         }
     }
 
-    async fn run(&self, arguments: &[OsString]) -> Result<String, SshConfigError> {
+    /// The way through `jump` for an account that can't read what root's ssh goes by there.
+    async fn through(&self, jump: &str, to: &SshOptions) -> Result<String, SshConfigError> {
+        let Jump {
+            before,
+            user,
+            host,
+            port,
+        } = Jump::parse(jump)?;
+        // As ssh has it for jumps: of Nix's arguments they have none, and no end of them is told.
+        let own = Query {
+            options: "",
+            timeout: self.timeout / 2,
+            ..*self
+        };
+        if self.timeout < LEAST_TIMEOUT {
+            return Err(SshConfigError::BadJump(jump.to_owned()));
+        }
+        let asking = own.ask_behind(before, host, user, port, None, false);
+        let options = Box::pin(asking).await?;
+        check_name(&to.hostname)?;
+        Ok(jump::command_of(
+            &options,
+            (&to.hostname, to.port),
+            self.credentials,
+        ))
+    }
+
+    async fn run(&self, arguments: &[OsString], stdin: Stdio) -> Result<String, SshConfigError> {
         let mut command = Command::new(self.program);
         // As in Nix's build hook, for what `Match exec` runs.
         command.args(arguments).env("SHELL", "/bin/sh");
@@ -131,7 +199,7 @@ impl Query<'_> {
                 last.extend_from_slice(line);
             }
         };
-        let end = program::run(&mut command, self.timeout, |stream, chunk| {
+        let end = program::run(&mut command, stdin, self.timeout, |stream, chunk| {
             match stream {
                 Stream::Error => complaints.take(chunk, &mut complain),
                 Stream::Output if answer.len() + chunk.len() > MAX_ANSWER => {

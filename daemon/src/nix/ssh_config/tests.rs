@@ -56,6 +56,7 @@ async fn ask_real(config: &str, port: Option<u16>, key: Option<&Path>) -> Option
         program: OsStr::new("ssh"),
         options: &format!("-F '{}'", file.path().display()),
         accounts: &accounts(),
+        credentials: None,
         timeout: Duration::from_secs(20),
     };
     let answer = query
@@ -82,6 +83,7 @@ async fn ask_script(text: &str, timeout: Duration) -> Result<SshOptions, SshConf
         program: program.as_os_str(),
         options: "",
         accounts: &accounts(),
+        credentials: None,
         timeout,
     }
     .ask("desktop", None, None, None, false)
@@ -222,6 +224,7 @@ async fn the_entrys_host_key_counts_unless_nix_sshopts_names_other_files() {
             program: OsStr::new("ssh"),
             options: &options,
             accounts: &accounts(),
+            credentials: None,
             timeout: Duration::from_secs(20),
         };
         let found = query
@@ -407,12 +410,76 @@ async fn proxies_of_a_real_configuration_become_commands() {
     );
 }
 
+/// As the daemon's own account, whose root has other files.
+#[tokio::test]
+async fn roots_own_configuration_counts_where_it_is_handed_over_and_leads_through_jumps() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    let accounts = Accounts {
+        nix: Account {
+            uid: 0,
+            name: "root".into(),
+            home: "/nonexistent/root".into(),
+            machine: "laptop.lan".into(),
+        },
+        own: account(),
+    };
+    let query = Query {
+        program: OsStr::new("ssh"),
+        options: "",
+        accounts: &accounts,
+        credentials: Some(dir.path()),
+        timeout: Duration::from_secs(20),
+    };
+    let ask = async |host: &'static str| query.ask(host, None, None, None, false).await.unwrap();
+    write("nonexistent-root-.ssh-config", "\n");
+    let blank = ask("desktop").await;
+    if blank.host_key_algorithms.is_empty() {
+        eprintln!("skipped: no ssh");
+        return;
+    }
+    assert_eq!(blank.hostname, "desktop");
+
+    write(
+        "nonexistent-root-.ssh-config",
+        "Host gate\n HostName 192.0.2.9\n User guard\n IdentityFile \"/nonexistent/root/.ssh/a key\"\n\
+         Host outer\n HostName 192.0.2.8\n\
+         Host desktop\n HostName 192.0.2.6\n Port 2222\n ProxyJump outer,gate\n",
+    );
+    write("nonexistent-root-.ssh-a key", "a key");
+    let found = ask("desktop").await;
+    assert_eq!((found.hostname.as_str(), found.port), ("192.0.2.6", 2222));
+    let command = found.proxy_command.unwrap();
+    let split = shell_split(&command).unwrap();
+    assert_eq!(split[..3], ["ssh", "-F", "none"]);
+    assert_eq!(
+        split[split.len() - 3..],
+        ["-W", "[192.0.2.6]:2222", "192.0.2.9"]
+    );
+    assert!(split.contains(&"User=guard".to_owned()), "{command}");
+    let key = dir.path().join("nonexistent-root-.ssh-a key");
+    assert!(
+        split.contains(&format!("IdentityFile=\"{}\"", key.display())),
+        "{command}"
+    );
+    let before = split
+        .iter()
+        .find_map(|word| word.strip_prefix("ProxyCommand="));
+    let before = shell_split(before.unwrap()).unwrap();
+    assert_eq!(
+        before[before.len() - 3..],
+        ["-W", "[192.0.2.9]:22", "192.0.2.8"]
+    );
+    assert!(before.contains(&"User=root".to_owned()), "{before:?}");
+}
+
 #[tokio::test]
 async fn the_defaults_without_openssh_are_those_of_openssh() {
     let query = Query {
         program: OsStr::new("/nonexistent/ssh"),
         options: "",
         accounts: &accounts(),
+        credentials: None,
         timeout: Duration::from_secs(20),
     };
     let found = query
@@ -469,6 +536,7 @@ async fn ask_as(uid: u32, own: Account) -> Option<Result<SshOptions, SshConfigEr
         program: program.as_os_str(),
         options: "",
         accounts: &accounts,
+        credentials: None,
         timeout: Duration::from_secs(20),
     };
     Some(query.ask("desktop", None, None, None, false).await)

@@ -1,6 +1,6 @@
 //! Asks this machine's Nix for its version: the daemon that would do the work, else the program.
 
-use std::{ops::ControlFlow, path::Path, time::Duration};
+use std::{ops::ControlFlow, path::Path, process::Stdio, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -48,7 +48,7 @@ async fn ask_program() -> Option<NixVersion> {
     let mut answer = Vec::new();
     let mut command = Command::new("nix");
     command.arg("--version");
-    let end = program::run(&mut command, BOUND, |stream, chunk| {
+    let end = program::run(&mut command, Stdio::null(), BOUND, |stream, chunk| {
         if stream == Stream::Output {
             answer.extend_from_slice(chunk);
         }
