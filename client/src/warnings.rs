@@ -117,6 +117,13 @@ pub const fn text(code: WarningCode) -> Text {
         | WarningCode::NegativeCacheStale
         | WarningCode::FallbackOff
         | WarningCode::LanCacheLast => crate::warnings_drift::text(code),
+        WarningCode::SubstitutionOff => Text {
+            title: "Nix is told to use no caches",
+            explanation: "`substitute = false` stands in nix.conf, so that Nix uses none of {expected|the caches in the \
+                          configuration}.",
+            remedy: "Take the line out of /etc/nix/nix.conf (NixOS: `nix.settings.substitute`) and run \
+                     `sudo systemctl restart nix-daemon`. If it is meant so, take the caches out as well.",
+        },
         WarningCode::ConfigRejected => Text {
             title: "new configuration rejected",
             explanation: "offloadd's configuration was changed but has an error; the old one is still in force.",

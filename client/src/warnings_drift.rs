@@ -15,7 +15,8 @@ pub(crate) fn text_for(warning: &Warning) -> Option<Text> {
     };
     match (warning.code, particular("wrong"), particular("kind")) {
         (WarningCode::AddressMismatch, "declared", _) => Some(DECLARED_IS_WRONG),
-        (WarningCode::AddressMismatch, "deployed", _) => Some(DEPLOYED_IS_WRONG),
+        (WarningCode::AddressMoved, "deployed", _) => Some(DEPLOYED_IS_WRONG),
+        (WarningCode::AddressMoved, "both", _) => Some(BOTH_ARE_WRONG),
         (WarningCode::NotInNixConf, _, "builder") => Some(BUILDER_MISSING),
         (WarningCode::BuildersDisabled, ..) if warning.details.contains_key("machines") => {
             Some(MACHINES_UNUSED)
@@ -27,8 +28,8 @@ pub(crate) fn text_for(warning: &Warning) -> Option<Text> {
 const DECLARED_IS_WRONG: Text = Text {
     title: "the configuration has a wrong address",
     explanation: "The configuration says {expected} ({declared_at|offloadd's configuration}), Nix uses {actual} \
-                  ({deployed_at|its own files}), and the desktop really is at {observed}. Builds work now, and will \
-                  stop with the next rebuild, which brings the wrong address.",
+                  ({deployed_at|its own files}), and the desktop really is at {observed}. Nix has it right, until the \
+                  next rebuild brings the wrong address.",
     remedy: "Correct {expected} to {actual} in the .nix files (`grep -rn {expected_host|ADDRESS} /etc/nixos` finds it; \
              `offloadctl doctor` shows the patch), then `sudo nixos-rebuild switch`. Without NixOS correct \
              {declared_at|/etc/offloadd/config.toml}.",
@@ -36,10 +37,19 @@ const DECLARED_IS_WRONG: Text = Text {
 
 const DEPLOYED_IS_WRONG: Text = Text {
     title: "Nix has an old address",
-    explanation: "The desktop is at {observed}, as the configuration says ({declared_at|offloadd's configuration}), and Nix \
-                  still uses {actual} ({deployed_at|its own files}): its builds do not get there.",
-    remedy: "Bring the configuration into force: `sudo nixos-rebuild switch`. Without NixOS change {actual} to \
-             {expected} in {deployed_at|/etc/nix}, then `sudo systemctl restart nix-daemon`.",
+    explanation: "The desktop is at {actual}, as the configuration says ({declared_at|offloadd's configuration}), and Nix \
+                  still uses {expected} ({deployed_at|its own files}): its builds do not get there.",
+    remedy: "Bring the configuration into force: `sudo nixos-rebuild switch`. Without NixOS change {expected} to \
+             {actual} in {deployed_at|/etc/nix}, then `sudo systemctl restart nix-daemon`.",
+};
+
+const BOTH_ARE_WRONG: Text = Text {
+    title: "the desktop is at a third address",
+    explanation: "The configuration says {declared} ({declared_at|offloadd's configuration}), Nix uses {expected} \
+                  ({deployed_at|its own files}), and the desktop is at {actual}: Nix's builds do not get there.",
+    remedy: "Correct {declared} to {actual} in the .nix files (`grep -rn {declared_host|ADDRESS} /etc/nixos` finds it; \
+             `offloadctl doctor` shows the patch), then `sudo nixos-rebuild switch`. Without NixOS change {expected} in \
+             {deployed_at|/etc/nix}, then `sudo systemctl restart nix-daemon`.",
 };
 
 const BUILDER_MISSING: Text = Text {
@@ -64,8 +74,8 @@ pub(crate) const fn text(code: WarningCode) -> Text {
         WarningCode::AddressMismatch => Text {
             title: "two addresses for one desktop",
             explanation: "The configuration says {expected} ({declared_at|offloadd's configuration}), and Nix uses {actual} \
-                          ({deployed_at|its own files}). Which of them is right is not known: the desktop has \
-                          answered at neither.",
+                          ({deployed_at|its own files}). Which of them is right is not known: the desktop is seen \
+                          at neither now.",
             remedy: "Switch the desktop on, or read its address there: `ip -brief address`. If {expected} is right: \
                      `sudo nixos-rebuild switch`. If {actual} is right, correct {expected} in the .nix files.",
         },
@@ -163,6 +173,7 @@ pub(crate) const fn text(code: WarningCode) -> Text {
         | WarningCode::SshOptionIgnored
         | WarningCode::HostKeyDiffers
         | WarningCode::KeyNotTrusted
+        | WarningCode::SubstitutionOff
         | WarningCode::ConfigRejected => crate::warnings::text(code),
     }
 }
@@ -199,6 +210,19 @@ mod tests {
         )
     }
 
+    fn moved(wrong: &str, declared: &str) -> Warning {
+        warning(
+            WarningCode::AddressMoved,
+            &[
+                ("expected", "127.0.15.6:5000"),
+                ("actual", "127.0.15.9:5000"),
+                ("wrong", wrong),
+                ("declared", declared),
+                ("deployed_at", "/etc/nix/nix.conf:12"),
+            ],
+        )
+    }
+
     #[test]
     fn the_remedy_of_two_addresses_depends_on_which_is_wrong() {
         let declared = mismatch("declared", "127.0.15.6:5000");
@@ -210,11 +234,16 @@ mod tests {
         assert!(told.contains("really is at 127.0.15.6:5000"), "{told}");
         assert!(told.contains("(/etc/nix/nix.conf:12)"), "{told}");
 
-        let deployed = mismatch("deployed", "127.0.15.7:5000");
+        let deployed = moved("deployed", "127.0.15.9:5000");
         let told = remedy_for(&deployed);
         assert!(told.contains("`sudo nixos-rebuild switch`"), "{told}");
         assert!(told.contains("/etc/nix/nix.conf:12"), "{told}");
         assert!(!told.contains("Correct"), "{told}");
+
+        let told = remedy_for(&moved("both", "127.0.15.7:5000"));
+        let right = "Correct 127.0.15.7:5000 to 127.0.15.9:5000 in the .nix files \
+                     (`grep -rn 127.0.15.7 /etc/nixos`";
+        assert!(told.starts_with(right), "{told}");
 
         let told = explanation_for(&mismatch("", ""));
         assert!(told.contains("is not known"), "{told}");
@@ -247,7 +276,8 @@ mod tests {
         let builder = warning(WarningCode::NotInNixConf, &[("kind", "builder")]);
         let variants = [
             mismatch("declared", ""),
-            mismatch("deployed", ""),
+            moved("deployed", ""),
+            moved("both", ""),
             machines,
             builder,
         ];

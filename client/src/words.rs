@@ -235,6 +235,25 @@ words! {
         BuilderFull = "builder-full",
         /// Somebody paused the checks.
         Paused = "paused",
+        // What keeps Nix from a target that passes its checks, in the order of what explains most.
+        /// Nix refuses its nix.conf.
+        NixConfBroken = "nix-conf-broken",
+        /// Nix drops the whole list of builders.
+        MachinesFileBroken = "machines-file-broken",
+        /// `substitute` is off: Nix uses no cache.
+        SubstitutionOff = "substitution-off",
+        /// `builders` is empty: Nix uses no builder.
+        BuildersDisabled = "builders-disabled",
+        /// It answers at another address than the one that Nix goes to.
+        AddressMoved = "address-moved",
+        /// Nix is not configured to use it.
+        NotInNixConf = "not-in-nix-conf",
+        /// This machine's version of Nix does not read its entry as it is meant.
+        NixVersion = "nix-version",
+        /// Its entry gives it no jobs.
+        BuilderWithoutSlots = "builder-without-slots",
+        /// Nix's ssh would refuse it, because it knows no host key of it.
+        HostKeyNotKnown = "host-key-not-known",
     }
 }
 
@@ -291,6 +310,8 @@ words! {
         NotInNixConf = "not-in-nix-conf",
         /// `builders` is empty, so that Nix uses none of those it was given.
         BuildersDisabled = "builders-disabled",
+        /// `substitute` is off, so that Nix uses none of the caches it was given.
+        SubstitutionOff = "substitution-off",
         /// nix-daemon has an older nix.conf than the one that is there.
         DaemonConfigStale = "daemon-config-stale",
         /// ssh_config sends Nix's ssh elsewhere than the configuration says.
@@ -309,6 +330,58 @@ words! {
         LanCacheLast = "lan-cache-last",
         /// The configuration was changed but has an error: the old one is in force.
         ConfigRejected = "config-rejected",
+    }
+}
+
+impl Reason {
+    /// The difference that it is, of a target that passes its checks while Nix does not go there.
+    pub fn hindrance(self) -> Option<WarningCode> {
+        let mut codes = WarningCode::ALL.iter().copied();
+        codes.find(|code| code.hinders() == Some(self))
+    }
+}
+
+impl WarningCode {
+    /// The reason of a target that Nix does not go to because of this; of two, the lesser one explains
+    /// more. `None` for what keeps Nix from nothing.
+    pub const fn hinders(self) -> Option<Reason> {
+        match self {
+            Self::NixConfBroken => Some(Reason::NixConfBroken),
+            Self::MachinesFileBroken => Some(Reason::MachinesFileBroken),
+            Self::SubstitutionOff => Some(Reason::SubstitutionOff),
+            Self::BuildersDisabled => Some(Reason::BuildersDisabled),
+            Self::AddressMoved => Some(Reason::AddressMoved),
+            Self::NotInNixConf => Some(Reason::NotInNixConf),
+            Self::NixVersion => Some(Reason::NixVersion),
+            Self::BuilderWithoutSlots => Some(Reason::BuilderWithoutSlots),
+            Self::HostKeyNotKnown => Some(Reason::HostKeyNotKnown),
+            Self::Unknown
+            | Self::NotVisible
+            | Self::NotWatchable
+            | Self::TooManyBuilders
+            | Self::SshOptionIgnored
+            | Self::HostKeyDiffers
+            | Self::TwoHostKeys
+            | Self::KeyNotTrusted
+            | Self::AddressMismatch
+            | Self::DaemonConfigStale
+            | Self::SshConfigMismatch
+            | Self::HostKeyMismatch
+            | Self::OtherCache
+            | Self::NegativeCacheStale
+            | Self::FallbackOff
+            | Self::LanCacheLast
+            | Self::ConfigRejected => None,
+        }
+    }
+
+    /// The kind of target of which Nix uses none because of this, or all where it has no part in it.
+    pub fn is_of(self, kind: Kind) -> bool {
+        match self {
+            Self::MachinesFileBroken | Self::BuildersDisabled => kind == Kind::Builder,
+            Self::SubstitutionOff => kind == Kind::Cache,
+            _ => true,
+        }
     }
 }
 
@@ -338,6 +411,17 @@ mod tests {
         for stage in Stage::ALL {
             assert_eq!(Stage::from_word(stage.as_str()), *stage);
         }
+    }
+
+    #[test]
+    fn what_keeps_nix_away_has_one_word_as_difference_and_as_reason() {
+        for code in WarningCode::ALL {
+            if let Some(reason) = code.hinders() {
+                assert_eq!(reason.as_str(), code.as_str());
+                assert_eq!(reason.hindrance(), Some(*code));
+            }
+        }
+        assert_eq!(Reason::Refused.hindrance(), None);
     }
 
     #[test]

@@ -14,13 +14,13 @@ mod pairing;
 use std::{collections::BTreeMap, path::PathBuf};
 
 use offload_client::{
-    Kind, WarningCode,
+    Kind, Reason, WarningCode,
     snapshot::{Detail, Warning},
 };
 
 use crate::{
     config::{Discover, Settings},
-    drift::Origin,
+    drift::{self, Origin},
     nix::{self, Imported, LeftOut, Problem, Source, loaded::Loaded},
     target::{Address, SpecKind, TargetId, TargetSpec},
 };
@@ -34,6 +34,8 @@ pub struct Plan {
     pub warnings: Vec<Warning>,
     /// What is declared and deployed of each target.
     pub origins: BTreeMap<TargetId, Origin>,
+    /// Why Nix uses nothing of a kind, where something is written down for it.
+    pub unused: BTreeMap<Kind, Reason>,
     /// What the running nix-daemon has.
     pub loaded: Loaded,
     /// How a target that is at none of its addresses is looked for.
@@ -60,19 +62,52 @@ pub fn plan(settings: &Settings, imported: &Imported) -> Plan {
     targets.extend(builders);
     warnings.extend(builders_disabled(settings, imported));
     warnings.extend(imported.left_out.as_ref().map(too_many_builders));
+    let unused = pass_by(&warnings, imported, &mut origins);
     Plan {
         targets,
         warnings,
         origins,
+        unused,
         loaded: Loaded::default(),
         discover: settings.discover.clone(),
         files: imported.files.clone(),
     }
 }
 
+/// Tells each target what keeps Nix from all of its kind, where that explains more than what keeps Nix
+/// from it alone. Returns the reasons.
+fn pass_by(
+    warnings: &[Warning],
+    imported: &Imported,
+    origins: &mut BTreeMap<TargetId, Origin>,
+) -> BTreeMap<Kind, Reason> {
+    // A file that is not there is none of Nix's.
+    let is_nixs = |it: &&Warning| imported.has_conf || it.code != WarningCode::NixConfBroken;
+    let of = |kind| {
+        let warnings = warnings.iter().filter(is_nixs);
+        Some((kind, drift::of_kind(warnings, kind)?))
+    };
+    let kinds: BTreeMap<Kind, &Warning> = [Kind::Cache, Kind::Builder]
+        .into_iter()
+        .filter_map(of)
+        .collect();
+    for (id, origin) in origins {
+        let both = [
+            origin.passed_by.take(),
+            kinds.get(&id.kind).copied().cloned(),
+        ];
+        let both = both.into_iter().flatten();
+        origin.passed_by = both.min_by_key(|warning| warning.code.hinders());
+    }
+    let reasons = kinds.into_iter();
+    reasons
+        .filter_map(|(kind, warning)| Some((kind, warning.code.hinders()?)))
+        .collect()
+}
+
 /// `builders` is empty, and somebody has written down builders all the same.
 fn builders_disabled(settings: &Settings, imported: &Imported) -> Option<Warning> {
-    let is_empty = imported.has_conf && imported.conf.builders.is_empty();
+    let is_empty = imported.has_whole_conf() && imported.conf.builders.is_empty();
     if !settings.nix.import || !is_empty {
         return None;
     }
@@ -149,16 +184,26 @@ fn name_host(cache: &mut TargetSpec, builders: &[TargetSpec]) {
     spec.host_builder = found.map(|builder| builder.id.name.to_string());
 }
 
-/// The candidates of a target, best first: the configuration's order, and before it, unless it has
-/// a place there, the host that Nix is told to use. `other` is the host of the entry's own URL.
-fn candidates(own: Address, other: Option<Address>, listed: &[Address], port: u16) -> Vec<Address> {
+/// The candidates of a target, best first: the configuration's order, and before it the host that Nix is
+/// told to use, which is where Nix goes whatever others there are. Of what Nix is told nothing of, `own` is
+/// the host that the entry would have it use, which may have its place in the order. `other` is the host of
+/// the entry's own URL.
+fn candidates(
+    own: Address,
+    is_nixs: bool,
+    other: Option<Address>,
+    listed: &[Address],
+    port: u16,
+) -> Vec<Address> {
     let is_same = |a: &Address, b: &Address| {
         a.host.eq_ignore_ascii_case(&b.host) && a.port.unwrap_or(port) == b.port.unwrap_or(port)
     };
     let mut found: Vec<Address> = Vec::new();
+    let first = is_nixs.then(|| own.clone());
     let unlisted = [Some(own), other].into_iter().flatten();
     let unlisted = unlisted.filter(|address| !listed.iter().any(|listed| is_same(listed, address)));
-    for address in unlisted.chain(listed.iter().cloned()) {
+    let all = first.into_iter().chain(unlisted);
+    for address in all.chain(listed.iter().cloned()) {
         if !found.iter().any(|known| is_same(known, &address)) {
             found.push(address);
         }

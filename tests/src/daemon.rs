@@ -47,8 +47,11 @@ pub struct Launch {
 }
 
 /// A `PATH` on which Nix says that it is of a version that reads all that the fixtures write, ports of
-/// builders among it, and is otherwise the one of this machine.
-fn path_with_new_nix(folder: &Path) -> Result<OsString> {
+/// builders among it, and is otherwise the one of this machine; `folder` is made for that.
+///
+/// # Errors
+/// When it can't be made.
+pub fn path_with_new_nix(folder: &Path) -> Result<OsString> {
     let own = env::var_os("PATH").unwrap_or_default();
     let nix = folder.join("nix");
     let script = format!(

@@ -1,10 +1,11 @@
 //! What `/etc/nix` of the laptop says: written for one test, changed by it.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
+use offloadd::config::{BuilderEntry, Sources};
 use tempfile::TempDir;
 
 use crate::{Nginx, Result, Sshd, error::Context};
@@ -58,6 +59,7 @@ impl NixConf {
                  cache.nixos.org-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY=\n\
                  fallback = true\n\
                  include extra.conf\n\
+                 !include declared.conf\n\
                  !include not-there.conf\n",
                 machines.display()
             ),
@@ -74,6 +76,37 @@ impl NixConf {
         conf.set_caches(&[(&cache.url(), cache.public_key())])?;
         conf.set_machines(&[Machine::of(builder)?])?;
         Ok(conf)
+    }
+
+    /// Nix uses, too, what `config`, a configuration of offloadd, declares with its URL or URI: as on a
+    /// laptop where both come from one place. The keys of its caches are trusted.
+    ///
+    /// # Errors
+    /// When `config` is none, or the files can't be written.
+    pub fn deploy(&self, config: &str) -> Result<()> {
+        self.write("declared.toml", config)?;
+        let sources = Sources {
+            file: Some(self.directory.path().join("declared.toml")),
+            ..Sources::default()
+        };
+        let settings = offloadd::config::load(&sources).map_err(io::Error::other);
+        let settings = settings.context("the configuration")?;
+        let (mut urls, mut keys) = (String::new(), String::new());
+        for cache in &settings.caches {
+            let Some(url) = &cache.url else { continue };
+            urls.push_str(&format!(" {url}"));
+            for key in &cache.public_keys {
+                keys.push_str(&format!(" {key}"));
+            }
+        }
+        let text = format!("extra-substituters ={urls}\nextra-trusted-public-keys ={keys}\n");
+        self.write("declared.conf", &text)?;
+        let machines: Vec<Machine> = settings
+            .builders
+            .into_iter()
+            .filter_map(Machine::declared)
+            .collect();
+        self.set_machines(&machines)
     }
 
     /// `nix.conf`.
@@ -150,6 +183,24 @@ impl Machine {
             speed_factor: 2,
             features: "kvm,big-parallel".into(),
             host_key: Some(builder.host_key()?),
+        })
+    }
+
+    /// The line that leads where `entry` does; none where it has no URI.
+    fn declared(entry: BuilderEntry) -> Option<Self> {
+        let host_key = entry.host_keys.first();
+        let or = |own: Vec<String>, default: &str| match own.is_empty() {
+            true => default.to_owned(),
+            false => own.join(","),
+        };
+        Some(Self {
+            uri: entry.uri?,
+            systems: or(entry.systems, "x86_64-linux"),
+            ssh_key: entry.ssh_key,
+            max_jobs: 1,
+            speed_factor: 1,
+            features: or(entry.features, ""),
+            host_key: host_key.and_then(|key| key.to_openssh().ok()),
         })
     }
 

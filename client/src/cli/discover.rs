@@ -9,7 +9,7 @@ use super::{
     session::{Session, call},
     spinner,
 };
-use crate::{Snapshot, snapshot::Target};
+use crate::{Reason, Snapshot, snapshot::Target};
 
 pub(super) async fn discover(cli: &Cli, output: Output) -> Result<Outcome, Failure> {
     let session = Session::open(cli).await?;
@@ -32,7 +32,7 @@ pub(super) async fn discover(cli: &Cli, output: Output) -> Result<Outcome, Failu
     } else {
         output.print(&sentences(&before, &after, &found))?;
     }
-    Ok(Outcome::ready(all_ready(&after)))
+    Ok(Outcome::ready(all_there(&after)))
 }
 
 /// A target that was found, for programs.
@@ -45,35 +45,42 @@ fn place(target: &Target) -> Value {
     })
 }
 
-fn all_ready(snapshot: &Snapshot) -> bool {
-    snapshot
-        .targets
-        .iter()
-        .all(|target| target.state.is_ready())
+fn all_there(snapshot: &Snapshot) -> bool {
+    snapshot.targets.iter().all(is_there)
+}
+
+/// Whether it passes its checks: that Nix does not go there is no reason to look for it.
+fn is_there(target: &Target) -> bool {
+    target.state.is_ready() || target.reason.hindrance().is_some()
 }
 
 /// What came of it, a line for each target that was looked for.
 fn sentences(before: &Snapshot, after: &Snapshot, found: &[&Target]) -> String {
-    if found.is_empty() && all_ready(before) && all_ready(after) {
-        return "Nothing is missing: every target is ready where it is.\n".to_owned();
+    if found.is_empty() && all_there(before) && all_there(after) {
+        return "Nothing is missing: every target answers where it is.\n".to_owned();
     }
     let mut page = String::new();
     let mut lost = false;
     for target in &after.targets {
         let (label, address) = (target.label(), &target.address);
         let is_found = found.iter().any(|one| one.path() == target.path());
-        let was_ready = before
+        let was_there = before
             .targets
             .iter()
-            .any(|old| old.path() == target.path() && old.state.is_ready());
-        let line = match (is_found, target.state.is_ready()) {
+            .any(|old| old.path() == target.path() && is_there(old));
+        let line = match (is_found, is_there(target)) {
+            (true, true) if target.reason == Reason::AddressMoved => {
+                format!(
+                    "✔ {label} was found at {address}; Nix does not go there: see `offloadctl`\n"
+                )
+            }
             (true, true) => format!("✔ {label} was found at {address}\n"),
             (true, false) => {
                 let state = target.state;
                 format!("! {label} was found at {address}, and it is {state}: see `offloadctl`\n")
             }
             // It came back by itself meanwhile.
-            (false, true) if !was_ready => format!("✔ {label} is ready at {address}\n"),
+            (false, true) if !was_there => format!("✔ {label} is there at {address}\n"),
             (false, true) => continue,
             (false, false) => {
                 lost = true;

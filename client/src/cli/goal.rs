@@ -113,7 +113,7 @@ impl<'a> Goal<'a> {
             .iter()
             .filter(|target| !target.state.is_ready())
             .map(|target| {
-                let title = reasons::text(target.reason).title;
+                let title = reasons::title_for(target);
                 let why = if title.is_empty() { "" } else { ", " };
                 format!("{} is {}{why}{title}", target.label(), target.state)
             })

@@ -79,7 +79,12 @@ fn page(target: &Target, entries: &[HistoryEntry], style: &Style) -> String {
             when(entry.timestamp, style),
             style.paint(state_tone(entry.state), &state)
         );
-        let title = reasons::text(entry.reason).title;
+        let then = Target {
+            kind: target.kind,
+            reason: entry.reason,
+            ..Target::default()
+        };
+        let title = reasons::title_for(&then);
         if !title.is_empty() {
             line.push_str(&format!("  {title}"));
         } else if entry.latency_usec > 0 {

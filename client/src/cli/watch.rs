@@ -75,7 +75,7 @@ fn changes(before: Option<&Snapshot>, now: Option<&Snapshot>, style: &Style) -> 
             }
             _ => text.push_str(&format!(": {}", target.state)),
         }
-        let title = reasons::text(target.reason).title;
+        let title = reasons::title_for(target);
         if !title.is_empty() {
             text.push_str(&format!(", {title} ({})", target.stage));
         }

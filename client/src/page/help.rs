@@ -29,10 +29,12 @@ pub(super) fn cause(target: &Target, twin: Option<&Target>, style: &Style) -> St
     if target.state.is_ready() || matches!(target.reason, Reason::None | Reason::Paused) {
         return String::new();
     }
-    let words = reasons::text(target.reason);
+    let title = reasons::title_for(target);
     let mut cause = match target.stage {
-        Stage::None => words.title.to_owned(),
-        stage => format!("{stage}: {}", words.title),
+        Stage::None => title.to_owned(),
+        // It passed its checks: no stage of them is to blame.
+        _ if target.reason.hindrance().is_some() => title.to_owned(),
+        stage => format!("{stage}: {title}"),
     };
     if let Some(twin) = twin {
         cause.push_str(&format!(", as for {}", twin.label()));
@@ -60,6 +62,18 @@ pub(super) fn words_for(target: &Target, style: &Style) -> String {
         &reasons::remedy_for(target),
         style,
     )
+}
+
+/// Whether a target's own help says all that a warning says.
+pub(super) fn tells(target: &Target, warning: &Warning) -> bool {
+    let is_of_it = match &warning.target {
+        Some((kind, name)) => (*kind, name) == (target.kind, &target.name),
+        None => true,
+    };
+    let mut particulars = warning.details.iter().filter(|(key, _)| **key != *"since");
+    is_of_it
+        && target.reason.hindrance() == Some(warning.code)
+        && particulars.all(|(key, detail)| target.details.get(key) == Some(detail))
 }
 
 /// A warning, with its help.
@@ -95,11 +109,27 @@ pub(super) fn words(explanation: &str, remedy: &str, style: &Style) -> String {
 /// Whether two targets fail alike at the same host, so that one remedy mends both.
 fn same_cause(one: &Target, other: &Target) -> bool {
     let host = |target: &Target| template::of_target(target, "host");
+    if one.reason != other.reason || one.state.is_ready() {
+        return false;
+    }
+    if one.reason.hindrance().is_some() && one.reason != Reason::AddressMoved {
+        let words = |target| {
+            (
+                reasons::explanation_for(target),
+                reasons::remedy_for(target),
+            )
+        };
+        return words(one) == words(other);
+    }
     let kind_free = matches!(
         other.reason,
-        Reason::DnsFailed | Reason::TimedOut | Reason::NoRoute | Reason::HostUnreachable
+        Reason::DnsFailed
+            | Reason::TimedOut
+            | Reason::NoRoute
+            | Reason::HostUnreachable
+            | Reason::AddressMoved
     );
-    kind_free && one.reason == other.reason && !one.state.is_ready() && host(one) == host(other)
+    kind_free && host(one) == host(other)
 }
 
 pub(super) fn lines(

@@ -13,9 +13,8 @@ mod units;
 mod verbose;
 
 use crate::{
-    Kind, OverallState, Reason, Snapshot, WarningCode, reasons,
+    Kind, OverallState, Reason, Snapshot, reasons,
     snapshot::{Target, Warning},
-    template,
 };
 
 pub use paint::{Tone, overall_glyph, overall_tone, state_glyph, state_tone};
@@ -52,7 +51,7 @@ pub fn render(snapshot: &Snapshot, style: &Style) -> String {
         page.push('\n');
         page.push_str(&render_targets(&snapshot.targets, style));
     }
-    for warning in &snapshot.warnings {
+    for warning in untold(snapshot) {
         page.push('\n');
         page.push_str(&help::warning(warning, style));
     }
@@ -102,12 +101,10 @@ fn sentence(snapshot: &Snapshot) -> String {
         (None, None) => "nothing".to_owned(),
     };
     match snapshot.state {
-        OverallState::Ready if snapshot.warnings.iter().any(leads_astray) => {
-            format!("checks reach {}, but Nix looks elsewhere", both("and"))
-        }
         OverallState::Ready => format!("Nix can use {}", both("and")),
         OverallState::Degraded => {
             let part = |count: usize, word: &str, state| match count {
+                0 if state == OverallState::Degraded => Some(format!("Nix uses no {word}")),
                 0 => None,
                 1 => Some(format!("{word} {state}")),
                 many => Some(format!("{many} {word}s {state}")),
@@ -136,15 +133,13 @@ fn sentence(snapshot: &Snapshot) -> String {
     }
 }
 
-/// Whether Nix itself does not get where the checks got.
-fn leads_astray(warning: &Warning) -> bool {
-    match warning.code {
-        WarningCode::AddressMoved => true,
-        WarningCode::AddressMismatch => {
-            template::detail(&warning.details, "wrong").as_deref() == Some("deployed")
-        }
-        _ => false,
-    }
+/// The warnings that no target's own help has told already.
+fn untold(snapshot: &Snapshot) -> impl Iterator<Item = &Warning> {
+    let is_told = |warning: &&Warning| {
+        let mut targets = snapshot.targets.iter();
+        targets.any(|target| help::tells(target, warning))
+    };
+    snapshot.warnings.iter().filter(move |it| !is_told(it))
 }
 
 fn noun(count: usize, word: &str) -> Option<String> {

@@ -7,7 +7,11 @@ mod staged;
 
 use staged::words;
 
-use crate::{Reason, snapshot::Target, template};
+use crate::{
+    Reason, WarningCode,
+    snapshot::{Target, Warning},
+    template, warnings,
+};
 
 /// What people are told of a reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,8 +24,19 @@ pub struct Text {
     pub remedy: &'static str,
 }
 
+/// The headline of a target's reason: that of the reason, or one that its particulars make more exact.
+pub fn title_for(target: &Target) -> &'static str {
+    match hindrance(target) {
+        Some(warning) => warnings::title_for(&warning),
+        None => text(target.reason).title,
+    }
+}
+
 /// The explanation of a target's reason, filled with what is known of the target.
 pub fn explanation_for(target: &Target) -> String {
+    if let Some(warning) = hindrance(target) {
+        return warnings::explanation_for(&warning);
+    }
     template::fill(words(target).explanation, |key| {
         template::of_target(target, key)
     })
@@ -29,7 +44,22 @@ pub fn explanation_for(target: &Target) -> String {
 
 /// The remedy for a target's reason, filled with what is known of the target.
 pub fn remedy_for(target: &Target) -> String {
+    if let Some(warning) = hindrance(target) {
+        return warnings::remedy_for(&warning);
+    }
     template::fill(words(target).remedy, |key| template::of_target(target, key))
+}
+
+/// What keeps Nix from a target that passes its checks: its particulars are the target's.
+fn hindrance(target: &Target) -> Option<Warning> {
+    let code = target.reason.hindrance()?;
+    let mut details = target.details.clone();
+    details.insert("kind".into(), target.kind.as_str().into());
+    Some(Warning {
+        code,
+        target: Some((target.kind, target.name.clone())),
+        details,
+    })
 }
 
 /// The words for `reason`.
@@ -339,6 +369,15 @@ pub const fn text(reason: Reason) -> Text {
             explanation: "Somebody paused the checks; nothing is known of the desktop meanwhile.",
             remedy: "`offloadctl resume` starts them again.",
         },
+        Reason::NixConfBroken => warnings::text(WarningCode::NixConfBroken),
+        Reason::MachinesFileBroken => warnings::text(WarningCode::MachinesFileBroken),
+        Reason::SubstitutionOff => warnings::text(WarningCode::SubstitutionOff),
+        Reason::BuildersDisabled => warnings::text(WarningCode::BuildersDisabled),
+        Reason::AddressMoved => warnings::text(WarningCode::AddressMoved),
+        Reason::NotInNixConf => warnings::text(WarningCode::NotInNixConf),
+        Reason::NixVersion => warnings::text(WarningCode::NixVersion),
+        Reason::BuilderWithoutSlots => warnings::text(WarningCode::BuilderWithoutSlots),
+        Reason::HostKeyNotKnown => warnings::text(WarningCode::HostKeyNotKnown),
     }
 }
 

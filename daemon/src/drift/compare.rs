@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use offload_client::{
-    Kind, Printable, TargetState, WarningCode,
+    Kind, Printable, WarningCode,
     snapshot::{Detail, Warning},
 };
 
@@ -42,6 +42,21 @@ pub(super) fn differences(
     found
 }
 
+/// What keeps Nix from a target that passes its checks, each for itself.
+pub(super) fn hindrances(
+    id: &TargetId,
+    origin: &Origin,
+    seen: &Observed,
+) -> impl Iterator<Item = Warning> {
+    let one = Target { id, origin, seen };
+    let all = [
+        one.address_moved(),
+        one.not_in_nix_conf(),
+        one.host_key_not_known(),
+    ];
+    all.into_iter().flatten()
+}
+
 /// One target, seen from all sides.
 struct Target<'a> {
     id: &'a TargetId,
@@ -50,7 +65,7 @@ struct Target<'a> {
 }
 
 impl Target<'_> {
-    /// Which of the two is `wrong`, where the target answered last shows.
+    /// Which of the two is `wrong`, where the target answers now shows.
     fn address_mismatch(&self) -> Option<Warning> {
         let (declared, deployed) = (
             self.origin.declared.as_ref()?,
@@ -60,10 +75,10 @@ impl Target<'_> {
         if is_same_host(expected, actual) != Some(false) || names(declared, actual) {
             return None;
         }
-        let seen = self.seen.address.as_deref();
+        let seen = self.seen_now();
+        // That the deployed one is wrong, its having moved says.
         let wrong = match seen {
-            Some(seen) if is_same_host(seen, actual) == Some(true) => "declared",
-            Some(seen) if names(declared, seen) => "deployed",
+            Some(_) if !self.seen.elsewhere => "declared",
             Some(_) | None => "",
         };
         let mut warning = self.warning(WarningCode::AddressMismatch, expected, actual);
@@ -72,33 +87,43 @@ impl Target<'_> {
         details.insert("declared_at".into(), declared.source.as_str().into());
         details.insert("deployed_at".into(), deployed.source.as_str().into());
         if let Some(seen) = seen {
-            details.insert("observed".into(), seen.into());
+            details.insert("observed".into(), seen.as_str().into());
         }
         Some(warning)
     }
 
-    /// Only where Nix is told an IP address: a name may well have moved along. Not where checks try
-    /// another address before Nix's because they were told so, or where ssh_config leads Nix there.
+    /// It answers, and not where Nix goes. What is declared may have it right, or have a third address.
     fn address_moved(&self) -> Option<Warning> {
         let deployed = self.origin.deployed.as_ref()?;
-        let expected = deployed.addresses.first()?;
-        let seen = self.seen.address.as_ref()?;
-        let leads_there = |address: &Printable| is_same_host(address, seen) == Some(true);
-        let is_preferred = self.origin.declared.as_ref().is_some_and(|declared| {
-            let place = |of: &str| {
-                let mut addresses = declared.addresses.iter();
-                addresses.position(|address| is_same_host(address, of) == Some(true))
+        let seen = self.seen_now().filter(|_| self.seen.elsewhere)?;
+        let led = self.seen.ssh_config.as_deref();
+        let expected = led.or(deployed.addresses.first().map(String::as_str))?;
+        let source = match led {
+            Some(_) => "ssh_config",
+            None => &deployed.source,
+        };
+        let mut warning = self.warning(WarningCode::AddressMoved, expected, seen);
+        let details = &mut warning.details;
+        details.insert("deployed_at".into(), source.into());
+        let declared = self.origin.declared.as_ref();
+        let other = declared.and_then(|declared| Some((declared, declared.addresses.first()?)));
+        let other = other.filter(|(_, address)| is_same_host(address, expected) == Some(false));
+        if let Some((declared, address)) = other {
+            // Of several that are declared, a rebuild brings the first.
+            let wrong = match is_same_host(address, seen) {
+                Some(true) => "deployed",
+                Some(false) | None => "both",
             };
-            matches!((place(seen), place(expected)), (Some(seen), Some(nix)) if seen < nix)
-        });
-        let is_elsewhere = is_same_host(expected, seen) == Some(false);
-        let is_explained = is_preferred || self.seen.ssh_config.as_ref().is_some_and(leads_there);
-        (is_elsewhere && !is_explained).then(|| {
-            let mut warning = self.warning(WarningCode::AddressMoved, expected, seen);
-            let source = deployed.source.as_str().into();
-            warning.details.insert("deployed_at".into(), source);
-            warning
-        })
+            details.insert("wrong".into(), wrong.into());
+            details.insert("declared".into(), address.as_str().into());
+            details.insert("declared_at".into(), declared.source.as_str().into());
+        }
+        Some(warning)
+    }
+
+    /// Where it answers now.
+    fn seen_now(&self) -> Option<&Printable> {
+        self.seen.address.as_ref().filter(|_| self.seen.passes)
     }
 
     fn not_in_nix_conf(&self) -> Option<Warning> {
@@ -134,22 +159,21 @@ impl Target<'_> {
         if self.seen.host_key_known != Some(false) {
             return None;
         }
+        let line = self.origin.known_hosts.as_deref()?;
         let proved = self.seen.key.as_deref().unwrap_or_default();
         let mut warning = self.warning(WarningCode::HostKeyNotKnown, proved, "");
-        if let Some(line) = &self.origin.known_hosts {
-            let details = &mut warning.details;
-            details.insert("known_hosts".into(), line.as_str().into());
-            if let Some((_, key)) = line.split_once(' ') {
-                let field = data_encoding::BASE64.encode(key.as_bytes());
-                details.insert("public_host_key".into(), field.into());
-            }
+        let details = &mut warning.details;
+        details.insert("known_hosts".into(), line.into());
+        if let Some((_, key)) = line.split_once(' ') {
+            let field = data_encoding::BASE64.encode(key.as_bytes());
+            details.insert("public_host_key".into(), field.into());
         }
         Some(warning)
     }
 
     /// While the target itself is nowhere, a stranger is its reason, and no difference.
     fn strangers(&self) -> impl Iterator<Item = Warning> {
-        let is_found = self.seen.state == TargetState::Ready;
+        let is_found = self.seen.passes;
         let elsewhere = move |stranger: &&Stranger| {
             is_found && self.seen.address.as_ref() != Some(&stranger.address)
         };

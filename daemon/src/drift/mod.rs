@@ -2,9 +2,10 @@
 //!
 //! [`Ledger::compare`] is the whole of it: `compare` finds the differences, the ledger in `since`
 //! remembers when each began, `roots` leaves out those that follow from others, and `layers` sets the
-//! values side by side.
+//! values side by side. [`hindrance`] says which of them keeps Nix from a target.
 
 mod compare;
+mod hindrance;
 mod layers;
 mod place;
 mod roots;
@@ -15,16 +16,17 @@ mod tests;
 use std::{collections::BTreeMap, sync::Arc};
 
 use offload_client::{
-    Printable, TargetState,
+    Printable,
     snapshot::{Comparison, Warning},
 };
 
 use crate::{nix::loaded::Loaded, probe::Stranger, target::TargetId};
 
+pub use hindrance::{hindrance, of_kind};
 pub use since::Ledger;
 
 /// What is declared and deployed of one target.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Origin {
     /// As [`crate::target::TargetSpec::uri`].
     pub uri: Printable,
@@ -37,8 +39,11 @@ pub struct Origin {
     pub missing: Option<String>,
     /// The builder that is the same machine, of a cache.
     pub host: Option<TargetId>,
-    /// The known_hosts line of the declared host key, of a builder whose key Nix's files do not have.
+    /// The known_hosts line of the declared host key, of a builder whose key Nix's files were asked for
+    /// and do not have.
     pub known_hosts: Option<String>,
+    /// What makes Nix pass it by whatever is observed: of the plan's warnings the one that explains most.
+    pub passed_by: Option<Warning>,
     /// When Nix asks it, of a cache that Nix uses.
     pub turn: Option<Turn>,
 }
@@ -82,10 +87,12 @@ pub struct Unwatched {
 /// What checks and searches have shown of one target.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Observed {
-    /// Its state.
-    pub state: TargetState,
+    /// Whether its checks pass now: only then is it anywhere.
+    pub passes: bool,
     /// `ip:port` where it answered last; `None` before it ever did.
     pub address: Option<Printable>,
+    /// Whether that is none of the addresses that Nix goes to.
+    pub elsewhere: bool,
     /// The fingerprint of the host key, or the signing key, that it proved.
     pub key: Option<Printable>,
     /// The priority that a cache gives itself.

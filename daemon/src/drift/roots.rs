@@ -45,8 +45,12 @@ const TABLE: &[(WarningCode, WarningCode, Tie)] = {
         (NotInNixConf, BuildersDisabled, Tie::Kind(Builder)),
         // Its key comes with it.
         (KeyNotTrusted, NotInNixConf, Tie::Target),
-        // The wrong one of the two addresses is what leads astray.
-        (AddressMoved, AddressMismatch, Tie::Target),
+        // Nix has no caches at all.
+        (NotInNixConf, SubstitutionOff, Tie::Kind(Cache)),
+        (KeyNotTrusted, SubstitutionOff, Tie::Kind(Cache)),
+        // Which of them is wrong, where it is really shows.
+        (AddressMismatch, AddressMoved, Tie::Target),
+        (SshConfigMismatch, AddressMoved, Tie::Target),
         (SshConfigMismatch, AddressMismatch, Tie::Target),
         // The remedy is one setting.
         (FallbackOff, LanCacheLast, Tie::Machine),
@@ -151,7 +155,11 @@ mod tests {
             (NotInNixConf, cache, BuildersDisabled, None, true),
             (KeyNotTrusted, cache, NotInNixConf, cache, false),
             (KeyNotTrusted, cache, NotInNixConf, Some((Cache, "b")), true),
-            (AddressMoved, cache, AddressMismatch, cache, false),
+            (AddressMismatch, cache, AddressMoved, cache, false),
+            (AddressMismatch, cache, AddressMoved, builder, true),
+            (NotInNixConf, cache, SubstitutionOff, None, false),
+            (NotInNixConf, builder, SubstitutionOff, None, true),
+            (SshConfigMismatch, builder, AddressMoved, builder, false),
             (SshConfigMismatch, builder, AddressMismatch, builder, false),
             (FallbackOff, None, LanCacheLast, cache, false),
             (AddressMismatch, cache, AddressMismatch, builder, false),

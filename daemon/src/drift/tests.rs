@@ -29,7 +29,9 @@ fn cache(declared: &[&str], deployed: &str, seen: &str) -> (Origin, Observed) {
         ..Origin::default()
     };
     let observed = Observed {
-        state: TargetState::Ready,
+        passes: true,
+        // It is at none of the addresses that Nix has, as far as can be told by their names.
+        elsewhere: !seen.is_empty() && deployed.first().is_some_and(|nixs| *nixs != seen),
         address: Some(seen)
             .filter(|seen| !seen.is_empty())
             .map(|seen| with_port(&seen).into()),
@@ -64,12 +66,7 @@ fn text<'a>(warning: &'a Warning, key: &str) -> &'a str {
 #[test]
 fn two_addresses_differ_and_the_desktop_shows_which_is_wrong() {
     let (six, seven) = ("192.0.2.6", "192.0.2.7");
-    for (seen, wrong) in [
-        (six, "declared"),
-        (seven, "deployed"),
-        ("192.0.2.9", ""),
-        ("", ""),
-    ] {
+    for (seen, wrong) in [(six, "declared"), ("", "")] {
         let warnings = compare(&cache(&[seven], six, seen));
         assert_eq!(codes(&warnings), [WarningCode::AddressMismatch], "{seen}");
         let told = |key| text(&warnings[0], key);
@@ -78,6 +75,29 @@ fn two_addresses_differ_and_the_desktop_shows_which_is_wrong() {
         assert_eq!(told("wrong"), wrong, "{seen}");
         assert_eq!(told("declared_at"), "config.toml:3");
         assert_eq!(told("deployed_at"), "nix.conf:12");
+    }
+    // Where it is not where Nix goes, that is what stops Nix.
+    for (seen, wrong) in [(seven, "deployed"), ("192.0.2.9", "both")] {
+        let warnings = compare(&cache(&[seven], six, seen));
+        assert_eq!(codes(&warnings), [WarningCode::AddressMoved], "{seen}");
+        let told = |key| text(&warnings[0], key);
+        assert_eq!(told("expected"), "192.0.2.6:5000");
+        assert_eq!(told("declared"), "192.0.2.7:5000");
+        assert_eq!(told("actual"), format!("{seen}:5000"));
+        assert_eq!(told("wrong"), wrong, "{seen}");
+    }
+}
+
+#[test]
+fn where_it_was_is_no_place_where_it_is() {
+    let (six, seven) = ("192.0.2.6", "192.0.2.7");
+    for seen in [six, seven, "192.0.2.9"] {
+        let mut one = cache(&[seven], six, seen);
+        one.1.passes = false;
+        let warnings = compare(&one);
+        assert_eq!(codes(&warnings), [WarningCode::AddressMismatch], "{seen}");
+        assert_eq!(text(&warnings[0], "wrong"), "", "{seen}");
+        assert_eq!(warnings[0].details.get("observed"), None, "{seen}");
     }
 }
 
@@ -92,7 +112,8 @@ fn what_may_well_be_one_address_is_no_mismatch() {
         (&[], "192.0.2.6"),
         (&["192.0.2.6"], ""),
     ] {
-        let one = cache(declared, deployed, "192.0.2.6");
+        let mut one = cache(declared, deployed, "192.0.2.6");
+        one.1.elsewhere = false;
         assert_eq!(compare(&one), [], "{declared:?} {deployed}");
     }
     let names = cache(&["tower.lan"], "desktop.lan", "");
@@ -100,27 +121,69 @@ fn what_may_well_be_one_address_is_no_mismatch() {
 }
 
 #[test]
-fn the_desktop_has_moved_where_nix_is_told_another_ip_address() {
-    let moved = [WarningCode::AddressMoved];
-    for (declared, deployed, seen, expected) in [
-        (&[][..], "192.0.2.6", "192.0.2.7", &moved[..]),
-        (
-            &["192.0.2.6", "192.0.2.7"],
-            "192.0.2.6",
-            "192.0.2.7",
-            &moved,
-        ),
-        // It was asked there first, as it was told to.
-        (&["192.0.2.7", "192.0.2.6"], "192.0.2.6", "192.0.2.7", &[]),
-        (&[], "desktop", "192.0.2.7", &[]),
-        (&[], "192.0.2.6", "", &[]),
-    ] {
-        let one = cache(declared, deployed, seen);
-        assert_eq!(codes(&compare(&one)), expected, "{declared:?} {seen}");
+fn the_desktop_has_moved_where_it_answers_and_nix_does_not_go() {
+    for declared in [&[][..], &["192.0.2.6", "192.0.2.7"], &["192.0.2.7"]] {
+        let one = cache(declared, "192.0.2.6", "192.0.2.7");
+        assert_eq!(codes(&compare(&one)), [WarningCode::AddressMoved]);
     }
+    // A name as well: where it leads, the check has seen.
+    let named = cache(&[], "desktop", "192.0.2.7");
+    let moved = compare(&named);
+    assert_eq!(text(&moved[0], "expected"), "desktop:5000");
+    let mut one = named;
+    one.1.elsewhere = false;
+    assert_eq!(compare(&one), []);
+    // And another port of the same host.
+    let mut one = cache(&[], "192.0.2.6", "192.0.2.6");
+    (one.1.elsewhere, one.1.address) = (true, Some("192.0.2.6:5001".into()));
+    assert_eq!(text(&compare(&one)[0], "actual"), "192.0.2.6:5001");
+    // Where ssh_config leads Nix, it is there that it was looked for.
     let mut one = cache(&[], "192.0.2.6", "192.0.2.7");
-    one.1.ssh_config = Some("192.0.2.7:22".into());
-    assert!(!codes(&compare(&one)).contains(&WarningCode::AddressMoved));
+    one.1.ssh_config = Some("192.0.2.9:22".into());
+    let moved = compare(&one);
+    assert_eq!(codes(&moved), [WarningCode::AddressMoved]);
+    assert_eq!(text(&moved[0], "expected"), "192.0.2.9:22");
+}
+
+#[test]
+fn what_nix_is_not_configured_with_has_no_address_of_nixs() {
+    let mut one = cache(&["192.0.2.6"], "", "192.0.2.7");
+    one.1.elsewhere = true;
+    assert_eq!(compare(&one), []);
+    let id = TargetId::cache("desktop");
+    assert_eq!(hindrance(&id, &one.0, &one.1), None);
+}
+
+#[test]
+fn of_what_keeps_nix_away_the_one_that_explains_most_is_the_reason() {
+    let id = TargetId::cache("desktop");
+    let reason = |one: &(Origin, Observed)| {
+        let hindrance = hindrance(&id, &one.0, &one.1);
+        hindrance.and_then(|warning| warning.code.hinders())
+    };
+    let mut one = cache(&[], "192.0.2.6", "192.0.2.6");
+    assert_eq!(reason(&one), None);
+    one.0.known_hosts = Some("desktop ssh-ed25519 AAAAC3".into());
+    one.1.host_key_known = Some(false);
+    assert_eq!(reason(&one), Some(Reason::HostKeyNotKnown));
+    one.0.passed_by = Some(Warning {
+        code: WarningCode::BuilderWithoutSlots,
+        ..Warning::default()
+    });
+    assert_eq!(reason(&one), Some(Reason::BuilderWithoutSlots));
+    one.0.missing = Some("http://192.0.2.6:5000".into());
+    assert_eq!(reason(&one), Some(Reason::NotInNixConf));
+    one.1.elsewhere = true;
+    assert_eq!(reason(&one), Some(Reason::AddressMoved));
+    one.0.passed_by = Some(Warning {
+        code: WarningCode::NixConfBroken,
+        ..Warning::default()
+    });
+    assert_eq!(reason(&one), Some(Reason::NixConfBroken));
+    // What costs something on another day alone is no reason.
+    let other = cache(&["192.0.2.7"], "192.0.2.6", "192.0.2.6");
+    assert_eq!(codes(&compare(&other)), [WarningCode::AddressMismatch]);
+    assert_eq!(reason(&other), None);
 }
 
 #[test]
@@ -231,6 +294,7 @@ fn a_host_key_that_only_the_configuration_has_is_told_with_the_line_to_add() {
 #[test]
 fn a_stranger_is_told_while_the_desktop_itself_is_elsewhere() {
     let mut one = cache(&[], "desktop", "192.0.2.7");
+    one.1.elsewhere = false;
     one.1.strangers = vec![Stranger {
         address: "192.0.2.6:5000".into(),
         reason: Reason::UntrustedSignature,
@@ -242,10 +306,10 @@ fn a_stranger_is_told_while_the_desktop_itself_is_elsewhere() {
     assert_eq!(text(&warnings[0], "address"), "192.0.2.6:5000");
     assert_eq!(text(&warnings[0], "actual"), "other-1");
 
-    one.1.state = TargetState::Degraded;
+    one.1.passes = false;
     assert_eq!(compare(&one), [], "it is the target's own reason then");
     let builder = TargetId::builder("desktop");
-    one.1.state = TargetState::Ready;
+    one.1.passes = true;
     let (origins, observed) = ([(builder.clone(), one.0)].into(), [(builder, one.1)].into());
     let drift = Ledger::default().compare(1, &[], &origins, &Loaded::default(), &observed);
     assert_eq!(codes(&drift.warnings), [WarningCode::HostKeyMismatch]);

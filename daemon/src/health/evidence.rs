@@ -43,6 +43,15 @@ impl Weight {
             // A resolver that stumbles once (mDNS is UDP) says little of the desktop.
             | Reason::DnsFailed
             // No check fails for these; if one did, it would prove the least.
+            | Reason::NixConfBroken
+            | Reason::MachinesFileBroken
+            | Reason::SubstitutionOff
+            | Reason::BuildersDisabled
+            | Reason::AddressMoved
+            | Reason::NotInNixConf
+            | Reason::NixVersion
+            | Reason::BuilderWithoutSlots
+            | Reason::HostKeyNotKnown
             | Reason::None
             | Reason::NotConfigured
             | Reason::Paused

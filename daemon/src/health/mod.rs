@@ -19,7 +19,7 @@ mod verdict;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use offload_client::{OverallState, Reason, Stage, TargetState, snapshot::HistoryEntry};
+use offload_client::{Kind, OverallState, Reason, Stage, TargetState, snapshot::HistoryEntry};
 
 use self::{
     evidence::Thresholds,
@@ -87,6 +87,22 @@ pub enum Event {
         target: TargetId,
         /// What it showed.
         outcome: Result<(), Reason>,
+    },
+    /// What keeps Nix from a target, whatever its checks come to; nothing until told otherwise. One that
+    /// passes them is degraded for that reason, and ready again as soon as nothing does.
+    Hindered {
+        /// The target.
+        target: TargetId,
+        /// Why Nix does not go there.
+        reason: Option<Reason>,
+    },
+    /// What keeps Nix from all targets of a kind: it is degraded for that reason where none of them is
+    /// watched.
+    KindHindered {
+        /// The kind.
+        kind: Kind,
+        /// Why Nix uses none.
+        reason: Option<Reason>,
     },
     /// The peer closed the kept connection.
     Closed {
@@ -262,6 +278,12 @@ impl Health {
                 let change = tested.and_then(|tested| tested.tested(now, outcome));
                 effects.extend(changed(&target, change));
             }
+            Event::Hindered { target, reason } => {
+                let hindered = self.targets.get_mut(&target);
+                let change = hindered.and_then(|hindered| hindered.hinder(now, reason));
+                effects.extend(changed(&target, change));
+            }
+            Event::KindHindered { kind, reason } => self.overall.hinder(kind, reason),
             Event::Closed { target, idle } => self.closed(now, &target, idle),
             Event::Refresh(only) => self.refresh(now, only.as_ref(), effects),
             Event::Appeared(id) => {

@@ -18,6 +18,8 @@ pub struct Overall {
     pub cache_state: OverallState,
     /// When `state` last changed.
     pub since: Now,
+    /// What keeps Nix from all builders, and from all caches.
+    hindered: [Option<Reason>; 2],
 }
 
 impl Overall {
@@ -29,6 +31,16 @@ impl Overall {
             builder_state: OverallState::Unknown,
             cache_state: OverallState::Unknown,
             since: now,
+            hindered: [None; 2],
+        }
+    }
+
+    /// What keeps Nix from all targets of `kind` is this now; it shows in the next update.
+    pub(super) fn hinder(&mut self, kind: Kind, reason: Option<Reason>) {
+        let [builders, caches] = &mut self.hindered;
+        match kind {
+            Kind::Builder => *builders = reason,
+            Kind::Cache => *caches = reason,
         }
     }
 
@@ -46,6 +58,15 @@ impl Overall {
             match id.kind {
                 Kind::Builder => builders.add(standing),
                 Kind::Cache => caches.add(standing),
+            }
+        }
+        let is_paused = all.state() == OverallState::Paused;
+        // A kind of which something is watched speaks for itself.
+        for (tally, hindered) in [&mut builders, &mut caches].into_iter().zip(self.hindered) {
+            if let Some(reason) = hindered.filter(|_| tally.all == 0 && !is_paused) {
+                let standing = (TargetState::Degraded, reason);
+                tally.add(standing);
+                all.add(standing);
             }
         }
         self.builder_state = builders.state();

@@ -1,7 +1,8 @@
 //! One target: its published health, its check in flight, and when the next one is due.
 //!
-//! What the checks amount to and what the last test build proved are kept apart: a builder that
-//! passes every check and fails at building is published as degraded, and checked as a ready one.
+//! What the checks amount to is kept apart from what the last test build proved and from what keeps Nix
+//! from going there: a builder that passes every check and fails at building, or that Nix is not
+//! configured to use, is published as degraded, and checked as a ready one.
 
 mod events;
 
@@ -29,8 +30,10 @@ pub struct TargetHealth {
     pub state: TargetState,
     /// Why it is not ready.
     pub reason: Reason,
-    /// The stage at which `reason` arose; of a ready target, the last one that passed.
+    /// The stage at which `reason` arose; of a target that passes its checks, the last one that passed.
     pub stage: Stage,
+    /// Whether its checks pass, whatever else is the matter.
+    pub passes: bool,
     /// When `state` last changed.
     pub since: Now,
     /// When the last check ended.
@@ -66,6 +69,8 @@ pub(super) struct Target {
     /// State, reason and stage by the checks alone.
     checks: (Standing, Stage),
     flaw: Flaw,
+    /// What keeps Nix from going there.
+    hindrance: Option<Reason>,
     judge: Judge,
     patience: Patience,
     bucket: Bucket,
@@ -109,6 +114,7 @@ impl Target {
                 state: TargetState::Unknown,
                 reason: Reason::None,
                 stage: Stage::None,
+                passes: false,
                 since: now,
                 last_check: 0,
                 last_success: 0,
@@ -118,6 +124,7 @@ impl Target {
             },
             checks: ((TargetState::Unknown, Reason::None), Stage::None),
             flaw: Flaw::default(),
+            hindrance: None,
             judge: Judge::default(),
             patience: Patience::default(),
             bucket: Bucket::default(),
@@ -290,10 +297,14 @@ impl Target {
         self.checks.0.0
     }
 
-    /// What is to be published: the checks' verdict, unless that is ready and a test build failed.
+    /// What is to be published: the checks' verdict, unless that is ready and Nix does not go there, or
+    /// a test build failed. What Nix does not even try says more than how it would end.
     fn verdict(&self) -> (Standing, Stage) {
-        match (self.state_by_checks(), self.flaw.reason()) {
-            (TargetState::Ready, Some(flaw)) => ((TargetState::Degraded, flaw), Stage::Build),
+        match (self.state_by_checks(), self.hindrance, self.flaw.reason()) {
+            (TargetState::Ready, Some(hindrance), _) => {
+                ((TargetState::Degraded, hindrance), self.checks.1)
+            }
+            (TargetState::Ready, None, Some(flaw)) => ((TargetState::Degraded, flaw), Stage::Build),
             _ => self.checks,
         }
     }
@@ -330,6 +341,7 @@ impl Target {
     /// Takes up what the checks amount to.
     fn set(&mut self, now: Now, new: Standing, latency: Duration) -> Change {
         self.checks.0 = new;
+        self.health.passes = new.0 == TargetState::Ready;
         self.flaw.checked(new.0);
         self.publish(now, latency)
     }

@@ -4,6 +4,7 @@
 mod away;
 mod built;
 mod depth;
+mod hindered;
 mod play;
 mod properties;
 mod published;

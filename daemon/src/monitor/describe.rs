@@ -28,7 +28,7 @@ impl Monitor {
     fn compare(&mut self, now: Now) {
         let observed = |(id, watched): (&TargetId, &Watched)| {
             let health = self.health.target(id)?;
-            Some((id.clone(), watched.observed(health)))
+            Some((id.clone(), watched.observed(health.passes)))
         };
         let observed = self.watched.iter().filter_map(observed).collect();
         if !self.replanned && observed == self.observed {

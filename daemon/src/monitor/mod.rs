@@ -22,7 +22,7 @@ use std::{
 };
 
 use offload_client::{
-    Snapshot,
+    Kind, Snapshot,
     snapshot::{Target, Warning},
 };
 use tokio::{
@@ -397,9 +397,7 @@ impl Monitor {
         let mut passed = Vec::new();
         let mut events = Vec::new();
         for finished in finished {
-            if let Some(event) = self.learn(finished, &mut passed) {
-                events.push(event);
-            }
+            events.extend(self.learn(finished, &mut passed));
         }
         let effects = self.health.handle_all(now, events);
         self.carry_out(now, effects);
@@ -409,26 +407,42 @@ impl Monitor {
         }
     }
 
-    /// Keeps what a check learned; what the health core is to judge of it.
-    fn learn(&mut self, finished: Finished, passed: &mut Vec<(TargetId, bool)>) -> Option<Event> {
+    /// Keeps what a check learned; what the health core is to judge of it, if anything. What keeps Nix
+    /// from the target comes first, so that it is never ready in between.
+    fn learn(&mut self, finished: Finished, passed: &mut Vec<(TargetId, bool)>) -> Vec<Event> {
         let Finished {
             target,
             check,
             report,
             session,
         } = finished;
-        let watched = self.watched.get_mut(&target)?;
+        let Some(watched) = self.watched.get_mut(&target) else {
+            return Vec::new();
+        };
         // A check that ended in the same turn in which it was aborted no longer counts.
-        let running = watched.running.take_if(|running| running.check == check)?;
+        let Some(running) = watched.running.take_if(|running| running.check == check) else {
+            return Vec::new();
+        };
         watched.session = running.keep_session.then_some(session);
         let (outcome, latency) = watched.learn(report);
         tracing::debug!(?outcome, ?latency, "checked {target}");
         passed.push((target.clone(), outcome.is_ok()));
-        Some(Event::Reported {
+        let hindered = outcome.is_ok().then(|| self.hindered(&target)).flatten();
+        let reported = Event::Reported {
             target,
             check,
             outcome,
             latency,
+        };
+        hindered.into_iter().chain([reported]).collect()
+    }
+
+    /// What keeps Nix from a target, by what is known of it now.
+    fn hindered(&mut self, target: &TargetId) -> Option<Event> {
+        let watched = self.watched.get_mut(target)?;
+        Some(Event::Hindered {
+            target: target.clone(),
+            reason: watched.hinder(self.origins.get(target)),
         })
     }
 
@@ -539,7 +553,13 @@ impl Monitor {
             }
         }
         // Together: many at once are no more work than as many one by one.
-        let events = added.iter().cloned().map(Event::Added);
+        let mut events: Vec<Event> = added.iter().cloned().map(Event::Added).collect();
+        let order = self.order.clone();
+        events.extend(order.iter().filter_map(|target| self.hindered(target)));
+        events.extend(Kind::ALL.iter().map(|kind| Event::KindHindered {
+            kind: *kind,
+            reason: plan.unused.get(kind).copied(),
+        }));
         let effects = self.health.handle_all(now, events);
         self.carry_out(now, effects);
         for id in added {

@@ -142,7 +142,7 @@ impl Monitor {
         };
         let mut new = Outlook::of(watched, &**routes);
         let health = self.health.target(id);
-        if new.reach == Reach::Nowhere && health.is_some_and(|health| health.state.is_ready()) {
+        if new.reach == Reach::Nowhere && health.is_some_and(|health| health.passes) {
             // It has just answered, whatever the routes say.
             new.reach = Reach::Far;
         }

@@ -142,7 +142,7 @@ impl Monitor {
         let missing: Vec<TargetId> = self
             .order
             .iter()
-            .filter(|id| !self.is_ready(id))
+            .filter(|id| !self.passes(id))
             .cloned()
             .collect();
         if missing.is_empty() {
@@ -172,7 +172,7 @@ impl Monitor {
                 return;
             }
             Some(builder) => {
-                wanted.extend(Some(builder).filter(|builder| !self.is_ready(builder)));
+                wanted.extend(Some(builder).filter(|builder| !self.passes(builder)));
                 wanted.extend(Some(id).filter(|id| self.is_cache_with_identity(id)));
             }
             None => wanted.push(id),
@@ -247,7 +247,7 @@ impl Monitor {
             tracing::debug!("{target} was not found");
             return;
         };
-        if self.is_ready(&target) {
+        if self.passes(&target) {
             tracing::debug!("{target} is ready where it is, and at {address} as well");
             return;
         }
@@ -263,7 +263,7 @@ impl Monitor {
     pub(super) fn checked(&mut self, now: Now, id: &TargetId, passed: bool) {
         self.place(now, id);
         if passed
-            && self.is_ready(id)
+            && self.passes(id)
             && let Some(watched) = self.watched.get_mut(id)
         {
             // Who asked for the search is told what was found, which is nothing new.
@@ -289,10 +289,11 @@ impl Monitor {
     /// A cache that is missing may be at `host`, where its builder is: checked there, unless it is
     /// looked for there already.
     fn give(&mut self, now: Now, builder: &TargetId, cache: &TargetId, host: String) {
-        let is_missing = matches!(
+        let failed = matches!(
             self.state(cache),
             Some(TargetState::Degraded | TargetState::Down | TargetState::Away)
         );
+        let is_missing = failed && !self.passes(cache);
         let address = Address { host, port: None };
         let watched = self.watched.get(cache);
         if is_missing && watched.is_some_and(|watched| !watched.is_looked_for_at(&address)) {
@@ -377,8 +378,10 @@ impl Monitor {
         self.health.target(id).map(|health| health.state)
     }
 
-    fn is_ready(&self, id: &TargetId) -> bool {
-        self.state(id).is_some_and(TargetState::is_ready)
+    /// Whether it passes its checks: whatever else is the matter, it is not missing.
+    fn passes(&self, id: &TargetId) -> bool {
+        let health = self.health.target(id);
+        health.is_some_and(|health| health.passes)
     }
 
     fn is_proved(&self, builder: &TargetId) -> bool {

@@ -72,6 +72,7 @@ impl Watch {
                 outcome,
                 latency: Duration::from_millis(1),
                 address: None,
+                elsewhere: false,
                 facts: None,
                 details: BTreeMap::from([("slots".into(), 1.into())]),
             },

@@ -49,7 +49,7 @@ pub(super) fn target(target: &Target, detail: &str) {
             TargetState::Degraded | TargetState::Down | TargetState::Away | TargetState::Unknown,
             _,
         ) => {
-            let title = reasons::text(target.reason).title;
+            let title = reasons::title_for(target);
             let offload_explanation = explanation_for(target);
             let offload_remedy = remedy_for(target);
             tracing::warn!(

@@ -14,7 +14,7 @@ use self::place::{Found, first_address};
 use super::{outlook::Outlook, seek::Searching};
 use crate::{
     build::Tested,
-    drift::Observed,
+    drift::{self, Observed, Origin},
     health::{CheckId, TargetHealth},
     probe::{
         Context, Learned, Report, Session, Stranger,
@@ -53,6 +53,10 @@ pub(super) struct Watched {
     located: bool,
     /// Whether it has answered there.
     answered: bool,
+    /// Whether that is none of the addresses that Nix goes to.
+    elsewhere: bool,
+    /// What keeps Nix from it, though its checks pass.
+    hindrance: Option<Warning>,
     /// Where the last check saw it prove a host key that is known.
     proved: Option<IpAddr>,
     /// Who else answered: to the last deep check, and to the last search.
@@ -83,6 +87,8 @@ impl Watched {
             address: first_address(&spec),
             located: false,
             answered: false,
+            elsewhere: false,
+            hindrance: None,
             proved: None,
             strangers: [Vec::new(), Vec::new()],
             has_news: false,
@@ -169,6 +175,7 @@ impl Watched {
         }
         self.details = report.details;
         if report.outcome.is_ok() {
+            self.elsewhere = report.elsewhere;
             self.come_home();
         }
         let outcome = report.outcome.map_err(|failure| {
@@ -198,11 +205,27 @@ impl Watched {
         .into();
     }
 
+    /// Holds what is known of it against its `origin`, as if its checks pass now: why Nix does not go there.
+    pub(super) fn hinder(&mut self, origin: Option<&Origin>) -> Option<Reason> {
+        self.hindrance = origin.and_then(|origin| {
+            let seen = self.observed(true);
+            drift::hindrance(&self.spec.id, origin, &seen)
+        });
+        self.hindrance.as_ref()?.code.hinders()
+    }
+
+    /// What keeps Nix from it, where that is what `reason` says.
+    fn hindered(&self, reason: Reason) -> Option<&Warning> {
+        let hindrance = self.hindrance.as_ref();
+        hindrance.filter(|hindrance| hindrance.code.hinders() == Some(reason))
+    }
+
     /// The particulars of a failure for `reason`: the last check's, or the last test build's.
     pub(super) fn failure(&self, reason: Reason) -> &str {
-        let failure = match self.build_failure(reason) {
-            Some(failure) => Some(failure),
-            None => self.details.get(DETAIL_ERROR),
+        let failure = match (self.hindered(reason), self.build_failure(reason)) {
+            (Some(hindrance), _) => hindrance.details.get(DETAIL_ERROR),
+            (None, Some(failure)) => Some(failure),
+            (None, None) => self.details.get(DETAIL_ERROR),
         };
         match failure {
             Some(Detail::Text(text)) => text,
@@ -216,8 +239,8 @@ impl Watched {
         self.test_build.get(TEST_BUILD_ERROR)
     }
 
-    /// What the last check learned and the last test build showed. Where that is what makes the
-    /// target less than ready, its words are the target's.
+    /// What the last check learned and the last test build showed. Where that, or what keeps Nix away, is
+    /// what makes the target less than ready, its words are the target's.
     fn described(&self, health: &TargetHealth) -> Details {
         let mut details = self.details.clone();
         details.extend(self.test_build.clone());
@@ -225,6 +248,10 @@ impl Watched {
             && let Some(failure) = self.build_failure(health.reason)
         {
             details.insert(DETAIL_ERROR.into(), failure.clone());
+        }
+        if let Some(hindrance) = self.hindered(health.reason) {
+            details.remove(DETAIL_ERROR);
+            details.extend(hindrance.details.clone());
         }
         details
     }
@@ -239,8 +266,8 @@ impl Watched {
         })
     }
 
-    /// What checks and searches have shown of it.
-    pub(super) fn observed(&self, health: &TargetHealth) -> Observed {
+    /// What checks and searches have shown of it; whether its checks pass now, the health core knows.
+    pub(super) fn observed(&self, passes: bool) -> Observed {
         let known = |text: &Printable| (!text.is_empty()).then(|| text.clone());
         let (key, priority) = match &self.facts {
             // Before a check has learned of a store directory, its priority is nobody's word.
@@ -257,7 +284,8 @@ impl Watched {
             }
         }
         Observed {
-            state: health.state,
+            passes,
+            elsewhere: self.elsewhere,
             address: self.answered.then(|| self.address.clone()),
             key,
             priority,
@@ -332,6 +360,7 @@ pub(super) mod tests {
             outcome: Ok(Stage::Auth),
             latency: Duration::ZERO,
             address: None,
+            elsewhere: false,
             facts: None,
             details,
             strangers: None,

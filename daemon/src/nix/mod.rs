@@ -164,6 +164,24 @@ fn read_with(import: &NixImport, users: &[PathBuf], version: NixVersion) -> Impo
 }
 
 impl Imported {
+    /// Whether all of nix.conf was read: what it does not say then, it does not say.
+    pub fn has_whole_conf(&self) -> bool {
+        let mut unread = self.unread();
+        self.has_conf && !unread.any(|file| self.conf_files.contains(file))
+    }
+
+    /// Whether the list of builders was read as well, all of it.
+    pub fn has_all_builders(&self) -> bool {
+        self.has_conf && self.left_out.is_none() && self.unread().next().is_none()
+    }
+
+    /// The files that this account may not read.
+    fn unread(&self) -> impl Iterator<Item = &PathBuf> {
+        let problems = self.problems.iter();
+        let unread = problems.filter(|problem| problem.source == Source::NotVisible);
+        unread.map(|problem| &problem.file)
+    }
+
     /// What Nix would use if `builders` were what it is by default. Its faults are not told: Nix does
     /// not meet them.
     fn read_unused(&mut self, conf: &Path) {

@@ -39,6 +39,10 @@ struct Found<'a> {
     entry: Option<&'a BuilderEntry>,
     /// Where Nix's files name it.
     place: Option<String>,
+    /// Why Nix makes no use of lines of it.
+    unused: Vec<Warning>,
+    /// Whether Nix makes use of a line of it.
+    is_used: bool,
 }
 
 pub(super) fn plan(
@@ -50,15 +54,13 @@ pub(super) fn plan(
     let mut found: Vec<Found<'_>> = Vec::new();
     let machines = imported.machines.iter().filter(|_| settings.nix.import);
     for machine in machines {
-        let Some(builder) = of_machine(machine, &imported.conf, warnings) else {
+        let Some(mut builder) = of_machine(machine, &imported.conf, warnings) else {
             continue;
         };
-        warnings.extend(unused::without_slots(machine));
-        warnings.extend(unused::read_otherwise(
-            machine,
-            &builder.uri,
-            imported.version,
-        ));
+        let read_otherwise = unused::read_otherwise(machine, &builder.uri, imported.version);
+        let unused = [unused::without_slots(machine), read_otherwise];
+        builder.unused.extend(unused.into_iter().flatten());
+        builder.is_used = builder.unused.is_empty();
         match found
             .iter_mut()
             .find(|known| is_same(&known.uri, &builder.uri))
@@ -105,14 +107,27 @@ pub(super) fn plan(
         })
         .collect();
     let names = naming::names(&wanted);
-    let is_whole = imported.has_conf && imported.left_out.is_none();
-    let may_lack = settings.nix.import && is_whole;
+    let may_lack = settings.nix.import && imported.has_all_builders();
+    let has_nix = settings.nix.import && imported.has_conf;
     let targets = names.iter().zip(found);
     targets
         .map(|(name, builder)| {
             let mut origin = origin::of(&builder);
+            let (unused, is_used) = (builder.unused.clone(), builder.is_used);
             let target = target(name, builder, warnings);
-            origin.known_hosts = origin::known_hosts_line(&target);
+            if has_nix {
+                origin.known_hosts = origin::known_hosts_line(&target);
+            }
+            let unused = unused.into_iter().map(|warning| Warning {
+                target: Some((target.id.kind, target.id.name.clone())),
+                ..warning
+            });
+            let unused: Vec<Warning> = unused.collect();
+            if !is_used {
+                let unused = unused.iter().cloned();
+                origin.passed_by = unused.min_by_key(|warning| warning.code.hinders());
+            }
+            warnings.extend(unused);
             if may_lack && origin.deployed.is_none() {
                 origin.missing = origin::machines_line(&target);
             }
@@ -165,6 +180,8 @@ fn of_machine(
             dispatch: vec![dispatch(machine, conf)],
             entry: None,
             place: Some(origins::source(&machine.file, machine.line)),
+            unused: Vec::new(),
+            is_used: true,
         }),
         Err(why) => {
             let line = machine.line.map_or(0, u64::from);
@@ -290,6 +307,8 @@ fn of_entry<'a>(
         dispatch: vec![dispatch(&machine, conf)],
         entry: Some(entry),
         place: None,
+        unused: Vec::new(),
+        is_used: true,
     }
 }
 
@@ -323,6 +342,8 @@ impl Found<'_> {
         self.dispatch.extend(other.dispatch);
         self.ssh_key = self.ssh_key.take().or(other.ssh_key);
         self.written = self.written.take().or(other.written);
+        self.unused.extend(other.unused);
+        self.is_used |= other.is_used;
     }
 }
 
@@ -390,7 +411,13 @@ fn target(name: &Printable, builder: Found<'_>, warnings: &mut Vec<Warning>) -> 
     TargetSpec {
         id: TargetId::builder(name),
         uri: builder.text.into(),
-        addresses: candidates(address(&uri.host), other, listed.unwrap_or_default(), port),
+        addresses: candidates(
+            address(&uri.host),
+            builder.place.is_some(),
+            other,
+            listed.unwrap_or_default(),
+            port,
+        ),
         kind: SpecKind::Builder(BuilderSpec {
             protocol: uri.protocol,
             host: uri.host,

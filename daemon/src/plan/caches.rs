@@ -75,8 +75,10 @@ pub(super) fn plan(
         .collect();
     let names = naming::names(&wanted);
     let targets = names.iter().zip(&found);
-    let conf = settings.nix.import.then_some(&imported.conf);
-    let may_lack = settings.nix.import && imported.has_conf;
+    // Where there is no nix.conf, what is declared is the way.
+    let has_nix = settings.nix.import && imported.has_conf;
+    let conf = has_nix.then_some(&imported.conf);
+    let may_lack = settings.nix.import && imported.has_whole_conf();
     let named: BTreeSet<_> = match may_lack {
         true => substituters_of(&imported.conf)
             .filter_map(|(_, cache)| Some(key(&cache?)))
@@ -87,7 +89,8 @@ pub(super) fn plan(
     targets
         .map(|(name, cache)| {
             warnings.extend(conf.and_then(|conf| untrusted_keys(name, cache, conf)));
-            let target = target(name, cache, imported, settings.nix.import);
+            let is_nixs = has_nix || cache.position.is_some();
+            let target = target(name, cache, imported, is_nixs);
             let mut origin = origin(cache, &imported.conf, &unwatched);
             if may_lack && !named.contains(&key(&cache.uri)) {
                 origin.missing = Some(origin.uri.to_string());
@@ -209,13 +212,12 @@ fn substituters<'a>(
 ) {
     let ours = |(_, url): &(usize, &String)| !exclude_matches(&settings.nix.exclude, url);
     let urls = conf.substituters.iter().enumerate();
-    let mut urls = urls.filter(ours).peekable();
+    let urls = urls.filter(ours);
     if !conf.substitute {
-        if urls.peek().is_some() {
-            let why = "Nix uses no substituters";
-            let setting = ("setting", "substitute = false".into());
-            warnings.push(not_watchable(Kind::Cache, why, [setting]));
-        }
+        let deployed = urls.map(|(_, url)| uri::redacted(url));
+        let declared = settings.caches.iter();
+        let declared = declared.filter_map(|entry| entry.url.as_deref().map(uri::redacted));
+        warnings.extend(substitution_off(deployed.chain(declared).collect()));
         return;
     }
     let mut known = BTreeSet::new();
@@ -231,6 +233,19 @@ fn substituters<'a>(
             });
         }
     }
+}
+
+/// `substitute = false`, and somebody has written down caches all the same.
+fn substitution_off(expected: BTreeSet<String>) -> Option<Warning> {
+    let expected: Vec<String> = expected.into_iter().collect();
+    (!expected.is_empty()).then(|| Warning {
+        code: WarningCode::SubstitutionOff,
+        target: None,
+        details: BTreeMap::from([
+            ("expected".into(), expected.into()),
+            ("actual".into(), "".into()),
+        ]),
+    })
 }
 
 fn parse(text: &str, warnings: &mut Vec<Warning>) -> Option<CacheUri> {
@@ -314,7 +329,13 @@ fn target(name: &str, cache: &Found<'_>, imported: &Imported, is_imported: bool)
         id: TargetId::cache(name),
         // What Nix reads as a path may have been meant as a password.
         uri: uri::redacted(text).into(),
-        addresses: candidates(address(&uri.host), other, listed.unwrap_or_default(), port),
+        addresses: candidates(
+            address(&uri.host),
+            cache.position.is_some(),
+            other,
+            listed.unwrap_or_default(),
+            port,
+        ),
         kind: SpecKind::Cache(CacheSpec {
             tls: uri.tls,
             host: uri.host.clone(),

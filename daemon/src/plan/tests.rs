@@ -12,7 +12,7 @@ use crate::{
 };
 use data_encoding::BASE64;
 use proptest::prelude::*;
-use std::fs;
+use std::{fs, path::Path};
 
 fn settings() -> Settings {
     Settings {
@@ -206,7 +206,8 @@ fn an_entry_with_the_same_host_enriches_what_nix_names() {
     assert_eq!(plan.warnings, []);
     assert_eq!(ids(&plan), ["cache/desktop", "builder/desktop"]);
     assert_eq!(plan.targets[0].uri, "http://192.0.2.7:5000");
-    assert_eq!(hosts(&plan.targets[0]), ["192.0.2.6", "192.0.2.7"]);
+    // Nix goes to its own, whatever is declared before it.
+    assert_eq!(hosts(&plan.targets[0]), ["192.0.2.7", "192.0.2.6"]);
     assert_eq!(
         cache(&plan.targets[0]).host_builder.as_deref(),
         Some("desktop")
@@ -513,10 +514,14 @@ fn substituters_that_nix_does_not_use_are_not_watched() {
         &imported("substitute = false\nsubstituters = http://desktop\n", ""),
     );
     assert!(plan.targets.is_empty());
-    assert_eq!(
-        errors(&plan),
-        [(WarningCode::NotWatchable, "Nix uses no substituters".into())]
-    );
+    let [warning] = &plan.warnings[..] else {
+        panic!("{:?}", plan.warnings);
+    };
+    assert_eq!(warning.code, WarningCode::SubstitutionOff);
+    let expected = Detail::List(vec!["http://desktop".into()]);
+    assert_eq!(warning.details["expected"], expected);
+    let unused = BTreeMap::from([(Kind::Cache, Reason::SubstitutionOff)]);
+    assert_eq!(plan.unused, unused);
 }
 
 #[test]
@@ -682,6 +687,86 @@ fn builders_that_nix_is_told_not_to_use_are_told() {
         plan_of(&settings(), &imported("", "ssh://nix@desktop\n")),
         None
     );
+}
+
+/// What keeps Nix from the only builder, and from all.
+fn passed_by(settings: &Settings, imported: &Imported) -> (Option<Reason>, Option<Reason>) {
+    let plan = plan(settings, imported);
+    let mut origins = plan.origins.iter();
+    let origin = origins.find(|(id, _)| id.kind == Kind::Builder);
+    let warning = origin.and_then(|(_, origin)| origin.passed_by.as_ref());
+    (
+        warning.and_then(|warning| warning.code.hinders()),
+        plan.unused.get(&Kind::Builder).copied(),
+    )
+}
+
+#[test]
+fn nix_passes_a_builder_by_where_it_makes_use_of_no_line_of_it() {
+    let none = |machines: &str| passed_by(&settings(), &imported("", machines));
+    let slots = Some(Reason::BuilderWithoutSlots);
+    assert_eq!(none("ssh://nix@desktop - - 0\n"), (slots, None));
+    let two = "ssh://nix@desktop - - 0\nssh://nix@desktop - - 4\n";
+    assert_eq!(none(two), (None, None));
+    assert_eq!(none("ssh://nix@desktop\n"), (None, None));
+    let relative = Some(Reason::NixVersion);
+    assert_eq!(none("ssh://nix@desktop - key\n"), (relative, None));
+}
+
+#[test]
+fn what_keeps_nix_from_all_builders_keeps_it_from_each() {
+    let off = Some(Reason::BuildersDisabled);
+    let empty = imported("builders =\n", "");
+    assert_eq!(passed_by(&afternoon(), &empty), (off, off));
+    let unused = imported("builders =\n", "ssh://nix@desktop\n");
+    assert_eq!(passed_by(&settings(), &unused), (None, off));
+    let line = Some(Reason::MachinesFileBroken);
+    let broken = imported("", "ssh://nix@desktop - - many\n");
+    assert_eq!(passed_by(&afternoon(), &broken), (line, line));
+    // Nix reads none of its settings, this one among them.
+    let conf = Some(Reason::NixConfBroken);
+    let broken = imported("builders =\nfallback = perhaps\n", "");
+    assert_eq!(passed_by(&afternoon(), &broken), (conf, conf));
+}
+
+#[test]
+fn of_what_may_not_be_read_nothing_is_missed() {
+    let hides = |file: &Path| Problem {
+        source: Source::NotVisible,
+        file: file.to_owned(),
+        line: None,
+        field: None,
+        text: "Permission denied".into(),
+    };
+    let missing = |imported: &Imported| {
+        let origins = plan(&afternoon(), imported).origins;
+        [TargetId::cache("desktop"), TargetId::builder("desktop")]
+            .map(|id| origins[&id].missing.is_some())
+    };
+    let mut hidden = imported("substituters =\n", "");
+    assert_eq!(missing(&hidden), [true, true]);
+    hidden.problems = vec![hides(Path::new("/etc/nix/machines"))];
+    assert_eq!(missing(&hidden), [true, false]);
+    let conf = hidden.conf_files[0].clone();
+    hidden.problems = vec![hides(&conf)];
+    assert_eq!(missing(&hidden), [false, false]);
+    hidden.conf.builders.clear();
+    assert_eq!(passed_by(&afternoon(), &hidden), (None, None));
+}
+
+#[test]
+fn a_nix_conf_that_is_not_there_keeps_nix_from_nothing() {
+    let absent = Imported {
+        problems: vec![Problem {
+            source: Source::Conf,
+            file: "/srv/nix.conf".into(),
+            line: None,
+            field: None,
+            text: "No such file or directory".into(),
+        }],
+        ..Imported::default()
+    };
+    assert_eq!(passed_by(&afternoon(), &absent), (None, None));
 }
 
 proptest! {

@@ -49,8 +49,9 @@ pub async fn connect(
 
 /// The candidates of one check, each connected to at most once.
 ///
-/// The next candidate starts when the one before has failed, or after a head start of 250 ms: a
-/// dead favourite costs no more than that. Who connects first wins, and the others are let go of.
+/// The next candidate starts when the one before has failed, or after a head start of 250 ms. Who
+/// connects first wins, and the others are let go of; but where [`Race::wait_for_first`] says so, no other
+/// wins while the first candidate may still answer: that is where Nix goes, and it goes nowhere else.
 /// Where the winner turns out to be somebody else, [`Race::next`] goes on with those that are left.
 ///
 /// It has no bound of its own; the kernel gives a silent address up after two minutes. Nor has the
@@ -58,6 +59,12 @@ pub async fn connect(
 /// neither TCP keepalives (they would wake an idle machine) nor `TCP_USER_TIMEOUT` are set.
 pub struct Race {
     waiting: VecDeque<Start>,
+    /// The first candidate, and its addresses as far as they are known.
+    first: Option<Address>,
+    first_port: u16,
+    first_addresses: Vec<SocketAddr>,
+    /// How long the others wait for it.
+    patience: Duration,
     /// Those that have begun and not ended, each with its number.
     begun: Vec<(usize, Start)>,
     /// The addresses that are not to be connected to any more.
@@ -89,7 +96,15 @@ impl Way {
 impl Race {
     /// Between `candidates`, which come best first; `default_port` holds where one names no port.
     pub fn new(candidates: &[Address], default_port: u16) -> Self {
+        let first = candidates.first().cloned();
+        let first_port = first.as_ref().and_then(|first| first.port);
+        let first_port = first_port.unwrap_or(default_port);
+        let literal = first.as_ref().and_then(|it| literal(&it.host, first_port));
         Self {
+            first,
+            first_port,
+            first_addresses: literal.into_iter().flatten().collect(),
+            patience: Duration::ZERO,
             waiting: candidates
                 .iter()
                 .take(MAX_ATTEMPTS)
@@ -107,6 +122,17 @@ impl Race {
     /// The same by this way and no other.
     pub fn by(self, way: Way) -> Self {
         Self { way, ..self }
+    }
+
+    /// Of a check that may take `bound`: no other candidate wins while the first may still answer, in
+    /// which one lost packet is sent again (a SYN after a second), as long as it leaves time for another.
+    pub fn wait_for_first(&mut self, bound: Duration) {
+        self.patience = bound * 5 / 8;
+    }
+
+    /// Whether `address` is one of the first candidate.
+    pub fn is_first(&self, address: SocketAddr) -> bool {
+        self.first_addresses.contains(&address)
     }
 
     /// Leaves `address` out. It counts as an attempt only where it was one.
@@ -140,8 +166,14 @@ impl Race {
         trace.enter(Stage::Resolve);
         let mut running = FuturesUnordered::new();
         let mut head_start = pin!(sleep(HEAD_START));
+        let mut patience = pin!(sleep(self.patience));
         let mut next_may_start = true;
+        // Who has connected, while the first candidate may still do so.
+        let mut second: Option<(TcpStream, SocketAddr)> = None;
         loop {
+            if let Some((stream, address)) = second.take_if(|_| !self.may_first_answer()) {
+                return Ok(self.won(stream, address, trace));
+            }
             if next_may_start && let Some(next) = self.take_next() {
                 match &next {
                     Start::Connect(address) => {
@@ -165,15 +197,24 @@ impl Race {
                 biased;
                 step = running.next() => {
                     let Some((number, step)) = step else { break };
-                    self.begun.retain(|(begun, _)| *begun != number);
+                    let ended = self.begun.extract_if(.., |(begun, _)| *begun == number).next();
+                    let is_of_first = ended.is_some_and(|(_, ended)| self.is_of_first(&ended));
                     match step {
                         Step::Connected(address, stream) => {
-                            self.let_go();
-                            trace.enter(Stage::Connect);
-                            trace.at(address);
-                            return Ok((stream, address));
+                            let waits = !self.is_first(address) && !patience.is_elapsed();
+                            if waits && self.may_first_answer() {
+                                second.get_or_insert((stream, address));
+                                continue;
+                            }
+                            if let Some((_, address)) = second {
+                                self.put_back(Start::Connect(address));
+                            }
+                            return Ok(self.won(stream, address, trace));
                         }
                         Step::Resolved(addresses) => {
+                            if is_of_first {
+                                self.first_addresses.extend(&addresses);
+                            }
                             for address in addresses.into_iter().rev() {
                                 self.waiting.push_front(Start::Connect(address));
                             }
@@ -183,6 +224,11 @@ impl Race {
                         }
                     }
                     next_may_start = true;
+                }
+                () = patience.as_mut(), if second.is_some() => {
+                    if let Some((stream, address)) = second.take() {
+                        return Ok(self.won(stream, address, trace));
+                    }
                 }
                 () = head_start.as_mut(), if !next_may_start && !self.waiting.is_empty() => {
                     next_may_start = true;
@@ -197,6 +243,36 @@ impl Race {
             }
             false => trace.failure(Reason::DnsFailed, "no address to try"),
         }))
+    }
+
+    fn won(
+        &mut self,
+        stream: TcpStream,
+        address: SocketAddr,
+        trace: &Trace,
+    ) -> (TcpStream, SocketAddr) {
+        self.let_go();
+        trace.enter(Stage::Connect);
+        trace.at(address);
+        (stream, address)
+    }
+
+    /// Whether the first candidate is being tried, or still to be.
+    fn may_first_answer(&self) -> bool {
+        let begun = self.begun.iter().map(|(_, start)| start);
+        let mut all = begun.chain(&self.waiting);
+        all.any(|start| self.is_of_first(start))
+    }
+
+    fn is_of_first(&self, start: &Start) -> bool {
+        match start {
+            Start::Connect(address) => self.is_first(*address),
+            Start::Resolve(host, port) => {
+                let first = self.first.as_ref();
+                first.is_some_and(|first| first.host == *host) && self.first_port == *port
+            }
+            Start::Fail(_) => false,
+        }
     }
 
     /// The next that was not tried yet, within the limit.
@@ -220,13 +296,18 @@ impl Race {
 
     /// What has not ended may begin again.
     fn let_go(&mut self) {
-        for (_, start) in self.begun.drain(..).rev() {
-            if let Start::Connect(address) = start {
-                self.tried.retain(|tried| *tried != address);
-                self.attempts = self.attempts.saturating_sub(1);
-            }
-            self.waiting.push_front(start);
+        for (_, start) in std::mem::take(&mut self.begun).into_iter().rev() {
+            self.put_back(start);
         }
+    }
+
+    /// It may begin again, before the others.
+    fn put_back(&mut self, start: Start) {
+        if let Start::Connect(address) = start {
+            self.tried.retain(|tried| *tried != address);
+            self.attempts = self.attempts.saturating_sub(1);
+        }
+        self.waiting.push_front(start);
     }
 }
 
@@ -458,6 +539,68 @@ pub(super) mod tests {
             .unwrap();
         assert_eq!(address, open);
         assert!(watch.elapsed() >= HEAD_START, "{:?}", watch.elapsed());
+    }
+
+    #[tokio::test]
+    async fn no_other_wins_while_the_first_may_still_answer() {
+        let (_refusing, refused) = refusing();
+        let (_open, open) = listener().await;
+        let (_silent, fill, slow) = silent().await;
+        let lookups = Lookups::default();
+        let bound = Duration::from_secs(8);
+        let run = async |first: SocketAddr| {
+            let mut race = Race::new(&[first, open].map(candidate), 1);
+            race.wait_for_first(bound);
+            let watch = Stopwatch::start();
+            let (_, address) = race.next(&lookups, &Trace::new()).await.unwrap();
+            (address, race.is_first(address), watch.elapsed())
+        };
+        let (address, is_first, took) = run(refused).await;
+        assert_eq!((address, is_first), (open, false));
+        assert!(took < HEAD_START, "{took:?}");
+
+        // It answers what is sent again, a second later, and the other was there long before.
+        let answers = async {
+            sleep(HEAD_START * 2).await;
+            drop(fill);
+            while let Ok((stream, _)) = _silent.accept().await {
+                drop(stream);
+            }
+        };
+        let (address, is_first, took) = tokio::select! {
+            ended = run(slow) => ended,
+            () = answers => unreachable!(),
+        };
+        assert_eq!((address, is_first), (slow, true));
+        assert!(took > HEAD_START * 2, "{took:?}");
+    }
+
+    #[tokio::test]
+    async fn another_wins_where_the_first_stays_silent() {
+        let (_silent, _fill, silent) = silent().await;
+        let (_open, open) = listener().await;
+        let mut race = Race::new(&[silent, open].map(candidate), 1);
+        race.wait_for_first(HEAD_START * 4);
+        let watch = Stopwatch::start();
+        let (trace, lookups) = (Trace::new(), Lookups::default());
+        let (_, address) = race.next(&lookups, &trace).await.unwrap();
+        assert_eq!((address, race.is_first(address)), (open, false));
+        assert!(watch.elapsed() >= HEAD_START * 2, "{:?}", watch.elapsed());
+    }
+
+    #[tokio::test]
+    async fn the_addresses_of_a_name_are_the_first_ones() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let name = Address {
+            host: "localhost".to_owned(),
+            port: Some(address.port()),
+        };
+        let mut race = Race::new(&[name, candidate(address)], 1);
+        race.wait_for_first(HEAD_START * 40);
+        let (trace, lookups) = (Trace::new(), Lookups::default());
+        let (_, address) = race.next(&lookups, &trace).await.unwrap();
+        assert!(race.is_first(address), "{address}");
     }
 
     #[tokio::test]

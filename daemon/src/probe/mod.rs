@@ -108,6 +108,9 @@ pub struct Report {
     pub latency: Duration,
     /// `host:port` that answered, or that was tried last.
     pub address: Option<String>,
+    /// Whether it passed at another address than its first, which is the one that Nix goes to: by a way
+    /// that Nix does not take.
+    pub elsewhere: bool,
     /// What was learned of the target; `None` where this check learned nothing new.
     pub facts: Option<Learned>,
     /// Particulars for `Details`; replaces the last check's.

@@ -195,7 +195,7 @@ impl Upset {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Hup => "SIGHUP",
-            Self::Rewrite => "nix.conf rewritten",
+            Self::Rewrite => "machines rewritten",
             Self::Freeze(_) => "SIGSTOP",
             Self::Kill => "kill -9",
             Self::Bus => "bus restarted",

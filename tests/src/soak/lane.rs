@@ -96,14 +96,6 @@ impl Lane {
         &self.entry
     }
 
-    /// The key that signs what it serves.
-    pub(super) fn public_key(&self) -> Option<String> {
-        match &self.fake {
-            Fake::Cache(cache) => Some(cache.public_key()),
-            Fake::Builder(_) => None,
-        }
-    }
-
     /// Its object on the bus.
     pub(super) fn path(&self) -> String {
         names::target_path(self.kind, self.name)

@@ -34,7 +34,7 @@ use self::{
     watch::Watch,
 };
 use crate::{
-    NixConf, Result,
+    Result,
     error::Context,
     fake::{Certificate, Fault},
     ground::{HERE, MOVED},
@@ -87,10 +87,8 @@ struct Soak {
     watch: Watch,
     laptop: Laptop,
     rewritten: u32,
-    trusted: String,
-    nix: NixConf,
+    directory: TempDir,
     _certificate: Certificate,
-    _directory: TempDir,
 }
 
 impl Soak {
@@ -106,16 +104,8 @@ impl Soak {
             Lane::cache("secured", homes, Some(&certificate)).await?,
             Lane::builder("desktop", homes, &directory.path().join("key")).await?,
         ];
-        let nix = NixConf::new()?;
-        let keys: Vec<String> = lanes.iter().filter_map(Lane::public_key).collect();
-        let trusted = format!(
-            "ssl-cert-file = {}\nextra-trusted-public-keys = {}\n",
-            certificate.path().display(),
-            keys.join(" ")
-        );
-        nix.write("extra.conf", &trusted)?;
         let entries: String = lanes.iter().map(Lane::entry).collect();
-        let laptop = Laptop::start(&nix, &entries).await?;
+        let laptop = Laptop::start(directory.path(), certificate.path(), &entries).await?;
         let mut watch = Watch::start(laptop.bus()).await?;
         for lane in &lanes {
             let due = watch.now() + Evidence::Start.due(false);
@@ -131,10 +121,8 @@ impl Soak {
             watch,
             laptop,
             rewritten: 0,
-            trusted,
-            nix,
+            directory,
             _certificate: certificate,
-            _directory: directory,
         };
         soak.settle().await;
         soak.watch.report.lives.push(Default::default());

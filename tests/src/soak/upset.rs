@@ -1,6 +1,6 @@
 //! The laptop: its daemon, its bus, its cable, and what is done to them.
 
-use std::{net::IpAddr, time::Duration};
+use std::{fs, net::IpAddr, path::Path, time::Duration};
 
 use rustix::process::Signal;
 
@@ -9,7 +9,7 @@ use super::{
     faults::{Evidence, POLL, Standing, Upset},
     truth::Truth,
 };
-use crate::{Bus, Daemon, NixConf, Result, daemon::Launch, process::run};
+use crate::{Bus, Daemon, Result, daemon::Launch, error::Context, process::run};
 use offload_client::{Reason, TargetState};
 
 /// The link of this namespace's own.
@@ -27,14 +27,19 @@ pub(super) struct Laptop {
 }
 
 impl Laptop {
-    pub(super) async fn start(nix: &NixConf, entries: &str) -> Result<Self> {
+    /// Beside a Nix that has no nix.conf in `etc`: what `entries` declare is the way, wherever it moves.
+    pub(super) async fn start(etc: &Path, certificate: &Path, entries: &str) -> Result<Self> {
         let bus = Bus::start().await?;
         let address = bus.address();
         let launch = Launch {
             config: format!(
                 "[nix]\nconf = \"{}\"\n{POLL}{entries}",
-                nix.path().display()
+                etc.join("nix.conf").display()
             ),
+            environment: vec![(
+                "NIX_SSL_CERT_FILE".into(),
+                certificate.display().to_string(),
+            )],
             bus: address.clone(),
             ..Launch::default()
         };
@@ -122,8 +127,9 @@ impl Soak {
             }
             Upset::Rewrite => {
                 self.rewritten += 1;
-                let text = format!("# For the {}th time.\n{}", self.rewritten, self.trusted);
-                self.nix.write("extra.conf", &text)?;
+                let text = format!("# For the {}th time.\n", self.rewritten);
+                let machines = self.directory.path().join("machines");
+                fs::write(&machines, text).context(machines.display())?;
             }
             Upset::Freeze(time) => self.freeze(time).await?,
             Upset::Kill => {

@@ -5,6 +5,7 @@ use std::{fs, io::Write, path::Path, process::Stdio};
 use offload_client::{Kind, Snapshot};
 use offload_tests::{
     Ground, Laptop, Nginx, NixConf, Sshd,
+    daemon::path_with_new_nix,
     outcome::{command, run_to_end},
 };
 use serde_json::Value;
@@ -85,12 +86,14 @@ fn apply(patch: &str, tree: &Path) {
 async fn without_a_daemon_the_real_offloadd_checks_once() {
     let mut desk = Desk::start().await;
     let nowhere = tempfile::tempdir().unwrap();
+    let path = path_with_new_nix(&nowhere.path().join("bin")).unwrap();
     let doctor = async |arguments: &[&str]| {
         let mut doctor = command("offloadctl").unwrap();
         doctor
             .env("OFFLOADD_RUNTIME_DIR", nowhere.path())
             .env("OFFLOADD_NIX__CONF", desk.nix.path())
             .env("HOME", nowhere.path())
+            .env("PATH", &path)
             .arg("doctor")
             .args(arguments);
         run_to_end(doctor).await.unwrap()

@@ -7,6 +7,7 @@
 mod afternoon;
 mod deployed;
 mod observed;
+mod way;
 
 use offload_client::{
     Snapshot, WarningCode,
@@ -87,6 +88,8 @@ async fn shown(laptop: &Laptop, warning: &Warning) -> String {
     let page = words(&page.stdout);
     let title = title_for(warning);
     let title = match &warning.target {
+        // It is said in the row of the target.
+        Some(_) if warning.code.hinders().is_some() => title.to_owned(),
         Some((kind, name)) => format!("! {title} · {kind}/{name}"),
         None => format!("! {title}"),
     };

@@ -2,7 +2,7 @@
 
 use std::{fs, net::SocketAddr, process::Stdio, slice};
 
-use offload_client::{Kind, WarningCode, snapshot::Warning};
+use offload_client::{Kind, Reason, Snapshot, TargetState, WarningCode, snapshot::Warning};
 use offload_tests::{
     Ground, Laptop, Nginx, NixConf, Relay, Sshd,
     daemon::Launch,
@@ -127,9 +127,11 @@ async fn a_host_key_that_nix_lacks_is_told_with_either_line_that_mends_it() {
     };
     desk.nix.set_machines(slice::from_ref(&machine)).unwrap();
     let laptop = ssh.laptop(&desk.nix, &desk.declared_at("127.0.15.6")).await;
-    laptop.until_ready().await.unwrap();
 
     let warning = until_only(&laptop, WarningCode::HostKeyNotKnown).await;
+    let builder = laptop.the(Kind::Builder).await.unwrap();
+    let refused = (TargetState::Degraded, Reason::HostKeyNotKnown);
+    assert_eq!((builder.state, builder.reason), refused);
     assert_eq!(warning.target, Some((Kind::Builder, "desktop".into())));
     assert_eq!(text(&warning, "expected"), fingerprint(&desk.sshd));
     assert_eq!(text(&warning, "actual"), "");
@@ -148,6 +150,15 @@ async fn a_host_key_that_nix_lacks_is_told_with_either_line_that_mends_it() {
     assert!(ssh.logs_in(&desk.sshd).await, "{line}");
     check(&laptop).await;
     until_none(&laptop).await;
+    laptop.until_ready().await.unwrap();
+
+    // Nor does it have to know one that it takes without asking.
+    ssh.learn("");
+    ssh.set("StrictHostKeyChecking accept-new\n");
+    check(&laptop).await;
+    until_none(&laptop).await;
+    laptop.until_ready().await.unwrap();
+    ssh.set("");
 
     // And Nix the field.
     ssh.learn("");
@@ -175,22 +186,36 @@ async fn strangers_at_the_old_address_are_told_with_what_they_showed() {
     foreign.sign(Signature::Foreign).unwrap();
     let sshd = Sshd::start(new.1).await.unwrap();
     let nginx = Nginx::start(new.0).await.unwrap();
-    // Nix is right; the old address is asked first.
-    let nix = NixConf::for_desktop(&nginx, &sshd).unwrap();
+    // Nix has the old address.
+    let nix = NixConf::new().unwrap();
+    let url = format!("http://{}", old.0);
+    nix.set_caches(&[(&url, nginx.public_key())]).unwrap();
+    let machine = Machine {
+        uri: format!("ssh-ng://{}@{}", sshd.user(), old.1),
+        ..Machine::of(&sshd).unwrap()
+    };
+    nix.set_machines(&[machine]).unwrap();
     let both = "name = \"desktop\"\naddresses = [\"127.0.15.6\", \"127.0.15.7\"]\n";
     let sample = nginx.store_path();
     let config = format!("{POLL}[[cache]]\nsample = \"{sample}\"\n{both}[[builder]]\n{both}");
     let laptop = Laptop::start(&nix, &config).await.unwrap();
-    let ready = laptop.until_ready().await.unwrap();
-    let addresses: Vec<_> = ready.targets.iter().map(|it| &*it.address).collect();
-    assert_eq!(addresses, ["127.0.15.7:5000", "127.0.15.7:2222"]);
-
-    let told = laptop.until("both are told", |now| {
+    let sorted = |now: &Snapshot| {
         let mut codes = codes(now);
         codes.sort_by_key(|code| code.as_str());
-        codes == [WarningCode::HostKeyMismatch, WarningCode::OtherCache]
-    });
-    let told = told.await.unwrap();
+        codes
+    };
+    let (moved, key, other) = (
+        WarningCode::AddressMoved,
+        WarningCode::HostKeyMismatch,
+        WarningCode::OtherCache,
+    );
+    let until = async |told: &[WarningCode]| {
+        let fits = |now: &Snapshot| sorted(now) == told;
+        laptop.until("they are told", fits).await.unwrap()
+    };
+    let told = until(&[moved, key, other]).await;
+    let addresses: Vec<_> = told.targets.iter().map(|it| &*it.address).collect();
+    assert_eq!(addresses, ["127.0.15.7:5000", "127.0.15.7:2222"]);
     let of = |code| told.warnings.iter().find(|it| it.code == code).unwrap();
     let builder = of(WarningCode::HostKeyMismatch);
     let is_told = |warning: &Warning, particulars: &[(&str, &str)]| {
@@ -234,8 +259,8 @@ async fn strangers_at_the_old_address_are_told_with_what_they_showed() {
 
     impostor.stop();
     check(&laptop).await;
-    until_only(&laptop, WarningCode::OtherCache).await;
+    until(&[moved, other]).await;
     foreign.stop();
     check(&laptop).await;
-    until_none(&laptop).await;
+    until(&[moved]).await;
 }

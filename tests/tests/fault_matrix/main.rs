@@ -41,6 +41,7 @@ async fn each_stage_broken_in_each_way_is_told_apart_and_holds_up_nobody() {
     let trusted = format!("{} {}\n", broken.nix_conf(), neighbour.public_key());
     nix.write("extra.conf", &trusted).unwrap();
     let config = format!("{POLL}{}{}", neighbour.config(), broken.config());
+    nix.deploy(&config).unwrap();
     let laptop = Laptop::start(&nix, &config).await.unwrap();
     until(&laptop, "all are well", is_well).await;
     let before = peak_memory(&laptop);

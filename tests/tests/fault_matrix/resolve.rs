@@ -62,6 +62,7 @@ async fn a_resolver_broken_in_each_way_is_told_and_holds_up_nobody() {
     });
     let entries: String = entries.collect();
     let config = format!("{POLL}{}{entries}", neighbour.config());
+    nix.deploy(&config).unwrap();
     let laptop = Laptop::start_inside(&nix, &config, Some(network.laptop()));
     let laptop = laptop.await.unwrap();
 

@@ -249,8 +249,14 @@ async fn a_broken_nix_conf_is_named_by_its_line_and_the_rest_of_it_watched() {
     let daemon = start(&bus, &nix(&conf.path())).await;
     daemon.wait_ready().await.unwrap();
     let mut follower = follow(&bus).await;
-    let watched = |s: &Snapshot| s.state == OverallState::Ready;
-    let snapshot = follower.until("the cache is ready", watched).await.unwrap();
+    // Its checks pass, and Nix goes nowhere.
+    let watched = |s: &Snapshot| {
+        let mut targets = s.targets.iter();
+        targets.all(|it| it.reason == Reason::NixConfBroken)
+    };
+    let snapshot = follower.until("the cache is hindered", watched).await;
+    let snapshot = snapshot.unwrap();
+    assert_eq!(snapshot.state, OverallState::Degraded);
     let [warning] = &snapshot.warnings[..] else {
         panic!("{:?}", snapshot.warnings);
     };

@@ -61,10 +61,13 @@ fn description(page: &mut Page) {
             "unknown",
             "Not judged since the start, or nothing to watch.",
         ),
-        ("ready", "Nix could use it now."),
+        (
+            "ready",
+            "Nix would go there now, by the way it is configured to take.",
+        ),
         (
             "degraded",
-            "It answers, but Nix could not make full use of it: a person must mend something.",
+            "It answers, but Nix could not make full use of it, or does not go there: a person must mend something.",
         ),
         ("down", "It does not answer."),
         ("away", "This machine is on no network that reaches it."),

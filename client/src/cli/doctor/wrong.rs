@@ -39,7 +39,12 @@ fn of(warning: &Warning) -> Option<Wrong> {
         WarningCode::AddressMismatch if detail("wrong").as_deref() == Some("declared") => {
             (expected?, detail("observed").or_else(|| detail("actual"))?)
         }
-        WarningCode::AddressMoved => (expected?, detail("actual")?),
+        WarningCode::AddressMoved => match detail("wrong").as_deref() {
+            // What is declared is right, and only not in force.
+            Some("deployed") => return None,
+            Some("both") => (detail("declared")?, detail("actual")?),
+            _ => (expected?, detail("actual")?),
+        },
         _ => return None,
     };
     let ((host, port), (right_host, right_port)) = (split(&wrong)?, split(&right)?);
@@ -165,6 +170,18 @@ mod tests {
         };
         let moved_to = moved("[2001:db8::7]:5000");
         assert_eq!(moved_to, [("2001:db8::6".into(), "2001:db8::7".into())]);
+        let third = [
+            ("expected", "127.0.15.6:5000"),
+            ("declared", "127.0.15.7:5000"),
+            ("actual", "127.0.15.9:5000"),
+        ];
+        let wrong = |of: &str| {
+            let details = third.into_iter().chain([("wrong", of)]);
+            let details: Vec<_> = details.collect();
+            searched(vec![warning(WarningCode::AddressMoved, &details)])
+        };
+        assert_eq!(wrong("both"), [("127.0.15.7".into(), "127.0.15.9".into())]);
+        assert_eq!(wrong("deployed"), []);
         let port = moved("[2001:db8::6]:5001");
         let ports = ("[2001:db8::6]:5000".into(), "[2001:db8::6]:5001".into());
         assert_eq!(port, [ports]);

@@ -106,7 +106,7 @@ pub(super) fn commands(snapshot: &Snapshot, search: Option<&Search>, style: &Sty
 /// The one command that mends it, where one does.
 fn command(warning: &Warning) -> Option<&'static str> {
     match warning.code {
-        WarningCode::AddressMismatch => {
+        WarningCode::AddressMoved => {
             let wrong = template::detail(&warning.details, "wrong");
             (wrong.as_deref() == Some("deployed")).then_some("sudo nixos-rebuild switch")
         }

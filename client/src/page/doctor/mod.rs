@@ -181,6 +181,12 @@ fn others(snapshot: &Snapshot, root: Option<&Root<'_>>, style: &Style) -> String
     let others: Vec<&Warning> = root::ranked(snapshot)
         .into_iter()
         .filter(|warning| !root.is_some_and(|root| root.is_warning(warning)))
+        .filter(|warning| {
+            !snapshot
+                .targets
+                .iter()
+                .any(|target| help::tells(target, warning))
+        })
         .collect();
     if others.is_empty() {
         return String::new();

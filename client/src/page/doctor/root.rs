@@ -6,7 +6,7 @@
 
 use serde::Serialize;
 
-use super::{Kind, OverallState, Reason, Snapshot, Target, Warning, WarningCode};
+use super::{Kind, OverallState, Reason, Snapshot, Target, Warning, WarningCode, help};
 use crate::{
     Printable, TargetState, reasons,
     snapshot::{DETAIL_ERROR, Detail},
@@ -122,7 +122,7 @@ impl Root<'_> {
                 code: target.reason.as_str(),
                 target: target.label(),
                 since: target.state_change_timestamp,
-                title: reasons::text(target.reason).title.to_owned(),
+                title: reasons::title_for(target).to_owned(),
                 explanation: reasons::explanation_for(target),
                 remedy: reasons::remedy_for(target),
                 error: template::detail(&target.details, DETAIL_ERROR).unwrap_or_default(),
@@ -163,6 +163,7 @@ const fn weight(code: WarningCode) -> Weight {
     match code {
         WarningCode::NixConfBroken
         | WarningCode::MachinesFileBroken
+        | WarningCode::SubstitutionOff
         | WarningCode::BuildersDisabled
         | WarningCode::DaemonConfigStale => Weight::Breaks,
         WarningCode::HostKeyMismatch | WarningCode::OtherCache => Weight::Alarm,
@@ -211,17 +212,15 @@ fn rank(target: &&Target) -> u8 {
 
 /// Whether a warning is why a target is not ready.
 fn explains(warning: &Warning, target: &Target) -> bool {
+    if help::tells(target, warning) {
+        return true;
+    }
     let of_it = |(kind, name): &(Kind, Printable)| *kind == target.kind && *name == target.name;
     if target.state == TargetState::Away || !warning.target.as_ref().is_some_and(of_it) {
         return false;
     }
     match warning.code {
-        // Where the desktop is nowhere, none of its addresses is the wrong one.
-        WarningCode::AddressMismatch => {
-            unreached(target.reason)
-                && template::detail(&warning.details, "wrong").is_some_and(|w| !w.is_empty())
-        }
-        WarningCode::AddressMoved | WarningCode::SshConfigMismatch => unreached(target.reason),
+        WarningCode::SshConfigMismatch => unreached(target.reason),
         WarningCode::HostKeyNotKnown | WarningCode::HostKeyDiffers => matches!(
             target.reason,
             Reason::HostKeyUnknown | Reason::HostKeyMismatch

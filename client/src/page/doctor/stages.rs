@@ -66,9 +66,10 @@ fn of(target: &Target) -> Vec<Stage> {
 }
 
 /// Whether its stage is the one that failed, and not the last one that passed.
-const fn failed(target: &Target) -> bool {
+fn failed(target: &Target) -> bool {
     !matches!(target.state, TargetState::Ready)
         && !matches!(target.reason, Reason::None | Reason::Paused)
+        && target.reason.hindrance().is_none()
 }
 
 fn wrapped(items: &[(String, Option<Tone>)], style: &Style) -> String {

@@ -258,6 +258,11 @@ fn the_root_cause_is_what_explains_the_rest() {
         let down = failed(builder(), TargetState::Down, Stage::Connect, reason);
         vec![cache(), down]
     };
+    let hindered = |reason| {
+        let mut builder = failed(builder(), TargetState::Degraded, Stage::System, reason);
+        builder.details.insert("wrong".into(), "".into());
+        vec![cache(), builder]
+    };
     let of = |code, wrong| warning(code, Some(Kind::Builder), &[("wrong", wrong)]);
     let mismatch = |wrong| of(W::AddressMismatch, wrong);
     for (targets, warnings, expected) in [
@@ -274,9 +279,14 @@ fn the_root_cause_is_what_explains_the_rest() {
         ),
         (down(Reason::TimedOut), vec![], "timed-out"),
         (
-            down(Reason::TimedOut),
-            vec![mismatch("deployed")],
-            "address-mismatch",
+            hindered(Reason::AddressMoved),
+            vec![of(W::FallbackOff, ""), of(W::AddressMoved, "")],
+            "address-moved",
+        ),
+        (
+            hindered(Reason::NotInNixConf),
+            vec![mismatch("declared")],
+            "not-in-nix-conf",
         ),
         // It is nowhere: no address is the wrong one.
         (down(Reason::TimedOut), vec![mismatch("")], "timed-out"),

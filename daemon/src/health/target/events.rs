@@ -179,6 +179,12 @@ impl Target {
         self.publish(now, Duration::ZERO)
     }
 
+    /// What keeps Nix from it is this now.
+    pub(in crate::health) fn hinder(&mut self, now: Now, reason: Option<Reason>) -> Change {
+        self.hindrance = reason;
+        self.publish(now, Duration::ZERO)
+    }
+
     /// No check is due.
     fn rest(&mut self) {
         self.asked = false;

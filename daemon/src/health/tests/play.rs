@@ -77,6 +77,10 @@ impl Play {
                     _ => Err(Reason::BuildFailed),
                 },
             },
+            "hindered" | "lifted" => Event::Hindered {
+                target: self.id.clone(),
+                reason: (word == "hindered").then_some(Reason::AddressMoved),
+            },
             "closed" | "pause-60s" | "tick" | "ask" => Event::Tick,
             answer => return self.answer(answer),
         };

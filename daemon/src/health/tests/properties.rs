@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use offload_client::{OverallState, Reason, Stage, TargetState};
+use offload_client::{Kind, OverallState, Reason, Stage, TargetState};
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::world::{PASSED, World, answer_next, failed, single};
 use crate::{
     config::Poll,
-    health::{Event, Outcome},
+    health::{Event, Outcome, TargetHealth},
     net::Reach,
     target::TargetId,
 };
@@ -74,7 +74,8 @@ pub(super) fn any_outcome() -> impl Strategy<Value = Outcome> {
 
 fn cause(reason: Reason) -> Option<Outcome> {
     let no_cause = [Reason::None, Reason::NotConfigured, Reason::Paused];
-    (!no_cause.contains(&reason)).then(|| failed(reason))
+    let is_cause = !no_cause.contains(&reason) && reason.hindrance().is_none();
+    is_cause.then(|| failed(reason))
 }
 
 fn any_poll() -> impl Strategy<Value = Poll> {
@@ -92,6 +93,10 @@ fn any_poll() -> impl Strategy<Value = Poll> {
 
 fn any_reach() -> impl Strategy<Value = Reach> {
     select(&[Reach::Near, Reach::Far, Reach::Nowhere][..])
+}
+
+fn any_hindrance() -> impl Strategy<Value = Option<Reason>> {
+    select(&[None, Some(Reason::AddressMoved), Some(Reason::NotInNixConf)][..])
 }
 
 fn any_step() -> impl Strategy<Value = Step> {
@@ -113,6 +118,10 @@ fn any_step() -> impl Strategy<Value = Step> {
             let outcome = outcome.map(drop).map_err(|(_, reason)| reason);
             Step::Happen(Event::Tested { target, outcome })
         }),
+        3 => (any_id(), any_hindrance())
+            .prop_map(|(target, reason)| Step::Happen(Event::Hindered { target, reason })),
+        1 => (select(&[Kind::Builder, Kind::Cache][..]), any_hindrance())
+            .prop_map(|(kind, reason)| Step::Happen(Event::KindHindered { kind, reason })),
         4 => (any_id(), any_reach())
             .prop_map(|(target, reach)| Step::Happen(Event::Reach { target, reach })),
         2 => any_id().prop_map(|target| Step::Happen(Event::Found { target })),
@@ -152,7 +161,8 @@ impl Past {
         last.down_max_interval.max(last.interval)
     }
 
-    /// Lets it happen. In the end all targets are watched and near, and nothing is paused.
+    /// Lets it happen. In the end all targets are watched and near, nothing is paused, and nothing keeps
+    /// Nix from any of them.
     pub(super) fn world(self) -> World {
         let mut world = World::new(self.poll, self.seed);
         for id in ids() {
@@ -167,6 +177,8 @@ impl Past {
         world.happen(Event::Resume);
         for id in ids() {
             world.reach(&id, Reach::Near);
+            let (target, reason) = (id, None);
+            world.happen(Event::Hindered { target, reason });
         }
         world
     }
@@ -210,6 +222,33 @@ proptest! {
         let changes = world.changes;
         world.run(SETTLED, |_| PASSED);
         prop_assert_eq!(world.changes, changes, "quiet is quiet");
+    }
+
+    #[test]
+    fn what_nix_does_not_go_to_is_never_ready(past in any_past(), outcome in any_outcome()) {
+        let mut world = past.world();
+        world.run(SETTLED, |_| outcome);
+        let before = ids().map(|id| world.health.target(&id).cloned());
+        let reason = Some(Reason::NotInNixConf);
+        for target in ids() {
+            world.happen(Event::Hindered { target, reason });
+        }
+        world.run(SETTLED, |_| outcome);
+        for id in ids() {
+            let health = world.health.target(&id).unwrap();
+            prop_assert_ne!(health.state, TargetState::Ready);
+            // What its checks have to say, it says all the same.
+            let hindered = health.reason == Reason::NotInNixConf;
+            prop_assert_eq!(hindered, health.passes);
+        }
+        for target in ids() {
+            world.happen(Event::Hindered { target, reason: None });
+        }
+        let after = ids().map(|id| world.health.target(&id).cloned());
+        for (before, after) in before.into_iter().zip(after) {
+            let standing = |health: Option<TargetHealth>| health.map(|it| (it.state, it.reason));
+            prop_assert_eq!(standing(before), standing(after), "at once");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use offload_client::{OverallState, Reason, Stage, TargetState};
+use offload_client::{Kind, OverallState, Reason, Stage, TargetState};
 
 use crate::{
     clock::Now,
@@ -23,6 +23,8 @@ pub(super) struct World {
     pub(super) now: Now,
     targets: BTreeMap<TargetId, Seen>,
     overall: OverallState,
+    /// What keeps Nix from each kind.
+    kinds: BTreeMap<Kind, Reason>,
     /// The end of the pause, where there is one.
     pause: Option<Option<Duration>>,
     /// A check that ended or was aborted.
@@ -42,6 +44,8 @@ struct Seen {
     reach: Reach,
     /// What a test build found wrong, unless something since then made that old news.
     misbuilt: Option<Reason>,
+    /// What keeps Nix from it.
+    hindered: Option<Reason>,
 }
 
 impl World {
@@ -52,6 +56,7 @@ impl World {
             now,
             targets: BTreeMap::new(),
             overall: OverallState::Unknown,
+            kinds: BTreeMap::new(),
             pause: None,
             stale: None,
             starts: 0,
@@ -99,6 +104,7 @@ impl World {
                     deep: false,
                     reach: Reach::Near,
                     misbuilt: None,
+                    hindered: None,
                 };
                 self.targets.insert(id.clone(), seen);
             }
@@ -112,6 +118,15 @@ impl World {
                 if let Some(seen) = self.targets.get_mut(target) {
                     seen.reach = *reach;
                 }
+            }
+            Event::Hindered { target, reason } => {
+                if let Some(seen) = self.targets.get_mut(target) {
+                    seen.hindered = *reason;
+                }
+            }
+            Event::KindHindered { kind, reason } => {
+                self.kinds.remove(kind);
+                self.kinds.extend(reason.map(|reason| (*kind, reason)));
             }
             Event::Tested { target, outcome } => {
                 if let Some(seen) = self.targets.get_mut(target) {
@@ -262,8 +277,8 @@ impl World {
                     assert_ne!(old, new);
                     seen.standing = *new;
                     let failed = [TargetState::Degraded, TargetState::Down, TargetState::Away];
-                    let stage = self.health.target(target).map(|health| health.stage);
-                    if failed.contains(&new.0) && stage != Some(Stage::Build) {
+                    let health = self.health.target(target);
+                    if failed.contains(&new.0) && !health.is_some_and(|health| health.passes) {
                         // A failed check: when it comes back, it is judged anew.
                         seen.misbuilt = None;
                     }
@@ -289,7 +304,10 @@ impl World {
             assert_eq!((health.state, health.reason), seen.standing, "untold");
             let has_reason = health.reason != Reason::None;
             match health.state {
-                TargetState::Ready => assert!(!has_reason, "{health:?}"),
+                TargetState::Ready => {
+                    assert!(!has_reason, "{health:?}");
+                    assert_eq!(seen.hindered, None, "Nix does not go there");
+                }
                 TargetState::Unknown => {
                     let unlooked = [
                         Reason::Redirected,
@@ -299,6 +317,11 @@ impl World {
                     assert_eq!(unlooked.contains(&health.reason), has_reason, "{health:?}");
                 }
                 _ => assert!(has_reason, "{health:?}"),
+            }
+            if health.passes {
+                let misbuilt = seen.misbuilt.filter(|it| *it == health.reason);
+                let why = seen.hindered.or(misbuilt).unwrap_or_default();
+                assert_eq!(health.reason, why, "{health:?}");
             }
             let blamed = has_reason && health.state != TargetState::Unknown;
             assert!(
@@ -328,7 +351,18 @@ impl World {
 
     /// The same verdict, spelled out: an unknown target is tried as everything it might be.
     fn naive_overall(&self) -> (OverallState, Reason) {
-        let standings: Vec<_> = self.targets.values().map(|seen| seen.standing).collect();
+        let mut standings: Vec<_> = self.targets.values().map(|seen| seen.standing).collect();
+        let paused = |(state, _): &(TargetState, Reason)| *state == TargetState::Paused;
+        let is_paused = !standings.is_empty() && standings.iter().all(paused);
+        for kind in [Kind::Builder, Kind::Cache] {
+            let mut ids = self.targets.keys();
+            if let Some(reason) = self.kinds.get(&kind)
+                && !is_paused
+                && !ids.any(|id| id.kind == kind)
+            {
+                standings.push((TargetState::Degraded, *reason));
+            }
+        }
         let states: Vec<_> = standings.iter().map(|(state, _)| *state).collect();
         let reason = worst(&standings);
         let known: Vec<_> = states

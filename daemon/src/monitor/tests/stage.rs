@@ -131,6 +131,7 @@ impl Stage {
         let proved = known.map(|known| (DETAIL_PROVED.into(), Detail::Bool(known)));
         let report = Report {
             address,
+            elsewhere: false,
             outcome: outcome.map_err(|(stage, reason)| Failure {
                 stage,
                 reason,

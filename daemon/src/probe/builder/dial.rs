@@ -88,6 +88,7 @@ impl Dial<'_> {
     async fn directly(&mut self, listener: Listener, notes: &mut Notes) -> Result<Link, Failure> {
         let way = self.way();
         let mut race = Race::new(&self.candidates(), self.options.port).by(way);
+        race.wait_for_first(self.bound);
         let mut host_keys = None;
         let until = self.trace.elapsed() + self.bound;
         loop {
@@ -121,7 +122,10 @@ impl Dial<'_> {
                 false => knocking.await,
             };
             match met {
-                Ok(link) => return self.enter(link, notes).await,
+                Ok(link) => {
+                    notes.elsewhere = !race.is_first(address);
+                    return self.enter(link, notes).await;
+                }
                 Err(stray) => {
                     if !race.is_open() && !is_of_identity(stray.failure.reason) {
                         return Err(self.trace.told_before(stray.failure));

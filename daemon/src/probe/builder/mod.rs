@@ -90,6 +90,7 @@ struct Kept {
     /// Held for its end: the connection's bytes run through it.
     _proxy: Option<Proxy>,
     address: Option<String>,
+    elsewhere: bool,
     details: Details,
 }
 
@@ -100,6 +101,8 @@ struct Notes {
     learned: Option<BuilderFacts>,
     /// Whether anybody was connected to.
     dialled: bool,
+    /// As [`Report::elsewhere`].
+    elsewhere: bool,
     /// Who answered without being the builder.
     strangers: Vec<Stranger>,
     /// The details of the most telling one, until the builder is found.
@@ -176,6 +179,7 @@ impl Session {
             // What Nix takes beyond is not the network's.
             latency: latency.unwrap_or_else(|| stopwatch.elapsed()),
             address: trace.address(),
+            elsewhere: notes.elsewhere,
             facts: notes.learned.map(Learned::Builder),
             details: notes.details,
             strangers: notes.dialled.then_some(notes.strangers),
@@ -196,6 +200,7 @@ impl Session {
         let answers = trace.within(self.context.timeout / 2, kept.link.is_alive());
         if let Some(true) = answers.await {
             notes.details.clone_from(&kept.details);
+            notes.elsewhere = kept.elsewhere;
             kept.link.rest();
             self.kept = Some(kept);
             return true;
@@ -289,6 +294,7 @@ impl Session {
                     link,
                     _proxy: proxy,
                     address: trace.address(),
+                    elsewhere: notes.elsewhere,
                     details: notes.details.clone(),
                 });
             }

@@ -59,6 +59,8 @@ pub struct Session {
     spec: Arc<TargetSpec>,
     context: Arc<Context>,
     kept: Option<Idle>,
+    /// As [`Report::elsewhere`], of the last check that passed.
+    elsewhere: bool,
     authorities: Option<Arc<ClientConfig>>,
     /// What the last deep check found, if it passed.
     deep: Option<Deep>,
@@ -83,6 +85,7 @@ impl Session {
             spec,
             context,
             kept: None,
+            elsewhere: false,
             authorities: None,
             deep: None,
             sample: None,
@@ -125,6 +128,7 @@ impl Session {
                 outcome: Err(failure),
                 latency: watch.elapsed(),
                 address: None,
+                elsewhere: false,
                 facts: None,
                 details: BTreeMap::new(),
                 strangers: None,
@@ -152,6 +156,11 @@ impl Session {
         if let (Ok(()), Some(deep)) = (&outcome, &self.deep) {
             found.details.extend(deep.details.clone());
         }
+        if outcome.is_ok()
+            && let Some(elsewhere) = search.is_elsewhere()
+        {
+            self.elsewhere = elsewhere;
+        }
         let strangers = search.strangers();
         if outcome.is_ok() && depth.is_deep() {
             self.foreign = search.take_foreign();
@@ -165,6 +174,7 @@ impl Session {
             outcome: outcome.map(|()| stage),
             latency,
             address: trace.address(),
+            elsewhere: self.elsewhere,
             facts: found.facts.map(Learned::Cache),
             details: found.details,
             strangers,

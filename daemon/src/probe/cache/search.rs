@@ -99,6 +99,7 @@ impl<'a> Search<'a> {
     /// `nix-cache-info`.
     pub(super) fn begin(&mut self, bound: Duration) -> Limit {
         (self.is_cache, self.is_broken) = (false, false);
+        self.race.wait_for_first(bound);
         self.until = self.trace.elapsed() + bound;
         self.limit.send_replace(None);
         Limit(self.limit.subscribe())
@@ -128,6 +129,12 @@ impl<'a> Search<'a> {
             self.limit.send_replace(Some(limit));
         }
         Ok((stream, peer))
+    }
+
+    /// Whether who answers now is at another address than the first; `None` where nobody was looked for.
+    pub(super) fn is_elsewhere(&self) -> Option<bool> {
+        let peer = self.peer.filter(|_| self.is_new)?;
+        Some(!self.race.is_first(peer))
     }
 
     /// `peer` has answered over a connection that was there already.
