@@ -3,7 +3,7 @@
 use std::io;
 
 use tokio::signal::unix::{SignalKind, signal};
-use zbus::connection;
+use zbus::Address;
 
 use crate::{
     build::{Jobs, Nix},
@@ -75,9 +75,13 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let (jobs, jobs_handle) = Jobs::new(Nix::from_environment(), handle.clone());
     let jobs = tokio::spawn(jobs.run());
 
-    let bus = Bus::open(options.bus)?;
+    let bus = tokio::select! {
+        bus = Bus::open(options.bus) => bus?,
+        () = teller.run() => return Ok(()),
+        _ = &mut stop => return Ok(()),
+    };
     let mut service = tokio::select! {
-        service = bus::Service::start(bus.builder, handle.clone(), jobs_handle) => service.map_err(no_bus)?,
+        service = bus::Service::start(bus.link, handle.clone(), jobs_handle) => service.map_err(no_bus)?,
         () = teller.run() => return Ok(()),
         _ = &mut stop => return Ok(()),
     };
@@ -135,44 +139,49 @@ pub(crate) fn stop_signal() -> io::Result<impl Future<Output = u8>> {
 
 /// The bus that was chosen, and what keeps it alive.
 struct Bus {
-    builder: connection::Builder<'static>,
+    link: bus::Link,
     name: String,
     #[cfg(feature = "embedded-bus")]
     _embedded: Option<bus::embedded::EmbeddedBus>,
 }
 
 impl Bus {
-    fn open(choice: BusChoice) -> Result<Self, RunError> {
-        let plain = |builder, name: &str| Self {
-            builder,
-            name: name.to_owned(),
-            #[cfg(feature = "embedded-bus")]
-            _embedded: None,
+    async fn open(choice: BusChoice) -> Result<Self, RunError> {
+        let plain = async |address: zbus::Result<Address>, name: &str| {
+            Ok(Self {
+                link: link(address.map_err(no_bus)?).await?,
+                name: name.to_owned(),
+                #[cfg(feature = "embedded-bus")]
+                _embedded: None,
+            })
         };
-        Ok(match choice {
-            BusChoice::System => plain(connection::Builder::system(), "the system bus"),
-            BusChoice::Session => plain(connection::Builder::session(), "the session bus"),
-            BusChoice::Address(address) => plain(connection::Builder::address(&*address), &address),
+        match choice {
+            BusChoice::System => plain(Address::system(), "the system bus").await,
+            BusChoice::Session => plain(Address::session(), "the session bus").await,
+            BusChoice::Address(address) => plain(address.parse(), &address).await,
             #[cfg(feature = "embedded-bus")]
             BusChoice::Embedded => {
                 let socket = offload_client::embedded::socket_for_server();
                 let embedded = bus::embedded::EmbeddedBus::start(&socket)
                     .map_err(|error| RunError::NoBus(error.to_string()))?;
                 let name = format!("the embedded bus at {}", socket.display());
-                let builder = connection::Builder::address(embedded.address());
-                Self {
-                    builder,
+                Ok(Self {
+                    link: link(embedded.address()).await?,
                     name,
                     _embedded: Some(embedded),
-                }
+                })
             }
             #[cfg(not(feature = "embedded-bus"))]
             BusChoice::Embedded => {
                 let text = "this offloadd was built without the embedded bus";
-                return Err(RunError::NoBus(text.to_owned()));
+                Err(RunError::NoBus(text.to_owned()))
             }
-        })
+        }
     }
+}
+
+async fn link(address: Address) -> Result<bus::Link, RunError> {
+    bus::Link::to(address).await.map_err(no_bus)
 }
 
 fn no_bus(error: zbus::Error) -> RunError {

@@ -1,8 +1,11 @@
-//! A private system bus: the real `dbus-daemon`, with offloadd's own policy in force.
+//! A private system bus: the real `dbus-daemon` or the real `dbus-broker`, with offloadd's own policy in force.
 
 use std::{
     fs,
-    os::unix::{fs::PermissionsExt, net::UnixStream},
+    os::unix::{
+        fs::PermissionsExt,
+        net::{UnixDatagram, UnixStream},
+    },
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
@@ -25,25 +28,67 @@ const POLICY: &str = concat!(
 );
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A running `dbus-daemon` of `<type>system</type>`.
+/// Which program the bus is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flavour {
+    /// The reference implementation.
+    Daemon,
+    /// What Fedora and Arch have; NixOS and Debian on request.
+    Broker,
+}
+
+/// A running bus of `<type>system</type>`.
 #[derive(Debug)]
 pub struct Bus {
     process: Option<Process>,
+    flavour: Flavour,
+    journal: Option<Journal>,
     directory: TempDir,
 }
 
+/// What dbus-broker takes for the journal. It waits for who does not read what it says.
+#[derive(Debug)]
+struct Journal(UnixDatagram);
+
+impl Journal {
+    fn listen(socket: &Path) -> std::io::Result<Self> {
+        let journal = UnixDatagram::bind(socket)?;
+        let reader = journal.try_clone()?;
+        std::thread::spawn(move || while reader.recv(&mut [0; 1]).is_ok_and(|size| size > 0) {});
+        Ok(Self(journal))
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        // The end of who reads.
+        let _ = self.0.shutdown(std::net::Shutdown::Both);
+    }
+}
+
 impl Bus {
-    /// Starts one.
+    /// Starts a `dbus-daemon`.
     ///
     /// # Errors
     /// When dbus-daemon is missing or does not come up; its log is in the error.
     pub async fn start() -> Result<Self> {
+        Self::start_as(Flavour::Daemon).await
+    }
+
+    /// Starts either. dbus-broker needs root: its launcher insists on a journal, and is given one in
+    /// a mount namespace of its own.
+    ///
+    /// # Errors
+    /// When it is missing or does not come up; its log is in the error.
+    pub async fn start_as(flavour: Flavour) -> Result<Self> {
         let directory = tempfile::tempdir().context("a directory for the bus")?;
         // Other users are let in, for tests of the policy.
         let everybody = fs::Permissions::from_mode(0o755);
         fs::set_permissions(directory.path(), everybody).context("the bus's directory")?;
         let mut bus = Self {
             process: None,
+            flavour,
+            journal: None,
             directory,
         };
         fs::write(bus.file("bus.conf"), bus.configuration()).context("bus.conf")?;
@@ -78,26 +123,55 @@ impl Bus {
     /// When it does not come up.
     pub async fn restart(&mut self) -> Result<()> {
         self.stop();
-        let program = system_program("dbus-daemon", "dbus")?;
-        let configuration = self.file("bus.conf");
-        self.process = Some(Process::start(
-            &program,
-            None,
-            &self.file("log"),
-            |command| {
-                command
-                    .arg("--nofork")
-                    .arg("--nopidfile")
-                    .arg("--config-file")
-                    .arg(configuration);
-            },
-        )?);
+        self.process = Some(match self.flavour {
+            Flavour::Daemon => self.daemon()?,
+            Flavour::Broker => self.broker()?,
+        });
         let socket = self.socket();
-        eventually(PATIENCE, "dbus-daemon takes connections", async || {
+        eventually(PATIENCE, "the bus takes connections", async || {
             UnixStream::connect(&socket).ok()
         })
         .await?;
-        Ok(())
+        // systemd-socket-activate lets only who started it connect.
+        let everybody = fs::Permissions::from_mode(0o777);
+        fs::set_permissions(&socket, everybody).context(socket.display())
+    }
+
+    fn daemon(&self) -> Result<Process> {
+        let program = system_program("dbus-daemon", "dbus")?;
+        Process::start(&program, None, &self.file("log"), |command| {
+            command
+                .arg("--nofork")
+                .arg("--nopidfile")
+                .arg("--config-file")
+                .arg(self.file("bus.conf"));
+        })
+    }
+
+    /// As systemd starts it, at the first connection to its socket.
+    fn broker(&mut self) -> Result<Process> {
+        system_program("dbus-broker-launch", "dbus-broker")?;
+        let unshare = system_program("unshare", "util-linux")?;
+        let journal = self.file("systemd/journal");
+        if self.journal.is_none() {
+            fs::create_dir_all(&journal).context(journal.display())?;
+            let journal = Journal::listen(&journal.join("socket"));
+            self.journal = Some(journal.context("a journal for the broker")?);
+        }
+        // It is not removed by who listened there.
+        let _ = fs::remove_file(self.socket());
+        Process::start(&unshare, None, &self.file("log"), |command| {
+            command
+                .args(["--mount", "--", "sh", "-c"])
+                .arg(
+                    "mount -t tmpfs none /run && mkdir /run/systemd && mount --bind \"$1\" /run/systemd &&
+                     exec systemd-socket-activate -E DBUS_SYSTEM_BUS_ADDRESS -l \"$2\" \
+                     dbus-broker-launch --scope system --config-file \"$3\"",
+                )
+                .arg("sh")
+                .args(["systemd", "bus", "bus.conf"].map(|name| self.file(name)))
+                .env("DBUS_SYSTEM_BUS_ADDRESS", self.address());
+        })
     }
 
     /// Calls `member` (with its interface) of `/org/offloadd/Offload1` as a user who is nobody, with
@@ -158,13 +232,18 @@ impl Bus {
         }
     }
 
+    /// The process of the bus itself.
+    pub fn id(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::id)
+    }
+
     /// What it logged.
     pub fn log(&self) -> String {
         fs::read_to_string(self.file("log")).unwrap_or_default()
     }
 
     /// As the system's own `system.conf` has it: nothing may be owned or called that a policy file
-    /// does not allow. Whoever runs the tests is allowed to be offloadd or logind,
+    /// does not allow. Whoever runs the tests is allowed to be offloadd, logind or polkit,
     /// and to listen to everything, as root is.
     fn configuration(&self) -> String {
         let policy = Path::new(POLICY)
@@ -197,6 +276,8 @@ impl Bus {
   <policy user="{user}">
     <allow own="org.offloadd.Offload1"/>
     <allow own="org.freedesktop.login1"/>
+    <allow own="org.freedesktop.PolicyKit1"/>
+    <allow send_destination="org.freedesktop.PolicyKit1"/>
     <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Monitoring"/>
   </policy>
 </busconfig>

@@ -5,6 +5,7 @@
 //! parts do not have. Everything is a value whose `Drop` ends its process and removes its files.
 //! Nothing here dials anything but 127.0.0.0/8 and the addresses of a [`Namespace`].
 
+pub mod abuse;
 pub mod avahi;
 pub mod bench;
 pub mod bus;

@@ -4,375 +4,115 @@
 //! polkit is asked about the caller, never about this process, and asks for a password only where
 //! the message allows that.
 
-use std::{collections::HashMap, time::Duration};
+use std::sync::Arc;
 
 use offload_client::errors::BusError;
+use tokio::sync::Semaphore;
 use zbus::{
-    Connection, Variant, fdo,
-    fdo::DBusProxy,
+    Connection,
     message::{Flags, Header},
-    names::WellKnownName,
 };
 
-use crate::nonce::nonce;
+use super::{
+    link::Callers,
+    polkit::{self, Action, Answer, Silence},
+};
 
-/// polkit's bus name and its interface.
-const POLKIT: &str = "org.freedesktop.PolicyKit1";
-const AUTHORITY_PATH: &str = "/org/freedesktop/PolicyKit1/Authority";
-const AUTHORITY: &str = "org.freedesktop.PolicyKit1.Authority";
-/// What the bus says of a call to a service that does not run and can't be started, because there is none, or an
-/// administrator has turned it off.
-const IS_AWAY: [&str; 3] = [
-    "org.freedesktop.DBus.Error.ServiceUnknown",
-    "org.freedesktop.systemd1.NoSuchUnit",
-    "org.freedesktop.systemd1.UnitMasked",
-];
-/// `AllowUserInteraction` of `CheckAuthorizationFlags`.
-const ALLOW_USER_INTERACTION: u32 = 1;
+/// How many questions to polkit are under way at most.
+const QUESTIONS: usize = 100;
 
-/// How long a person may take to type a password.
-const PERSON: Duration = Duration::from_secs(120);
-/// How long polkit may take where it asks nobody.
-const PROGRAM: Duration = Duration::from_secs(5);
-
-/// What polkit can be asked about: the actions of `dbus/org.offloadd.Offload1.policy`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Action {
-    /// Checking now.
-    Check,
-    /// Starting a test build.
-    TestBuild,
-    /// Pausing the checks, and ending a pause.
-    Pause,
-    /// Looking for what is not where it should be.
-    Discover,
+/// Who lets calls through.
+#[derive(Clone, Debug)]
+pub(super) struct Authority {
+    pub(super) callers: Arc<Callers>,
+    /// Questions to polkit that may be under way: fewer than dbus-daemon lets wait for an answer (128, and then it
+    /// refuses them).
+    questions: Arc<Semaphore>,
 }
 
-impl Action {
-    pub(super) const fn id(self) -> &'static str {
-        match self {
-            Self::Check => "org.offloadd.Offload1.check",
-            Self::TestBuild => "org.offloadd.Offload1.test-build",
-            Self::Pause => "org.offloadd.Offload1.pause",
-            Self::Discover => "org.offloadd.Offload1.discover",
+impl Authority {
+    pub(super) fn new(callers: Arc<Callers>) -> Self {
+        let questions = Arc::new(Semaphore::new(QUESTIONS));
+        Self { callers, questions }
+    }
+
+    /// Lets the call through if its caller is root, the user that the daemon runs as, or somebody whom
+    /// polkit lets do `action`; the caller's uid. Where polkit is not there everybody may check: that is
+    /// what its policy says, and checks are rate-limited.
+    ///
+    /// # Errors
+    ///
+    /// `NotAuthorized`, and why, where it is denied: also where polkit is not there, but for a check. `Busy` where
+    /// polkit or the bus is asked too much already, or does not answer in time; `Failed` where they fail.
+    pub(super) async fn require(
+        &self,
+        connection: &Connection,
+        header: &Header<'_>,
+        action: Action,
+    ) -> Result<u32, BusError> {
+        let uid = self.caller(connection, header).await?;
+        if is_owner(uid) {
+            return Ok(uid);
+        }
+        let refused =
+            |why: &str| BusError::NotAuthorized(format!("uid {uid} may not do that: {why}"));
+        let Some(sender) = header.sender() else {
+            return Err(refused("only root may"));
+        };
+        let Ok(_question) = self.questions.try_acquire() else {
+            return Err(BusError::Busy(
+                "polkit is asked too much already".to_owned(),
+            ));
+        };
+        let flags = header.primary().flags();
+        let is_interactive = flags.contains(Flags::ALLOW_INTERACTIVE_AUTH);
+        let asking = self.callers.asking(connection);
+        match polkit::ask(asking, sender, action, is_interactive).await {
+            Ok(Answer::Yes) => Ok(uid),
+            Ok(Answer::No) => Err(refused("polkit refuses it")),
+            Ok(Answer::Challenge) => Err(refused("polkit would ask for a password")),
+            Err(Silence::NotThere) if action == Action::Check => Ok(uid),
+            Err(why @ Silence::NotThere) => {
+                Err(refused(&format!("only root may without polkit: {why}")))
+            }
+            Err(why @ Silence::Busy(_)) => Err(BusError::Busy(format!("polkit: {why}"))),
+            Err(why @ Silence::Failed(_)) => Err(BusError::Failed(format!("polkit: {why}"))),
         }
     }
-}
 
-/// Lets the call through if its caller is root, the user that the daemon runs as, or somebody whom
-/// polkit lets do `action`; the caller's uid. Where polkit is not there everybody may check: that is
-/// what its policy says, and checks are rate-limited.
-///
-/// # Errors
-///
-/// `NotAuthorized`, and why: also where polkit is not there, but for a check, or does not answer.
-pub(super) async fn require(
-    connection: &Connection,
-    header: &Header<'_>,
-    action: Action,
-) -> Result<u32, BusError> {
-    let uid = caller(connection, header).await?;
-    if is_owner(uid) {
-        return Ok(uid);
+    /// Lets the call through if its caller is `uid`, root, or the user that the daemon runs as.
+    ///
+    /// # Errors
+    ///
+    /// `NotAuthorized` where it is somebody else; `Busy` where the bus does not say who it is.
+    pub(super) async fn require_user(
+        &self,
+        connection: &Connection,
+        header: &Header<'_>,
+        uid: u32,
+    ) -> Result<(), BusError> {
+        let caller = self.caller(connection, header).await?;
+        if caller == uid || is_owner(caller) {
+            return Ok(());
+        }
+        let text = format!("uid {caller} may not do that: only uid {uid} or root may");
+        Err(BusError::NotAuthorized(text))
     }
-    let refused = |why: &str| BusError::NotAuthorized(format!("uid {uid} may not do that: {why}"));
-    let Some(sender) = header.sender() else {
-        return Err(refused("only root may"));
-    };
-    let flags = header.primary().flags();
-    let interactive = flags.contains(Flags::ALLOW_INTERACTIVE_AUTH);
-    let (flags, patience) = match interactive {
-        true => (ALLOW_USER_INTERACTION, PERSON),
-        false => (0, PROGRAM),
-    };
-    match ask(connection, sender.as_str(), action, flags, patience).await {
-        Ok(Answer::Yes) => Ok(uid),
-        Ok(Answer::No) => Err(refused("polkit refuses it")),
-        Ok(Answer::Challenge) => Err(refused("polkit would ask for a password")),
-        Err(Silence::NotThere) if action == Action::Check => Ok(uid),
-        Err(why) => Err(refused(&format!("only root may without polkit: {why}"))),
-    }
-}
 
-/// Lets the call through if its caller is `uid`, root, or the user that the daemon runs as.
-pub(super) async fn require_user(
-    connection: &Connection,
-    header: &Header<'_>,
-    uid: u32,
-) -> Result<(), BusError> {
-    let caller = caller(connection, header).await?;
-    if caller == uid || is_owner(caller) {
-        return Ok(());
+    async fn caller(&self, connection: &Connection, header: &Header<'_>) -> Result<u32, BusError> {
+        let unknown = |text: String| format!("the caller is not known: {text}");
+        let Some(sender) = header.sender() else {
+            // No bus in between: the peer is the caller.
+            let peer = connection.peer_creds().await;
+            let peer = peer.map_err(|error| BusError::Failed(unknown(error.to_string())))?;
+            let refused = || BusError::NotAuthorized(unknown("no uid".to_owned()));
+            return peer.unix_user_id().ok_or_else(refused);
+        };
+        let owner = self.callers.owner(connection, sender).await?;
+        owner.ok_or_else(|| BusError::Failed(unknown("it has gone".to_owned())))
     }
-    let text = format!("uid {caller} may not do that: only uid {uid} or root may");
-    Err(BusError::NotAuthorized(text))
 }
 
 fn is_owner(uid: u32) -> bool {
     uid == 0 || uid == rustix::process::geteuid().as_raw()
-}
-
-/// What polkit says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Answer {
-    Yes,
-    No,
-    /// Only after a password, which the message did not allow to ask for.
-    Challenge,
-}
-
-/// Why polkit has not answered.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-enum Silence {
-    /// Nobody is asked.
-    #[error("it is not on the bus")]
-    NotThere,
-    /// The question, the answer or the way failed.
-    #[error("{0}")]
-    Failed(String),
-}
-
-/// Asks polkit whether the owner of the bus name `sender` may do `action`; where it is neither on
-/// the bus nor started by it, nobody is asked. (Not every bus answers a call to a name that nobody
-/// owns.)
-async fn ask(
-    connection: &Connection,
-    sender: &str,
-    action: Action,
-    flags: u32,
-    patience: Duration,
-) -> Result<Answer, Silence> {
-    match tokio::time::timeout(PROGRAM, is_there(connection)).await {
-        Ok(Ok(true)) => question(connection, sender, action, flags, patience).await,
-        Ok(Ok(false)) => Err(Silence::NotThere),
-        Ok(Err(error)) => Err(Silence::Failed(error.to_string())),
-        Err(_) => Err(Silence::Failed("the bus does not answer".to_owned())),
-    }
-}
-
-/// Whether polkit is on the bus, or would be started by a call.
-async fn is_there(connection: &Connection) -> fdo::Result<bool> {
-    let bus = DBusProxy::new(connection).await?;
-    let name = WellKnownName::from_static_str_unchecked(POLKIT);
-    if bus.name_has_owner(name.into()).await? {
-        return Ok(true);
-    }
-    let activatable = bus.list_activatable_names().await?;
-    Ok(activatable.iter().any(|name| name.as_str() == POLKIT))
-}
-
-async fn question(
-    connection: &Connection,
-    sender: &str,
-    action: Action,
-    flags: u32,
-    patience: Duration,
-) -> Result<Answer, Silence> {
-    let subject = HashMap::from([("name", Variant::from(sender))]);
-    // Unique among the calls of this connection: a caller may wait for two answers at once.
-    // Empty, which polkit takes for a question that can't be taken back, where there is none.
-    let cancellation = nonce().unwrap_or_default();
-    let details = HashMap::<&str, &str>::new();
-    let question = (
-        ("system-bus-name", subject),
-        action.id(),
-        details,
-        flags,
-        &*cancellation,
-    );
-    let asking = connection.call_method(
-        Some(POLKIT),
-        AUTHORITY_PATH,
-        Some(AUTHORITY),
-        "CheckAuthorization",
-        &question,
-    );
-    let Ok(answer) = tokio::time::timeout(patience, asking).await else {
-        withdraw(connection, &cancellation).await;
-        return Err(Silence::Failed("it does not answer".to_owned()));
-    };
-    let answer = answer.map_err(|error| match error {
-        // It went meanwhile, or systemd has no unit of it to start.
-        zbus::Error::MethodError(name, _, _) if IS_AWAY.contains(&name.as_str()) => {
-            Silence::NotThere
-        }
-        zbus::Error::MethodError(_, Some(text), _) => Silence::Failed(text),
-        zbus::Error::FDO(error) if matches!(*error, fdo::Error::ServiceUnknown(_)) => {
-            Silence::NotThere
-        }
-        error => Silence::Failed(error.to_string()),
-    })?;
-    let body = answer.body();
-    let read: Result<(bool, bool, HashMap<String, String>), _> = body.deserialize();
-    match read {
-        Ok((true, _, _)) => Ok(Answer::Yes),
-        Ok((false, true, _)) => Ok(Answer::Challenge),
-        Ok((false, false, _)) => Ok(Answer::No),
-        Err(error) => Err(Silence::Failed(format!(
-            "its answer can't be read: {error}"
-        ))),
-    }
-}
-
-/// Takes the question back, so that no password dialogue stays open for an answer that nobody
-/// waits for.
-async fn withdraw(connection: &Connection, cancellation: &str) {
-    let call = connection.call_method(
-        Some(POLKIT),
-        AUTHORITY_PATH,
-        Some(AUTHORITY),
-        "CancelCheckAuthorization",
-        &cancellation,
-    );
-    let _ = tokio::time::timeout(Duration::from_secs(1), call).await;
-}
-
-async fn caller(connection: &Connection, header: &Header<'_>) -> Result<u32, BusError> {
-    let refused =
-        |text: String| BusError::NotAuthorized(format!("the caller is not known: {text}"));
-    let Some(sender) = header.sender() else {
-        // No bus in between: the peer is the caller.
-        let peer = connection.peer_creds().await;
-        let peer = peer.map_err(|error| refused(error.to_string()))?;
-        return peer
-            .unix_user_id()
-            .ok_or_else(|| refused("no uid".to_owned()));
-    };
-    let bus = DBusProxy::new(connection).await?;
-    let uid = bus.get_connection_unix_user(sender.clone().into()).await;
-    uid.map_err(|error| refused(error.to_string()))
-}
-
-#[cfg(test)]
-#[cfg(feature = "embedded-bus")]
-mod tests {
-    use std::future::pending;
-
-    use tokio::sync::mpsc;
-    use zbus::{connection, interface};
-
-    use super::*;
-    use crate::bus::embedded::EmbeddedBus;
-
-    type Subject = (String, HashMap<String, zbus::OwnedVariant>);
-
-    /// A polkit that says what a test wants; without an answer it says nothing.
-    struct Polkit {
-        answer: Option<(bool, bool)>,
-        asked: mpsc::UnboundedSender<(&'static str, String)>,
-    }
-
-    #[interface(name = "org.freedesktop.PolicyKit1.Authority")]
-    impl Polkit {
-        async fn check_authorization(
-            &self,
-            subject: Subject,
-            action: &str,
-            _details: HashMap<String, String>,
-            flags: u32,
-            cancellation: &str,
-        ) -> (bool, bool, HashMap<String, String>) {
-            let (kind, who) = subject;
-            assert_eq!((&*kind, who.len()), ("system-bus-name", 1));
-            assert!(String::try_from(who["name"].clone()).is_ok_and(|name| name == ":1.99"));
-            assert_eq!((action, flags), (Action::TestBuild.id(), 0));
-            let _ = self.asked.send(("asked", cancellation.to_owned()));
-            match self.answer {
-                Some((yes, challenge)) => (yes, challenge, HashMap::new()),
-                None => pending().await,
-            }
-        }
-
-        async fn cancel_check_authorization(&self, cancellation: &str) {
-            let _ = self.asked.send(("taken back", cancellation.to_owned()));
-        }
-    }
-
-    /// A bus, with this polkit or none on it, and somebody who asks.
-    struct Desk {
-        client: Connection,
-        asked: mpsc::UnboundedReceiver<(&'static str, String)>,
-        _polkit: Option<Connection>,
-        _bus: EmbeddedBus,
-        _dir: tempfile::TempDir,
-    }
-
-    impl Desk {
-        async fn start(answer: Option<Option<(bool, bool)>>) -> Self {
-            let dir = tempfile::tempdir().unwrap();
-            let bus = EmbeddedBus::start(&dir.path().join("bus/socket")).unwrap();
-            let (sender, asked) = mpsc::unbounded_channel();
-            let polkit = match answer {
-                Some(answer) => {
-                    let asked = sender;
-                    let server = connection::Builder::address(bus.address())
-                        .serve_at(AUTHORITY_PATH, Polkit { answer, asked })
-                        .name(POLKIT);
-                    Some(server.build().await.unwrap())
-                }
-                None => None,
-            };
-            let client = connection::Builder::address(bus.address()).build().await;
-            Self {
-                client: client.unwrap(),
-                asked,
-                _polkit: polkit,
-                _bus: bus,
-                _dir: dir,
-            }
-        }
-
-        async fn ask(&self) -> Result<Answer, Silence> {
-            ask(&self.client, ":1.99", Action::TestBuild, 0, PERSON).await
-        }
-    }
-
-    #[tokio::test]
-    async fn polkits_answers_are_told_apart() {
-        for (said, expected) in [
-            ((true, false), Answer::Yes),
-            ((false, false), Answer::No),
-            ((false, true), Answer::Challenge),
-        ] {
-            let desk = Desk::start(Some(Some(said))).await;
-            assert_eq!(desk.ask().await, Ok(expected));
-        }
-    }
-
-    #[tokio::test]
-    async fn a_polkit_that_is_not_there_allows_nothing() {
-        let desk = Desk::start(None).await;
-        assert_eq!(desk.ask().await, Err(Silence::NotThere));
-    }
-
-    #[tokio::test]
-    async fn a_polkit_that_hangs_allows_nothing_and_the_question_is_taken_back() {
-        let mut desk = Desk::start(Some(None)).await;
-        let client = desk.client.clone();
-        let asking = async move { ask(&client, ":1.99", Action::TestBuild, 0, PERSON).await };
-        let asking = tokio::spawn(asking);
-        let (asked, id) = desk.asked.recv().await.unwrap();
-        assert_eq!(asked, "asked");
-        assert!(!id.is_empty());
-        // Only now: while the clock stands still, time would pass before another thread answers.
-        tokio::time::pause();
-        tokio::time::advance(PERSON).await;
-        tokio::time::resume();
-        let silence = Silence::Failed("it does not answer".to_owned());
-        assert_eq!(asking.await.unwrap(), Err(silence));
-        assert_eq!(desk.asked.recv().await, Some(("taken back", id)));
-    }
-
-    #[test]
-    fn the_committed_policy_has_every_action() {
-        let policy = include_str!("../../../dbus/org.offloadd.Offload1.policy");
-        for action in [
-            Action::Check,
-            Action::TestBuild,
-            Action::Pause,
-            Action::Discover,
-        ] {
-            assert!(policy.contains(&format!("<action id=\"{}\">", action.id())));
-        }
-    }
 }

@@ -15,13 +15,14 @@ use zbus::{
     names::InterfaceName, object_server::SignalEmitter,
 };
 
-use super::{authority, refused::Refused};
+use super::{authority::Authority, refused::Refused};
 use crate::build::{Handle, Job, Status};
 
 /// One job on the bus.
 pub(super) struct JobObject {
     number: u32,
     jobs: Handle,
+    authority: Authority,
 }
 
 impl JobObject {
@@ -42,7 +43,10 @@ impl JobObject {
     ) -> Result<(), Refused> {
         let uid = self.read(|job| Some(job.status.uid));
         let gone = || BusError::Failed("the job is gone".to_owned());
-        authority::require_user(connection, &header, uid.ok_or_else(gone)?).await?;
+        let uid = uid.ok_or_else(gone)?;
+        self.authority
+            .require_user(connection, &header, uid)
+            .await?;
         self.jobs.cancel(self.number).await;
         Ok(())
     }
@@ -91,11 +95,16 @@ impl JobObject {
 pub(super) async fn announce(
     server: &ObjectServer,
     jobs: &Handle,
+    authority: &Authority,
     number: u32,
 ) -> zbus::Result<OwnedObjectPath> {
     let path = OwnedObjectPath::try_from(job_path(number))?;
-    let jobs = jobs.clone();
-    server.at(&path, JobObject { number, jobs }).await?;
+    let object = JobObject {
+        number,
+        jobs: jobs.clone(),
+        authority: authority.clone(),
+    };
+    server.at(&path, object).await?;
     Ok(path)
 }
 

@@ -6,7 +6,8 @@ use offload_client::{Printable, Snapshot, errors::BusError};
 use zbus::{Connection, OwnedObjectPath, interface, message::Header, object_server::SignalEmitter};
 
 use super::{
-    authority::{self, Action},
+    authority::Authority,
+    polkit::Action,
     refused::Refused,
     values::{self, Dict},
 };
@@ -15,6 +16,7 @@ use crate::monitor::{DiscoverError, Handle};
 /// The verdict over everything, and what may be asked of the daemon as a whole.
 pub(super) struct Manager {
     pub(super) monitor: Handle,
+    pub(super) authority: Authority,
 }
 
 impl Manager {
@@ -32,7 +34,9 @@ impl Manager {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<String, Refused> {
-        authority::require(connection, &header, Action::Check).await?;
+        self.authority
+            .require(connection, &header, Action::Check)
+            .await?;
         self.monitor.check(None).await?;
         Ok(self.now().state.to_string())
     }
@@ -44,7 +48,9 @@ impl Manager {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<(), Refused> {
-        authority::require(connection, &header, Action::Pause).await?;
+        self.authority
+            .require(connection, &header, Action::Pause)
+            .await?;
         let duration = (usec > 0).then(|| Duration::from_micros(usec));
         self.monitor.pause(duration).await;
         Ok(())
@@ -56,7 +62,9 @@ impl Manager {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<(), Refused> {
-        authority::require(connection, &header, Action::Pause).await?;
+        self.authority
+            .require(connection, &header, Action::Pause)
+            .await?;
         self.monitor.resume().await;
         Ok(())
     }
@@ -68,7 +76,9 @@ impl Manager {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<Vec<OwnedObjectPath>, Refused> {
-        authority::require(connection, &header, Action::Discover).await?;
+        self.authority
+            .require(connection, &header, Action::Discover)
+            .await?;
         let found = self.monitor.discover().await.map_err(refusal)?;
         Ok(values::paths(&found))
     }

@@ -3,8 +3,11 @@
 mod authority;
 #[cfg(feature = "embedded-bus")]
 pub mod embedded;
+mod gate;
 mod job;
+mod link;
 mod manager;
+mod polkit;
 mod publish;
 mod refused;
 mod target;
@@ -17,10 +20,12 @@ use offload_client::{
     names::{BUS_NAME, ROOT_PATH},
     snapshot::Target,
 };
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use zbus::{Connection, ObjectServer, connection, fdo::ObjectManager};
 
+pub use self::link::Link;
 use self::{
+    authority::Authority,
     job::Told,
     manager::Manager,
     target::{BuilderObject, CacheObject, TargetObject},
@@ -38,30 +43,36 @@ pub struct Service {
     snapshots: watch::Receiver<Arc<Snapshot>>,
     published: Arc<Snapshot>,
     jobs: build::Handle,
+    authority: Authority,
+    refusals: Option<mpsc::Receiver<link::RefusedCall>>,
     told: Told,
 }
 
 impl Service {
-    /// Serves the objects on the connection that `builder` makes; the name is asked for after
+    /// Serves the objects on the connection that `link` makes; the name is asked for after
     /// that, so whoever sees it sees them. Fails where there is no bus, or where another owns the
     /// name and keeps it.
     pub async fn start(
-        builder: connection::Builder<'_>,
+        link: impl Into<Link>,
         monitor: Handle,
         jobs: build::Handle,
     ) -> zbus::Result<Self> {
         let mut snapshots = monitor.subscribe();
         let published = snapshots.borrow_and_update().clone();
+        let link = link.into();
+        let authority = Authority::new(link.callers);
         let manager = Manager {
             monitor: monitor.clone(),
+            authority: authority.clone(),
         };
-        let connection = builder
+        let connection = link
+            .builder
             .serve_at(ROOT_PATH, ObjectManager)
             .serve_at(ROOT_PATH, manager)
             .name(BUS_NAME)
             .allow_name_replacements(false)
             .replace_existing_names(false);
-        let connection = with_targets(connection, &published, &monitor, &jobs)
+        let connection = with_targets(connection, &published, (&monitor, &jobs, &authority))
             .build()
             .await?;
         Ok(Self {
@@ -70,6 +81,8 @@ impl Service {
             snapshots,
             published,
             jobs,
+            authority,
+            refusals: link.refusals,
             told: Told::default(),
         })
     }
@@ -79,9 +92,26 @@ impl Service {
         &self.connection
     }
 
-    /// Publishes every change, until the connection or the monitor is gone.
+    /// Publishes every change, and tells those who are refused, until the connection or the monitor is gone.
     pub async fn run(&mut self) -> zbus::Result<()> {
         let connection = self.connection.clone();
+        let refusals = self.refusals.take();
+        let refuse = async {
+            match refusals {
+                Some(refusals) => link::refuse(&connection, refusals).await,
+                None => std::future::pending().await,
+            }
+        };
+        let callers = self.authority.callers.clone();
+        tokio::select! {
+            biased;
+            ended = self.follow(&connection) => ended,
+            ended = refuse => ended,
+            () = callers.asking(&connection).closed() => Ok(()),
+        }
+    }
+
+    async fn follow(&mut self, connection: &Connection) -> zbus::Result<()> {
         let closed = connection.closed();
         let mut closed = std::pin::pin!(closed);
         let mut board = self.jobs.subscribe();
@@ -100,7 +130,7 @@ impl Service {
                     if changed.is_err() {
                         return Ok(());
                     }
-                    self.told.tell(&connection, &self.jobs).await?;
+                    self.told.tell(connection, &self.jobs).await?;
                 }
             }
         }
@@ -124,7 +154,8 @@ impl Service {
         }
         for target in &new.targets {
             if !before.contains_key(&object_key(target)) {
-                announce(server, &self.monitor, &self.jobs, target).await?;
+                let to = (&self.monitor, &self.jobs, &self.authority);
+                announce(server, to, target).await?;
             }
         }
         publish::publish(&self.connection, &old, &new).await
@@ -134,32 +165,26 @@ impl Service {
 fn with_targets<'a>(
     mut builder: connection::Builder<'a>,
     snapshot: &Snapshot,
-    monitor: &Handle,
-    jobs: &build::Handle,
+    to: To<'_>,
 ) -> connection::Builder<'a> {
     for target in &snapshot.targets {
-        let object = object(monitor, target.kind, &target.name);
+        let object = object(to, target.kind, &target.name);
         let path = target.path();
         builder = match target.kind {
             Kind::Cache => builder.serve_at(path.clone(), CacheObject(object.clone())),
-            Kind::Builder => builder.serve_at(path.clone(), builder_object(&object, jobs)),
+            Kind::Builder => builder.serve_at(path.clone(), builder_object(&object, to)),
         };
         builder = builder.serve_at(path, object);
     }
     builder
 }
 
-async fn announce(
-    server: &ObjectServer,
-    monitor: &Handle,
-    jobs: &build::Handle,
-    target: &Target,
-) -> zbus::Result<()> {
-    let object = object(monitor, target.kind, &target.name);
+async fn announce(server: &ObjectServer, to: To<'_>, target: &Target) -> zbus::Result<()> {
+    let object = object(to, target.kind, &target.name);
     let path = target.path();
     match target.kind {
         Kind::Cache => drop(server.at(&*path, CacheObject(object.clone())).await?),
-        Kind::Builder => drop(server.at(&*path, builder_object(&object, jobs)).await?),
+        Kind::Builder => drop(server.at(&*path, builder_object(&object, to)).await?),
     }
     server.at(path, object).await?;
     Ok(())
@@ -174,7 +199,10 @@ async fn withdraw(server: &ObjectServer, kind: Kind, path: &str) -> zbus::Result
     Ok(())
 }
 
-fn object(monitor: &Handle, kind: Kind, name: &str) -> TargetObject {
+/// Whom the objects pass on what they are asked.
+type To<'a> = (&'a Handle, &'a build::Handle, &'a Authority);
+
+fn object((monitor, _, authority): To<'_>, kind: Kind, name: &str) -> TargetObject {
     let id = TargetId {
         kind,
         name: name.into(),
@@ -183,10 +211,11 @@ fn object(monitor: &Handle, kind: Kind, name: &str) -> TargetObject {
         id,
         monitor: monitor.clone(),
         place: Arc::default(),
+        authority: authority.clone(),
     }
 }
 
-fn builder_object(target: &TargetObject, jobs: &build::Handle) -> BuilderObject {
+fn builder_object(target: &TargetObject, (_, jobs, _): To<'_>) -> BuilderObject {
     BuilderObject {
         target: target.clone(),
         jobs: jobs.clone(),

@@ -3,14 +3,21 @@
 use offload_client::{Printable, errors::BusError};
 use zbus::{DBusError, Message, message::Header, names::ErrorName};
 
+const INVALID_ARGS: &str = "org.freedesktop.DBus.Error.InvalidArgs";
+
 /// An error whose text passes the gate as all text does that we put on the bus: a caller's own words
 /// may be in it, as long as the bus lets them be.
 #[derive(Debug)]
-pub(super) struct Refused(BusError);
+pub(super) enum Refused {
+    /// One of ours.
+    Error(BusError),
+    /// Arguments of the right types that mean nothing; said as any service says it.
+    InvalidArgs(String),
+}
 
 impl<E: Into<BusError>> From<E> for Refused {
     fn from(error: E) -> Self {
-        Self(error.into())
+        Self::Error(error.into())
     }
 }
 
@@ -21,11 +28,17 @@ impl DBusError for Refused {
     }
 
     fn name(&self) -> ErrorName<'_> {
-        self.0.name()
+        match self {
+            Self::Error(error) => error.name(),
+            Self::InvalidArgs(_) => ErrorName::from_static_str_unchecked(INVALID_ARGS),
+        }
     }
 
     fn description(&self) -> Option<&str> {
-        self.0.description()
+        match self {
+            Self::Error(error) => error.description(),
+            Self::InvalidArgs(text) => Some(text),
+        }
     }
 }
 

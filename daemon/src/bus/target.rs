@@ -10,14 +10,14 @@ use std::{
 
 use offload_client::{
     Printable,
-    errors::BusError,
     snapshot::{BuilderFacts, CacheFacts, Facts, Target},
 };
 use zbus::{Connection, ObjectServer, OwnedObjectPath, interface, message::Header};
 
 use super::{
-    authority::{self, Action},
+    authority::Authority,
     job,
+    polkit::Action,
     refused::Refused,
     values::{self, Dict},
 };
@@ -31,6 +31,7 @@ pub(super) struct TargetObject {
     pub(super) monitor: Handle,
     /// Its place in the snapshot when it was last read.
     pub(super) place: Arc<AtomicUsize>,
+    pub(super) authority: Authority,
 }
 
 /// What only a cache has.
@@ -86,7 +87,9 @@ impl TargetObject {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<String, Refused> {
-        authority::require(connection, &header, Action::Check).await?;
+        self.authority
+            .require(connection, &header, Action::Check)
+            .await?;
         self.monitor.check(Some(self.id.clone())).await?;
         Ok(self.read(|target| target.state.to_string()))
     }
@@ -214,9 +217,12 @@ impl BuilderObject {
         #[zbus(object_server)] server: &ObjectServer,
     ) -> Result<OwnedObjectPath, Refused> {
         let timeout = timeout(&options)?;
-        let uid = authority::require(connection, &header, Action::TestBuild).await?;
+        let authority = &self.target.authority;
+        let uid = authority
+            .require(connection, &header, Action::TestBuild)
+            .await?;
         let number = self.jobs.start(&self.target.id, timeout, uid).await?;
-        Ok(job::announce(server, &self.jobs, number).await?)
+        Ok(job::announce(server, &self.jobs, authority, number).await?)
     }
 
     #[zbus(property)]
@@ -264,16 +270,17 @@ impl BuilderObject {
 ///
 /// # Errors
 ///
-/// `Failed` where an option is not known, is of another type, or asks for no time or too much:
+/// `InvalidArgs` where an option is not known, is of another type, or asks for no time or too much:
 /// what was asked for is done or refused, never something else.
-fn timeout(options: &Dict) -> Result<Duration, BusError> {
+fn timeout(options: &Dict) -> Result<Duration, Refused> {
     let mut timeout = build::TIMEOUT;
     for (name, value) in options {
-        let refused = |why: &str| BusError::Failed(format!("option {name}: {why}"));
+        // Why comes first: of a long name only the beginning is shown.
+        let refused = |why: &str| Refused::InvalidArgs(format!("{why}: option {name}"));
         if name != "timeout" {
             return Err(refused("not known"));
         }
-        let usec = u64::try_from(&**value).map_err(|_| refused("not of type t"))?;
+        let usec = u64::try_from(&**value).map_err(|_| refused("not of type t (microseconds)"))?;
         timeout = Duration::from_micros(usec);
         if timeout.is_zero() || timeout > build::TIMEOUT_MAX {
             return Err(refused("not between 1 and 600000000"));

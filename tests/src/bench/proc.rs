@@ -64,6 +64,25 @@ pub fn memory(id: u32) -> Result<Memory> {
     })
 }
 
+/// The most that process `id` ever held in memory, in KiB (`VmHWM`), or did since [`forget_peak`].
+///
+/// # Errors
+/// When it is gone.
+pub fn peak(id: u32) -> Result<u64> {
+    let path = format!("/proc/{id}/status");
+    let text = fs::read_to_string(&path).context(&path)?;
+    field(&text, "VmHWM").ok_or_else(|| Error::Unsupported(format!("{path} has no VmHWM")))
+}
+
+/// Lets the kernel take what process `id` holds now for the most that it ever held.
+///
+/// # Errors
+/// When it is gone, or somebody else's.
+pub fn forget_peak(id: u32) -> Result<()> {
+    let path = format!("/proc/{id}/clear_refs");
+    fs::write(&path, "5").context(path)
+}
+
 /// The number of the line `key:   number …`.
 fn field(text: &str, key: &str) -> Option<u64> {
     let line = text

@@ -3,6 +3,7 @@
 // A test program is a test throughout, its helpers too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod abuse;
 mod catalog;
 mod embedded;
 mod flag;

@@ -9,7 +9,10 @@ use offload_client::{
     names,
     proxy::{BuilderProxy, JobProxy},
 };
-use zbus::{Connection, OwnedVariant, Variant, connection, fdo::PropertiesProxy};
+use zbus::{
+    Connection, OwnedVariant, Variant, connection,
+    fdo::{self, PropertiesProxy},
+};
 
 use super::{
     PATIENCE,
@@ -133,7 +136,13 @@ async fn the_bus_refuses_what_it_can_t_do() {
         let refused = builder
             .test_build(HashMap::from([(option.to_owned(), value)]))
             .await;
-        assert!(matches!(refused, Err(BusError::Failed(_))), "{refused:?}");
+        let Err(BusError::ZBus(zbus::Error::FDO(refused))) = refused else {
+            panic!("{refused:?}");
+        };
+        let fdo::Error::InvalidArgs(text) = *refused else {
+            panic!("{refused:?}");
+        };
+        assert!(text.contains(option), "{text}");
     }
     desk.laptop.printed(1, WAITS).await;
     job.cancel().await.unwrap();
