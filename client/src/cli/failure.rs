@@ -225,12 +225,16 @@ fn bus(error: &BusError, cli: &Cli) -> String {
             "it was checked only just now; try again in a few seconds".to_owned()
         }
         BusError::Busy(_) if is_test_build(cli) => {
-            "a test build is running on that builder already; try again when it is done".to_owned()
+            "a test build is running on that builder already, or too much is asked of offloadd at once; \
+             try again when that is done"
+                .to_owned()
         }
         BusError::Busy(_) if is_discover(cli) => {
-            "the checks are paused, and so are searches; `offloadctl resume` ends that".to_owned()
+            "the checks are paused, and so are searches (`offloadctl resume` ends that), or too much is asked of \
+             offloadd at once"
+                .to_owned()
         }
-        BusError::Busy(_) => "offloadd is busy with another task; try again in a moment".to_owned(),
+        BusError::Busy(_) => "too much is asked of offloadd at once; try again in a moment".to_owned(),
         BusError::TimedOut(_) => "offloadd could not finish in time; try again".to_owned(),
         BusError::NotAuthorized(why) => not_authorized(why, cli),
         BusError::Failed(why) => format!("offloadd could not do that: {}", Printable::from(why)),

@@ -38,7 +38,7 @@ impl Authority {
 
     /// Lets the call through if its caller is root, the user that the daemon runs as, or somebody whom
     /// polkit lets do `action`; the caller's uid. Where polkit is not there everybody may check: that is
-    /// what its policy says, and checks are rate-limited.
+    /// what its policy says, and checks that are asked for often are gathered.
     ///
     /// # Errors
     ///

@@ -35,8 +35,8 @@ use zbus::{
 use super::gate::{Gate, Owner, Refusal, Weight};
 use crate::clock::Stopwatch;
 
-/// How many who are refused may wait to be told so: dbus-daemon lets a user have 256 connections, and each of them
-/// wait for 128 answers; so it takes more than two users until nothing more is read.
+/// How many who are refused may wait to be told so: as many as two users can have in flight on dbus-daemon, which
+/// lets each have 256 connections, and each of those wait for 128 answers.
 const REFUSALS: usize = 2 * 256 * 128;
 /// How many of them are told at once;
 const FEW: usize = 16;
@@ -44,7 +44,7 @@ const FEW: usize = 16;
 const PACE: Duration = Duration::from_millis(10);
 /// and in how many such turns all of them are, or nearly: ten seconds, before programs take no answer for one.
 const TURNS: usize = 1000;
-/// Longer than the bus takes to say whose a connection is, or the refused to make room for one more.
+/// Longer than the bus takes to say whose a connection is.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// The longest body of a call: no method of ours takes as much.
 const BODY_MAX: u32 = 64 * 1024;
@@ -250,7 +250,8 @@ impl Reader {
                 serial: header.primary().serial_num(),
                 why,
             };
-            let _ = self.refused.send_timeout(refused, PATIENCE).await;
+            // One too many gets no answer at all: to wait for room would be to let everybody wait.
+            let _ = self.refused.try_send(refused);
         }
         false
     }

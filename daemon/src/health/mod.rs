@@ -199,9 +199,6 @@ pub enum Denied {
     /// Checks are paused.
     #[error("checks are paused")]
     Paused,
-    /// Too many were asked for: five at once, and one more every two seconds.
-    #[error("asked too often: one check every two seconds")]
-    RateLimited,
 }
 
 /// The health of everything that is watched.
@@ -303,14 +300,17 @@ impl Health {
         }
     }
 
-    /// Somebody asks for a check of `target` now: a deep one. One that is in flight already is
+    /// Somebody asks for a check of `target`: a deep one, which is made now. One that is in flight already is
     /// shared, and leads to no effect, unless it ends where only who was asked goes on: then that
     /// follows. A cheap one in flight gives way to it. Asking for a target that is not ready restarts
     /// its back-off.
     ///
+    /// Five are made at once, and one more every two seconds: who asks meanwhile shares the next, for which
+    /// [`Self::is_asked`].
+    ///
     /// # Errors
     ///
-    /// Where there is no such target, while checks are paused, and when asked too often.
+    /// Where there is no such target, and while checks are paused.
     pub fn request(&mut self, now: Now, target: &TargetId) -> Result<Vec<Effect>, Denied> {
         let id = target;
         let target = self.targets.get_mut(id).ok_or(Denied::NoSuchTarget)?;
@@ -324,14 +324,15 @@ impl Health {
                     target.hurry(now);
                 }
             }
-            None if target.joins_deep_in_flight() => {}
-            None => {
-                let aborted = target.ask(now).ok_or(Denied::RateLimited)?;
-                effects.extend(abort(id, aborted));
-            }
+            None => effects.extend(abort(id, target.ask(now))),
         }
         self.settle(now, &mut effects);
         Ok(effects)
+    }
+
+    /// Whether a check of `target` that somebody asked for is yet to begin.
+    pub fn is_asked(&self, target: &TargetId) -> bool {
+        self.targets.get(target).is_some_and(Target::is_asked)
     }
 
     /// When [`Event::Tick`] is due (boot clock); `None` when nothing is scheduled. Always later

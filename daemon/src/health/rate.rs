@@ -14,14 +14,11 @@ pub(super) struct Bucket {
 }
 
 impl Bucket {
-    /// Takes a token at `now` (boot clock); `false` where none is left.
-    pub(super) fn take(&mut self, now: Duration) -> bool {
-        let full_at = self.full_at.max(now).saturating_add(REFILL);
-        let allowed = full_at.saturating_sub(now) <= REFILL * BURST;
-        if allowed {
-            self.full_at = full_at;
-        }
-        allowed
+    /// Takes a token at `now` (boot clock): when it is there, which is at once, or when the next comes back. Not to be
+    /// asked for another before.
+    pub(super) fn take(&mut self, now: Duration) -> Duration {
+        self.full_at = self.full_at.max(now).saturating_add(REFILL);
+        self.full_at.saturating_sub(REFILL * BURST).max(now)
     }
 }
 
@@ -29,25 +26,29 @@ impl Bucket {
 mod tests {
     use super::*;
 
-    fn taken(bucket: &mut Bucket, secs: u64) -> usize {
-        (0..20)
-            .filter(|_| bucket.take(Duration::from_secs(secs)))
-            .count()
+    const fn secs(secs: u64) -> Duration {
+        Duration::from_secs(secs)
     }
 
     #[test]
     fn a_burst_is_five_and_then_one_comes_back_every_two_seconds() {
         let mut bucket = Bucket::default();
-        assert_eq!(taken(&mut bucket, 100), 5);
-        assert_eq!(taken(&mut bucket, 101), 0);
-        assert_eq!(taken(&mut bucket, 102), 1);
-        assert_eq!(taken(&mut bucket, 108), 3);
+        for _ in 0..5 {
+            assert_eq!(bucket.take(secs(100)), secs(100));
+        }
+        assert_eq!(bucket.take(secs(100)), secs(102));
+        assert_eq!(bucket.take(secs(103)), secs(104));
+        assert_eq!(bucket.take(secs(106)), secs(106));
     }
 
     #[test]
     fn a_long_rest_saves_up_no_more_than_a_burst() {
         let mut bucket = Bucket::default();
-        assert_eq!(taken(&mut bucket, 0), 5);
-        assert_eq!(taken(&mut bucket, 86_400), 5);
+        for now in [secs(0), secs(86_400)] {
+            for _ in 0..5 {
+                assert_eq!(bucket.take(now), now);
+            }
+            assert_eq!(bucket.take(now), now + REFILL);
+        }
     }
 }

@@ -164,23 +164,33 @@ impl Target {
         self.in_flight.as_ref().map(|check| check.id)
     }
 
-    /// Whether a check in flight is what somebody wants who asks for one now, and who then waits for it.
-    pub(super) fn joins_deep_in_flight(&mut self) -> bool {
-        let check = self.in_flight.as_mut();
-        let deep = check.filter(|check| check.depth.is_deep());
-        deep.map(|check| check.asked = true).is_some()
+    /// Whether a check that somebody asked for is to come.
+    pub(super) fn is_asked(&self) -> bool {
+        self.asked
     }
 
-    /// Somebody asks for a check: `None` where it was asked too often, else the cheap check that
-    /// gives way, if there is one.
-    pub(super) fn ask(&mut self, now: Now) -> Option<Option<CheckId>> {
-        if !self.bucket.take(now.boot) {
-            return None;
+    /// Somebody asks for a check, and then waits for it: a deep one that is in flight, or the one that others have
+    /// asked for, is theirs too; else one begins, at once where it was not asked too often. The cheap check that gives
+    /// way, if there is one.
+    pub(super) fn ask(&mut self, now: Now) -> Option<CheckId> {
+        match &mut self.in_flight {
+            Some(check) if check.depth.is_deep() => {
+                check.asked = true;
+                return None;
+            }
+            _ if self.asked => return None,
+            _ => {}
         }
+        let begins = self.bucket.take(now.boot);
         let aborted = self.in_flight.take().map(|check| check.id);
         self.judge.hasten();
-        self.hurry(now);
-        Some(aborted)
+        self.deep = None;
+        self.asked = true;
+        // What is due before that is made for who asked.
+        if self.due.is_none_or(|due| begins < due) {
+            self.schedule(now, begins.saturating_sub(now.boot));
+        }
+        aborted
     }
 
     /// The check that was due begins. Only of a target that is ready, and that has passed a deep

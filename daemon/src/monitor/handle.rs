@@ -32,9 +32,6 @@ pub enum CheckError {
     /// No target has that name, or it went while the check was under way.
     #[error("no such target")]
     NoSuchTarget,
-    /// Checks were asked for too often.
-    #[error("checks were asked for too often")]
-    RateLimited,
     /// Too many callers wait already.
     #[error("too many callers wait for checks")]
     Busy,
@@ -117,7 +114,6 @@ impl From<CheckError> for BusError {
         match error {
             CheckError::NotConfigured => Self::NotConfigured(text),
             CheckError::NoSuchTarget => Self::NoSuchTarget(text),
-            CheckError::RateLimited => Self::RateLimited(text),
             CheckError::Busy => Self::Busy(text),
             CheckError::Stopping => Self::Failed(text),
         }
@@ -136,7 +132,7 @@ impl Handle {
     }
 
     /// Checks one target, or all, now. Returns when that is done and in the snapshot; callers
-    /// who ask while a check is under way share it.
+    /// who ask while a check is under way share it, and so do those who ask often, with the next.
     pub async fn check(&self, target: Option<TargetId>) -> Result<(), CheckError> {
         self.ask(|reply| Command::Check { target, reply })
             .await

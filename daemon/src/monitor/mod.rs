@@ -71,7 +71,7 @@ pub struct Monitor {
     observed: BTreeMap<TargetId, Observed>,
     drift: Drift,
     checks: JoinSet<Finished>,
-    /// The targets that were checked in this turn: who waits for them is answered at its end.
+    /// The targets that were checked in this turn, or will not be: who waits for them is answered at its end.
     answerable: Vec<TargetId>,
     /// Of the checks under way. What is ready is checked by cheap ones, which are over soon; who is
     /// not there or may not be there leaves them their part.
@@ -256,6 +256,8 @@ impl Monitor {
                 self.handle(now, Event::Pause { until });
                 self.stop_searches();
                 self.publish(now);
+                // Those too whose check had not begun.
+                self.answerable.extend(self.order.iter().cloned());
                 let _ = done.send(());
             }
             Turn::Command(Command::Resume { done }) => {
@@ -340,13 +342,14 @@ impl Monitor {
         }
     }
 
-    /// Answers those who wait for a check of `target`, unless it is being checked: one that took the
-    /// place of another has their answer.
+    /// Answers those who wait for a check of `target`, unless it is being checked, or about to be: one that took
+    /// the place of another has their answer.
     fn answer_waiters(&mut self, target: &TargetId) {
         let watched = self.watched.get(target);
         let is_running = watched.is_some_and(|watched| watched.running.is_some());
         let mut waiting = self.waiting.iter().flatten();
-        if !is_running && !waiting.any(|(waiting, ..)| waiting == target) {
+        let is_to_come = self.health.is_asked(target);
+        if !is_running && !is_to_come && !waiting.any(|(waiting, ..)| waiting == target) {
             self.waiters.done(target, Ok(()));
         }
     }
@@ -473,7 +476,6 @@ impl Monitor {
             return;
         }
         let mut pending = BTreeSet::new();
-        let mut refused = None;
         for target in wanted {
             match self.health.request(now, &target) {
                 Ok(effects) => {
@@ -482,17 +484,13 @@ impl Monitor {
                 }
                 // What is paused has its answer: nobody looks.
                 Err(Denied::Paused) => {}
-                Err(Denied::RateLimited) => refused = Some(CheckError::RateLimited),
-                Err(Denied::NoSuchTarget) => refused = Some(CheckError::NoSuchTarget),
+                Err(Denied::NoSuchTarget) => {
+                    let _ = reply.send(Err(CheckError::NoSuchTarget));
+                    return;
+                }
             }
         }
-        match refused {
-            // Of several, those that may be checked are: the round is what could be done of it.
-            Some(error) if !all || pending.is_empty() => {
-                let _ = reply.send(Err(error));
-            }
-            _ => self.waiters.add(pending, all, reply),
-        }
+        self.waiters.add(pending, all, reply);
     }
 
     fn set_poll(&mut self, now: Now, poll: Poll) {
@@ -544,6 +542,7 @@ impl Monitor {
                     *watched = Watched::new(spec);
                     watched.outlook = outlook;
                     self.handle(now, Event::Changed(id.clone()));
+                    self.answerable.push(id.clone());
                     self.place(now, &id);
                 }
                 None => {

@@ -153,7 +153,13 @@ impl Monitor {
 
     fn tell_reach(&mut self, now: Now, target: TargetId, old: Reach, reach: Reach) {
         if old != reach {
-            self.handle(now, Event::Reach { target, reach });
+            let event = Event::Reach {
+                target: target.clone(),
+                reach,
+            };
+            self.handle(now, event);
+            // What no way leads to any more is not checked, whoever has asked for it.
+            self.answerable.push(target);
         }
     }
 }

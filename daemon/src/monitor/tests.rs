@@ -1,6 +1,7 @@
 //! What becomes of a test build's result between checks. The clock is the test's, and so are the
 //! checks: those that the monitor begins never get a turn, and are answered here.
 
+mod asked;
 mod found;
 mod moved;
 mod routes;

@@ -7,8 +7,8 @@ use tokio::sync::oneshot;
 use super::handle::CheckError;
 use crate::target::TargetId;
 
-/// How many callers may wait at once.
-const MOST: usize = 64;
+/// How many callers may wait at once: more than the bus lets in (`bus/gate.rs`).
+const MOST: usize = 128;
 
 /// Callers who wait for checks to end.
 #[derive(Debug, Default)]

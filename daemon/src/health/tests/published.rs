@@ -159,7 +159,7 @@ fn a_shorter_interval_holds_at_once() {
 }
 
 #[test]
-fn asking_is_limited_for_each_target() {
+fn checks_that_are_asked_for_too_often_are_gathered_for_each_target() {
     let (mut world, id) = single(Poll::default(), 3);
     let other = TargetId::cache("other");
     world.happen(Event::Added(other.clone()));
@@ -171,13 +171,22 @@ fn asking_is_limited_for_each_target() {
         assert_eq!(world.health.request(world.now, &id), Ok(vec![]), "shared");
         world.answer(&id, PASSED, Duration::ZERO);
     }
-    assert_eq!(
-        world.health.request(world.now, &id),
-        Err(Denied::RateLimited)
-    );
-    assert!(world.health.request(world.now, &other).is_ok());
+    for _ in 0..100 {
+        world.request(&id);
+        assert_eq!(world.in_flight(&id), None, "not yet");
+        assert!(world.health.is_asked(&id));
+    }
+    world.request(&other);
+    assert!(world.in_flight(&other).is_some());
+    world.answer(&other, PASSED, Duration::ZERO);
+    world.wake();
+    assert!(world.in_flight(&id).is_some(), "one for all of them");
+    world.answer(&id, PASSED, Duration::ZERO);
+    assert!(!world.health.is_asked(&id));
     world.pass(Duration::from_secs(2));
-    assert!(world.health.request(world.now, &id).is_ok());
+    world.request(&id);
+    assert!(world.in_flight(&id).is_some(), "and no debt is left");
+    world.answer(&id, PASSED, Duration::ZERO);
 
     let missing = TargetId::cache("missing");
     assert_eq!(

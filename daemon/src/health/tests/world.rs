@@ -165,14 +165,18 @@ impl World {
             Ok(effects) => {
                 self.take(&effects);
                 let after = self.in_flight(id);
-                assert!(after.is_some(), "a check that was granted is made");
                 assert!(shared.is_none() || after == shared, "it is shared");
-                assert!(self.targets[id].deep, "it is a deep one");
+                if after.is_some() {
+                    assert!(self.targets[id].deep, "it is a deep one");
+                } else {
+                    assert!(self.health.is_asked(id), "it is to come");
+                    let wake = self.health.next_wake().unwrap();
+                    assert!(wake <= self.now.boot + Duration::from_secs(2), "and soon");
+                }
                 self.check();
             }
             Err(Denied::NoSuchTarget) => assert!(!self.targets.contains_key(id)),
             Err(Denied::Paused) => assert!(self.pause.is_some()),
-            Err(Denied::RateLimited) => assert_eq!(shared, None),
         }
     }
 
