@@ -11,6 +11,7 @@ mod fill;
 mod ground;
 mod keys;
 mod ssh;
+mod truth;
 
 use std::{fmt, str::FromStr};
 

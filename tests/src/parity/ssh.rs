@@ -6,7 +6,6 @@ use std::{
     net::TcpStream,
     os::unix::fs::chown,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
     time::Duration,
 };
 
@@ -17,8 +16,9 @@ use serde::Deserialize;
 use super::{
     Case,
     fill::fill,
-    ground::{Ground, SYSTEM_PATH, USER},
+    ground::{Ground, USER},
     keys, targets,
+    truth::gets_in,
 };
 use crate::{
     Result,
@@ -76,13 +76,13 @@ pub(super) struct SshCase {
 #[derive(Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[derive(Default)]
-struct Input {
+pub(super) struct Input {
     /// The builder's URI.
-    uri: String,
+    pub uri: String,
     /// Field 3 of its line.
-    key: String,
+    pub key: String,
     /// Field 8.
-    field8: String,
+    pub field8: String,
     /// /etc/ssh/ssh_config.
     config: String,
     /// root's own.
@@ -92,7 +92,7 @@ struct Input {
     /// The system's.
     gkh: String,
     /// `NIX_SSHOPTS`.
-    opts: String,
+    pub opts: String,
     /// Files in root's .ssh: a key's name, or a text.
     home: BTreeMap<String, String>,
     /// Modes there.
@@ -166,7 +166,7 @@ impl<'a> Desktop<'a> {
         let mut said = String::new();
         if truth {
             self.prepare(&input)?;
-            let here = self.ssh_gets_in(&input)?;
+            let here = gets_in(self.ground, &input)?;
             if here != case.accept {
                 said = format!("; ssh here: {here}");
             }
@@ -331,61 +331,6 @@ impl<'a> Desktop<'a> {
             ("USER", "parityoff".to_owned()),
             ("CREDENTIALS_DIRECTORY", directory.display().to_string()),
         ]))
-    }
-
-    /// Whether this machine's ssh runs a command there, called as Nix calls it.
-    fn ssh_gets_in(&self, input: &Input) -> Result<bool> {
-        let (before, query) = input.uri.split_once('?').unwrap_or((&input.uri, ""));
-        let (_, authority) = before.split_once("://").unwrap_or(("", before));
-        let parameter = |name: &str| {
-            let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-            let found = pairs.find(|(key, _)| *key == name);
-            found.map(|(_, value)| value.replace("%3D", "=").replace("%2B", "+"))
-        };
-        let port = authority
-            .rsplit_once(':')
-            .filter(|(_, port)| port.parse::<u16>().is_ok());
-        let (host, port) = port.map_or((authority, None), |(host, port)| (host, Some(port)));
-        let or_parameter = |field: &String, name| match field.as_str() {
-            "" => parameter(name),
-            field => Some(field.to_owned()),
-        };
-        let mut arguments = Vec::new();
-        if let Some(key) = or_parameter(&input.key, "ssh-key") {
-            arguments.extend(["-i".to_owned(), key]);
-        }
-        if let Some(key) = or_parameter(&input.field8, "base64-ssh-public-host-key") {
-            let padded = format!(
-                "{}{}",
-                key.trim_end_matches('='),
-                "=".repeat(key.trim_end_matches('=').len().wrapping_neg() % 4)
-            );
-            let name = host.rsplit('@').next().unwrap_or(host);
-            let mut line = format!("{name} ").into_bytes();
-            line.extend(BASE64.decode(padded.as_bytes()).unwrap_or_default());
-            line.push(b'\n');
-            let file = self.ground.write("hostkey", line, 0o644)?;
-            arguments.push(format!("-oUserKnownHostsFile={}", file.display()));
-        }
-        arguments.extend(port.map(|port| format!("-p{port}")));
-        // NIX_SSHOPTS is split as a shell does it.
-        let script = "host=$1; shift; eval \"exec timeout 12 setsid -w ssh \\\"\\$host\\\" -x $OPTIONS \\\"\\$@\\\"\"";
-        let mut command = Command::new("sh");
-        command.args(["-c", script, "sh", host]).args(arguments);
-        command.args([
-            "-oPermitLocalCommand=yes",
-            "-oLocalCommand=echo started",
-            "--",
-            "echo",
-            "NIXOK",
-        ]);
-        command
-            .env_clear()
-            .env("PATH", SYSTEM_PATH)
-            .env("HOME", "/root");
-        command.env("SHELL", "/bin/sh").env("OPTIONS", &input.opts);
-        let output = command.stdin(Stdio::null()).output().context("ssh")?;
-        Ok(String::from_utf8_lossy(&output.stdout).contains("NIXOK"))
     }
 }
 
