@@ -44,6 +44,8 @@ pub struct Launch {
     pub netns: Option<String>,
     /// `WatchdogSec=`; none where it is not set.
     pub watchdog: Option<Duration>,
+    /// Another offloadd than the one that was built here.
+    pub program: Option<PathBuf>,
 }
 
 /// A `PATH` on which Nix says that it is of a version that reads all that the fixtures write, ports of
@@ -94,7 +96,11 @@ impl Daemon {
         let path = path_with_new_nix(&file("bin"))?;
 
         let netns = launch.netns.as_deref();
-        let process = Process::start(&program("offloadd")?, netns, &file("log"), |command| {
+        let program = match launch.program {
+            Some(other) => other,
+            None => program("offloadd")?,
+        };
+        let process = Process::start(&program, netns, &file("log"), |command| {
             // What the tests' own environment says must not configure the daemon under test.
             for (name, _) in env::vars_os() {
                 if name.to_string_lossy().starts_with("OFFLOADD_") {

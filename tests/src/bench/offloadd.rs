@@ -46,13 +46,13 @@ pub struct Answers {
 ///
 /// # Errors
 /// When it was not built, or makes no rounds.
-pub async fn cost(connection: &str, rounds: usize) -> Result<Cost> {
+pub async fn cost(program: &Path, connection: &str, rounds: usize) -> Result<Cost> {
     let desk = Desk::start().await?;
     let bus = Bus::start().await?;
-    let brisk = start(&desk, &bus, connection, BRISK).await?;
+    let brisk = start(program, &desk, &bus, connection, BRISK).await?;
     let (memory, cpu) = desk.watch_rounds(brisk.id(), rounds).await?;
     drop(brisk);
-    let calm = start(&desk, &bus, connection, CALM).await?;
+    let calm = start(program, &desk, &bus, connection, CALM).await?;
     Ok(Cost {
         memory,
         cpu,
@@ -65,10 +65,10 @@ pub async fn cost(connection: &str, rounds: usize) -> Result<Cost> {
 ///
 /// # Errors
 /// When it was not built, or makes no rounds.
-pub async fn deep(rounds: usize) -> Result<(Memory, Duration)> {
+pub async fn deep(program: &Path, rounds: usize) -> Result<(Memory, Duration)> {
     let desk = Desk::start().await?;
     let bus = Bus::start().await?;
-    let daemon = start_with(&desk, &bus, "keep", BRISK, EVERY_ROUND_DEEP).await?;
+    let daemon = start_with(program, &desk, &bus, "keep", BRISK, EVERY_ROUND_DEEP).await?;
     desk.watch_logins(daemon.id(), rounds).await
 }
 
@@ -77,24 +77,24 @@ pub async fn deep(rounds: usize) -> Result<(Memory, Duration)> {
 /// # Errors
 /// When the daemon or offloadctl was not built, or a call fails.
 pub async fn answers() -> Result<Answers> {
+    let (offloadd, offloadctl) = (program("offloadd")?, program("offloadctl")?);
     let desk = Desk::start().await?;
     let bus = Bus::start().await?;
     let mut ready = Vec::new();
     for _ in 0..STARTS {
         let watch = Stopwatch::start();
-        let mut daemon = start(&desk, &bus, "keep", CALM).await?;
+        let mut daemon = start(&offloadd, &desk, &bus, "keep", CALM).await?;
         ready.push(watch.elapsed());
         daemon.terminate().await?;
     }
 
-    let _daemon = start(&desk, &bus, "keep", CALM).await?;
+    let _daemon = start(&offloadd, &desk, &bus, "keep", CALM).await?;
     let connection = Builder::address(bus.address().as_str()).build().await;
     let connection = connection
         .map_err(std::io::Error::other)
         .context("the private bus")?;
     settle(&connection).await?;
     let mut status = Vec::new();
-    let offloadctl = program("offloadctl")?;
     for _ in 0..STATUSES {
         status.push(run_status(&offloadctl, &bus.address()).await?);
     }
@@ -122,11 +122,18 @@ pub fn size(path: &Path) -> Result<u64> {
     Ok(fs::metadata(path).context(path.display())?.len() / 1024)
 }
 
-async fn start(desk: &Desk, bus: &Bus, connection: &str, every: Duration) -> Result<Daemon> {
-    start_with(desk, bus, connection, every, "timeout = \"1s\"\n").await
+async fn start(
+    program: &Path,
+    desk: &Desk,
+    bus: &Bus,
+    connection: &str,
+    every: Duration,
+) -> Result<Daemon> {
+    start_with(program, desk, bus, connection, every, "timeout = \"1s\"\n").await
 }
 
 async fn start_with(
+    program: &Path,
     desk: &Desk,
     bus: &Bus,
     connection: &str,
@@ -156,6 +163,7 @@ async fn start_with(
     let daemon = Daemon::start(Launch {
         config,
         bus: bus.address(),
+        program: Some(program.to_owned()),
         ..Launch::default()
     })
     .await?;

@@ -1,10 +1,15 @@
 //! What offloadd costs beside others; `tests/bench/run` builds what it measures and starts it.
 //!
-//! `bench [--peers] [ROUNDS]`: with `--peers` only the others, which need no build of ours.
+//! `bench [--peers] [--beside FILE] [ROUNDS]`: with `--peers` only the others, which need no build of ours; with
+//! `--beside` this offloadd and the one in FILE.
 //! `OFFLOAD_TESTS_BIN_DIR` holds the release binaries, `OFFLOAD_BENCH_WITHOUT_BUS` names the
 //! offloadd that was built without its embedded bus.
 
-use std::{path::Path, process::ExitCode, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use offload_tests::{
     Result,
@@ -39,6 +44,11 @@ const ROUNDS: usize = 200;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let other = arguments
+        .iter()
+        .position(|argument| argument == "--beside")
+        .and_then(|at| arguments.get(at + 1))
+        .map(PathBuf::from);
     let peers_only = arguments.iter().any(|argument| argument == "--peers");
     let rounds = arguments
         .iter()
@@ -47,9 +57,14 @@ fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
-    let measured = runtime
-        .context("the runtime")
-        .and_then(|runtime| runtime.block_on(measure(peers_only, rounds)));
+    let measured = runtime.context("the runtime").and_then(|runtime| {
+        runtime.block_on(async {
+            match &other {
+                Some(other) => beside(other, rounds).await,
+                None => measure(peers_only, rounds).await,
+            }
+        })
+    });
     match measured {
         Ok(text) => {
             println!("{text}");
@@ -73,11 +88,12 @@ async fn measure(peers_only: bool, rounds: usize) -> Result<String> {
         text += &costs(&["", "monit", "blackbox-exporter"], &[monit, blackbox]);
         return Ok(text);
     }
+    let offloadd = program("offloadd")?;
     // At the same time: what each used is counted by the kernel, whatever the others do.
     let (keep, per_check, deep, monit, blackbox) = tokio::try_join!(
-        offloadd::cost("keep", rounds),
-        offloadd::cost("per-check", rounds),
-        offloadd::deep(deep_rounds(rounds)),
+        offloadd::cost(&offloadd, "keep", rounds),
+        offloadd::cost(&offloadd, "per-check", rounds),
+        offloadd::deep(&offloadd, deep_rounds(rounds)),
         peers::monit(rounds),
         peers::blackbox(rounds),
     )?;
@@ -96,6 +112,35 @@ async fn measure(peers_only: bool, rounds: usize) -> Result<String> {
     text += &answers().await?;
     text += "\n";
     text += &sizes()?;
+    Ok(text)
+}
+
+/// This offloadd beside another, such as an older commit's, at the same time.
+async fn beside(other: &Path, rounds: usize) -> Result<String> {
+    eprintln!("{rounds} rounds of each, one a second, then 25 s of quiet.");
+    let this = program("offloadd")?;
+    let (then, now, then_deep, now_deep) = tokio::try_join!(
+        offloadd::cost(other, "keep", rounds),
+        offloadd::cost(&this, "keep", rounds),
+        offloadd::deep(other, rounds),
+        offloadd::deep(&this, rounds),
+    )?;
+    let mut text = format!("{}.\n\n", machine());
+    text += &costs(&["keep", "the other", "this one"], &[then, now]);
+    let row = |name: &str, cells: [String; 2]| {
+        let [then, now] = cells;
+        vec![name.to_owned(), then, now]
+    };
+    let memory = [then_deep.0, now_deep.0].map(|memory| megabytes(memory.resident));
+    let time = [then_deep.1, now_deep.1].map(milliseconds);
+    text += "\n";
+    text += &table(
+        &["every round a deep one", "the other", "this one"],
+        &[
+            row("memory at the end, VmRSS", memory),
+            row("processor time of a round", time),
+        ],
+    );
     Ok(text)
 }
 
