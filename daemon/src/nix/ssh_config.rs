@@ -7,6 +7,7 @@
 //! account are root's in the answer. Of root's own `~/.ssh/config` counts what systemd hands over
 //! (`root-.ssh-config`); else what the account's own says.
 
+mod answer;
 mod demands;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;
@@ -27,7 +28,10 @@ use thiserror::Error;
 
 #[cfg(test)]
 pub(crate) use self::query::ask_with;
-use self::tokens::Tokens;
+use self::{
+    answer::{Answer, paths},
+    tokens::Tokens,
+};
 pub use self::{
     demands::{Demands, Listen},
     query::ask,
@@ -254,36 +258,6 @@ struct Asked<'a> {
     accounts: &'a Accounts,
 }
 
-/// The lines of `ssh -G`.
-struct Answer<'a>(Vec<(&'a str, &'a str)>);
-
-impl<'a> Answer<'a> {
-    fn of(text: &'a str) -> Self {
-        let lines = text.lines().map(|line| match line.split_once(' ') {
-            Some((option, value)) => (option, value.trim()),
-            None => (line, ""),
-        });
-        Self(lines.collect())
-    }
-
-    fn all(&self, option: &str) -> impl Iterator<Item = &'a str> {
-        self.0
-            .iter()
-            .filter(move |(name, _)| name.eq_ignore_ascii_case(option))
-            .map(|(_, value)| *value)
-    }
-
-    /// The value, where it is set to anything but `none`.
-    fn get(&self, option: &str) -> Option<&'a str> {
-        self.all(option)
-            .find(|value| !value.is_empty() && !value.eq_ignore_ascii_case("none"))
-    }
-
-    fn is_on(&self, option: &str) -> bool {
-        matches!(self.get(option), Some("yes" | "true"))
-    }
-}
-
 /// Reads the answer of `ssh -G`.
 fn parse(text: &str, asked: &Asked<'_>) -> Result<SshOptions, SshConfigError> {
     let answer = Answer::of(text);
@@ -393,23 +367,6 @@ fn parse(text: &str, asked: &Asked<'_>) -> Result<SshOptions, SshConfigError> {
         proxy_command,
         unsupported,
     })
-}
-
-/// The paths of one line, which has them without the quotes that they were written with: what does not
-/// begin like a path goes on with the one before.
-fn paths(value: &str) -> Vec<PathBuf> {
-    let mut paths: Vec<String> = Vec::new();
-    for word in value.split(' ') {
-        match paths.last_mut() {
-            Some(path) if !word.starts_with(['/', '~']) => {
-                path.push(' ');
-                path.push_str(word);
-            }
-            _ if word.is_empty() => {}
-            _ => paths.push(word.to_owned()),
-        }
-    }
-    paths.into_iter().map(PathBuf::from).collect()
 }
 
 #[cfg(test)]

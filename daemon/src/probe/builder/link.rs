@@ -1,20 +1,22 @@
 //! One SSH connection: russh's client, what it heard of the server, and its end.
 
-use std::{borrow::Cow, io, sync::Arc, time::Duration};
+mod end;
+mod signer;
 
-use offload_client::{Printable, Reason};
+use std::{borrow::Cow, sync::Arc, time::Duration};
+
+use offload_client::Printable;
 use russh::{
     Channel, Disconnect, Limits, SshId,
-    client::{self, AuthResult, ChannelOpenHandle, DisconnectReason, Msg, RemoteDisconnectInfo},
+    client::{self, AuthResult, ChannelOpenHandle, DisconnectReason, Msg},
     keys::{
         Certificate, HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKey, PublicKeyOrCertificate,
-        agent::AgentIdentity,
-        ssh_key::{self, encoding::Encode, private::KeypairData},
     },
 };
-use signature::Signer as _;
 use tokio::sync::{mpsc, watch};
 
+pub(super) use self::end::End;
+use self::signer::{SignError, Signer};
 use super::{
     banner::{self, Banner},
     host_key::{Basis, HostKeys, Refusal},
@@ -23,7 +25,7 @@ use super::{
 };
 use crate::{
     clock::{Now, Stopwatch},
-    probe::{Closed, fault::reason_of_broken},
+    probe::Closed,
     target::TargetId,
 };
 
@@ -63,15 +65,6 @@ struct Heard {
     proved: Option<(PublicKey, Basis)>,
     auth_banner: Printable,
     end: Option<End>,
-}
-
-/// Why a connection ended or never came to be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct End {
-    /// The code for it.
-    pub reason: Reason,
-    /// The particulars.
-    pub detail: Printable,
 }
 
 /// Why the key exchange did not come to its end.
@@ -251,113 +244,6 @@ impl Link {
             Err(_) => None,
         };
         end.unwrap_or_else(|| End::of(&russh::Error::Disconnect))
-    }
-}
-
-impl End {
-    pub(super) fn of(error: &russh::Error) -> Self {
-        use russh::Error;
-        let reason = match error {
-            // Of our own making: it said too much.
-            Error::IO(error) if error.kind() == io::ErrorKind::InvalidData => Reason::SshProtocol,
-            Error::IO(error) => reason_of_broken(error),
-            Error::Disconnect
-            | Error::HUP
-            | Error::SendError
-            | Error::RecvError
-            | Error::Join(_) => Reason::ConnectionLost,
-            Error::NoAuthMethod => Reason::AuthRejected,
-            // It shows a host key that it can't sign with: as good as another host's.
-            Error::WrongServerSig => Reason::HostKeyMismatch,
-            _ => Reason::SshProtocol,
-        };
-        Self {
-            reason,
-            detail: Printable::excerpt(error.to_string().as_bytes(), 2 * WORDS_MAX),
-        }
-    }
-
-    /// ssh would find nothing in common with the server.
-    fn unmatched(why: &str) -> Self {
-        Self {
-            reason: Reason::SshProtocol,
-            detail: Printable::excerpt(why.as_bytes(), 2 * WORDS_MAX),
-        }
-    }
-
-    /// russh finds nothing in common with it, and ssh perhaps does.
-    fn without_match(error: &russh::Error, ours: &HostKeys, theirs: Option<&Proposal>) -> Self {
-        let is_asked = !ours.algorithms.kex.is_empty();
-        match theirs.map(|theirs| theirs.unmatched(ours)) {
-            Some(Some(why)) => Self::unmatched(&why),
-            Some(None) if is_asked => Self {
-                reason: Reason::SshConfigUnsupported,
-                detail: Printable::excerpt(
-                    format!("ssh would come to terms with the server, and offloadd can't: {error}")
-                        .as_bytes(),
-                    2 * WORDS_MAX,
-                ),
-            },
-            Some(None) | None => Self::of(error),
-        }
-    }
-
-    fn said(info: &RemoteDisconnectInfo) -> Self {
-        let reason = match info.reason_code {
-            // OpenSSH says this under the code of a protocol error.
-            _ if info.message.contains("authentication failures") => Reason::AuthRejected,
-            Disconnect::AuthCancelledByUser
-            | Disconnect::NoMoreAuthMethodsAvailable
-            | Disconnect::IllegalUserName => Reason::AuthRejected,
-            Disconnect::ProtocolError
-            | Disconnect::KeyExchangeFailed
-            | Disconnect::Reserved
-            | Disconnect::MACError
-            | Disconnect::CompressionError
-            | Disconnect::ProtocolVersionNotSupported
-            | Disconnect::HostKeyNotVerifiable => Reason::SshProtocol,
-            Disconnect::HostNotAllowedToConnect
-            | Disconnect::TooManyConnections
-            | Disconnect::ServiceNotAvailable
-            | Disconnect::ConnectionLost
-            | Disconnect::ByApplication => Reason::ConnectionLost,
-        };
-        let words = Printable::excerpt(info.message.as_bytes(), WORDS_MAX);
-        Self {
-            reason,
-            detail: format!("the server closed the connection: \"{words}\"").into(),
-        }
-    }
-}
-
-/// Signs for a certificate. (russh's own way with one signs with RSA as no server accepts it.)
-struct Signer<'a>(&'a PrivateKey);
-
-#[derive(Debug, thiserror::Error)]
-enum SignError {
-    #[error(transparent)]
-    Gone(#[from] russh::SendError),
-    #[error(transparent)]
-    Signature(#[from] ssh_key::Error),
-}
-
-impl russh::Signer for Signer<'_> {
-    type Error = SignError;
-
-    async fn auth_sign(
-        &mut self,
-        _: &AgentIdentity,
-        hash: Option<HashAlg>,
-        mut signed: Vec<u8>,
-    ) -> Result<Vec<u8>, SignError> {
-        let signature = match self.0.key_data() {
-            KeypairData::Rsa(key) => (key, hash).try_sign(&signed),
-            key => key.try_sign(&signed),
-        };
-        let signature = signature.map_err(ssh_key::Error::from)?;
-        let encoded = signature.encode_prefixed(&mut signed);
-        encoded.map_err(ssh_key::Error::from)?;
-        Ok(signed)
     }
 }
 
