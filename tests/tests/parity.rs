@@ -8,19 +8,23 @@ use std::process::Command;
 use offload_tests::{Error, Result, daemon::program, parity::Kind, supported};
 
 fn agrees(kind: Kind) {
-    let Some(said) = supported(held(kind)) else {
+    agrees_in_part(kind, "1/1");
+}
+
+fn agrees_in_part(kind: Kind, part: &str) {
+    let Some(said) = supported(held(kind, part)) else {
         return;
     };
     println!("{said}");
 }
 
-fn held(kind: Kind) -> Result<String> {
+fn held(kind: Kind, part: &str) -> Result<String> {
     if !rustix::process::geteuid().is_root() {
         let why = "its namespaces, sshd and users need root: run as root";
         return Err(Error::Unsupported(why.to_owned()));
     }
     let mut command = Command::new(program("parity")?);
-    command.args(["--quiet", "--kind", &kind.to_string()]);
+    command.args(["--quiet", "--kind", &kind.to_string(), "--part", part]);
     let output = command.output().expect("the program is there");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr);
@@ -29,8 +33,23 @@ fn held(kind: Kind) -> Result<String> {
 }
 
 #[test]
-fn a_builder_is_reached_where_ssh_reaches_it_and_by_the_same_keys() {
-    agrees(Kind::Ssh);
+fn a_builder_is_reached_where_ssh_reaches_it_and_by_the_same_keys_first_part() {
+    agrees_in_part(Kind::Ssh, "1/4");
+}
+
+#[test]
+fn a_builder_is_reached_where_ssh_reaches_it_and_by_the_same_keys_second_part() {
+    agrees_in_part(Kind::Ssh, "2/4");
+}
+
+#[test]
+fn a_builder_is_reached_where_ssh_reaches_it_and_by_the_same_keys_third_part() {
+    agrees_in_part(Kind::Ssh, "3/4");
+}
+
+#[test]
+fn a_builder_is_reached_where_ssh_reaches_it_and_by_the_same_keys_fourth_part() {
+    agrees_in_part(Kind::Ssh, "4/4");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `parity [--kind KIND] [--only TEXT] [--truth] [--quiet]`: the daemon held against what real Nix and OpenSSH made of
+//! `parity [--kind KIND] [--only TEXT] [--part N/M] [--truth] [--quiet]`: the daemon held against what real Nix and OpenSSH made of
 //! the same input. As root.
 
 use std::{env, process::ExitCode};
@@ -34,10 +34,12 @@ async fn parity() -> Result<bool> {
         match argument.as_str() {
             "--kind" => kinds.push(value()?.parse::<Kind>()?),
             "--only" => selection.only = Some(value()?),
+            "--part" => selection.part = Some(part(&value()?)?),
             "--truth" => selection.truth = true,
             "--quiet" => quiet = true,
             _ => {
-                let usage = "usage: parity [--kind KIND]… [--only TEXT] [--truth] [--quiet]";
+                let usage =
+                    "usage: parity [--kind KIND]… [--only TEXT] [--part N/M] [--truth] [--quiet]";
                 return Err(Error::Unsupported(usage.to_owned()));
             }
         }
@@ -60,4 +62,13 @@ async fn parity() -> Result<bool> {
         println!("{kind}: {agree} of {all} agree");
     }
     Ok(as_expected)
+}
+
+/// `2/4`: the second of four parts.
+fn part(text: &str) -> Result<(usize, usize)> {
+    let numbers = text.split_once('/').and_then(|(part, of)| {
+        let (part, of) = (part.parse().ok()?, of.parse().ok()?);
+        (1..=of).contains(&part).then_some((part, of))
+    });
+    numbers.ok_or_else(|| Error::Unsupported(format!("{text} is no part such as 2/4")))
 }

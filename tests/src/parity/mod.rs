@@ -122,6 +122,8 @@ pub struct Selection {
     pub only: Option<String>,
     /// Say where this machine's ssh disagrees with the case.
     pub truth: bool,
+    /// Of so many parts of them this one, counted from 1: parts run side by side.
+    pub part: Option<(usize, usize)>,
 }
 
 /// Runs the cases of one kind, telling each as it ends; the tally is whether all came out as expected.
@@ -174,7 +176,13 @@ fn each<C: Case>(
     mut judge: impl FnMut(&C) -> Result<(bool, String)>,
 ) -> Result<bool> {
     let mut as_expected = true;
-    for case in cases::<C>(kind)? {
+    for (position, case) in cases::<C>(kind)?.into_iter().enumerate() {
+        if selection
+            .part
+            .is_some_and(|(part, of)| position % of != part - 1)
+        {
+            continue;
+        }
         let only = selection.only.as_deref();
         if only.is_some_and(|part| !case.name().contains(part)) {
             continue;
