@@ -369,9 +369,9 @@ impl Monitor {
             Depth::Deep | Depth::Asked => Claim::New,
         };
         let abort = self.checks.spawn(async move {
-            // Its time begins with its turn.
+            // Its time begins with its turn, and so does the room that it takes.
             let _turn = turns.take(claim).await;
-            let report = session.check(depth).await;
+            let report = Box::pin(session.check(depth)).await;
             Finished {
                 target,
                 check,
