@@ -76,8 +76,22 @@ impl Session {
             false => Wanted::Head,
         };
         loop {
-            let looked = self.look_into(hop.clone(), wanted, cache, search, found);
-            let file = looked.await?;
+            // Half of what is left, so that who hangs over HEAD can still be asked otherwise.
+            let rest = self.context.deep_timeout.saturating_sub(trace.elapsed());
+            let bound = match wanted {
+                Wanted::Head => rest / 2,
+                Wanted::First(_) | Wanted::All => Duration::MAX,
+            };
+            let looked = Box::pin(self.look_into(hop.clone(), wanted, cache, search, found));
+            let file = match trace.within(bound, looked).await {
+                Some(Ok(file)) => file,
+                Some(Err(_)) | None if wanted == Wanted::Head => {
+                    wanted = Wanted::First(BEGINNING);
+                    continue;
+                }
+                Some(Err(failure)) => return Err(failure),
+                None => return Err(trace.expired()),
+            };
             let fault = file.and_then(|file| file.fault(narinfo, packing));
             match fault {
                 None => return Ok(()),

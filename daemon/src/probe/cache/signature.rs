@@ -173,7 +173,8 @@ impl Session {
         let invalid = |why| trace.failure(Reason::NarinfoInvalid, why);
         let (narinfo, verdict) = judge(&text, path, cache, keys).map_err(invalid)?;
         if let Verdict::Good(..) = verdict {
-            self.nar(&narinfo, cache, search, found).await?;
+            // A whole exchange, beside the one that is over.
+            Box::pin(self.nar(&narinfo, cache, search, found)).await?;
         }
         Ok(verdict)
     }

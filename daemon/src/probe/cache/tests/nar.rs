@@ -7,6 +7,8 @@ use super::{
 };
 
 const GOOD: (Stage, Reason) = (Stage::Signature, Reason::None);
+/// Long enough for a loaded machine, short enough to wait for half of it.
+const BRIEFLY: Duration = Duration::from_secs(4);
 const MISSING: (Stage, Reason) = (Stage::Signature, Reason::NarMissing);
 
 /// A cache whose one narinfo is changed so, and which answers so for the NAR.
@@ -117,6 +119,31 @@ async fn a_server_that_knows_no_head_is_asked_for_the_beginning() {
             "{}",
             detail(&report)
         );
+    }
+}
+
+#[tokio::test]
+async fn who_hangs_or_hangs_up_over_head_is_asked_for_the_beginning() {
+    for is_mute in [false, true] {
+        let server = server(uncompressed_of(240), move |head| {
+            if head.starts_with("HEAD") {
+                // Without an answer the server reads on, and after that one it hangs up.
+                return (!is_mute).then(|| "HTTP/1.1 Connection: close".to_owned());
+            }
+            let beginning = "\r\0\0\0\0\0\0\0nix-archive-1";
+            let length = beginning.len();
+            Some(format!(
+                "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-63/240\r\nContent-Length: {length}\r\n\r\n{beginning}"
+            ))
+        })
+        .await;
+        let report = server
+            .session_within(Connection::Keep, BRIEFLY, |cache| {
+                cache.require_sigs = false;
+            })
+            .check(Depth::Deep)
+            .await;
+        assert_eq!(super::verdict(&report), GOOD, "mute: {is_mute}");
     }
 }
 

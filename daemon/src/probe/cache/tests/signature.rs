@@ -77,7 +77,7 @@ impl Server {
         self.session_within(Connection::Keep, PATIENCE, change)
     }
 
-    fn session_within(
+    pub(super) fn session_within(
         &self,
         connection: Connection,
         deep_timeout: Duration,
