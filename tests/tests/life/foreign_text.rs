@@ -121,41 +121,34 @@ fn store_dir(target: &Target) -> &str {
     }
 }
 
-#[tokio::test]
-async fn a_nul_in_what_a_cache_says_of_itself_ends_nothing() {
-    let url = cache("StoreDir: /gnu\0/store\n".to_owned()).await;
+/// What is published of a cache that says this of itself, when it is judged; all of that is printable.
+async fn judged(info: String) -> Snapshot {
+    let url = cache(info).await;
     let bus = Bus::start().await.unwrap();
     let nix = format!("[nix]\nimport = false\n[[cache]]\nname = \"desktop\"\nurl = \"{url}\"\n");
     let mut daemon = start(&bus, &nix).await;
     let mut follower = follow(&bus).await;
-    let judged = |snapshot: &Snapshot| {
+    let is_judged = |snapshot: &Snapshot| {
         let mut targets = snapshot.targets.iter();
         targets.any(|target| target.reason == Reason::StoreDirMismatch)
     };
     let seen = tokio::select! {
-        seen = follower.until("the store directory is judged", judged) => seen.unwrap(),
+        seen = follower.until("the store directory is judged", is_judged) => seen.unwrap(),
         ended = daemon.wait_exit() => panic!("{ended:?}: {}", daemon.log()),
     };
-    assert_eq!(store_dir(&seen.targets[0]), r"/gnu\x00/store");
     assert_printable(&follower.connection).await;
+    seen
+}
+
+#[tokio::test]
+async fn a_nul_in_what_a_cache_says_of_itself_ends_nothing() {
+    let seen = judged("StoreDir: /gnu\0/store\n".to_owned()).await;
+    assert_eq!(store_dir(&seen.targets[0]), r"/gnu\x00/store");
 }
 
 #[tokio::test]
 async fn what_a_cache_says_moves_no_cursor() {
-    let url = cache(format!("StoreDir: /gnu{HOSTILE}/store\nPriority: 30\n")).await;
-    let bus = Bus::start().await.unwrap();
-    let nix = format!("[nix]\nimport = false\n[[cache]]\nname = \"desktop\"\nurl = \"{url}\"\n");
-    let mut daemon = start(&bus, &nix).await;
-    let mut follower = follow(&bus).await;
-    let judged = |snapshot: &Snapshot| {
-        let mut targets = snapshot.targets.iter();
-        targets.any(|target| target.reason == Reason::StoreDirMismatch)
-    };
-    tokio::select! {
-        seen = follower.until("the store directory is judged", judged) => seen.unwrap(),
-        ended = daemon.wait_exit() => panic!("{ended:?}: {}", daemon.log()),
-    };
-    assert_printable(&follower.connection).await;
+    judged(format!("StoreDir: /gnu{HOSTILE}/store\nPriority: 30\n")).await;
 }
 
 #[tokio::test]

@@ -125,16 +125,29 @@ mod tests {
 
     use super::*;
 
-    /// What Nix calls it.
+    /// What `nix-store` prints.
     fn nix_says(arguments: &[&str]) -> String {
+        printed("nix-store", arguments)
+    }
+
+    /// The store path that an expression comes to.
+    fn evaluated(expression: &str) -> String {
+        let arguments = ["--eval", "--read-write-mode", "--expr", expression];
+        printed("nix-instantiate", &arguments)
+            .trim_matches('"')
+            .to_owned()
+    }
+
+    /// What a program of Nix prints, whose store is its own.
+    fn printed(program: &str, arguments: &[&str]) -> String {
         let dir = tempfile::tempdir().unwrap();
-        let output = Command::new("nix-store")
+        let output = Command::new(program)
             .args(["--store", dir.path().to_str().unwrap()])
             .args(arguments)
             .env("NIX_CONF_DIR", "/nonexistent")
             .env("HOME", dir.path())
             .output()
-            .expect("nix-store of the package nix-bin");
+            .expect("a program of the package nix-bin");
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
@@ -169,26 +182,17 @@ mod tests {
 
     #[test]
     fn a_text_is_called_after_its_references_too() {
-        let hash = "0".repeat(64);
-        let one = nix_says(&["--print-fixed-path", "sha256", &hash, "one"]);
-        let address = format!("text:sha256:{hash}");
-        let kind = format!("text:{one}");
-        let path = |kind: &str| {
-            let name = "00000000000000000000000000000000-two";
-            let described = format!("{kind}:sha256:{hash}:/nix/store:two");
-            let mut folded = [0; PATH_HASH];
-            for (at, byte) in digest(&SHA256, described.as_bytes())
-                .as_ref()
-                .iter()
-                .enumerate()
-            {
-                folded[at % PATH_HASH] ^= byte;
-            }
-            format!("/nix/store/{}{}", nix32(&folded), &name[32..])
+        let text = r#"builtins.toFile "two" "${builtins.toFile "one" "1"}""#;
+        let one = evaluated(r#"builtins.toFile "one" "1""#);
+        let two = evaluated(text);
+        let address = |content: &str| {
+            let hash = digest(&SHA256, content.as_bytes());
+            format!("text:sha256:{}", HEXLOWER.encode(hash.as_ref()))
         };
-        assert!(is_of(&address, &path(&kind), &[&one]));
-        assert!(!is_of(&address, &path(&kind), &[]));
-        assert!(is_of(&address, &path("text"), &[]));
+        assert!(is_of(&address("1"), &one, &[]));
+        assert!(is_of(&address(&one), &two, &[&one]));
+        assert!(!is_of(&address(&one), &two, &[]));
+        assert!(!is_of(&address("1"), &two, &[&one]));
     }
 
     #[test]

@@ -41,8 +41,8 @@ const MAX_COMPLAINT: usize = 4 * MAX_TOLD;
 /// Asks OpenSSH what it would do for `host`, with the arguments that Nix gives it
 /// (`SSHMaster::addCommonSSHOpts`, src/libstore/ssh.cc) as far as they change the answer:
 /// `NIX_SSHOPTS` of this process' environment (nix-daemon has its own: set both alike), `-i key`, the
-/// file of the entry's host key where it has one, `-pPORT`. A `key` that is not there, or in a folder that this account may not enter, is left out
-/// by ssh. Where OpenSSH is not installed, or won't answer an account without a name, its defaults
+/// file of the entry's host key where it has one, `-pPORT`. A `key` that is not there, or in a folder that
+/// this account may not enter, is left out by ssh. Where OpenSSH is not installed, or won't answer an account without a name, its defaults
 /// are returned. Takes no longer than two seconds, four with jumps.
 ///
 /// # Errors
