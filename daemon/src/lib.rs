@@ -23,6 +23,7 @@ pub mod once;
 pub mod plan;
 pub mod probe;
 mod program;
+pub mod reason;
 mod run;
 pub mod service;
 pub mod target;

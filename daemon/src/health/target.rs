@@ -12,7 +12,7 @@ use offload_client::{Reason, Stage, TargetState, snapshot::HistoryEntry};
 
 use super::{
     CheckId, Depth, Outcome,
-    evidence::{self, Thresholds},
+    evidence::Thresholds,
     flaw::Flaw,
     history::History,
     idle::Patience,
@@ -20,7 +20,11 @@ use super::{
     schedule::Pace,
     verdict::{Judge, Verdict},
 };
-use crate::{clock::Now, net::Reach};
+use crate::{
+    clock::Now,
+    net::Reach,
+    reason::{Who, traits},
+};
 
 /// The health of one target, as it is published. Timestamps are microseconds of
 /// `CLOCK_REALTIME`, 0 for never.
@@ -252,7 +256,7 @@ impl Target {
             self.deep = Some(now.boot);
         }
         self.proved |= outcome.is_ok() && !check.overtaken;
-        let is_nothing = outcome.is_err_and(|(_, reason)| evidence::is_nothing(reason));
+        let is_nothing = outcome.is_err_and(|(_, reason)| traits(reason).is_nothing());
         if !is_nothing {
             self.record(now, outcome, latency);
         }
@@ -296,7 +300,7 @@ impl Target {
         let (state, reason) = self.checks.0;
         match state {
             TargetState::Down => self.reach != Reach::Nowhere,
-            TargetState::Degraded => evidence::is_of_another(reason),
+            TargetState::Degraded => traits(reason).who == Who::Another,
             TargetState::Unknown | TargetState::Ready | TargetState::Away | TargetState::Paused => {
                 false
             }

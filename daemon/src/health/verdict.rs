@@ -33,11 +33,11 @@
 
 use offload_client::{Reason, TargetState};
 
-use super::{
-    evidence::{Thresholds, Weight, is_absence, is_nothing},
-    schedule::Wait,
+use super::{evidence::Thresholds, schedule::Wait};
+use crate::{
+    net::Reach,
+    reason::{Weight, traits},
 };
-use crate::net::Reach;
 
 /// So many checks that could not be made are made again soon, a minute at the usual pace; the others
 /// are made again at the steady pace.
@@ -91,14 +91,14 @@ impl Judge {
         thresholds: Thresholds,
     ) -> Verdict {
         if let Err(cause) = outcome
-            && is_nothing(cause)
+            && traits(cause).is_nothing()
         {
             return self.weigh_nothing(state, cause);
         }
         self.unmade = 0;
         match outcome {
             Ok(()) => self.weigh_success(state, thresholds),
-            Err(cause) => match (reach, is_absence(cause)) {
+            Err(cause) => match (reach, traits(cause).is_absence()) {
                 (Reach::Nowhere, true) => self.absent(state, reason, Reason::NoRoute),
                 (Reach::Far, true) => self.absent(state, reason, cause),
                 (Reach::Nowhere | Reach::Far, false) | (Reach::Near, _) => {
@@ -178,7 +178,7 @@ impl Judge {
         cause: Reason,
         thresholds: Thresholds,
     ) -> Verdict {
-        let weight = Weight::of(cause);
+        let weight = traits(cause).weight;
         self.passed = 0;
         self.unanswered = match weight {
             Weight::Misconfigured | Weight::Withheld | Weight::Nothing => 0,
@@ -236,7 +236,7 @@ impl Judge {
         // A host that is off is `timed-out` or `host-unreachable` as the kernel's neighbour table
         // happens to stand: another such reason counts once it came twice in a row. Any other
         // change is news.
-        let known = cause == reason || !(is_absence(cause) && is_absence(reason));
+        let known = cause == reason || !(traits(cause).is_absence() && traits(reason).is_absence());
         if known || self.other.replace(cause) == Some(cause) {
             self.other = None;
             return Verdict::Becomes(failed, cause);

@@ -38,6 +38,8 @@ impl Routes for Network {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Outlook {
     reach: Reach,
+    /// Whether one of its addresses is on a network of this machine's own.
+    on_link: bool,
     /// The way to each of its addresses.
     ways: BTreeMap<IpAddr, Option<Way>>,
 }
@@ -59,6 +61,7 @@ impl Outlook {
             true => Reach::Nowhere,
             false => Reach::Near,
         });
+        let on_link = known.clone().any(|reach| reach == Reach::Near);
         let best = known.chain(unknown).min_by_key(|reach| match reach {
             Reach::Near => 0,
             Reach::Far => 1,
@@ -67,6 +70,7 @@ impl Outlook {
         let own = candidates.iter().filter(|address| !address.is_loopback());
         Self {
             reach: best.unwrap_or_default(),
+            on_link,
             ways: own
                 .map(|address| (*address, routes.way(*address)))
                 .collect(),
@@ -76,6 +80,11 @@ impl Outlook {
     /// Whether the target is on one of this machine's own networks, as far as is known.
     pub(super) fn is_near(&self) -> bool {
         self.reach == Reach::Near
+    }
+
+    /// Whether whoever answers at one of its addresses is on this machine's own network.
+    pub(super) fn is_on_link(&self) -> bool {
+        self.on_link
     }
 
     /// Whether the way to an address that both know is another one in `newer`.

@@ -101,17 +101,23 @@ impl Monitor {
         }
     }
 
-    /// Only on this machine's own networks, and not through somebody's portal: who is behind a
-    /// router is not found there, and strangers are left in peace.
+    /// Only on this machine's own networks, and not through somebody's portal, which answers for every
+    /// name and address that is not on the link: who is behind a router is not found there, and
+    /// strangers are left in peace.
     fn seek_unattended(&mut self, id: &TargetId) {
         let Some(scope) = configured(&self.discover) else {
             return;
         };
         let health = self.health.target(id);
-        let is_captive = health.is_some_and(|health| health.reason == Reason::CaptivePortal);
-        let may_begin =
-            |watched: &super::Watched| watched.searching.is_none() && watched.outlook.is_near();
-        if !is_captive && self.watched.get(id).is_some_and(may_begin) {
+        let is_page = health.is_some_and(|health| health.reason == Reason::CaptivePortal);
+        let may_begin = |watched: &super::Watched| {
+            let is_here = match is_page {
+                true => watched.outlook.is_on_link(),
+                false => watched.outlook.is_near(),
+            };
+            watched.searching.is_none() && is_here
+        };
+        if self.watched.get(id).is_some_and(may_begin) {
             self.search(id, scope);
         }
     }

@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind};
 
-use offload_client::{Reason, Stage};
+use offload_client::Reason;
 use rustix::{
     event::{EventfdFlags, eventfd},
     io::Errno,
@@ -100,53 +100,6 @@ pub(super) fn excuse(failure: &mut Failure) {
         failure.detail = format!("{want}; {}", failure.detail).into();
         failure.reason = Reason::OutOfResources;
     }
-}
-
-/// Orders what several candidates said; the highest says the most. What an answer says of who
-/// answers says more than any silence, and a host key more than anything.
-pub(super) const fn rank(reason: Reason) -> u8 {
-    match reason {
-        Reason::HostKeyMismatch => 12,
-        Reason::HostKeyUnknown
-        | Reason::KnownHostsUnreadable
-        | Reason::SshConfigPrevents
-        | Reason::SshConfigUnsupported => 11,
-        Reason::SshProtocol => 10,
-        Reason::Unsigned | Reason::UntrustedSignature | Reason::StoreDirMismatch => 9,
-        Reason::NotSsh
-        | Reason::NotHttp
-        | Reason::HttpStatus
-        | Reason::Redirected
-        | Reason::CaptivePortal
-        | Reason::CacheInfoInvalid
-        | Reason::TlsFailed => 8,
-        // Who is not there may be the one, and whoever refuses elsewhere a stranger at an old address.
-        Reason::HostUnreachable => 6,
-        Reason::TimedOut => 5,
-        Reason::Refused => 4,
-        Reason::NoRoute => 3,
-        Reason::ConnectionLost => 2,
-        Reason::DnsFailed => 1,
-        _ => 0,
-    }
-}
-
-/// The same of a whole failure: who took the connection and then said nothing, or hung up, says more
-/// than those who were not there. What this machine could not try outweighs all: that one may be it.
-pub(super) fn weight(failure: &Failure) -> u8 {
-    match failure.stage {
-        _ if failure.reason == Reason::OutOfResources => u8::MAX,
-        Stage::None | Stage::Resolve | Stage::Connect => rank(failure.reason),
-        _ => rank(failure.reason).max(ANSWERED),
-    }
-}
-
-/// The least weight of a failure after somebody took the connection.
-pub(super) const ANSWERED: u8 = 7;
-
-/// Whether a failure is of who answers, and not of the way there: another candidate may be the one.
-pub(super) const fn is_of_identity(reason: Reason) -> bool {
-    rank(reason) >= rank(Reason::NotSsh)
 }
 
 #[cfg(test)]

@@ -5,8 +5,11 @@ use std::{future::pending, time::Duration};
 use offload_client::{Printable, Reason, Stage};
 use tokio::sync::watch;
 
-use super::{Failure, fault};
-use crate::clock::OwnTime;
+use super::Failure;
+use crate::{
+    clock::OwnTime,
+    reason::{ANSWERED, traits},
+};
 
 /// Where a check stands: written by the stages, read by who bounds the whole check.
 ///
@@ -175,11 +178,21 @@ impl Trace {
 
 /// Whether it is the failure of somebody who took the connection.
 fn has_answered(failure: &Failure) -> bool {
-    fault::weight(failure) >= fault::ANSWERED
+    telling(failure) >= ANSWERED
 }
 
 fn outranks(failure: &Failure, other: &Failure) -> bool {
-    fault::weight(failure) > fault::weight(other)
+    telling(failure) > telling(other)
+}
+
+/// How much a failure tells: who took the connection and then said nothing, or hung up, says more than
+/// those who were not there.
+fn telling(failure: &Failure) -> u8 {
+    let telling = traits(failure.reason).telling;
+    match failure.stage {
+        Stage::None | Stage::Resolve | Stage::Connect => telling,
+        _ => telling.max(ANSWERED),
+    }
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod doctor;
 mod faults;
 mod half_open;
 mod identity;
+mod impostor;
 mod loaded;
 mod moves;
 mod negative;

@@ -10,6 +10,7 @@ use crate::{
     config::Poll,
     health::{CheckId, Denied, Effect, Event, Health, Outcome},
     net::Reach,
+    reason::{Who, traits},
     target::TargetId,
 };
 
@@ -264,7 +265,9 @@ impl World {
                     let seen = &self.targets[target];
                     match seen.standing {
                         (TargetState::Down, _) => assert_ne!(seen.reach, Reach::Nowhere),
-                        (TargetState::Degraded, reason) => assert!(is_of_another(reason)),
+                        (TargetState::Degraded, reason) => {
+                            assert_eq!(traits(reason).who, Who::Another);
+                        }
                         standing => panic!("{standing:?} is where it should be"),
                     }
                     assert!(seen.deep, "it was not looked for everywhere");
@@ -445,19 +448,6 @@ const ABSENT: [Reason; 4] = [
     Reason::HostUnreachable,
     Reason::DnsFailed,
 ];
-
-/// Whether somebody else seems to be at the target's address.
-fn is_of_another(reason: Reason) -> bool {
-    [
-        Reason::HostKeyMismatch,
-        Reason::NotSsh,
-        Reason::NotHttp,
-        Reason::CaptivePortal,
-        Reason::HttpStatus,
-        Reason::UntrustedSignature,
-    ]
-    .contains(&reason)
-}
 
 /// A success, as far as checks go.
 pub(super) const PASSED: Outcome = Ok(Stage::Auth);

@@ -80,10 +80,20 @@ async fn unattended_a_search_goes_where_it_is_configured_to_and_not_beyond_a_rou
         mdns: false,
         sweep: vec!["192.0.2.0/24".parse().unwrap()],
     };
-    let mut stage = Stage::new(vec![builder(&["192.0.2.6"])], sweep);
+    let named = vec![builder(&["desk.example"])];
+    let mut stage = Stage::new(named, sweep.clone());
     stage.check(&id, Err(Reason::CaptivePortal));
     assert_eq!(stage.state(&id), TargetState::Degraded);
-    assert!(!stage.is_sought(&id), "a portal answers everywhere");
+    assert!(!stage.is_sought(&id), "a portal answers to every name");
+
+    let mut stage = Stage::new(vec![builder(&["192.0.2.6"])], sweep);
+    stage.networks(Ways::to([("192.0.2.6", Reach::Near, 2)]));
+    stage.check(&id, Err(Reason::CaptivePortal));
+    assert!(
+        stage.is_sought(&id),
+        "who is on the link answers for itself"
+    );
+    stage.search(&id, None);
     stage.next(&id, Err(Reason::HostKeyMismatch));
     let scope = &stage.monitor.watched[&id].searching.as_ref().unwrap().scope;
     assert!(!scope.mdns && !scope.neighbours && scope.sweep.len() == 1);

@@ -25,9 +25,10 @@ use crate::{
     probe::{
         Failure, Trace,
         connect::{Race, Way, patience},
-        fault::{is_of_identity, reason_of_start},
+        fault::reason_of_start,
         resolve::Lookups,
     },
+    reason::traits,
     target::{Address, BuilderSpec, HostKeyRule},
 };
 
@@ -127,7 +128,7 @@ impl Dial<'_> {
                     return self.enter(link, notes).await;
                 }
                 Err(stray) => {
-                    if !race.is_open() && !is_of_identity(stray.failure.reason) {
+                    if !race.is_open() && !traits(stray.failure.reason).is_of_identity() {
                         return Err(self.trace.told_before(stray.failure));
                     }
                     self.pass_by(stray, address.to_string(), host_keys, notes);

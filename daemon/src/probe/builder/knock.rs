@@ -12,7 +12,10 @@ use super::{
     link::{Link, Listener, OpenError},
     stream::Duplex,
 };
-use crate::probe::{Failure, Stranger, Trace};
+use crate::{
+    probe::{Failure, Stranger, Trace},
+    reason::{Who, traits},
+};
 
 /// Whoever answered did not prove to be the builder.
 #[derive(Debug)]
@@ -47,9 +50,8 @@ impl Stray {
     /// to us, nor where the connection broke off.
     pub(super) fn stranger(&self, address: String, host_keys: &HostKeys) -> Option<Stranger> {
         let is_certain = match self.failure.reason {
-            Reason::HostKeyMismatch | Reason::NotSsh | Reason::SshProtocol => true,
             Reason::HostKeyUnknown => host_keys.can_prove(),
-            _ => false,
+            reason => traits(reason).who == Who::Another,
         };
         is_certain.then(|| Stranger {
             address: address.into(),

@@ -4,7 +4,7 @@ use std::{future::pending, mem, net::SocketAddr, slice, time::Duration};
 
 use hyper::StatusCode;
 use offload_client::{
-    Printable, Reason, Stage,
+    Printable, Stage,
     snapshot::{Detail, Details},
 };
 use tokio::{net::TcpStream, sync::watch};
@@ -15,9 +15,9 @@ use crate::{
     probe::{
         Failure, Stranger, Trace,
         connect::{Race, connect, patience},
-        fault::is_of_identity,
         resolve::Lookups,
     },
+    reason::{Who, traits},
     target::{Address, CacheSpec},
 };
 
@@ -179,7 +179,7 @@ impl<'a> Search<'a> {
         mut found: Found,
         cache: &CacheSpec,
     ) -> Option<(Failure, Found)> {
-        let is_other = is_of_identity(failure.reason);
+        let is_other = traits(failure.reason).is_of_identity();
         let goes_on = is_other || !self.is_cache && self.race.is_open();
         let Some(address) = self.peer.take().filter(|_| goes_on) else {
             let failure = self.trace.told_before(failure);
@@ -191,8 +191,8 @@ impl<'a> Search<'a> {
             found.link = None;
         }
         // It may be the cache, out of order or moved.
-        let may_be_it = matches!(failure.reason, Reason::TlsFailed | Reason::Redirected);
-        if !is_other || self.is_broken || may_be_it {
+        let is_certain = traits(failure.reason).who == Who::Another;
+        if self.is_broken || !is_certain {
             self.note(failure, address, found);
             return None;
         }
