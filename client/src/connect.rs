@@ -71,6 +71,24 @@ pub async fn find_bus(bus: Option<&Bus>) -> Result<Connection, NoDaemon> {
     })
 }
 
+/// Connects to a bus, by default the system's, without asking whether the daemon is there: for who has no time.
+///
+/// # Errors
+/// It does not answer.
+pub async fn open(bus: Option<&Bus>) -> Result<Connection, String> {
+    let place = match bus {
+        None | Some(Bus::System) => Place::System,
+        Some(Bus::Session) => Place::Session,
+        Some(Bus::Address(address)) => Place::Address(address.clone()),
+        Some(Bus::Embedded) => {
+            let sockets = embedded::candidates();
+            let found = sockets.into_iter().find(|path| path.exists());
+            Place::Socket(found.ok_or("there is no embedded bus")?)
+        }
+    };
+    place.open().await
+}
+
 #[derive(Default)]
 struct Survey {
     daemon: Option<Connection>,
@@ -130,6 +148,14 @@ enum Place {
 impl Place {
     /// A connection, and whether the daemon is or would be there.
     async fn connect(&self) -> Result<(Connection, bool), String> {
+        let connection = self.open().await?;
+        let there = has_daemon(&connection)
+            .await
+            .map_err(|error| plain(&error))?;
+        Ok((connection, there))
+    }
+
+    async fn open(&self) -> Result<Connection, String> {
         let builder = match self {
             Self::System => connection::Builder::system(),
             Self::Session => connection::Builder::session(),
@@ -139,11 +165,7 @@ impl Place {
             }
             Self::Address(address) => connection::Builder::address(address.as_str()),
         };
-        let connection = builder.build().await.map_err(|error| plain(&error))?;
-        let there = has_daemon(&connection)
-            .await
-            .map_err(|error| plain(&error))?;
-        Ok((connection, there))
+        builder.build().await.map_err(|error| plain(&error))
     }
 }
 

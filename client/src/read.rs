@@ -34,6 +34,14 @@ pub async fn snapshot_if_running(connection: &Connection) -> zbus::Result<Snapsh
     read(connection, MethodFlags::NO_AUTO_START).await
 }
 
+/// Reads the targets alone, in no order, of a daemon that is running: one question, for who has no time.
+pub async fn targets_if_running(connection: &Connection) -> zbus::Result<Vec<Target>> {
+    let flags = MethodFlags::NO_AUTO_START;
+    let listing = root(connection, OBJECT_MANAGER).await?;
+    let objects = listing.call_with_flags("GetManagedObjects", flags, &());
+    Ok(from_objects(&objects.await?.unwrap_or_default()).targets)
+}
+
 /// Makes a snapshot of what `GetManagedObjects` answered, with the Manager's own properties added
 /// under [`names::ROOT_PATH`].
 pub fn from_objects(objects: &ManagedObjects) -> Snapshot {

@@ -95,14 +95,14 @@ pub(crate) fn detail_or_spaced(details: &Details, key: &str) -> Option<String> {
 }
 
 /// The part of a URI between `//` and the path.
-struct Authority<'a> {
+pub(crate) struct Authority<'a> {
     user: Option<&'a str>,
-    host: &'a str,
-    port: Option<&'a str>,
+    pub(crate) host: &'a str,
+    pub(crate) port: Option<&'a str>,
 }
 
 impl<'a> Authority<'a> {
-    fn of(uri: &'a str) -> Self {
+    pub(crate) fn of(uri: &'a str) -> Self {
         let rest = uri.split_once("://").map_or(uri, |(_, rest)| rest);
         let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
         let (user, place) = match authority.rsplit_once('@') {

@@ -8,12 +8,13 @@ use std::process::{Command, Stdio};
 use common::program::{command, finish};
 
 /// Every command, so that none is left out.
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 18] = [
     "status",
     "check",
     "discover",
     "watch",
     "bar",
+    "connect",
     "wait",
     "hold",
     "is-ready",

@@ -151,6 +151,21 @@ pub(super) enum Command {
               value_parser = clap::value_parser!(u32).range(1..))]
         max: u32,
     },
+    /// Dial a builder where it is now, for Nix's ssh: its ProxyCommand
+    #[command(
+        after_help = "In ssh_config: `ProxyCommand offloadctl connect %h %p` and `ProxyUseFdpass yes`. It hands ssh the socket\n\
+                      and is gone; whose host key it is, ssh decides as ever. A builder that is not there is refused at once.\n\
+                      What offloadd does not watch is not dialled, unless no daemon answers within 50 ms: then it dials what\n\
+                      ssh would have.\n\
+                      Exit codes: 0 handed over, 3 not there, 64 usage, or no builder that is watched."
+    )]
+    Connect {
+        /// What ssh would dial: its %h
+        host: String,
+        /// And on which port: its %p
+        #[arg(value_parser = clap::value_parser!(u16).range(1..))]
+        port: u16,
+    },
     /// Stop checking for a while
     Pause {
         /// For how long, as in 30m or 2h [default: until resumed]
@@ -192,7 +207,12 @@ impl Cli {
         if self.json
             && matches!(
                 self.command,
-                Some(Command::Bar { .. } | Command::Completions { .. } | Command::Man)
+                Some(
+                    Command::Bar { .. }
+                        | Command::Connect { .. }
+                        | Command::Completions { .. }
+                        | Command::Man
+                )
             )
         {
             return Err(Self::command().error(

@@ -7,6 +7,7 @@ use std::{
 
 use super::{
     args::{Cli, Command},
+    connect::ConnectError,
     doctor::OnceError,
 };
 use crate::{Printable, Reason, connect::NoDaemon, errors::BusError, names, reasons};
@@ -93,6 +94,8 @@ pub(super) enum Failure {
     Once(OnceError),
     /// The configuration tree that was named is no directory that can be read.
     ConfigDir(PathBuf, io::Error),
+    /// ssh gets no socket.
+    Connect(ConnectError),
     /// Standard output could not be written.
     Output(io::Error),
     /// The runtime could not be started.
@@ -109,6 +112,9 @@ impl Failure {
             Self::Once(OnceError::Run(..) | OnceError::Failed { .. }) => UNAVAILABLE,
             Self::Once(OnceError::TooMuch(_)) => SOFTWARE,
             Self::NotReadyInTime(_) | Self::NoLongerReady(_) | Self::NoBuilder => NOT_READY,
+            Self::Connect(error) if error.is_usage() => USAGE,
+            Self::Connect(ConnectError::HandOver(_)) => IO_ERROR,
+            Self::Connect(_) => NOT_READY,
             Self::Interrupted => INTERRUPTED,
             Self::BusGone => UNAVAILABLE,
             Self::Nonsense(_) => SOFTWARE,
@@ -177,6 +183,7 @@ impl Failure {
                 let lines: Vec<Printable> = words.lines().map(Printable::from).collect();
                 format!("offloadd is not running, and {}", lines.join("\n  "))
             }
+            Self::Connect(error) => error.to_string(),
             Self::ConfigDir(path, error) => {
                 format!("{}: {error}", Printable::from(path.as_path()))
             }
@@ -307,6 +314,12 @@ impl From<zbus::Error> for Failure {
 impl From<OnceError> for Failure {
     fn from(error: OnceError) -> Self {
         Self::Once(error)
+    }
+}
+
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Self {
+        Self::Connect(error)
     }
 }
 

@@ -3,6 +3,7 @@
 mod args;
 mod bar;
 mod check;
+mod connect;
 mod discover;
 mod doctor;
 mod document;
@@ -50,7 +51,12 @@ pub fn main() -> ExitCode {
         .enable_all()
         .build()
         .map_err(Failure::Runtime)
-        .and_then(|runtime| runtime.block_on(run(&cli)));
+        .and_then(|runtime| {
+            let outcome = runtime.block_on(run(&cli));
+            // A name that is still being looked up is waited for by nobody.
+            runtime.shutdown_background();
+            outcome
+        });
     match outcome {
         Ok(outcome) => ExitCode::from(outcome.code()),
         Err(failure) => {
@@ -100,6 +106,7 @@ async fn run(cli: &Cli) -> Result<Outcome, Failure> {
             };
             doctor::doctor(cli, output, config_dir.as_deref(), form).await
         }
+        Command::Connect { host, port } => connect::connect(cli, host, *port).await,
         Command::Pause { duration } => pause::pause(cli, output, *duration).await,
         Command::Resume => pause::resume(cli, output).await,
         Command::Completions { shell } => papers::completions(&output, *shell),

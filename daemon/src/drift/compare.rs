@@ -76,11 +76,12 @@ impl Target<'_> {
             return None;
         }
         let seen = self.seen_now();
-        // That the deployed one is wrong, its having moved says.
-        let wrong = match seen {
-            Some(_) if !self.seen.elsewhere => "declared",
-            Some(_) | None => "",
+        // That the deployed one is wrong, its having moved says; unless Nix gets there all the same.
+        let is_deployed = match self.seen.steered {
+            true => seen.and_then(|seen| is_same_host(actual, seen)) == Some(true),
+            false => seen.is_some() && !self.seen.elsewhere,
         };
+        let wrong = if is_deployed { "declared" } else { "" };
         let mut warning = self.warning(WarningCode::AddressMismatch, expected, actual);
         let details = &mut warning.details;
         details.insert("wrong".into(), wrong.into());

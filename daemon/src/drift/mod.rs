@@ -93,6 +93,8 @@ pub struct Observed {
     pub address: Option<Printable>,
     /// Whether that is none of the addresses that Nix goes to.
     pub elsewhere: bool,
+    /// Whether Nix goes there by way of this daemon, wherever that is.
+    pub steered: bool,
     /// The fingerprint of the host key, or the signing key, that it proved.
     pub key: Option<Printable>,
     /// The priority that a cache gives itself.

@@ -18,7 +18,7 @@ use crate::{
     health::{CheckId, TargetHealth},
     probe::{
         Context, Learned, Report, Session, Stranger,
-        builder::{DETAIL_PROVED, DETAIL_UNSUPPORTED},
+        builder::{DETAIL_PROVED, DETAIL_STEERED, DETAIL_UNSUPPORTED},
         cache::has_identity,
     },
     target::{CacheSpec, SpecKind, TargetSpec},
@@ -286,6 +286,7 @@ impl Watched {
         Observed {
             passes,
             elsewhere: self.elsewhere,
+            steered: self.details.get(DETAIL_STEERED) == Some(&Detail::Bool(true)),
             address: self.answered.then(|| self.address.clone()),
             key,
             priority,

@@ -14,6 +14,7 @@ pub(crate) mod fuzz;
 mod jump;
 mod query;
 mod roots;
+mod steered;
 mod tokens;
 mod unsupported;
 
@@ -88,6 +89,8 @@ pub struct SshOptions {
     /// The command whose input and output are the connection, for `sh -c "exec …"`: of
     /// `ProxyCommand` or equivalent to `ProxyJump`, expanded.
     pub proxy_command: Option<String>,
+    /// Whether `ProxyCommand` is `offloadctl connect`, which dials where this daemon says that the builder is.
+    pub steered: bool,
     /// The host key algorithms that are accepted, best first; empty where OpenSSH was not asked.
     pub host_key_algorithms: Vec<String>,
     /// The only kind of address that is used.
@@ -227,6 +230,7 @@ impl SshOptions {
             authority_algorithms: Vec::new(),
             strict_host_key_checking: StrictHostKeyChecking::Ask,
             proxy_command: None,
+            steered: false,
             host_key_algorithms: Vec::new(),
             address_family: None,
             bind_address: None,
@@ -293,7 +297,12 @@ fn parse(text: &str, asked: &Asked<'_>) -> Result<SshOptions, SshConfigError> {
         (None, Some(command)) => Some(tokens.command("proxycommand", command)?),
         (None, None) => None,
     };
+    let steered =
+        proxy_command.as_deref().is_some_and(steered::is_ours) && answer.is_on(steered::HANDS_OVER);
     let mut unsupported = unsupported::options(&answer);
+    if steered {
+        unsupported.retain(|option| !steered::is_moot(option));
+    }
     // Files of ssh's own, as the account has them that Nix runs it as.
     let mut own_files = |option| -> Result<Vec<PathBuf>, SshConfigError> {
         let mut found = Vec::new();
@@ -350,12 +359,15 @@ fn parse(text: &str, asked: &Asked<'_>) -> Result<SshOptions, SshConfigError> {
         },
         host_key_algorithms: names("hostkeyalgorithms"),
         address_family: match answer.get("addressfamily") {
+            // Neither holds for what a proxy command dials.
+            _ if steered => None,
             Some("inet") => Some(AddressFamily::Inet),
             Some("inet6") => Some(AddressFamily::Inet6),
             _ => None,
         },
         bind_address: answer
             .get("bindaddress")
+            .filter(|_| !steered)
             .and_then(|address| address.parse().ok()),
         algorithms: Algorithms {
             kex: names("kexalgorithms"),
@@ -364,7 +376,8 @@ fn parse(text: &str, asked: &Asked<'_>) -> Result<SshOptions, SshConfigError> {
         },
         demands: demands::demands(&answer),
         host_key_alias,
-        proxy_command,
+        proxy_command: proxy_command.filter(|_| !steered),
+        steered,
         unsupported,
     })
 }

@@ -20,4 +20,5 @@ mod nix;
 mod quiet;
 mod ready;
 mod signature;
+mod steer;
 mod stops;

@@ -246,6 +246,22 @@ async fn the_entrys_host_key_counts_unless_nix_sshopts_names_other_files() {
 }
 
 #[test]
+fn our_own_proxy_command_is_known_where_ssh_takes_its_socket() {
+    let command = "proxycommand /usr/bin/offloadctl connect %h %p";
+    let found = with(&format!(
+        "{command}\nproxyusefdpass yes\nbindaddress desk.lan"
+    ));
+    assert_eq!((found.steered, found.proxy_command), (true, None));
+    assert_eq!(found.unsupported, Vec::<String>::new());
+
+    let found = with(command);
+    assert!(!found.steered);
+    assert!(found.proxy_command.is_some());
+    let found = with("proxycommand nc %h %p\nproxyusefdpass yes");
+    assert_eq!((found.steered, found.unsupported.len()), (false, 1));
+}
+
+#[test]
 fn commands_and_paths_are_expanded() {
     let found =
         with("proxycommand nc -u %u %h %p %r %n 100%%\nidentityfile ~/k_%h_%L\nidentityfile none");

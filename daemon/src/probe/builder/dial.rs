@@ -72,6 +72,9 @@ impl Dial<'_> {
     fn preface(&self, notes: &mut Notes) {
         let options = self.options;
         notes.note("user", options.user.as_str());
+        if options.steered {
+            notes.note(super::DETAIL_STEERED, true);
+        }
         if !options.unsupported.is_empty() {
             let unsupported = options.unsupported.clone();
             notes.note(super::DETAIL_UNSUPPORTED, unsupported);
@@ -89,7 +92,9 @@ impl Dial<'_> {
     async fn directly(&mut self, listener: Listener, notes: &mut Notes) -> Result<Link, Failure> {
         let way = self.way();
         let mut race = Race::new(&self.candidates(), self.options.port).by(way);
-        race.wait_for_first(self.bound);
+        if !self.options.steered {
+            race.wait_for_first(self.bound);
+        }
         let mut host_keys = None;
         let until = self.trace.elapsed() + self.bound;
         loop {
@@ -124,7 +129,8 @@ impl Dial<'_> {
             };
             match met {
                 Ok(link) => {
-                    notes.elsewhere = !race.is_first(address);
+                    // Where Nix is steered it goes where we go.
+                    notes.elsewhere = !self.options.steered && !race.is_first(address);
                     return self.enter(link, notes).await;
                 }
                 Err(stray) => {
@@ -244,6 +250,8 @@ impl Dial<'_> {
     fn is_unchecked(&self, address: SocketAddr) -> bool {
         self.options.no_host_authentication_for_localhost
             && self.options.host_key_alias.is_none()
+            // Of what a proxy command dialled it does not know the address.
+            && !self.options.steered
             && address.ip().is_loopback()
             && !matches!(self.spec.host_keys, HostKeyRule::Pinned(_))
     }

@@ -60,6 +60,8 @@ pub(crate) use self::slots::in_use as slots_in_use;
 pub const DETAIL_UNSUPPORTED: &str = "ssh_config_unsupported";
 /// Whether the host key that it shows is one that is known: a `Detail::Bool`.
 pub const DETAIL_PROVED: &str = "host_key_proved";
+/// That Nix's ssh goes there by `offloadctl connect`: a `Detail::Bool`.
+pub const DETAIL_STEERED: &str = "steered";
 
 /// How long ssh_config's answer holds while all is well.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(600);

@@ -1,0 +1,201 @@
+//! `offloadctl connect HOST PORT`: the `ProxyCommand` of Nix's ssh. It dials a builder where it is now, hands
+//! ssh the socket (`ProxyUseFdpass`) and is gone: nothing of it stays in the way of the data.
+//!
+//! Whose host key it is, ssh decides, as ever. What offloadd does not watch is not dialled. Where no daemon
+//! answers at once it dials what ssh would have: Nix is never worse off than without it.
+
+mod ask;
+mod dial;
+mod hand_over;
+
+use std::{io, time::Duration};
+
+use futures_util::{FutureExt, future::select_ok};
+use tokio::time::timeout;
+
+use self::{
+    ask::Daemon,
+    dial::{Patience, Socket},
+};
+use super::{
+    args::Cli,
+    failure::{Failure, Outcome},
+    output::now_realtime_usec,
+};
+use crate::{Printable, Reason, TargetState, reasons, snapshot::Target};
+
+/// Who has not said by then where a builder is has not said it.
+const ASKING: Duration = Duration::from_millis(50);
+/// So old a verdict of what is not there is not believed unseen.
+const FRESH: Duration = Duration::from_secs(2);
+/// Of what is not there by such a verdict.
+const LOOKING: Duration = Duration::from_millis(200);
+/// Of what is there.
+const THERE: Patience = Patience {
+    accept: Duration::from_millis(500),
+    greet: Some(Duration::from_secs(1)),
+};
+/// Where nobody knows. ssh itself waits for the greeting.
+const UNKNOWN: Patience = Patience {
+    accept: Duration::from_secs(3),
+    greet: None,
+};
+
+/// Why ssh gets no socket.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ConnectError {
+    /// Standard output is not what ssh makes of it.
+    #[error(
+        "standard output is no socket of ssh's: `connect` is for ssh_config's ProxyCommand, together with \
+         `ProxyUseFdpass yes`; see `offloadctl connect --help`"
+    )]
+    NotSsh,
+    /// No builder that is watched is called so.
+    #[error(
+        "{host} on port {port} is no builder that offloadd watches, so it is not dialled{}. Give Nix that \
+         builder, or take its `Host` out of what leads to `offloadctl connect` in ssh_config", known(.watched)
+    )]
+    Foreign {
+        host: Printable,
+        port: u16,
+        /// The builders that are watched.
+        watched: Vec<String>,
+    },
+    /// The verdict says that nothing would come of it.
+    #[error("{}", refusal(.0))]
+    NotThere(Box<Target>),
+    /// It did not accept a connection.
+    #[error("{who} can't be reached at {}: {why}; Nix goes on without it. `offloadctl check` says more", tried(.places))]
+    Unreached {
+        who: Printable,
+        places: Vec<String>,
+        why: String,
+    },
+    /// ssh did not take the socket.
+    #[error("ssh did not take the connection: {0}")]
+    HandOver(io::Error),
+}
+
+/// Ends when ssh has the socket.
+pub(super) async fn connect(cli: &Cli, host: &str, port: u16) -> Result<Outcome, Failure> {
+    hand_over::check()?;
+    let asked = timeout(ASKING, Daemon::find(cli.bus.as_ref())).await;
+    let (socket, daemon) = match asked.ok().flatten() {
+        Some(daemon) => (watched(&daemon, host, port).await, Some(daemon)),
+        None => (unseen(host, port).await, None),
+    };
+    match socket {
+        Ok(socket) => hand_over::hand_over(socket)?,
+        Err(error) => {
+            if let (ConnectError::Unreached { .. }, Some(daemon)) = (&error, &daemon) {
+                daemon.tell(host, port).await;
+            }
+            return Err(error.into());
+        }
+    }
+    Ok(Outcome::Ready)
+}
+
+/// What ssh would have dialled.
+async fn unseen(host: &str, port: u16) -> Result<Socket, ConnectError> {
+    dial::first(vec![dial::place(host, port)], UNKNOWN, &host.into()).await
+}
+
+/// Where the daemon says that it is.
+async fn watched(daemon: &Daemon, host: &str, port: u16) -> Result<Socket, ConnectError> {
+    let target = daemon.builder(host, port)?;
+    if !is_refused(&target) {
+        return at(&target, host, port).await;
+    }
+    // A verdict of a while ago: the desktop may be back. It is checked, and tried where it was.
+    if !is_set_aside(&target) && !is_fresh(&target) {
+        let checked = async {
+            match daemon.look(&target).await {
+                Some(now) if !is_refused(&now) => at(&now, host, port).await,
+                Some(_) | None => Err(ConnectError::NotThere(Box::new(target.clone()))),
+            }
+        };
+        let mut ways = vec![checked.boxed()];
+        if is_absent(&target) {
+            ways.push(at(&target, host, port).boxed());
+        }
+        if let Ok(Ok((socket, _))) = timeout(LOOKING, select_ok(ways)).await {
+            return Ok(socket);
+        }
+    }
+    Err(ConnectError::NotThere(Box::new(target)))
+}
+
+/// A connection to `target`: to where it answered last, or to where ssh would have gone.
+async fn at(target: &Target, host: &str, port: u16) -> Result<Socket, ConnectError> {
+    let mut places = vec![target.address.to_string()];
+    let own = dial::place(host, port);
+    if !places.contains(&own) {
+        places.push(own);
+    }
+    dial::first(places, THERE, &target.label().into()).await
+}
+
+/// Whether ssh gets no socket by this verdict.
+fn is_refused(target: &Target) -> bool {
+    is_absent(target) || is_impostor(target) || is_set_aside(target)
+}
+
+/// Whether nobody has answered there.
+fn is_absent(target: &Target) -> bool {
+    // What has passed its last check is on its way up.
+    target.state == TargetState::Down && target.consecutive_failures > 0
+}
+
+/// Whether somebody else has.
+fn is_impostor(target: &Target) -> bool {
+    target.state == TargetState::Degraded && target.reason == Reason::HostKeyMismatch
+}
+
+/// Whether nobody is to go there, whatever a check would show.
+fn is_set_aside(target: &Target) -> bool {
+    matches!(target.state, TargetState::Away | TargetState::Paused)
+}
+
+fn is_fresh(target: &Target) -> bool {
+    let now = now_realtime_usec();
+    now.saturating_sub(target.last_check_timestamp) < FRESH.as_micros() as u64
+}
+
+/// One line: who, how it is, why, what to do.
+fn refusal(target: &Target) -> String {
+    let why = match reasons::title_for(target) {
+        "" => String::new(),
+        title => format!(": {title}"),
+    };
+    let address = match target.address.as_str() {
+        "" => String::new(),
+        address => format!(" ({address})"),
+    };
+    let remedy = reasons::remedy_for(target);
+    let (label, state) = (Printable::from(target.label()), target.state);
+    format!("{label} is {state}{why}{address}; Nix goes on without it. {remedy}")
+        .trim_end()
+        .to_owned()
+}
+
+fn known(watched: &[String]) -> String {
+    match watched {
+        [] => String::new(),
+        watched => {
+            let watched: Vec<Printable> = watched.iter().map(Printable::from).collect();
+            format!(" (it watches {})", watched.join(", "))
+        }
+    }
+}
+
+fn tried(places: &[String]) -> Printable {
+    places.join(" and ").into()
+}
+
+impl ConnectError {
+    /// Whether it is the command line, or ssh_config, that is wrong.
+    pub(super) const fn is_usage(&self) -> bool {
+        matches!(self, Self::NotSsh | Self::Foreign { .. })
+    }
+}
