@@ -175,6 +175,8 @@ words! {
         HttpStatus = "http-status",
         /// The cache sends on to another host, which is not followed unasked.
         Redirected = "redirected",
+        /// A file that offloadd may not read, and Nix may, would change what was answered.
+        NotVisible = "not-visible",
         /// A page came back instead of `nix-cache-info`.
         CaptivePortal = "captive-portal",
         /// `nix-cache-info` can't be read: too large, or its lines are not Nix's.

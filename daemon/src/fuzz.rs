@@ -29,7 +29,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 20] = [
+pub const TARGETS: [Target; 21] = [
     // What a cache says.
     target("cache_info", probe::cache::fuzz::cache_info, 8 << 10),
     target("http", probe::cache::fuzz::http, 64 << 10),
@@ -55,6 +55,7 @@ pub const TARGETS: [Target; 20] = [
         times: 64,
         ..target("machines", nix::fuzz::machines, 4 << 20)
     },
+    target("netrc", nix::fuzz::netrc, 128 << 10),
     Target {
         times: 256,
         ..target("nix_conf", nix::fuzz::nix_conf, 4 << 20)

@@ -69,7 +69,7 @@ pub const fn traits(reason: Reason) -> Traits {
         | Reason::CaptivePortal
         | Reason::CacheInfoInvalid => (Misconfigured, Another, 8),
         Reason::TlsFailed => (Misconfigured, Either, 8),
-        Reason::Redirected => (Withheld, Either, 8),
+        Reason::Redirected | Reason::NotVisible => (Withheld, Either, 8),
 
         // Who is not there may be the one, and whoever refuses elsewhere a stranger at an old address.
         Reason::HostUnreachable => (Refusal, Nobody, 6),

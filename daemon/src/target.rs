@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, fmt, path::PathBuf};
 use offload_client::{Kind, Printable};
 use russh::keys::PublicKey;
 
-use crate::nix::version::NixVersion;
+use crate::nix::{netrc::Login, version::NixVersion};
 
 pub use address::{Address, AddressError};
 
@@ -88,6 +88,10 @@ pub struct CacheSpec {
     pub nix_version: NixVersion,
     /// Nix's `ssl-cert-file`, where it is set.
     pub ssl_cert_file: Option<PathBuf>,
+    /// What Nix logs in to it with.
+    pub login: Login,
+    /// Where that stands: Nix's `netrc-file`.
+    pub netrc_file: PathBuf,
     /// The keys Nix trusts for it: `name:base64`.
     pub public_keys: Vec<String>,
     /// Whether Nix has secret keys too, whose public halves it trusts: which they are, only root

@@ -33,6 +33,7 @@ pub struct Nginx {
     address: SocketAddr,
     netns: Option<String>,
     keepalive: Duration,
+    server: String,
     public_key: String,
     store_path: String,
 }
@@ -72,6 +73,7 @@ impl Nginx {
             address,
             netns: netns.map(str::to_owned),
             keepalive: Duration::from_secs(75),
+            server: String::new(),
             public_key,
             store_path,
         };
@@ -136,6 +138,11 @@ impl Nginx {
     /// is 75 s.
     pub fn set_keepalive(&mut self, keepalive: Duration) {
         self.keepalive = keepalive;
+    }
+
+    /// What else its `server` block says, from the next (re)start on; paths are of [`Self::directory`].
+    pub fn set_server(&mut self, directives: &str) {
+        self.server = directives.to_owned();
     }
 
     /// Ends it with all its connections.
@@ -222,10 +229,11 @@ impl Nginx {
                scgi_temp_path temp;\n\
                types {{ text/x-nix-narinfo narinfo; application/x-nix-nar nar; }}\n\
                keepalive_timeout {keepalive}ms;\n\
-               server {{ listen {address}; root cache; }}\n\
+               server {{ listen {address}; root cache; {server} }}\n\
              }}\n",
             keepalive = self.keepalive.as_millis(),
             address = self.address,
+            server = self.server,
         )
     }
 

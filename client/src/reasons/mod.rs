@@ -28,7 +28,7 @@ pub struct Text {
 pub fn title_for(target: &Target) -> &'static str {
     match hindrance(target) {
         Some(warning) => warnings::title_for(&warning),
-        None => text(target.reason).title,
+        None => words(target).title,
     }
 }
 
@@ -140,9 +140,17 @@ pub const fn text(reason: Reason) -> Text {
         Reason::HttpStatus => Text {
             title: "HTTP error",
             explanation: "The server at {address} answered, but not with status 200.",
-            remedy: "Ask it yourself: `curl -i {uri}/nix-cache-info`. 404 means that the URL's path is wrong, 401 or \
-                     403 that it wants a login (`netrc-file` in nix.conf), 502 or 503 that the cache behind \
-                     the proxy is down.",
+            remedy: "Ask it yourself: `curl -i {uri}/nix-cache-info`. 404 means that the URL's path is wrong, 502 or \
+                     503 that the cache behind the proxy is down.",
+        },
+        Reason::NotVisible => Text {
+            title: "a login that only root may read",
+            explanation: "The cache at {address} wants a login. Nix takes it from {netrc|its netrc file}, which offloadd may \
+                          not read: whether it is the right one is not known here.",
+            remedy: "Look as root: `sudo offloadd --once`. To let offloadd look by itself, hand it the file: \
+                     `sudo systemctl edit offloadd`, the line `LoadCredential={credential|etc-nix-netrc}:{netrc|/etc/nix/netrc}` \
+                     below `[Service]`, and `sudo systemctl restart offloadd` (NixOS: \
+                     `systemd.services.offloadd.serviceConfig.LoadCredential`).",
         },
         Reason::Redirected => Text {
             title: "sends on to another host",

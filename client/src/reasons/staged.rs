@@ -1,7 +1,7 @@
 //! What a reason means more precisely at the stage it was seen, or of a target that is away.
 
 use super::{Text, text};
-use crate::{Reason, Stage, TargetState, snapshot::Target};
+use crate::{Reason, Stage, TargetState, snapshot::Target, template};
 
 /// The words for a target's reason.
 pub(super) fn words(target: &Target) -> Text {
@@ -49,11 +49,32 @@ pub(super) fn words(target: &Target) -> Text {
                           instead of serving nix-cache-info.",
             ..text(Reason::CaptivePortal)
         },
+        (Reason::HttpStatus, _) if says(target, "login", "refused") => Text {
+            title: "login refused",
+            explanation: "The cache at {address} refuses the login that {netrc|the netrc file} has for {host}.",
+            remedy: "Correct `login` and `password` behind `machine {host}` in {netrc|/etc/nix/netrc}; nothing has to be started \
+                     again. Try it: `sudo curl -i --netrc-file {netrc|/etc/nix/netrc} {uri}/nix-cache-info`.",
+        },
+        (Reason::HttpStatus, _) if says(target, "login", "none") => Text {
+            title: "login wanted",
+            explanation: "The cache at {address} wants a login, or does not let this machine in, and {netrc|the netrc file} has \
+                          no login for {host}.",
+            remedy: "Add the line `machine {host} login USER password PASSWORD` to {netrc|/etc/nix/netrc} (`sudo install -m 600 \
+                     /dev/null {netrc|/etc/nix/netrc}` makes the file where there is none; NixOS: `nix.settings.netrc-file`). \
+                     Try it: `sudo curl -i --netrc-file {netrc|/etc/nix/netrc} {uri}/nix-cache-info`. If it wants none, the \
+                     web server's rules keep this machine out (nginx: `deny`).",
+        },
+        (Reason::NotVisible, _) if says(target, "login", "withheld") => Text {
+            title: "a login that is not sent there",
+            explanation: "What answers at {address} wants a login, which offloadd sends to the cache's own host and address alone: \
+                          whether Nix would be let in is not known here.",
+            remedy: "See what Nix makes of it: `sudo nix store info --store {uri}`. If the cache is at {address} for good, name \
+                     that in `substituters` and in {netrc|/etc/nix/netrc}.",
+        },
         (Reason::HttpStatus, Stage::Signature) => Text {
             explanation: "The cache at {address} serves nix-cache-info, but answered with an error when asked for a store path.",
             remedy: "Ask it yourself: `curl -i {uri}/{narinfo|HASH.narinfo}`. 500 or 502 mean that the server can't read its \
-                     store or database: read its log on the desktop, `journalctl -u harmonia -u nix-serve -n 50`. 401 means that it wants \
-                     a login for paths (`netrc-file` in nix.conf).",
+                     store or database: read its log on the desktop, `journalctl -u harmonia -u nix-serve -n 50`.",
             ..text(Reason::HttpStatus)
         },
         (Reason::TimedOut | Reason::ConnectionLost, Stage::Signature) => Text {
@@ -64,6 +85,11 @@ pub(super) fn words(target: &Target) -> Text {
         },
         (reason, _) => text(reason),
     }
+}
+
+/// Whether the detail `key` is `value`.
+fn says(target: &Target, key: &str, value: &str) -> bool {
+    template::detail(&target.details, key).is_some_and(|said| said == value)
 }
 
 /// The words for a reason of what this machine is on no network of: nothing is broken.

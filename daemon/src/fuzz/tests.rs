@@ -74,5 +74,5 @@ each!(
     cache_info http narinfo redirect
     banner nix_protocol remote_system
     mdns netlink proc
-    config_toml disk_cache known_hosts machines nix_conf snapshot ssh_config ssh_keys ssh_options store_uri
+    config_toml disk_cache known_hosts machines netrc nix_conf snapshot ssh_config ssh_keys ssh_options store_uri
 );

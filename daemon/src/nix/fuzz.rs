@@ -4,6 +4,6 @@ mod files;
 mod spoken;
 
 pub(crate) use self::{
-    files::{known_hosts, machines, nix_conf, proc, ssh_keys, store_uri},
+    files::{known_hosts, machines, netrc, nix_conf, proc, ssh_keys, store_uri},
     spoken::{narinfo, nix_protocol},
 };

@@ -7,7 +7,7 @@
 //! - [`keys`]: host keys and signing keys as people write them.
 //! - [`remote`]: what a builder's own Nix is configured with; [`current_load`]: its slots in use.
 //! - [`worker`] and [`serve`]: what is spoken behind `ssh-ng://` and `ssh://`, on [`wire`].
-//! - [`narinfo`]: what a cache says of a store path; [`signature`]: who vouches for it.
+//! - [`narinfo`]: what a cache says of a store path; [`signature`]: who vouches for it; [`netrc`]: logins of caches.
 //! - [`version`]: this machine's Nix, and what it reads differently from others.
 //! - [`loaded`]: what the running nix-daemon has read of all that.
 //! - [`disk_cache`]: what Nix remembers of a cache.
@@ -28,6 +28,7 @@ pub mod known_hosts;
 pub mod loaded;
 pub mod machines;
 pub mod narinfo;
+pub mod netrc;
 pub mod remote;
 pub mod serve;
 pub mod signature;
@@ -49,6 +50,7 @@ use crate::config::NixImport;
 pub use self::{
     conf::{MaxJobs, NixConf},
     machines::{LeftOut, Machine},
+    netrc::Netrc,
     version::NixVersion,
 };
 
@@ -71,6 +73,8 @@ pub struct Imported {
     /// The URIs in the machines file beside nix.conf where `builders` is empty, so that Nix reads
     /// none of them.
     pub unused_machines: Vec<String>,
+    /// The logins of caches.
+    pub netrc: Netrc,
     /// Every file that was read, or would have been if it existed.
     pub files: Vec<PathBuf>,
     /// What Nix would refuse, or what could not be read.
@@ -140,9 +144,11 @@ fn read_with(import: &NixImport, users: &[PathBuf], version: NixVersion) -> Impo
         conf.settings.state_dir = environment("NIX_STATE_DIR").map(PathBuf::from);
     }
     let list = machines::read(&conf.settings, version, text::read);
+    let netrc_file = conf.settings.netrc_file.clone();
     let mut imported = Imported {
         unused_machines: Vec::new(),
         has_conf: !conf.missing,
+        netrc: Netrc::read(&netrc_file),
         conf: conf.settings,
         machines: list.machines,
         left_out: list.left_out,
@@ -152,7 +158,7 @@ fn read_with(import: &NixImport, users: &[PathBuf], version: NixVersion) -> Impo
         version,
     };
     imported.problems.extend(list.problems);
-    for file in list.files {
+    for file in list.files.into_iter().chain([netrc_file]) {
         if !imported.files.contains(&file) {
             imported.files.push(file);
         }

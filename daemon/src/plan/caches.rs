@@ -348,6 +348,8 @@ fn target(name: &str, cache: &Found<'_>, imported: &Imported, is_imported: bool)
                 .to_owned(),
             nix_version: imported.version,
             ssl_cert_file: conf.ssl_cert_file.clone(),
+            login: imported.netrc.login(&uri.host),
+            netrc_file: conf.netrc_file.clone(),
             public_keys,
             has_own_keys: conf.has_own_keys,
             // As in Nix's `PathSubstitutionGoal` (src/libstore/build/substitution-goal.cc).

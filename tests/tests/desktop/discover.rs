@@ -15,7 +15,7 @@ use offload_tests::{Avahi, Laptop, Namespace, Nginx, NixConf, Sshd, process::run
 use offloadd::{
     clock::Stopwatch,
     discover::{AT_ONCE, How, Judge, Scope, Search, search_with},
-    nix::version::NixVersion,
+    nix::{netrc::Login, version::NixVersion},
     probe::{Failure, Proof, search_sockets},
     target::{BuilderSpec, CacheSpec, HostKeyRule, Protocol, SpecKind, TargetId, TargetSpec},
 };
@@ -83,6 +83,8 @@ fn cache() -> TargetSpec {
             store_dir: "/nix/store".into(),
             nix_version: NixVersion::default(),
             ssl_cert_file: None,
+            login: Login::None,
+            netrc_file: "/etc/nix/netrc".into(),
             public_keys: Vec::new(),
             has_own_keys: false,
             require_sigs: true,

@@ -14,6 +14,7 @@ mod half_open;
 mod identity;
 mod impostor;
 mod loaded;
+mod login;
 mod moves;
 mod negative;
 mod nix;

@@ -162,7 +162,7 @@ fn files(page: &mut Page) {
         "The configuration: offloadd.toml(5).",
     );
     page.item(
-        "/etc/nix/nix.conf, /etc/nix/machines",
+        "/etc/nix/nix.conf, /etc/nix/machines, /etc/nix/netrc",
         "What Nix is configured to use. Read, never written.",
     );
     page.item(
@@ -171,7 +171,7 @@ fn files(page: &mut Page) {
     );
     page.item(
         "/run/credentials/offloadd.service/",
-        "SSH keys, and files of known hosts, that the user `offloadd` cannot read by itself. A credential \
+        "SSH keys, files of known hosts, and logins of caches, that the user `offloadd` cannot read by itself. A credential \
          that has the name of the file that Nix uses, without its first slash and with a dash for every \
          other, takes that file's place; any other is named by the key ssh_key of offloadd.toml(5). In \
          /etc/systemd/system/offloadd.service.d/keys.conf:",
@@ -179,7 +179,8 @@ fn files(page: &mut Page) {
     page.literal(
         "[Service]\n\
          LoadCredential=etc-nix-builder_ed25519:/etc/nix/builder_ed25519\n\
-         LoadCredential=root-.ssh-known_hosts:/root/.ssh/known_hosts",
+         LoadCredential=root-.ssh-known_hosts:/root/.ssh/known_hosts\n\
+         LoadCredential=etc-nix-netrc:/etc/nix/netrc",
     );
     page.item(
         "/var/cache/offloadd/",

@@ -318,6 +318,7 @@ impl World {
                 TargetState::Unknown => {
                     let unlooked = [
                         Reason::Redirected,
+                        Reason::NotVisible,
                         Reason::SshConfigUnsupported,
                         Reason::OutOfResources,
                     ];

@@ -45,6 +45,8 @@ pub struct NixConf {
     pub fallback: bool,
     /// `ssl-cert-file`.
     pub ssl_cert_file: Option<PathBuf>,
+    /// `netrc-file`: the logins of caches.
+    pub netrc_file: PathBuf,
     /// `system`: what this machine builds for.
     pub system: String,
     /// `extra-platforms`, where set: what it builds for besides. Nix's default depends on the
@@ -80,6 +82,7 @@ impl Default for NixConf {
             negative_ttl: disk_cache::DEFAULT_NEGATIVE_TTL,
             fallback: false,
             ssl_cert_file: None,
+            netrc_file: PathBuf::from("/etc/nix/netrc"),
             system: local_system(),
             extra_platforms: None,
             max_jobs: MaxJobs::Count(1),
@@ -88,12 +91,13 @@ impl Default for NixConf {
 }
 
 impl NixConf {
-    /// Nix's defaults where nix.conf is at `path`: the machines file is beside it.
+    /// Nix's defaults where nix.conf is at `path`: the machines file and netrc are beside it.
     pub(in crate::nix) fn of(path: &Path) -> Self {
         let machines = path.with_file_name("machines");
         Self {
             builders: format!("@{}", machines.display()),
             builders_at: (path.to_owned(), None),
+            netrc_file: path.with_file_name("netrc"),
             ..Self::default()
         }
     }
@@ -164,6 +168,7 @@ impl NixConf {
                     .filter(|value| !value.is_empty())
                     .map(PathBuf::from);
             }
+            "netrc-file" => self.netrc_file = PathBuf::from(value),
             "system" => self.system = value.to_owned(),
             "extra-platforms" => self.extra_platforms = Some(list(value)),
             "extra-extra-platforms" => self

@@ -16,6 +16,7 @@ use crate::{
         keys::{self, NixPublicKey},
         known_hosts::lookup_in,
         loaded, machines as list,
+        netrc::{Login, Netrc},
         uri::{self, Params, StoreUri},
     },
     target::Protocol,
@@ -107,6 +108,22 @@ pub(crate) fn store_uri(text: &str) {
             Some(&*state.join("current-load")),
             "{slot:?}"
         );
+    }
+}
+
+/// netrc: the login that is found is that of a file that has no other, and is not shown.
+pub(crate) fn netrc(bytes: &[u8]) {
+    for host in ["desktop", "192.0.2.6", "fe80::6%wlan0"] {
+        let netrc = Netrc::Text(bytes.to_owned());
+        let login = netrc.login(host);
+        assert_eq!(format!("{netrc:?}"), "Text(***)");
+        let Login::Basic(basic) = &login else {
+            assert_eq!(login, Login::None);
+            continue;
+        };
+        assert_eq!(format!("{basic:?}"), "***");
+        let again = Netrc::Text(basic.written());
+        assert_eq!(again.login(host), login);
     }
 }
 
@@ -221,6 +238,7 @@ fn written(conf: &NixConf) -> String {
     lines.push(format!("store = local{}", query(&store)));
     let timeout = conf.connect_timeout.iter();
     lines.extend(timeout.map(|seconds| format!("connect-timeout = {seconds}")));
+    lines.push(format!("netrc-file = {}", conf.netrc_file.display()));
     let certificates = conf.ssl_cert_file.iter();
     lines.extend(certificates.map(|file| format!("ssl-cert-file = {}", file.display())));
     let platforms = conf.extra_platforms.iter();

@@ -21,6 +21,7 @@ use super::{
     tls::{self, TlsError},
 };
 use crate::{
+    nix::netrc::Login,
     probe::{Failure, Trace, connect::connect, resolve::literal},
     target::{Address, CacheSpec},
 };
@@ -70,6 +71,21 @@ pub(super) struct Answer {
     link: Link,
     /// Whether the cache itself answered, not somebody it sent us to.
     ours: bool,
+    /// Whether Nix's login went with the question.
+    pub login: Sent,
+}
+
+/// Whether a question carried a login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sent {
+    /// That of the netrc file.
+    Login,
+    /// Nix has none.
+    Nothing,
+    /// Nix may have one: the netrc file is not for this process.
+    NotVisible,
+    /// Nix may have one: it is not sent to whom this question went.
+    Withheld,
 }
 
 impl Session {
@@ -86,7 +102,7 @@ impl Session {
         let mut elsewhere: Option<Elsewhere> = None;
         for _ in 0..=MAX_REDIRECTS {
             let exchange = self.exchange(link.take(), cache, elsewhere.as_ref(), &question, search);
-            let (mut used, response) = exchange.await.inspect_err(|failure| {
+            let (mut used, login, response) = exchange.await.inspect_err(|failure| {
                 if failure.reason == Reason::Redirected {
                     found.note_leads_back();
                 }
@@ -100,6 +116,7 @@ impl Session {
                     incoming,
                     link: used,
                     ours: elsewhere.is_none(),
+                    login,
                 });
             }
             let next = question
@@ -176,16 +193,17 @@ impl Session {
         elsewhere: Option<&Elsewhere>,
         question: &Question,
         search: &mut Search<'_>,
-    ) -> Result<(Link, Response<Incoming>), Failure> {
+    ) -> Result<(Link, Sent, Response<Incoming>), Failure> {
         let trace = search.trace;
         if let Some(mut link) = link {
             trace.enter(question.stage);
             trace.at(link.peer);
-            let answer = link.ask(question.request(trace)?);
+            let login = self.login(cache, &question.hop, search);
+            let answer = link.ask(question.request(cache, login, trace)?);
             match trace.within(question.patience, answer).await {
                 Some(Ok(response)) => {
                     search.answered(link.peer);
-                    return Ok((link, response));
+                    return Ok((link, login, response));
                 }
                 Some(Err(broken)) if !broken.may_be_stale() => {
                     search.answered(link.peer);
@@ -195,8 +213,25 @@ impl Session {
             }
         }
         let mut link = self.open(cache, elsewhere, question, search).await?;
-        let response = link.ask(question.request(trace)?).await;
-        Ok((link, response.map_err(Broken::failure)?))
+        let login = self.login(cache, &question.hop, search);
+        let response = link.ask(question.request(cache, login, trace)?).await;
+        Ok((link, login, response.map_err(Broken::failure)?))
+    }
+
+    /// Whether the login goes with a question to `hop`: as curl does to the cache's own host, whatever the port.
+    /// But unlike curl, which serves somebody who waits, to no other host that answers have led to, and, where
+    /// no certificate proves it, to no address but the one that Nix goes to.
+    fn login(&self, cache: &CacheSpec, hop: &Hop, search: &Search<'_>) -> Sent {
+        let is_own = hop.host.eq_ignore_ascii_case(&Hop::to(cache, "").host);
+        let is_elsewhere = search.is_elsewhere().unwrap_or(self.elsewhere);
+        let is_safe = hop.tls || !cache.tls && !is_elsewhere;
+        match &cache.login {
+            _ if !is_own => Sent::Withheld,
+            Login::None => Sent::Nothing,
+            Login::NotVisible => Sent::NotVisible,
+            Login::Basic(_) if !is_safe => Sent::Withheld,
+            Login::Basic(_) => Sent::Login,
+        }
     }
 
     async fn open(
@@ -279,7 +314,12 @@ impl Session {
 }
 
 impl Question {
-    fn request(&self, trace: &Trace) -> Result<Request<Empty<Bytes>>, Failure> {
+    fn request(
+        &self,
+        cache: &CacheSpec,
+        login: Sent,
+        trace: &Trace,
+    ) -> Result<Request<Empty<Bytes>>, Failure> {
         let connection = if self.keep { "keep-alive" } else { "close" };
         let method = match self.wanted {
             Wanted::Head => Method::HEAD,
@@ -289,6 +329,9 @@ impl Question {
         if let Wanted::First(bytes) = self.wanted {
             let last = bytes.saturating_sub(1);
             question = question.header(header::RANGE, format!("bytes=0-{last}"));
+        }
+        if let (Sent::Login, Login::Basic(basic)) = (login, &cache.login) {
+            question = question.header(header::AUTHORIZATION, basic.authorization());
         }
         question
             .header(header::HOST, self.hop.authority().as_bytes())

@@ -32,7 +32,7 @@ use tokio::select;
 use tokio_rustls::rustls::ClientConfig;
 
 use self::{
-    ask::{Question, Wanted},
+    ask::{Answer, Question, Sent, Wanted},
     idle::Idle,
     info::InfoError,
     link::{Body, Broken, Link, MAX_BODY},
@@ -48,6 +48,7 @@ use super::{Context, Failure, Learned, Report, Trace};
 use crate::{
     clock::Stopwatch,
     config::Connection,
+    credential,
     health::Depth,
     target::{CacheSpec, SpecKind, TargetSpec},
 };
@@ -271,7 +272,7 @@ impl Session {
             }
             asked => asked?,
         };
-        refuse_status(answer.head.status, trace)?;
+        refuse(&answer, cache, found, trace)?;
         let headers = answer.head.headers.clone();
         let (body, link) = answer.read(MAX_BODY).await.map_err(Broken::failure)?;
         found.link = link;
@@ -311,6 +312,22 @@ impl Found {
         self.details.insert("redirected_to".into(), to.into());
     }
 
+    /// Who wants a login, and whether it is the one that there is.
+    fn note_login(&mut self, sent: Sent, cache: &CacheSpec) {
+        let sent = match sent {
+            Sent::Login => "refused",
+            Sent::Nothing => "none",
+            Sent::NotVisible => "not-visible",
+            Sent::Withheld => "withheld",
+        };
+        self.details.insert("login".into(), sent.into());
+        let file = cache.netrc_file.display().to_string();
+        self.details.insert("netrc".into(), file.into());
+        let handed_over = credential::name(&cache.netrc_file);
+        let handed_over = Printable::excerpt(handed_over.as_encoded_bytes(), 255);
+        self.details.insert("credential".into(), handed_over.into());
+    }
+
     /// What it means on this machine is this machine.
     fn note_leads_back(&mut self) {
         self.details.insert("leads_back".into(), true.into());
@@ -323,15 +340,28 @@ impl Found {
     }
 }
 
-/// Any status but 200 fails; 511 is there for captive portals to say so (RFC 6585, 6).
-fn refuse_status(status: StatusCode, trace: &Trace) -> Result<(), Failure> {
-    match status {
-        StatusCode::OK => Ok(()),
-        StatusCode::NETWORK_AUTHENTICATION_REQUIRED => {
-            Err(trace.failure(Reason::CaptivePortal, status_text(status)))
+/// Any status but 200 fails; 511 is there for captive portals to say so (RFC 6585, 6). What a login would change
+/// is not known where Nix may have one that did not go with the question.
+fn refuse(
+    answer: &Answer,
+    cache: &CacheSpec,
+    found: &mut Found,
+    trace: &Trace,
+) -> Result<(), Failure> {
+    let status = answer.head.status;
+    let reason = match status {
+        StatusCode::OK => return Ok(()),
+        StatusCode::NETWORK_AUTHENTICATION_REQUIRED => Reason::CaptivePortal,
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            found.note_login(answer.login, cache);
+            match answer.login {
+                Sent::Login | Sent::Nothing => Reason::HttpStatus,
+                Sent::NotVisible | Sent::Withheld => Reason::NotVisible,
+            }
         }
-        _ => Err(trace.failure(Reason::HttpStatus, status_text(status))),
-    }
+        _ => Reason::HttpStatus,
+    };
+    Err(trace.failure(reason, status_text(status)))
 }
 
 /// The number and, where it is a known one, its name.

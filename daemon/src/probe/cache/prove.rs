@@ -9,7 +9,7 @@ use super::{Session, redirect::Follow, signature::PUBLIC_KEY, tls};
 use crate::{
     config::Connection,
     health::Depth,
-    nix::keys::parse_nix_public_key,
+    nix::{keys::parse_nix_public_key, netrc::Login},
     probe::{Context, Failure, Learned, Proof},
     target::{Address, CacheSpec, SpecKind, TargetSpec},
 };
@@ -40,6 +40,10 @@ impl Prover {
         // What Nix takes without a signature, or perhaps by a key of its own, proves nothing.
         cache.require_sigs = true;
         cache.has_own_keys = false;
+        if !cache.tls && cache.login != Login::None {
+            // It is not for whoever may be at an address.
+            cache.login = Login::NotVisible;
+        }
         if !has_identity(cache) {
             let why = "no key but the public cache's is trusted for it";
             prover.unprovable = Some(unproved(Reason::UntrustedSignature, why));

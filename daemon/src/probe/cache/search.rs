@@ -32,6 +32,8 @@ pub(super) struct Search<'a> {
     /// Who answers now, until it turns out to be somebody else.
     peer: Option<SocketAddr>,
     is_new: bool,
+    /// As [`Search::is_elsewhere`], of who answered the check that this one comes after.
+    inherited: Option<bool>,
     /// Whether who answers now has shown a `nix-cache-info`.
     is_cache: bool,
     /// Whether it says itself that it is out of order.
@@ -70,6 +72,7 @@ impl<'a> Search<'a> {
             race: Race::new(addresses, cache.port),
             peer: None,
             is_new: false,
+            inherited: None,
             is_cache: false,
             is_broken: false,
             until: Duration::ZERO,
@@ -92,6 +95,7 @@ impl<'a> Search<'a> {
         let peer = self.peer.map(Address::from);
         let mut search = Search::new(peer.as_slice(), cache, &[], trace);
         search.peer = self.peer;
+        search.inherited = self.is_elsewhere();
         search
     }
 
@@ -133,8 +137,8 @@ impl<'a> Search<'a> {
 
     /// Whether who answers now is at another address than the first; `None` where nobody was looked for.
     pub(super) fn is_elsewhere(&self) -> Option<bool> {
-        let peer = self.peer.filter(|_| self.is_new)?;
-        Some(!self.race.is_first(peer))
+        let found = || Some(!self.race.is_first(self.peer.filter(|_| self.is_new)?));
+        self.inherited.or_else(found)
     }
 
     /// `peer` has answered over a connection that was there already.

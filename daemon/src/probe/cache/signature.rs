@@ -15,7 +15,7 @@ use super::{
     link::MAX_BODY,
     packed,
     redirect::Hop,
-    refuse_status,
+    refuse,
     samples::samples,
     search::Search,
 };
@@ -162,7 +162,7 @@ impl Session {
         trace.enter(Stage::Signature);
         let absent = is_absent(answer.head.status);
         if !absent {
-            refuse_status(answer.head.status, trace)?;
+            refuse(&answer, cache, found, trace)?;
         }
         // Some public caches pack theirs and never say it otherwise; Nix unpacks what we don't.
         let unreadable = absent || packed(&answer.head.headers).is_some();

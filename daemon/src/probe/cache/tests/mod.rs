@@ -3,6 +3,7 @@
 mod answers;
 mod faults;
 mod keep;
+mod login;
 mod nar;
 mod nix;
 mod redirects;
@@ -30,7 +31,7 @@ use tokio::{
 use super::*;
 use crate::{
     health::Depth,
-    nix::version::NixVersion,
+    nix::{netrc::Login, version::NixVersion},
     probe::Closed,
     target::{Address, CacheSpec, TargetId},
 };
@@ -161,6 +162,8 @@ pub(super) fn cache_spec(change: impl FnOnce(&mut CacheSpec)) -> CacheSpec {
         store_dir: "/nix/store".to_owned(),
         nix_version: NixVersion::default(),
         ssl_cert_file: None,
+        login: Login::None,
+        netrc_file: "/etc/nix/netrc".into(),
         public_keys: Vec::new(),
         has_own_keys: false,
         require_sigs: true,
