@@ -193,8 +193,12 @@ words! {
         KnownHostsUnreadable = "known-hosts-unreadable",
         /// The host key is not the one that is known.
         HostKeyMismatch = "host-key-mismatch",
+        /// The server turns this machine away before it is asked anything, for too many failed logins.
+        TurnedAway = "turned-away",
         /// The builder does not accept the key.
         AuthRejected = "auth-rejected",
+        /// The builder knows the key, and ends the login all the same.
+        LoginRefused = "login-refused",
         /// The SSH key can't be read: missing, not permitted, encrypted or not a key.
         KeyUnreadable = "key-unreadable",
         /// The proxy command of ssh_config ended or could not be started.

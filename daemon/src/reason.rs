@@ -22,6 +22,12 @@ pub enum Weight {
     /// A connection was cut in mid-exchange. A kept one may merely have been stale, so the first
     /// cut is a reason to look again at once; the next one is a [`Weight::Refusal`].
     Cut,
+    /// The target turned this machine away before it was asked anything, and will for a while: decides at
+    /// once, and hides nothing that was known shortly before.
+    TurnedAway,
+    /// The target hung up on a login that it had no reason left to reject: the first time it may have been
+    /// shutting down, so that it is looked at again at once; the next one is [`Weight::Misconfigured`].
+    Dropped,
     /// Nothing came back, which a busy network explains as well: only several in a row decide.
     Silence,
     /// This machine lacked what a check takes: it says nothing of the target.
@@ -50,7 +56,7 @@ pub const ANSWERED: u8 = 7;
 
 /// The row of `reason`. A new one has to be placed here to compile.
 pub const fn traits(reason: Reason) -> Traits {
-    use Weight::{Cut, Misconfigured, Nothing, Refusal, Silence, Withheld};
+    use Weight::{Cut, Dropped, Misconfigured, Nothing, Refusal, Silence, TurnedAway, Withheld};
     use Who::{Another, Either, Nobody, Own};
     let (weight, who, telling) = match reason {
         // A host key says more than anything, and one that can't be judged more than any other answer.
@@ -79,6 +85,7 @@ pub const fn traits(reason: Reason) -> Traits {
         // they don't, something here bars the way, and goes on to.
         Reason::NoRoute => (Silence, Nobody, 3),
         Reason::ConnectionLost => (Cut, Either, 2),
+        Reason::TurnedAway => (TurnedAway, Either, 2),
         // A resolver that stumbles once (mDNS is UDP) says little of the desktop.
         Reason::DnsFailed => (Silence, Nobody, 1),
         // The proxy command ended: it is to its target what a refusing socket is to ours.
@@ -87,6 +94,7 @@ pub const fn traits(reason: Reason) -> Traits {
         // What was not tried may be the one.
         Reason::OutOfResources => (Nothing, Own, u8::MAX),
 
+        Reason::LoginRefused => (Dropped, Own, 0),
         Reason::AuthRejected
         | Reason::KeyUnreadable
         | Reason::NixMissing

@@ -227,6 +227,16 @@ pub const fn text(reason: Reason) -> Text {
                      `users.users.{user|nix-builder}.openssh.authorizedKeys.keys`). Try it as root, as Nix \
                      does: `sudo ssh -i {identity|/PATH/TO/KEY} {user|nix-builder}@{host} true`.",
         },
+        Reason::LoginRefused => Text {
+            title: "login ended though the key is known",
+            explanation: "{host} knows the key that Nix would use, and ends the login of {user|the user} all the same.",
+            remedy: "sshd says why in its log on the desktop: `journalctl -u ssh -u sshd -n 20`. An account or its password that                      has expired: `sudo chage -E -1 -M -1 {user|nix-builder}`; a machine that is closed to users:                      `cat /etc/nologin`; in /etc/ssh/sshd_config `MaxSessions 0`, `PermitRootLogin forced-commands-only`, or a                      `ChrootDirectory` that is not there: correct it, and `sudo systemctl reload ssh` (NixOS:                      `services.openssh.settings`).",
+        },
+        Reason::TurnedAway => Text {
+            title: "turned away for a while",
+            explanation: "sshd on {host} lets nobody in from this machine for now, because logins from here have failed too often.",
+            remedy: "Wait: it forgets within ten minutes, and is looked at again by itself. What made the logins fail stands in                      its log on the desktop: `journalctl -u ssh -u sshd -n 50`. `PerSourcePenaltyExemptList` in                      /etc/ssh/sshd_config there (NixOS: `services.openssh.settings`) lets this machine in whatever happens.",
+        },
         Reason::KeyUnreadable => Text {
             title: "SSH key unreadable",
             explanation: "The private key {identity|that Nix would use} can't be read: it is missing, not permitted, encrypted, or no key.",

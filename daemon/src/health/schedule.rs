@@ -8,6 +8,10 @@ use crate::config::Poll;
 /// must not spin.
 const SHORTEST: Duration = Duration::from_millis(10);
 
+/// No server lets go of whom it punishes sooner: what OpenSSH has piled up before it turns away (`min` of
+/// `PerSourcePenalties`, sshd_config(5), is 15 s), and a little more.
+const PENALTY: Duration = Duration::from_secs(20);
+
 /// How long to wait for the next check, by what is known of the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wait {
@@ -17,6 +21,9 @@ pub(super) enum Wait {
     Steady,
     /// It keeps failing: the n-th step of the back-off, counted from 0.
     BackOff(u32),
+    /// It turned us away, for the n-th time in a row, counted from 0: the step of the back-off, and never
+    /// sooner than it may have forgotten.
+    TurnedAway(u32),
     /// It is away: a look now and then, should the networks not say all.
     Slowest,
 }
@@ -58,6 +65,7 @@ impl Pace {
             Wait::Fast => self.fast,
             Wait::Steady => self.jitter.apply(self.steady),
             Wait::BackOff(step) => self.jitter.apply(self.back_off.step(step)),
+            Wait::TurnedAway(step) => self.wait(Wait::BackOff(step)).max(PENALTY),
             Wait::Slowest => self.jitter.apply(self.back_off.ceiling),
         }
     }
@@ -170,7 +178,14 @@ mod tests {
         ) {
             let poll = Poll { interval, fast_interval, down_max_interval, ..Poll::default() };
             let mut pace = Pace::new(&poll, seed);
-            for wait in [Wait::Fast, Wait::Steady, Wait::BackOff(step), Wait::Slowest] {
+            let waits = [
+                Wait::Fast,
+                Wait::Steady,
+                Wait::BackOff(step),
+                Wait::TurnedAway(step),
+                Wait::Slowest,
+            ];
+            for wait in waits {
                 prop_assert!(pace.wait(wait) >= SHORTEST * 9 / 10);
             }
         }

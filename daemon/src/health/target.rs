@@ -23,8 +23,11 @@ use super::{
 use crate::{
     clock::Now,
     net::Reach,
-    reason::{Who, traits},
+    reason::{Weight, Who, traits},
 };
+
+/// No server punishes longer, by OpenSSH's defaults (`max` of `PerSourcePenalties`, sshd_config(5)).
+const LONGEST_PENALTY: Duration = Duration::from_secs(600);
 
 /// The health of one target, as it is published. Timestamps are microseconds of
 /// `CLOCK_REALTIME`, 0 for never.
@@ -86,6 +89,8 @@ pub(super) struct Target {
     due: Option<Duration>,
     /// When the last check ended, on the boot clock.
     checked: Option<Duration>,
+    /// When a check last came beyond the host key, whatever it found there, on the boot clock.
+    proved_itself: Option<Duration>,
     /// When a deep check last passed, on the boot clock; `None` asks for one.
     deep: Option<Duration>,
     /// One failure was already put down to the changes of the network that are going on.
@@ -137,6 +142,7 @@ impl Target {
             in_flight: None,
             due: None,
             checked: None,
+            proved_itself: None,
             deep: None,
             excused: false,
             proved: false,
@@ -261,9 +267,16 @@ impl Target {
             self.record(now, outcome, latency);
         }
         let cause = outcome.map(drop).map_err(|(_, reason)| reason);
-        let verdict = self
-            .judge
-            .weigh(self.checks.0, cause, self.proved_reach(), thresholds);
+        let verdict = match self.is_punished(now, outcome) {
+            true => self.judge.turned_away(),
+            false => self
+                .judge
+                .weigh(self.checks.0, cause, self.proved_reach(), thresholds),
+        };
+        let (Ok(stage) | Err((stage, _))) = outcome;
+        if is_behind_host_key(stage) {
+            self.proved_itself = Some(now.boot);
+        }
         let change = match verdict {
             Verdict::Becomes(state, reason) => self.set(now, (state, reason), latency),
             Verdict::Stands | Verdict::Again => None,
@@ -284,6 +297,21 @@ impl Target {
             change,
             seek: proves && self.is_missing(),
         }
+    }
+
+    /// Whether it hangs up before the host key, or turns us away, as a server does that punishes the failed
+    /// logins of a moment ago (`PerSourcePenalties` of OpenSSH): what is wrong is what made them fail.
+    fn is_punished(&self, now: Now, outcome: Outcome) -> bool {
+        let Err((stage, reason)) = outcome else {
+            return false;
+        };
+        let is_cut = matches!(traits(reason).weight, Weight::Cut | Weight::TurnedAway);
+        let recent = |proved: Duration| now.boot.saturating_sub(proved) < LONGEST_PENALTY;
+        is_cut
+            && !is_behind_host_key(stage)
+            && self.state_by_checks() == TargetState::Degraded
+            && is_behind_host_key(self.checks.1)
+            && self.proved_itself.is_some_and(recent)
     }
 
     /// How near it is by what the routes say and the checks have shown: where it has answered from
@@ -403,6 +431,7 @@ impl Target {
         self.excused = false;
         self.proved = false;
         self.deep = None;
+        self.proved_itself = None;
         self.judge.forget();
         self.patience.forget();
     }
@@ -415,4 +444,12 @@ impl Target {
 
 fn usec(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Whether a builder has proved its host key before it comes to this stage.
+const fn is_behind_host_key(stage: Stage) -> bool {
+    matches!(
+        stage,
+        Stage::Auth | Stage::Handshake | Stage::Trust | Stage::System | Stage::Build
+    )
 }

@@ -5,6 +5,8 @@
 //! | passed        | ready         | –                | ready after rise | ready after rise|
 //! | refusal       | down          | down             | down             | –               |
 //! | cut           | again, at once| again, at once²  | again, at once²  | –               |
+//! | turned away   | down          | down             | down⁴            | –               |
+//! | dropped       | again, at once| again, at once²  | again, at once²  | degraded        |
 //! | silence       | down          | down after fall  | down after fall  | –               |
 //! | misconfigured | degraded      | degraded         | –                | degraded        |
 //! | withheld      | unknown       | unknown          | unknown          | unknown         |
@@ -17,10 +19,13 @@
 //!
 //! ¹ since start, resume, a change of the network or of the target's specification.
 //! ² if it is the first failure in a row. The next one has its own weight, and a cut is a refusal
-//! then.
+//! then, what was dropped misconfigured.
 //!
 //! ³ the check could not be made for want of this machine's own: what was known stays, and it is asked
 //! again soon. Only what could not be looked at [`BELIEVED`] times in a row is not known any more.
+//!
+//! ⁴ but for what was found wrong behind a proved host key: that stands for as long as a server may punish
+//! ([`Judge::turned_away`]).
 //!
 //! Where the state stays (–), the reason may become another one. What was withheld (a redirect that only a check
 //! follows which somebody asked for) leaves the next answer to decide alone, as the first one does.
@@ -69,6 +74,8 @@ pub(super) struct Judge {
     /// Failures since it was ready, or since it is degraded or unknown rather than down: a lone success
     /// between them must not restart the back-off of a server that flaps.
     misses: u32,
+    /// How often in a row it turned us away.
+    turned_away: u32,
     /// While down: another reason than the known one, seen once.
     other: Option<Reason>,
     /// Checks in a row that could not be made.
@@ -96,6 +103,9 @@ impl Judge {
             return self.weigh_nothing(state, cause);
         }
         self.unmade = 0;
+        if !outcome.is_err_and(|cause| traits(cause).weight == Weight::TurnedAway) {
+            self.turned_away = 0;
+        }
         match outcome {
             Ok(()) => self.weigh_success(state, thresholds),
             Err(cause) => match (reach, traits(cause).is_absence()) {
@@ -112,6 +122,7 @@ impl Judge {
     pub(super) fn wait(&self, state: TargetState, thresholds: Thresholds) -> Wait {
         match state {
             TargetState::Away if self.unmade > 0 => Wait::Slowest,
+            _ if self.turned_away > 0 => Wait::TurnedAway(self.turned_away - 1),
             _ if self.unmade > SOON => Wait::Steady,
             _ if self.unmade > 0 => Wait::Fast,
             TargetState::Ready if self.passed >= thresholds.rise => Wait::Steady,
@@ -128,6 +139,13 @@ impl Judge {
             TargetState::Away if self.passed == 0 => Wait::Slowest,
             _ => Wait::Fast,
         }
+    }
+
+    /// A check was turned away, or cut before the host key was proved, of a target of which more is known:
+    /// that stands.
+    pub(super) fn turned_away(&mut self) -> Verdict {
+        self.turned_away = self.turned_away.saturating_add(1);
+        Verdict::Stands
     }
 
     /// The back-off starts over, because somebody is waiting for this target.
@@ -182,13 +200,28 @@ impl Judge {
         self.passed = 0;
         self.unanswered = match weight {
             Weight::Misconfigured | Weight::Withheld | Weight::Nothing => 0,
-            Weight::Refusal | Weight::Cut | Weight::Silence => self.unanswered.saturating_add(1),
+            Weight::Refusal
+            | Weight::Cut
+            | Weight::TurnedAway
+            | Weight::Dropped
+            | Weight::Silence => self.unanswered.saturating_add(1),
         };
         let is_down = self.judged && matches!(state, TargetState::Down | TargetState::Away);
         let failed = match weight {
             Weight::Misconfigured => TargetState::Degraded,
             Weight::Withheld => return self.withhold(state, cause),
             Weight::Cut if self.unanswered == 1 && !is_down => return Verdict::Again,
+            Weight::Dropped if self.unanswered == 1 && !is_down && cause != reason => {
+                return Verdict::Again;
+            }
+            Weight::Dropped => {
+                self.unanswered = 0;
+                TargetState::Degraded
+            }
+            Weight::TurnedAway => {
+                self.turned_away();
+                TargetState::Down
+            }
             Weight::Cut | Weight::Refusal => TargetState::Down,
             Weight::Silence if self.judged && !is_down && self.unanswered < thresholds.fall => {
                 return Verdict::Stands;

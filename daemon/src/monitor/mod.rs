@@ -22,7 +22,7 @@ use std::{
 };
 
 use offload_client::{
-    Kind, Snapshot,
+    Kind, Reason, Snapshot,
     snapshot::{Target, Warning},
 };
 use tokio::{
@@ -397,22 +397,31 @@ impl Monitor {
     }
 
     fn finished(&mut self, now: Now, finished: Vec<Finished>) {
-        let mut passed = Vec::new();
+        let mut ended = Vec::new();
         let mut events = Vec::new();
         for finished in finished {
-            events.extend(self.learn(finished, &mut passed));
+            events.extend(self.learn(finished, &mut ended));
         }
         let effects = self.health.handle_all(now, events);
         self.carry_out(now, effects);
-        for (target, passed) in passed {
-            self.checked(now, &target, passed);
+        for (target, failed) in ended {
+            if let (Some(reason), Some(watched)) = (failed, self.watched.get_mut(&target)) {
+                let published = self.health.target(&target).map(|health| health.reason);
+                watched.judged(reason, published.unwrap_or_default());
+            }
+            self.checked(now, &target, failed.is_none());
             self.answerable.push(target);
         }
     }
 
     /// Keeps what a check learned; what the health core is to judge of it, if anything. What keeps Nix
     /// from the target comes first, so that it is never ready in between.
-    fn learn(&mut self, finished: Finished, passed: &mut Vec<(TargetId, bool)>) -> Vec<Event> {
+    /// `ended` is told why it failed, if it did.
+    fn learn(
+        &mut self,
+        finished: Finished,
+        ended: &mut Vec<(TargetId, Option<Reason>)>,
+    ) -> Vec<Event> {
         let Finished {
             target,
             check,
@@ -429,7 +438,7 @@ impl Monitor {
         watched.session = running.keep_session.then_some(session);
         let (outcome, latency) = watched.learn(report);
         tracing::debug!(?outcome, ?latency, "checked {target}");
-        passed.push((target.clone(), outcome.is_ok()));
+        ended.push((target.clone(), outcome.err().map(|(_, reason)| reason)));
         let hindered = outcome.is_ok().then(|| self.hindered(&target)).flatten();
         let reported = Event::Reported {
             target,

@@ -65,6 +65,8 @@ pub(super) struct Watched {
     has_news: bool,
     facts: Facts,
     details: Details,
+    /// The same before the last check, until it is known whether that changed the verdict.
+    details_before: Option<Details>,
     /// What the last test build showed; checks know nothing of it.
     test_build: Details,
 }
@@ -94,6 +96,7 @@ impl Watched {
             has_news: false,
             facts: configured(&spec.kind),
             details: BTreeMap::new(),
+            details_before: None,
             test_build: BTreeMap::new(),
             found: None,
             checked_by: spec.clone(),
@@ -173,7 +176,7 @@ impl Watched {
             Some(Learned::Builder(facts)) => self.facts = Facts::Builder(facts),
             None => {}
         }
-        self.details = report.details;
+        self.details_before = Some(std::mem::replace(&mut self.details, report.details));
         if report.outcome.is_ok() {
             self.elsewhere = report.elsewhere;
             self.come_home();
@@ -184,6 +187,15 @@ impl Watched {
             (failure.stage, failure.reason)
         });
         (outcome, report.latency)
+    }
+
+    /// The health core has judged the last check, which failed for `reason`, and `published` stands: what explains a
+    /// verdict stays with it.
+    pub(super) fn judged(&mut self, reason: Reason, published: Reason) {
+        let before = self.details_before.take();
+        if published != Reason::None && published != reason {
+            self.details = before.unwrap_or_else(|| std::mem::take(&mut self.details));
+        }
     }
 
     /// Keeps what a test build showed, beside what the checks learn.

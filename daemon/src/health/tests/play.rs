@@ -195,18 +195,19 @@ impl Play {
     }
 }
 
-/// The answer of a check, and how long it takes.
+/// The answer of a check, and how long it takes: a reason, behind an `@` the stage where it is not `connect`.
 fn outcome(word: &str) -> (Outcome, Duration) {
     if word == "ok" {
         return (Ok(Stage::Auth), Duration::from_millis(5));
     }
-    let reason = Reason::from_word(word);
+    let (word, stage) = word.split_once('@').unwrap_or((word, "connect"));
+    let (reason, stage) = (Reason::from_word(word), Stage::from_word(stage));
     assert_ne!(reason, Reason::None, "{word} is no reason");
     let latency = match reason {
         Reason::TimedOut => Duration::from_secs(2),
         _ => Duration::from_millis(1),
     };
-    (Err((Stage::Connect, reason)), latency)
+    (Err((stage, reason)), latency)
 }
 
 /// A jittered time as `~30s`, any other as it is.

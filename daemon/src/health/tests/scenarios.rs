@@ -385,3 +385,83 @@ fn a_refusal_that_has_become_silence_is_told_at_once() {
          ~300s timed-out   -> down timed-out",
     );
 }
+
+#[test]
+fn a_server_that_punishes_many_wrong_logins_does_not_hide_what_is_wrong() {
+    // OpenSSH 9.8 and later: after 15 s worth of penalties nobody of this address is let in for a while.
+    play(
+        "0s     auth-rejected@auth      -> degraded auth-rejected
+         1s     ask
+         1s     auth-rejected@auth
+         1s     ask
+         1s     turned-away@banner
+         1s     ask
+         1s     connection-lost@banner
+         ~60s   connection-lost@host-key
+         ~120s  auth-rejected@auth
+         ~30s   ok
+         3s     ok                      -> ready",
+    );
+}
+
+#[test]
+fn what_was_found_long_ago_does_not_stand_before_a_server_that_only_hangs_up() {
+    play(
+        "0s     nix-missing@handshake  -> degraded nix-missing
+         ~30s   turned-away@banner
+         ~30s   turned-away@banner
+         ~60s   turned-away@banner
+         ~120s  turned-away@banner
+         ~300s  turned-away@banner
+         ~300s  turned-away@banner     -> down turned-away
+         ~300s  ok
+         3s     ok                     -> ready",
+    );
+}
+
+#[test]
+fn who_turns_away_a_stranger_is_down_and_not_asked_before_it_may_forget() {
+    play(
+        "0s     turned-away@banner  -> down turned-away
+         ~30s   turned-away@banner
+         ~60s   turned-away@banner
+         ~120s  auth-rejected@auth  -> degraded auth-rejected",
+    );
+    // What worked goes no more: Nix is turned away as well.
+    play(
+        "0s     ok                  -> ready
+         3s     turned-away@banner  -> down turned-away
+         ~30s   ok
+         3s     ok                  -> ready",
+    );
+    // A refusal, silence, or another host key is news.
+    play(
+        "0s     auth-rejected@auth          -> degraded auth-rejected
+         ~30s   turned-away@banner
+         ~30s   host-key-mismatch@host-key  -> degraded host-key-mismatch
+         ~60s   refused                     -> down refused",
+    );
+}
+
+#[test]
+fn a_login_that_is_cut_is_looked_at_again_before_it_is_a_fault_to_mend() {
+    play(
+        "0s     login-refused@auth
+         0s     login-refused@auth  -> degraded login-refused",
+    );
+    // The desktop was shutting down.
+    play(
+        "0s     ok                  -> ready
+         3s     ok
+         ~30s   login-refused@auth
+         0s     refused             -> down refused",
+    );
+    play(
+        "0s     auth-rejected@auth       -> degraded auth-rejected
+         ~30s   login-refused@handshake
+         0s     login-refused@handshake  -> degraded login-refused
+         ~60s   login-refused@handshake
+         ~120s  ok
+         3s     ok                       -> ready",
+    );
+}

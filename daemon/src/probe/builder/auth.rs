@@ -79,6 +79,14 @@ impl Applicant<'_> {
         if !banner.is_empty() && !matches!(result, Ok(true)) {
             details.insert("auth_banner".into(), banner.into());
         }
+        let result = result.map_err(|end| match end.reason {
+            // It had a key to reject, and would have said so.
+            Reason::ConnectionLost if !attempts.tried.is_empty() => End {
+                reason: Reason::LoginRefused,
+                detail: format!("after {}: {}", attempts.tried.join(", "), end.detail).into(),
+            },
+            _ => end,
+        });
         match result? {
             true => Ok(()),
             false => Err(self.rejected(attempts, details)),

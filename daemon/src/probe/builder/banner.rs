@@ -22,7 +22,12 @@ const LINES_MAX: usize = 32;
 const EXCERPT_MAX: usize = 120;
 
 /// What OpenSSH says before it closes a connection that it does not want now.
-const TURNED_AWAY: [&str; 2] = ["Exceeded MaxStartups", "Not allowed at this time"];
+const TURNED_AWAY: [(&str, Reason); 2] = [
+    // Chance: the next one may be let in.
+    ("Exceeded MaxStartups", Reason::ConnectionLost),
+    // PerSourcePenalties: none is, for a while.
+    ("Not allowed at this time", Reason::TurnedAway),
+];
 
 /// The server's identification.
 #[derive(Debug, PartialEq, Eq)]
@@ -41,7 +46,7 @@ pub(super) enum BannerError {
     Closed(#[source] io::Error),
     /// OpenSSH said why it does not want this connection, and closed it.
     #[error("accepted, then turned away: \"{0}\"")]
-    TurnedAway(Printable),
+    TurnedAway(&'static str, Reason),
     /// The connection ended in the middle of the identification.
     #[error("closed in the middle of its identification: {0}")]
     Lost(#[source] io::Error),
@@ -59,7 +64,7 @@ impl BannerError {
         match self {
             // Something accepted the connection, which a service that does not run would not.
             Self::Closed(error) | Self::Lost(error) => reason_of_broken(error),
-            Self::TurnedAway(_) => Reason::ConnectionLost,
+            Self::TurnedAway(_, reason) => *reason,
             Self::NotSsh(_) => Reason::NotSsh,
             Self::Unusable(_) => Reason::SshProtocol,
         }
@@ -134,10 +139,10 @@ fn ended(pending: &[u8], first: Option<Printable>, error: io::Error) -> BannerEr
         None if pending.starts_with(b"SSH-") => BannerError::Lost(error),
         first => {
             let line = first.unwrap_or(last);
-            if TURNED_AWAY.contains(&line.as_str()) {
-                BannerError::TurnedAway(line)
-            } else {
-                BannerError::NotSsh(line)
+            let said = TURNED_AWAY.iter().find(|(said, _)| *said == line.as_str());
+            match said {
+                Some((said, reason)) => BannerError::TurnedAway(said, *reason),
+                None => BannerError::NotSsh(line),
             }
         }
     }
@@ -179,7 +184,7 @@ mod tests {
         for (said, reason) in [
             (&b""[..], Reason::ConnectionLost),
             (b"Exceeded MaxStartups\r\n", Reason::ConnectionLost),
-            (b"Not allowed at this time\r\n", Reason::ConnectionLost),
+            (b"Not allowed at this time\r\n", Reason::TurnedAway),
             (b"SSH-2.0-Ope", Reason::ConnectionLost),
             (b"HTTP/1.1 400 Bad Request\r\n\r\n", Reason::NotSsh),
             (b"gar\x00bage", Reason::NotSsh),

@@ -9,6 +9,7 @@ use super::{
     command::Command,
     exec::{Exec, Exit},
     greet::{Noise, Then},
+    handshake::end_of_login,
     link::Link,
 };
 use crate::{clock::within, nix::wire::ProtocolError, probe::Failure, target::Protocol};
@@ -38,6 +39,13 @@ const NO_DAEMON: [&str; 8] = [
 ];
 /// What only a `nix-daemon --stdio` says that hands on to a daemon.
 const HANDED_ON: &str = "from daemon socket";
+
+/// What sshd says to whom it lets in, and sends away again (`do_nologin` and `do_pwchange` in OpenSSH's session.c).
+const SENT_AWAY: [&str; 3] = [
+    "not allowed because /etc/nologin exists",
+    "Your password has expired",
+    "Password change required but no TTY available",
+];
 
 /// How far a Nix comes that relays to a daemon which is not there, without a word on why: later
 /// versions (seen with 2.26) hold the conversation themselves (`runDaemon` in src/nix/unix/daemon.cc),
@@ -88,7 +96,10 @@ pub(super) async fn blame(
         if exec.exit().is_none()
             && let Some(end) = within(LAST_WORDS, link.ended()).await
         {
-            return failure(end.reason, end.detail);
+            return match &broken {
+                Broken::Noise(noise) if noise.heard.is_empty() => end_of_login(end),
+                _ => failure(end.reason, end.detail),
+            };
         }
     }
     if let Broken::Noise(noise) = &broken
@@ -121,6 +132,8 @@ fn reason(
         Reason::ProfileOutput
     } else if is_noise && (is_not_run || is_missing(stderr, &command.program)) {
         Reason::NixMissing
+    } else if is_noise && SENT_AWAY.iter().any(|words| stderr.contains(words)) {
+        Reason::LoginRefused
     } else if let Some(said) = said {
         let is_other = protocol == Protocol::Ssh && said.contains(HANDED_ON);
         match NO_DAEMON.iter().any(|words| said.contains(words)) && !is_other {
@@ -251,6 +264,16 @@ mod tests {
             Reason::NotNix
         );
         assert_eq!(judged(eof(""), "", 1), Reason::NotNix);
+    }
+
+    #[test]
+    fn who_is_let_in_and_out_again_is_no_other_program() {
+        for stderr in [
+            "User bu not allowed because /etc/nologin exists\r\ngoing down\n",
+            "WARNING: Your password has expired.\nPassword change required but no TTY available.\n",
+        ] {
+            assert_eq!(judged(eof(""), stderr, 1), Reason::LoginRefused, "{stderr}");
+        }
     }
 
     #[test]

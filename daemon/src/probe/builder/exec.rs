@@ -49,6 +49,8 @@ pub(super) enum Exit {
 /// Why no program runs.
 #[derive(Debug)]
 pub(super) enum StartError {
+    /// The server opens no session for this user.
+    NoSession(Printable),
     /// The server runs none for this user.
     Refused(Printable),
     /// The connection ended.
@@ -77,7 +79,7 @@ impl Exec {
             Ok(channel) => channel,
             Err(russh::Error::ChannelOpenFailure(why)) => {
                 let why = format!("the server opens no session: {why:?}");
-                return Err(StartError::Refused(why.into()));
+                return Err(StartError::NoSession(why.into()));
             }
             Err(_) => return Err(StartError::End(link.ended().await)),
         };

@@ -10,7 +10,7 @@ use super::{
     command::Command,
     exec::{Exec, StartError},
     greet,
-    link::Link,
+    link::{End, Link},
 };
 use crate::{
     clock::within,
@@ -49,8 +49,9 @@ pub(super) async fn check(
     let mut exec = Exec::start(link, &command.line)
         .await
         .map_err(|error| match error {
+            StartError::NoSession(why) => failure(Reason::LoginRefused, why),
             StartError::Refused(why) => failure(Reason::NotNix, why),
-            StartError::End(end) => failure(end.reason, end.detail),
+            StartError::End(end) => end_of_login(end),
         })?;
     let spoken = match spec.protocol {
         Protocol::SshNg => {
@@ -118,6 +119,14 @@ impl From<worker::Hello> for Remote {
             version: Printable::excerpt(version.as_bytes(), VERSION_MAX),
             trust: hello.trust,
         }
+    }
+}
+
+/// The connection ended before a program had a word to say: the server ended the login.
+pub(super) fn end_of_login(end: End) -> Failure {
+    match end.reason {
+        Reason::ConnectionLost => failure(Reason::LoginRefused, end.detail),
+        reason => failure(reason, end.detail),
     }
 }
 

@@ -86,7 +86,7 @@ impl Stray {
         };
         let shown = match error {
             BannerError::NotSsh(words) | BannerError::Unusable(words) => words,
-            BannerError::Closed(_) | BannerError::TurnedAway(_) | BannerError::Lost(_) => {
+            BannerError::Closed(_) | BannerError::TurnedAway(..) | BannerError::Lost(_) => {
                 Printable::default()
             }
         };

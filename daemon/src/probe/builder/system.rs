@@ -221,7 +221,7 @@ async fn capture(link: &Link, command: &str, most: usize) -> Result<Captured, Ha
     };
     match within(PATIENCE, Exec::capture(link, command, most)).await {
         Some(Ok(captured)) => Ok(captured),
-        Some(Err(StartError::Refused(why))) => Err(Halt::Unknown(why)),
+        Some(Err(StartError::NoSession(why) | StartError::Refused(why))) => Err(Halt::Unknown(why)),
         Some(Err(StartError::End(end))) => Err(ended(end)),
         // A command that does not end leaves the connection as good as it was; a peer that is
         // gone does not open another session either.

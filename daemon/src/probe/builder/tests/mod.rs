@@ -26,6 +26,7 @@ mod mute;
 mod nix;
 mod parity;
 mod ready;
+mod refused;
 mod sshd;
 mod strangers;
 mod system;

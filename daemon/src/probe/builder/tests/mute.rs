@@ -232,7 +232,12 @@ async fn a_connection_that_ends_at_a_message_is_lost() {
     for (protocol, whole) in [(Protocol::SshNg, worker(1)), (Protocol::Ssh, serve())] {
         for count in 0..whole.len() {
             let report = check(protocol, &slices(&whole)[..count], After::HangUp).await;
-            let failure = failed(&report, Stage::Handshake, Reason::ConnectionLost);
+            // Before the first word it is the login that ends.
+            let reason = match count {
+                0 => Reason::LoginRefused,
+                _ => Reason::ConnectionLost,
+            };
+            let failure = failed(&report, Stage::Handshake, reason);
             assert!(failure.detail.contains("enough"), "{}", failure.detail);
         }
     }
