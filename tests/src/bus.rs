@@ -243,8 +243,8 @@ impl Bus {
     }
 
     /// As the system's own `system.conf` has it: nothing may be owned or called that a policy file
-    /// does not allow. Whoever runs the tests is allowed to be offloadd, logind or polkit,
-    /// and to listen to everything, as root is.
+    /// does not allow. Whoever runs the tests is allowed to be offloadd, logind, polkit or a service beside
+    /// them, and to listen to everything, as root is.
     fn configuration(&self) -> String {
         let policy = Path::new(POLICY)
             .canonicalize()
@@ -271,12 +271,14 @@ impl Bus {
     <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus"/>
     <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Introspectable"/>
     <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Properties"/>
+    <allow send_destination="org.offloadd.Control"/>
   </policy>
   <include>{policy}</include>
   <policy user="{user}">
     <allow own="org.offloadd.Offload1"/>
     <allow own="org.freedesktop.login1"/>
     <allow own="org.freedesktop.PolicyKit1"/>
+    <allow own="org.offloadd.Control"/>
     <allow send_destination="org.freedesktop.PolicyKit1"/>
     <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Monitoring"/>
   </policy>

@@ -14,7 +14,7 @@ use zbus::{
 };
 
 use super::{
-    link::Callers,
+    callers::Callers,
     polkit::{self, Action, Answer, Silence},
 };
 

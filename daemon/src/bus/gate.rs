@@ -18,8 +18,8 @@ const ALL: u32 = 120 * Weight::Work.units();
 const BURST: u32 = 2048;
 /// How much of that comes back in a second: two thousand properties, or 125 calls that need work and get little.
 const REFILL: u32 = 2000;
-/// An answer costs one for each so many bytes, so that who asks for all that there is can't do that as often.
-const ANSWER: usize = 4096;
+/// A message costs one for each so many bytes, so that who asks for all that there is can't do that as often.
+const PAGE: usize = 4096;
 /// How many unique names are remembered.
 const NAMES: usize = 1024;
 /// How many users' accounts are kept while they matter to nobody.
@@ -69,6 +69,17 @@ pub(super) struct Gate {
     /// Those of them that nobody will say the end of, and until when they count.
     silent: VecDeque<(Duration, (Box<str>, u32))>,
     weight: u32,
+    /// That one of them whose turn it is to be answered.
+    turn: Option<(Box<str>, u32)>,
+}
+
+/// What a call asks for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ask {
+    pub(super) weight: Weight,
+    /// The length of the message.
+    pub(super) bytes: usize,
+    pub(super) wants_answer: bool,
 }
 
 /// Whose a connection is; who has gone is nobody.
@@ -111,6 +122,10 @@ impl Weight {
     }
 }
 
+fn pages(bytes: usize) -> u32 {
+    u32::try_from(bytes / PAGE).unwrap_or(u32::MAX)
+}
+
 /// How long it takes until so much has come back.
 fn cost(units: u32) -> Duration {
     Duration::from_secs(units.into()) / REFILL
@@ -127,11 +142,10 @@ impl Gate {
         now: Duration,
         uid: u32,
         (sender, serial): (&str, u32),
-        weight: Weight,
-        wants_answer: bool,
+        ask: Ask,
     ) -> Result<(), Refusal> {
         self.expire(now);
-        let units = weight.units();
+        let units = ask.weight.units() + pages(ask.bytes);
         if self.weight + units > ALL {
             return Err(Refusal::Busy);
         }
@@ -152,7 +166,7 @@ impl Gate {
         account.full_at = full_at;
         account.weight += units;
         self.weight += units;
-        if !wants_answer {
+        if !ask.wants_answer {
             self.silent.push_back((now + SILENT, key.clone()));
         }
         self.calls.insert(key, call);
@@ -169,14 +183,26 @@ impl Gate {
             return;
         };
         if let Some(account) = self.accounts.get_mut(&uid) {
-            let units = u32::try_from(bytes / ANSWER).unwrap_or(u32::MAX);
-            account.full_at = account.full_at.max(now).saturating_add(cost(units));
+            let cost = cost(pages(bytes));
+            account.full_at = account.full_at.max(now).saturating_add(cost);
         }
+    }
+
+    /// It is the turn of this call to be answered.
+    pub(super) fn give_turn(&mut self, sender: &str, serial: u32) {
+        self.turn = Some((sender.into(), serial));
+    }
+
+    /// Whether it is nobody's turn.
+    pub(super) fn is_idle(&self) -> bool {
+        self.turn.is_none()
     }
 
     /// The call is over; whose it was.
     fn leave(&mut self, sender: &str, serial: u32) -> Option<u32> {
-        let call = self.calls.remove(&(Box::from(sender), serial))?;
+        let key = (Box::from(sender), serial);
+        let call = self.calls.remove(&key)?;
+        self.turn.take_if(|turn| *turn == key);
         self.weight -= call.weight;
         if let Some(account) = self.accounts.get_mut(&call.uid) {
             account.weight -= call.weight;
@@ -221,6 +247,14 @@ mod tests {
 
     const NOW: Duration = Duration::from_secs(1000);
 
+    fn asked(weight: Weight) -> Ask {
+        Ask {
+            weight,
+            bytes: 200,
+            wants_answer: true,
+        }
+    }
+
     fn ask(
         gate: &mut Gate,
         now: Duration,
@@ -228,7 +262,7 @@ mod tests {
         serial: u32,
         weight: Weight,
     ) -> Result<(), Refusal> {
-        gate.enter(now, uid, (&format!(":1.{uid}"), serial), weight, true)
+        gate.enter(now, uid, (&format!(":1.{uid}"), serial), asked(weight))
     }
 
     /// Lets `uid` ask until it is refused: how often it was let in, and why it was refused.
@@ -249,7 +283,7 @@ mod tests {
             (32, Refusal::UserBusy)
         );
         // Over another connection too.
-        let other = |gate: &mut Gate| gate.enter(NOW, 7, (":2.7", 1), Weight::Light, true);
+        let other = |gate: &mut Gate| gate.enter(NOW, 7, (":2.7", 1), asked(Weight::Light));
         assert_eq!(other(&mut gate), Err(Refusal::UserBusy));
         assert_eq!(ask(&mut gate, NOW, 8, 1, Weight::Work), Ok(()));
         gate.leave(":1.7", 32);
@@ -285,7 +319,7 @@ mod tests {
     #[test]
     fn who_gets_much_gets_it_less_often() {
         let mut gate = Gate::default();
-        let much = 256 * ANSWER;
+        let much = 256 * PAGE;
         let mut answers = 0;
         while ask(&mut gate, NOW, 7, 1, Weight::Work).is_ok() {
             gate.answered(NOW, (":1.7", 1), much);
@@ -300,7 +334,11 @@ mod tests {
     #[test]
     fn who_wants_no_answer_counts_for_a_while() {
         let mut gate = Gate::default();
-        let mut silent = |now, serial| gate.enter(now, 7, (":1.7", serial), Weight::Work, false);
+        let ask = Ask {
+            wants_answer: false,
+            ..asked(Weight::Work)
+        };
+        let mut silent = |now, serial| gate.enter(now, 7, (":1.7", serial), ask);
         for serial in 1..=32 {
             assert_eq!(silent(NOW, serial), Ok(()));
         }
@@ -323,6 +361,32 @@ mod tests {
         assert_eq!(gate.names.len(), NAMES);
         assert!(gate.accounts.len() <= ACCOUNTS + 1);
         assert!(gate.calls.is_empty() && gate.weight == 0);
+    }
+
+    #[test]
+    fn long_calls_wait_in_smaller_numbers() {
+        let mut gate = Gate::default();
+        let ask = Ask {
+            bytes: 60_000,
+            ..asked(Weight::Light)
+        };
+        let entered = |serial: &u32| gate.enter(NOW, 7, (":1.7", *serial), ask).is_ok();
+        let bytes = (1..1000).take_while(entered).count() * ask.bytes;
+        assert!(bytes < 2_500_000, "{bytes}");
+    }
+
+    #[test]
+    fn a_turn_ends_with_its_call() {
+        let mut gate = Gate::default();
+        for serial in [1, 2] {
+            assert_eq!(ask(&mut gate, NOW, 7, serial, Weight::Light), Ok(()));
+        }
+        assert!(gate.is_idle());
+        gate.give_turn(":1.7", 1);
+        gate.answered(NOW, (":1.7", 2), 100);
+        assert!(!gate.is_idle());
+        gate.answered(NOW, (":1.7", 1), 100);
+        assert!(gate.is_idle());
     }
 
     #[test]

@@ -1,55 +1,43 @@
-//! The way to the bus, with a gate in it: a call that is too much is refused as it is read, before zbus makes a
-//! task of it.
+//! The way to the bus, between its socket and zbus: what is read passes the entrance ([`Entrance`]), and what is
+//! written says which call is over.
 //!
 //! zbus starts a task for each call, as many as come, and each keeps its answer until the bus takes it. So what is
-//! let in is counted until its answer is written ([`Gate`]).
-//!
-//! Who is refused is told so, few at a time: a bus passes on to us in the order in which it was given, so whoever
-//! calls next waits for all that a storm has in flight. Whose calls are not answered yet can't have others in their
-//! place: the bus bounds how many may wait.
+//! let in is counted until its answer is written ([`Gate`](super::gate::Gate)).
 //!
 //! The daemon's own questions, to the bus and to polkit, go over a second connection: on the first their answers
 //! would come after all that is waiting there.
 
-use std::{io, num::NonZeroU32, os::fd::OwnedFd, sync::Arc, time::Duration};
+use std::{io, os::fd::OwnedFd, sync::Arc};
 
-use offload_client::errors::BusError;
+use rustix::net::sockopt::set_socket_send_buffer_size;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, BufReader},
+    io::AsyncWriteExt,
     net::{
         UnixStream,
         unix::{OwnedReadHalf, OwnedWriteHalf},
     },
-    sync::{mpsc, watch},
+    sync::mpsc,
 };
 use zbus::{
-    Address, Connection, DBusError, Message,
+    Address, Message,
     address::transport::{Transport, UnixSocket},
     connection::{
         self,
         socket::{BoxedSplit, ReadHalf, Split, WriteHalf},
     },
-    message::{Flags, Header, Type},
+    message::Type,
 };
 
-use super::gate::{Gate, Owner, Refusal, Weight};
-use crate::clock::Stopwatch;
+use super::{
+    callers::Callers,
+    entrance::Entrance,
+    frames::{Frame, Frames},
+    refusals::{self, RefusedCall},
+};
 
-/// How many who are refused may wait to be told so: as many as two users can have in flight on dbus-daemon, which
-/// lets each have 256 connections, and each of those wait for 128 answers.
-const REFUSALS: usize = 2 * 256 * 128;
-/// How many of them are told at once;
-const FEW: usize = 16;
-/// how long after that the next are;
-const PACE: Duration = Duration::from_millis(10);
-/// and in how many such turns all of them are, or nearly: ten seconds, before programs take no answer for one.
-const TURNS: usize = 1000;
-/// Longer than the bus takes to say whose a connection is.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// The longest body of a call: no method of ours takes as much.
-const BODY_MAX: u32 = 64 * 1024;
-/// What is read at once.
-const READ: usize = 4096;
+/// How much may be on its way to the bus: dbus-daemon takes 2 KiB at a time, and whatever is on the way is before
+/// the next answer.
+const ON_THE_WAY: usize = 8 * 1024;
 
 /// A connection that is to be made, and who calls over it.
 #[derive(Debug)]
@@ -59,16 +47,6 @@ pub struct Link {
     pub(super) refusals: Option<mpsc::Receiver<RefusedCall>>,
 }
 
-/// Who calls.
-#[derive(Debug)]
-pub(super) struct Callers {
-    /// The way to ask; where there is none, the connection of the call is.
-    asking: Option<Connection>,
-    // Nobody follows it: it is the one place that both halves of the socket and the objects see.
-    gate: watch::Sender<Gate>,
-    clock: Stopwatch,
-}
-
 impl Link {
     /// A link to the bus at `address`. Of the ways to a bus only a Unix socket has a gate in it; others are for
     /// those who know who is at their other end.
@@ -76,28 +54,27 @@ impl Link {
     /// # Errors
     /// Nobody listens there, or it is no bus.
     pub async fn to(address: Address) -> zbus::Result<Self> {
-        let Some(stream) = open(&address).await? else {
+        let (Some(first), Some(second)) = (open(&address).await?, open(&address).await?) else {
             return Ok(Self::from(connection::Builder::address(address)));
         };
-        let (read, write) = stream.into_split();
-        let asking = connection::Builder::address(address).build().await?;
-        let callers = Arc::new(Callers {
-            asking: Some(asking),
-            ..Callers::default()
-        });
-        let (refused, refusals) = mpsc::channel(REFUSALS);
+        let (read, write) = second.into_split();
+        let asking = connect(Reader::new(read), Writer::new(write))
+            .build()
+            .await?;
+        let callers = Callers::asked_over(asking.clone());
+        let (refused, refusals) = refusals::queue();
+        set_socket_send_buffer_size(&first, ON_THE_WAY).map_err(io::Error::from)?;
+        let (read, write) = first.into_split();
         let reader = Reader {
-            bytes: Bytes(BufReader::with_capacity(READ, read)),
-            callers: callers.clone(),
-            refused,
+            entrance: Some(Entrance::new(asking, callers.clone(), refused)),
+            ..Reader::new(read)
         };
         let writer = Writer {
-            stream: write,
-            callers: callers.clone(),
+            callers: Some(callers.clone()),
+            ..Writer::new(write)
         };
-        let split: BoxedSplit = Split::new(Box::new(reader) as _, Box::new(writer) as _);
         Ok(Self {
-            builder: connection::Builder::socket(split),
+            builder: connect(reader, writer),
             callers,
             refusals: Some(refusals),
         })
@@ -130,164 +107,27 @@ async fn open(address: &Address) -> io::Result<Option<UnixStream>> {
     }
 }
 
-impl Default for Callers {
-    fn default() -> Self {
-        Self {
-            asking: None,
-            gate: watch::Sender::new(Gate::default()),
-            clock: Stopwatch::start(),
-        }
-    }
+fn connect(reader: Reader, writer: Writer) -> connection::Builder<'static> {
+    let split: BoxedSplit = Split::new(Box::new(reader) as _, Box::new(writer) as _);
+    connection::Builder::socket(split)
 }
 
-impl Callers {
-    /// The way to ask the bus, or another on it, something about a call that came over `connection`.
-    pub(super) fn asking<'a>(&'a self, connection: &'a Connection) -> &'a Connection {
-        self.asking.as_ref().unwrap_or(connection)
-    }
-
-    /// Whose connection `sender` is, as the bus says, which is asked once; nobody's where it has gone.
-    ///
-    /// # Errors
-    /// `Busy` where the bus does not answer in time; `Failed` where it can't be asked.
-    pub(super) async fn owner(
-        &self,
-        connection: &Connection,
-        sender: &str,
-    ) -> Result<Owner, BusError> {
-        if let Some(owner) = self.with(|gate| gate.owner(sender)) {
-            return Ok(owner);
-        }
-        const BUS: &str = "org.freedesktop.DBus";
-        let (path, member) = ("/org/freedesktop/DBus", "GetConnectionUnixUser");
-        let asking = self.asking(connection);
-        let question = asking.call_method(Some(BUS), path, Some(BUS), member, &sender);
-        let unknown = |why: &str| format!("the caller is not known: {why}");
-        let owner = match tokio::time::timeout(PATIENCE, question).await {
-            Ok(Ok(answer)) => answer.body().deserialize().map(Some),
-            // It has no uid, or is gone, and asks no more.
-            Ok(Err(zbus::Error::MethodError(..))) => Ok(None),
-            Ok(Err(error)) => Err(error),
-            Err(_) => return Err(BusError::Busy(unknown("the bus does not answer"))),
-        };
-        let owner = owner.map_err(|error| BusError::Failed(unknown(&error.to_string())))?;
-        self.with(|gate| gate.learn(sender, owner));
-        Ok(owner)
-    }
-
-    fn with<T: Default>(&self, play: impl FnOnce(&mut Gate) -> T) -> T {
-        let mut result = T::default();
-        self.gate.send_if_modified(|gate| {
-            result = play(gate);
-            false
-        });
-        result
-    }
-}
-
-/// A call that is refused: no more of it than it takes to say so.
-#[derive(Debug)]
-pub(super) struct RefusedCall {
-    sender: Box<str>,
-    serial: NonZeroU32,
-    why: Refusal,
-}
-
-/// Tells those who are refused, until the connection is gone.
-pub(super) async fn refuse(
-    connection: &Connection,
-    mut refusals: mpsc::Receiver<RefusedCall>,
-) -> zbus::Result<()> {
-    let any_call = Message::method_call("/", "Any").build(&())?;
-    let mut some = Vec::new();
-    loop {
-        let count = FEW.max(refusals.len() / TURNS);
-        if refusals.recv_many(&mut some, count).await == 0 {
-            return Ok(());
-        }
-        let answers = some
-            .drain(..)
-            .flat_map(|call: RefusedCall| call.answer(&any_call));
-        let answers: Vec<_> = answers.collect();
-        connection.send_all(&answers).await?;
-        tokio::time::sleep(PACE).await;
-    }
-}
-
-impl RefusedCall {
-    fn answer(&self, any_call: &Message) -> zbus::Result<Message> {
-        let error = BusError::Busy(self.why.to_string());
-        let answer = Message::error(&any_call.header(), error.name())
-            .destination(&*self.sender)
-            .reply_serial(Some(self.serial));
-        answer.build(&error.description().unwrap_or_default())
-    }
-}
-
-/// The half that reads.
+/// The half that reads. It reads no descriptors: no method takes any, and the bus lets nobody send them to who said
+/// so.
 #[derive(Debug)]
 struct Reader {
-    bytes: Bytes,
-    callers: Arc<Callers>,
-    refused: mpsc::Sender<RefusedCall>,
+    frames: Frames<OwnedReadHalf>,
+    /// Through which calls pass.
+    entrance: Option<Entrance>,
 }
 
 impl Reader {
-    /// Whether a call is let in; who made it is told where it is not.
-    async fn lets_in(&self, call: &Message) -> bool {
-        let header = call.header();
-        // No bus in between, or a call that is none: nothing that could be counted.
-        let (Some(sender), Some(member)) = (header.sender(), header.member()) else {
-            return true;
-        };
-        let why = match self.admit(&header, sender, member).await {
-            Ok(is_admitted) => return is_admitted,
-            Err(why) => why,
-        };
-        if wants_answer(&header) {
-            let refused = RefusedCall {
-                sender: sender.as_str().into(),
-                serial: header.primary().serial_num(),
-                why,
-            };
-            // One too many gets no answer at all: to wait for room would be to let everybody wait.
-            let _ = self.refused.try_send(refused);
+    fn new(read: OwnedReadHalf) -> Self {
+        Self {
+            frames: Frames::new(read),
+            entrance: None,
         }
-        false
     }
-
-    /// The same; nobody is told who has gone.
-    async fn admit(
-        &self,
-        header: &Header<'_>,
-        sender: &str,
-        member: &str,
-    ) -> Result<bool, Refusal> {
-        let primary = header.primary();
-        if primary.body_len() > BODY_MAX {
-            return Err(Refusal::TooLong);
-        }
-        let Some(asking) = &self.callers.asking else {
-            return Ok(true);
-        };
-        let owner = self.callers.owner(asking, sender).await;
-        let Some(uid) = owner.map_err(|_| Refusal::Unknown)? else {
-            return Ok(false);
-        };
-        let now = self.callers.clock.elapsed();
-        let call = (sender, primary.serial_num().get());
-        let (weight, wants_answer) = (Weight::of(member), wants_answer(header));
-        let refusal = self.callers.with(|gate| {
-            let entered = gate.enter(now, uid, call, weight, wants_answer);
-            entered.err()
-        });
-        refusal.map_or(Ok(true), Err)
-    }
-}
-
-fn wants_answer(header: &Header<'_>) -> bool {
-    let flags = header.primary().flags();
-    !flags.contains(Flags::NO_REPLY_EXPECTED)
 }
 
 #[async_trait::async_trait]
@@ -296,29 +136,62 @@ impl ReadHalf for Reader {
         &mut self,
         seq: u64,
         received: &mut Vec<u8>,
-        fds: &mut Vec<OwnedFd>,
+        _: &mut Vec<OwnedFd>,
     ) -> zbus::Result<Message> {
+        self.frames.give_back(received);
+        received.clear();
         loop {
-            let message = self.bytes.receive_message(seq, received, fds).await?;
-            if message.message_type() != Type::MethodCall || self.lets_in(&message).await {
-                return Ok(message);
+            let call = self.entrance.as_mut().and_then(Entrance::next);
+            if let Some(call) = call {
+                return parse(seq, call.data().to_vec()).await;
+            }
+            let arrived = match &mut self.entrance {
+                Some(entrance) => tokio::select! {
+                    biased;
+                    () = entrance.wait() => continue,
+                    arrived = self.frames.next() => arrived?,
+                },
+                None => self.frames.next().await?,
+            };
+            let (is_whole, bytes) = match arrived {
+                Frame::Whole(bytes) => (true, bytes),
+                Frame::Header(bytes) => (false, bytes),
+            };
+            // What the bus let through and zbus does not know is not for us.
+            let Ok(message) = parse(seq, bytes).await else {
+                continue;
+            };
+            match &mut self.entrance {
+                Some(entrance) if message.message_type() == Type::MethodCall => match is_whole {
+                    true => entrance.take(message),
+                    false => entrance.refuse_long(&message),
+                },
+                _ if is_whole => return Ok(message),
+                _ => {}
             }
         }
     }
 
     async fn recvmsg(&mut self, buffer: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
-        self.bytes.recvmsg(buffer).await
+        Ok((self.frames.read(buffer).await?, Vec::new()))
     }
 }
 
-/// Reads no descriptors: no method takes any, and the bus lets nobody send them to who said so.
+/// The message of these bytes, which are all of it.
+async fn parse(seq: u64, mut bytes: Vec<u8>) -> zbus::Result<Message> {
+    Parser
+        .receive_message(seq, &mut bytes, &mut Vec::new())
+        .await
+}
+
+/// Reads nothing; what zbus has in hand is enough for it.
 #[derive(Debug)]
-struct Bytes(BufReader<OwnedReadHalf>);
+struct Parser;
 
 #[async_trait::async_trait]
-impl ReadHalf for Bytes {
-    async fn recvmsg(&mut self, buffer: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
-        Ok((self.0.read(buffer).await?, Vec::new()))
+impl ReadHalf for Parser {
+    async fn recvmsg(&mut self, _: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
+        Ok((0, Vec::new()))
     }
 }
 
@@ -326,21 +199,29 @@ impl ReadHalf for Bytes {
 #[derive(Debug)]
 struct Writer {
     stream: OwnedWriteHalf,
-    callers: Arc<Callers>,
+    /// Who is told what is over.
+    callers: Option<Arc<Callers>>,
 }
 
 impl Writer {
+    fn new(stream: OwnedWriteHalf) -> Self {
+        Self {
+            stream,
+            callers: None,
+        }
+    }
+
     /// An answer is the end of its call.
     fn sent(&self, message: &Message) {
+        let Some(callers) = &self.callers else {
+            return;
+        };
         if !matches!(message.message_type(), Type::MethodReturn | Type::Error) {
             return;
         }
         let header = message.header();
         if let (Some(to), Some(serial)) = (header.destination(), header.reply_serial()) {
-            let now = self.callers.clock.elapsed();
-            let call = (to.as_str(), serial.get());
-            let bytes = message.data().len();
-            self.callers.with(|gate| gate.answered(now, call, bytes));
+            callers.answered(to.as_str(), serial.get(), message.data().len());
         }
     }
 }

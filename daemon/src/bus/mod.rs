@@ -1,16 +1,21 @@
 //! The daemon on the bus: objects that read the monitor's snapshot, and signals when it changes.
 
 mod authority;
+mod callers;
 #[cfg(feature = "embedded-bus")]
 pub mod embedded;
+mod entrance;
+mod frames;
 mod gate;
 mod job;
 mod link;
 mod manager;
 mod polkit;
 mod publish;
+mod refusals;
 mod refused;
 mod target;
+mod turns;
 mod values;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -28,6 +33,7 @@ use self::{
     authority::Authority,
     job::Told,
     manager::Manager,
+    refusals::RefusedCall,
     target::{BuilderObject, CacheObject, TargetObject},
 };
 use crate::{build, monitor::Handle, target::TargetId};
@@ -44,7 +50,7 @@ pub struct Service {
     published: Arc<Snapshot>,
     jobs: build::Handle,
     authority: Authority,
-    refusals: Option<mpsc::Receiver<link::RefusedCall>>,
+    refusals: Option<mpsc::Receiver<RefusedCall>>,
     told: Told,
 }
 
@@ -98,7 +104,7 @@ impl Service {
         let refusals = self.refusals.take();
         let refuse = async {
             match refusals {
-                Some(refusals) => link::refuse(&connection, refusals).await,
+                Some(refusals) => refusals::refuse(&connection, refusals).await,
                 None => std::future::pending().await,
             }
         };

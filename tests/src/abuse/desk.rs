@@ -2,11 +2,11 @@
 
 use std::{collections::HashMap, net::SocketAddr, time::Duration};
 
-use offload_client::names::{BUS_NAME, ROOT_PATH};
+use offload_client::names::ROOT_PATH;
 use tokio::time::sleep;
 use zbus::{Connection, DynamicType, Message, interface};
 
-use super::{Flood, Honest, Tally, asks};
+use super::{Control, Flood, Honest, Tally, asks};
 use crate::{
     Bus, Daemon, Error, Result, bench::proc, bus::Flavour, daemon::Launch, error::Context,
     fake::Cache, ground::HERE,
@@ -34,6 +34,7 @@ pub struct Desk {
     /// The one that answers.
     _cache: Cache,
     _polkit: Connection,
+    _control: Control,
     bus: Bus,
 }
 
@@ -90,6 +91,7 @@ impl Desk {
             .context("polkit")?;
         let named = polkit.request_name("org.freedesktop.PolicyKit1").await;
         named.map_err(std::io::Error::other).context("polkit")?;
+        let control = Control::start(socket(&bus)).await?;
         let cache = Cache::start(ANY).await?;
         let mut config = format!(
             "[nix]\nimport = false\n[poll]\ninterval = \"60s\"\ntimeout = \"1s\"\n[[cache]]\nname = \"desktop\"\nurl = \"{}\"\n\
@@ -114,6 +116,7 @@ impl Desk {
             daemon,
             _cache: cache,
             _polkit: polkit,
+            _control: control,
             bus,
         })
     }
@@ -121,7 +124,7 @@ impl Desk {
     /// A flood of `calls` by [`FLOODER`] for two seconds, as many as go.
     pub fn flood(&self, calls: impl IntoIterator<Item = Message>) -> Flood {
         Flood {
-            socket: self.bus.address().replace("unix:path=", ""),
+            socket: socket(&self.bus),
             uid: FLOODER,
             connections: 16,
             calls: calls.into_iter().collect(),
@@ -161,11 +164,16 @@ impl Desk {
     }
 }
 
-/// A call of offloadd.
+fn socket(bus: &Bus) -> String {
+    bus.address().replace("unix:path=", "")
+}
+
+/// A call of what offloadd has, whoever it is sent to.
 ///
 /// # Errors
 /// When it is none.
 pub fn call<B: serde::Serialize + DynamicType>(
+    destination: &str,
     path: &str,
     interface: &str,
     member: &str,
@@ -173,7 +181,10 @@ pub fn call<B: serde::Serialize + DynamicType>(
 ) -> Result<Message> {
     let path = format!("{ROOT_PATH}{path}");
     let call = Message::method_call(&*path, member);
-    let call = call.destination(BUS_NAME).interface(interface).build(body);
+    let call = call
+        .destination(destination)
+        .interface(interface)
+        .build(body);
     call.map_err(|error| Error::Unsupported(error.to_string()))
 }
 
@@ -182,7 +193,7 @@ impl std::fmt::Display for Weathered {
         let megabytes = |kib: u64| kib as f64 * 1024.0 / 1e6;
         write!(
             f,
-            "memory {:.1} MB, {:.1} at most, {:.1} after; cpu {:.2} s\n    meanwhile: {}\n    then: {}",
+            "memory {:.1} MB, {:.1} at most, {:.1} after; cpu {:.2} s\n    meanwhile:{}\n    then:{}",
             megabytes(self.before),
             megabytes(self.peak),
             megabytes(self.after),

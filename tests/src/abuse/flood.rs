@@ -1,6 +1,6 @@
 //! Method calls by the thousand, by a client that does only what it takes to send them.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use tokio::{
@@ -155,7 +155,7 @@ impl Flood {
 }
 
 /// A client that has said Hello().
-async fn greet(socket: &str, uid: u32) -> Result<UnixStream> {
+pub(super) async fn greet(socket: &str, uid: u32) -> Result<UnixStream> {
     let broken = || Error::Unsupported("the bus does not let us in".to_owned());
     let mut stream = UnixStream::connect(socket).await.context(socket)?;
     let name: String = uid
@@ -183,9 +183,9 @@ async fn greet(socket: &str, uid: u32) -> Result<UnixStream> {
     let mut hello = hello.data().to_vec();
     hello[8..12].copy_from_slice(&1u32.to_ne_bytes());
     stream.write_all(&hello).await.context("Hello")?;
-    match next(&mut stream).await.context("Hello")? {
-        Answer::Return => Ok(stream),
-        Answer::Error(_) | Answer::Other => Err(broken()),
+    match next(&mut stream).await.context("Hello")?.kind {
+        Kind::Return => Ok(stream),
+        Kind::Error | Kind::Other => Err(broken()),
     }
 }
 
@@ -196,51 +196,85 @@ async fn read_answers(
 ) -> std::io::Result<()> {
     let mut read = tokio::io::BufReader::with_capacity(64 * 1024, read);
     loop {
-        match next(&mut read).await? {
-            Answer::Return => tally.answered += 1,
-            Answer::Error(name) => *tally.errors.entry(name).or_default() += 1,
-            Answer::Other => continue,
+        let answer = next(&mut read).await?;
+        match answer.kind {
+            Kind::Return => tally.answered += 1,
+            Kind::Error => *tally.errors.entry(answer.error_name()).or_default() += 1,
+            Kind::Other => continue,
         }
         room.add_permits(1);
     }
 }
 
-enum Answer {
+/// A message that came, as far as it matters.
+pub(super) struct Arrived {
+    pub(super) kind: Kind,
+    pub(super) serial: Option<NonZeroU32>,
+    /// The header's fields.
+    fields: Vec<u8>,
+}
+
+pub(super) enum Kind {
     Return,
-    Error(String),
+    Error,
     Other,
 }
 
-/// The next message, as far as it matters: its type is the second byte, the body's length is at 4 and that of
-/// the header fields at 12 (D-Bus specification, "Message Format").
-async fn next(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> std::io::Result<Answer> {
+/// The next message: its type is the second byte, the body's length is at 4, its serial number at 8 and the length
+/// of the header's fields at 12 (D-Bus specification, "Message Format").
+pub(super) async fn next(
+    stream: &mut (impl tokio::io::AsyncRead + Unpin),
+) -> std::io::Result<Arrived> {
     let mut head = [0; 16];
     stream.read_exact(&mut head).await?;
-    let number = |at: usize| -> usize {
+    let number = |at: usize| {
         let bytes = [head[at], head[at + 1], head[at + 2], head[at + 3]];
-        let number = match head[0] {
+        match head[0] {
             b'l' => u32::from_le_bytes(bytes),
             _ => u32::from_be_bytes(bytes),
-        };
-        number as usize
+        }
     };
-    let fields = number(12).next_multiple_of(8);
-    let mut rest = vec![0; fields + number(4)];
-    stream.read_exact(&mut rest).await?;
-    Ok(match head[1] {
-        2 => Answer::Return,
-        3 => Answer::Error(error_name(&rest[..fields])),
-        _ => Answer::Other,
+    let mut fields = vec![0; (number(12) as usize).next_multiple_of(8)];
+    stream.read_exact(&mut fields).await?;
+    let mut body = stream.take(number(4).into());
+    tokio::io::copy(&mut body, &mut tokio::io::sink()).await?;
+    let kind = match head[1] {
+        2 => Kind::Return,
+        3 => Kind::Error,
+        _ => Kind::Other,
+    };
+    Ok(Arrived {
+        kind,
+        serial: NonZeroU32::new(number(8)),
+        fields,
     })
 }
 
-/// Field 4 of the header, a string.
-fn error_name(fields: &[u8]) -> String {
-    let text = String::from_utf8_lossy(fields);
-    let names = text.split('\0').filter(|part| part.contains(".Error."));
-    { names }
-        .next_back()
-        .unwrap_or_default()
-        .trim_start_matches(|c: char| !c.is_ascii_alphabetic())
-        .to_owned()
+impl Arrived {
+    /// Whether a field of the header is `text`.
+    pub(super) fn has(&self, text: &str) -> bool {
+        let mut parts = self.fields.split(|byte| *byte == 0);
+        parts.any(|part| part == text.as_bytes())
+    }
+
+    /// Field 4 of the header, a string.
+    pub(super) fn error_name(&self) -> String {
+        self.text(|part| part.contains(".Error."))
+    }
+
+    /// Field 7, a unique name.
+    pub(super) fn sender(&self) -> String {
+        self.text(|part| part.starts_with(":1."))
+    }
+
+    fn text(&self, is_it: impl Fn(&str) -> bool) -> String {
+        let parts = self.fields.split(|byte| *byte == 0);
+        let texts = parts.flat_map(str::from_utf8);
+        // The length before it may be read as a sign.
+        let mut texts = texts.map(|text| text.trim_start_matches(|c: char| c.is_ascii_control()));
+        texts
+            .find(|text| is_it(text))
+            .unwrap_or_default()
+            .to_owned()
+    }
 }

@@ -6,13 +6,17 @@ use offload_client::names::{BUS_NAME, MANAGER, ROOT_PATH};
 use tokio::time::{Instant, sleep, timeout};
 use zbus::{Connection, connection::Builder, fdo};
 
-use super::user::as_user;
+use super::{
+    control::{CONTROL, QUESTION},
+    user::as_user,
+};
 use crate::{Result, error::Context};
 
 /// Between one question and the next.
 const PAUSE: Duration = Duration::from_millis(20);
 /// How long an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
+const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 
 /// How somebody fared.
 #[derive(Clone, Debug, Default)]
@@ -29,11 +33,12 @@ impl Fared {
         self.answers.iter().copied().max().unwrap_or_default()
     }
 
-    /// What every second answer took no longer than.
-    pub fn median(&self) -> Duration {
+    /// What so many of a hundred answers took no longer than.
+    pub fn percentile(&self, percent: usize) -> Duration {
         let mut answers = self.answers.clone();
         answers.sort_unstable();
-        answers.get(answers.len() / 2).copied().unwrap_or_default()
+        let at = answers.len() * percent / 100;
+        answers.get(at).copied().unwrap_or_default()
     }
 }
 
@@ -44,7 +49,9 @@ pub struct Honest {
     pub reads: Fared,
     /// A check, in the middle of it.
     pub checks: Fared,
-    /// What the bus itself is asked, over and over: no service on it can be faster.
+    /// Asking the service beside it, over and over.
+    pub control: Fared,
+    /// What the bus itself is asked, over and over.
     pub bus: Fared,
 }
 
@@ -55,14 +62,12 @@ pub fn asks(address: String, uid: u32, duration: Duration) -> impl Future<Output
         let connection = connection.map_err(std::io::Error::other).context(address)?;
         let until = Instant::now() + duration;
         let reads = over_and_over(until, async || {
-            let arguments = (MANAGER, "State");
-            call(
-                &connection,
-                "org.freedesktop.DBus.Properties",
-                "Get",
-                &arguments,
-            )
-            .await
+            let (member, arguments) = ("Get", (MANAGER, "State"));
+            call(&connection, PROPERTIES, member, &arguments).await
+        });
+        let control = over_and_over(until, async || {
+            let answer = connection.call_method(Some(CONTROL), "/", Some(CONTROL), QUESTION, &());
+            answer.await.map(drop)
         });
         let bus = over_and_over(until, async || {
             let bus = fdo::DBusProxy::new(&connection).await?;
@@ -75,8 +80,13 @@ pub fn asks(address: String, uid: u32, duration: Duration) -> impl Future<Output
             fared.note(call(&connection, MANAGER, "Check", &())).await;
             fared
         };
-        let (reads, checks, bus) = tokio::join!(reads, checks, bus);
-        Ok(Honest { reads, checks, bus })
+        let (reads, checks, control, bus) = tokio::join!(reads, checks, control, bus);
+        Ok(Honest {
+            reads,
+            checks,
+            control,
+            bus,
+        })
     })
 }
 
@@ -112,17 +122,31 @@ async fn call<B: serde::Serialize + zbus::DynamicType>(
 
 impl std::fmt::Display for Honest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { reads, checks, bus } = self;
-        write!(f, "reads {reads}; check {checks}; the bus itself {bus}")
+        let Self {
+            reads,
+            checks,
+            control,
+            bus,
+        } = self;
+        write!(
+            f,
+            "\n        reads: {reads}\n        the service beside: {control}\n        the bus itself: {bus}\n        \
+             a check: {checks}"
+        )
     }
 }
 
 impl std::fmt::Display for Fared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
-        let (median, worst) = (milliseconds(self.median()), milliseconds(self.worst()));
-        let count = self.answers.len();
-        write!(f, "{count} within {worst:.1} ms, median {median:.1}")?;
+        write!(
+            f,
+            "{} answers, median {:.1} ms, 99 % {:.1} ms, worst {:.1} ms",
+            self.answers.len(),
+            milliseconds(self.percentile(50)),
+            milliseconds(self.percentile(99)),
+            milliseconds(self.worst()),
+        )?;
         if let Some(refusal) = self.refusals.first() {
             write!(f, ", {} REFUSED: {refusal}", self.refusals.len())?;
         }

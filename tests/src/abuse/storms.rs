@@ -19,19 +19,24 @@ const MANAGED: &str = "org.freedesktop.DBus.ObjectManager";
 /// A storm, by its name.
 pub type Storm = (&'static str, Vec<Flood>);
 
-/// All of them, each for as long; all but the first over one in `divisor` of the connections that a user may have.
+/// All of them, against `destination`, each for as long; all but the first over one in `divisor` of the connections that a user may have.
 ///
 /// # Errors
 /// Never: what they send can be sent.
-pub fn all(desk: &Desk, duration: Duration, divisor: usize) -> Result<Vec<Storm>> {
+pub fn all(
+    desk: &Desk,
+    destination: &str,
+    duration: Duration,
+    divisor: usize,
+) -> Result<Vec<Storm>> {
     let lasting = |flood: Flood| Flood { duration, ..flood };
     let part = |connections: usize| (connections / divisor).max(2);
-    let check = call("", MANAGER, "Check", &())?;
-    let managed = call("", MANAGED, "GetManagedObjects", &())?;
-    let describe = call("", MANAGER, "Describe", &())?;
+    let check = call(destination, "", MANAGER, "Check", &())?;
+    let managed = call(destination, "", MANAGED, "GetManagedObjects", &())?;
+    let describe = call(destination, "", MANAGER, "Describe", &())?;
     let mixed = Flood {
         connections: part(16),
-        ..desk.flood(everything()?)
+        ..desk.flood(everything(destination)?)
     };
     let unread = Flood {
         reads: false,
@@ -44,13 +49,13 @@ pub fn all(desk: &Desk, duration: Duration, divisor: usize) -> Result<Vec<Storm>
         connections: part(250),
         depth: 100,
         rate: Some(5000),
-        ..desk.flood(cheap().unwrap_or_default())
+        ..desk.flood(cheap(destination).unwrap_or_default())
     };
     let huge = "x".repeat(8_000_000);
     let huge = [
-        call("", MANAGER, "Check", &&*huge)?,
-        call("", PROPERTIES, "Get", &(MANAGER, &*huge))?,
-        call("", MANAGER, "Describe", &&*huge)?,
+        call(destination, "", MANAGER, "Check", &&*huge)?,
+        call(destination, "", PROPERTIES, "Get", &(MANAGER, &*huge))?,
+        call(destination, "", MANAGER, "Describe", &&*huge)?,
     ];
     let storms = vec![
         ("2,000 Check() in flight", vec![desk.flood([check])]),
@@ -84,16 +89,16 @@ pub fn all(desk: &Desk, duration: Duration, divisor: usize) -> Result<Vec<Storm>
 }
 
 /// What programs ask for.
-fn cheap() -> Result<Vec<Message>> {
+fn cheap(destination: &str) -> Result<Vec<Message>> {
     Ok(vec![
-        call("", PROPERTIES, "Get", &(MANAGER, "State"))?,
-        call("", PROPERTIES, "GetAll", &MANAGER)?,
-        call(CACHE, PROPERTIES, "GetAll", &TARGET)?,
-        call("", MANAGER, "Check", &())?,
-        call(CACHE, TARGET, "Check", &())?,
-        call(CACHE, TARGET, "GetHistory", &10u32)?,
-        call("", "org.freedesktop.DBus.Peer", "Ping", &())?,
-        call("", MANAGER, "Discover", &())?,
+        call(destination, "", PROPERTIES, "Get", &(MANAGER, "State"))?,
+        call(destination, "", PROPERTIES, "GetAll", &MANAGER)?,
+        call(destination, CACHE, PROPERTIES, "GetAll", &TARGET)?,
+        call(destination, "", MANAGER, "Check", &())?,
+        call(destination, CACHE, TARGET, "Check", &())?,
+        call(destination, CACHE, TARGET, "GetHistory", &10u32)?,
+        call(destination, "", "org.freedesktop.DBus.Peer", "Ping", &())?,
+        call(destination, "", MANAGER, "Discover", &())?,
     ])
 }
 
@@ -101,55 +106,88 @@ fn cheap() -> Result<Vec<Message>> {
 ///
 /// # Errors
 /// Never: it can be sent.
-pub fn everything() -> Result<Vec<Message>> {
+pub fn everything(destination: &str) -> Result<Vec<Message>> {
     let introspectable = "org.freedesktop.DBus.Introspectable";
     let options = |name: &'static str, value: Variant<'static>| HashMap::from([(name, value)]);
     let many: HashMap<String, Variant<'_>> = (0..500)
         .map(|n| (n.to_string(), Variant::from(n)))
         .collect();
     Ok(vec![
-        call("", introspectable, "Introspect", &())?,
-        call(CACHE, introspectable, "Introspect", &())?,
-        call("", PROPERTIES, "Get", &(MANAGER, "Targets"))?,
-        call("", PROPERTIES, "Get", &(MANAGER, "\u{202e}Nothing"))?,
-        call("", PROPERTIES, "Get", &("no interface", ""))?,
-        call("", PROPERTIES, "Get", &"State")?,
-        call("", PROPERTIES, "GetAll", &"")?,
+        call(destination, "", introspectable, "Introspect", &())?,
+        call(destination, CACHE, introspectable, "Introspect", &())?,
+        call(destination, "", PROPERTIES, "Get", &(MANAGER, "Targets"))?,
         call(
+            destination,
+            "",
+            PROPERTIES,
+            "Get",
+            &(MANAGER, "\u{202e}Nothing"),
+        )?,
+        call(destination, "", PROPERTIES, "Get", &("no interface", ""))?,
+        call(destination, "", PROPERTIES, "Get", &"State")?,
+        call(destination, "", PROPERTIES, "GetAll", &"")?,
+        call(
+            destination,
             "",
             PROPERTIES,
             "Set",
             &(MANAGER, "State", Variant::from("ready")),
         )?,
-        call("", MANAGED, "GetManagedObjects", &"argument")?,
-        call("", MANAGER, "Describe", &(u64::MAX, "argument"))?,
-        call("", MANAGER, "NoSuchMethod", &())?,
-        call("", "org.offloadd.Offload1.Nothing", "Check", &())?,
-        call("", MANAGER, "Check", &vec![0u8; 10_000])?,
-        call("", MANAGER, "Discover", &())?,
-        call("", MANAGER, "Pause", &u64::MAX)?,
-        call("", MANAGER, "Pause", &"for ever")?,
-        call("", MANAGER, "Resume", &())?,
-        call(CACHE, TARGET, "Check", &())?,
-        call(CACHE, TARGET, "GetHistory", &u32::MAX)?,
-        call(CACHE, TARGET, "GetHistory", &-1i64)?,
-        call("/cache/nothing", TARGET, "Check", &())?,
-        call(HOST, BUILDER, "TestBuild", &options("timeout", 0u64.into()))?,
+        call(destination, "", MANAGED, "GetManagedObjects", &"argument")?,
         call(
+            destination,
+            "",
+            MANAGER,
+            "Describe",
+            &(u64::MAX, "argument"),
+        )?,
+        call(destination, "", MANAGER, "NoSuchMethod", &())?,
+        call(
+            destination,
+            "",
+            "org.offloadd.Offload1.Nothing",
+            "Check",
+            &(),
+        )?,
+        call(destination, "", MANAGER, "Check", &vec![0u8; 10_000])?,
+        call(destination, "", MANAGER, "Discover", &())?,
+        call(destination, "", MANAGER, "Pause", &u64::MAX)?,
+        call(destination, "", MANAGER, "Pause", &"for ever")?,
+        call(destination, "", MANAGER, "Resume", &())?,
+        call(destination, CACHE, TARGET, "Check", &())?,
+        call(destination, CACHE, TARGET, "GetHistory", &u32::MAX)?,
+        call(destination, CACHE, TARGET, "GetHistory", &-1i64)?,
+        call(destination, "/cache/nothing", TARGET, "Check", &())?,
+        call(
+            destination,
+            HOST,
+            BUILDER,
+            "TestBuild",
+            &options("timeout", 0u64.into()),
+        )?,
+        call(
+            destination,
             HOST,
             BUILDER,
             "TestBuild",
             &options("timeout", u64::MAX.into()),
         )?,
-        call(HOST, BUILDER, "TestBuild", &options("timeout", "1s".into()))?,
         call(
+            destination,
+            HOST,
+            BUILDER,
+            "TestBuild",
+            &options("timeout", "1s".into()),
+        )?,
+        call(
+            destination,
             HOST,
             BUILDER,
             "TestBuild",
             &options("", Variant::from(vec![0u8; 1000])),
         )?,
-        call(HOST, BUILDER, "TestBuild", &many)?,
-        call("/job/4294967295", JOB, "Cancel", &())?,
-        call("/job/1", JOB, "GetOutput", &())?,
+        call(destination, HOST, BUILDER, "TestBuild", &many)?,
+        call(destination, "/job/4294967295", JOB, "Cancel", &())?,
+        call(destination, "/job/1", JOB, "GetOutput", &())?,
     ])
 }
