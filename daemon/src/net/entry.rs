@@ -82,7 +82,9 @@ pub(super) enum Presence {
     Seen,
     /// It does not answer.
     Missed,
-    /// It is being asked for, or needs no asking.
+    /// It is being asked for, and has not answered so far.
+    Asked,
+    /// It needs no asking.
     Untold,
 }
 
@@ -210,6 +212,7 @@ pub(super) fn neighbour(
     const DESTINATION: u16 = 1;
     /// `NUD_REACHABLE`, `NUD_STALE`, `NUD_DELAY`, `NUD_PROBE`, `NUD_PERMANENT`.
     const SEEN: u16 = 0x02 | 0x04 | 0x08 | 0x10 | 0x80;
+    const INCOMPLETE: u16 = 0x01;
     const FAILED: u16 = 0x20;
     let body = message.body;
     let family = u8_at(body, 0)?;
@@ -217,6 +220,7 @@ pub(super) fn neighbour(
     let presence = match state {
         state if state & FAILED != 0 => Presence::Missed,
         state if state & SEEN != 0 => Presence::Seen,
+        state if state & INCOMPLETE != 0 => Presence::Asked,
         _ => Presence::Untold,
     };
     let is_unicast = u8_at(body, 11)? == Kind::UNICAST;

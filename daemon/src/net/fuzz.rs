@@ -37,7 +37,7 @@ pub(crate) fn netlink(datagram: &[u8]) {
         assert!(!address.is_multicast() && !address.is_unspecified());
         assert!(matches!(
             neighbour.presence,
-            Presence::Seen | Presence::Missed | Presence::Untold
+            Presence::Seen | Presence::Missed | Presence::Asked | Presence::Untold
         ));
     }
     judge(&Network::new(tables));

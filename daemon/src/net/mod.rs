@@ -12,10 +12,10 @@ mod socket;
 mod watch;
 mod wire;
 
-use std::{io, net::IpAddr};
+use std::{io, net::IpAddr, time::Duration};
 
 use self::{
-    entry::Presence,
+    entry::{Neighbour, Presence},
     network::Tables,
     socket::{Dumper, Question},
 };
@@ -53,18 +53,39 @@ pub async fn neighbours() -> io::Result<Vec<IpAddr>> {
     seen_now()
 }
 
-fn seen_now() -> io::Result<Vec<IpAddr>> {
-    let question = Question {
-        ask: entry::GET_NEIGHBOUR,
-        answer: entry::NEW_NEIGHBOUR,
-        body: &[0; 12],
+/// Whether `address` is on a network of this machine's own where nobody answers for it (ARP, or IPv6's neighbour
+/// discovery), of whom it `waited` so long for an answer: the kernel goes on asking for a second longer than a
+/// check waits, and then says so itself.
+pub fn is_absent(address: IpAddr, waited: Duration) -> io::Result<bool> {
+    /// It asks again after a second (`retrans_time_ms`, arp(7)): once may have been lost.
+    const TWICE: Duration = Duration::from_millis(1_100);
+    let known = known_now()?;
+    let mut of_it = known.iter().filter(|one| one.address == address).peekable();
+    let is_asked = of_it.peek().is_some();
+    let is_missed = |one: &Neighbour| match one.presence {
+        Presence::Missed => true,
+        Presence::Asked => waited >= TWICE,
+        Presence::Seen | Presence::Untold => false,
     };
-    let mut neighbours = Dumper::new()?.dump(&question, entry::neighbour)?;
+    Ok(is_asked && of_it.all(is_missed))
+}
+
+fn seen_now() -> io::Result<Vec<IpAddr>> {
+    let mut neighbours = known_now()?;
     neighbours.retain(|neighbour| neighbour.presence == Presence::Seen);
     Ok(neighbours
         .into_iter()
         .map(|neighbour| neighbour.address)
         .collect())
+}
+
+fn known_now() -> io::Result<Vec<Neighbour>> {
+    let question = Question {
+        ask: entry::GET_NEIGHBOUR,
+        answer: entry::NEW_NEIGHBOUR,
+        body: &[0; 12],
+    };
+    Dumper::new()?.dump(&question, entry::neighbour)
 }
 
 #[cfg(test)]

@@ -206,7 +206,7 @@ impl Neighbours {
                 match neighbour.presence {
                     Presence::Seen => self.saw(neighbour.address),
                     Presence::Missed => drop(self.seen.remove(&neighbour.address)),
-                    Presence::Untold => {}
+                    Presence::Asked | Presence::Untold => {}
                 }
             }
         }

@@ -1,14 +1,19 @@
 //! What an operating system's error means: the one place that reads error numbers.
 
-use std::io::{self, ErrorKind};
+use std::{
+    io::{self, ErrorKind},
+    net::SocketAddr,
+    time::Duration,
+};
 
-use offload_client::Reason;
+use offload_client::{Reason, Stage};
 use rustix::{
     event::{EventfdFlags, eventfd},
     io::Errno,
 };
 
 use super::Failure;
+use crate::net;
 
 /// The reason behind a failed attempt to connect.
 ///
@@ -83,6 +88,23 @@ pub(super) fn reason_of_lookup(error: &io::Error) -> Reason {
     match is_want(error) || NO_MEMORY.iter().any(|said| words.contains(said)) {
         true => Reason::OutOfResources,
         false => Reason::DnsFailed,
+    }
+}
+
+/// After a check that `took` so long: silence of who is not there is told as that, where the kernel knows it. It asks for
+/// three seconds who has that address (`mcast_solicit` and `retrans_time_ms`, arp(7)), and would have told a check that
+/// had waited for it.
+pub(super) fn find_absent(failure: &mut Failure, address: Option<&str>, took: Duration) {
+    if (failure.stage, failure.reason) != (Stage::Connect, Reason::TimedOut) {
+        return;
+    }
+    let address = address.and_then(|address| address.parse::<SocketAddr>().ok());
+    // Without netlink it is silence as before.
+    if let Some(address) = address
+        && net::is_absent(address.ip(), took).is_ok_and(|absent| absent)
+    {
+        failure.reason = Reason::HostUnreachable;
+        failure.detail = format!("{}; nobody has {}", failure.detail, address.ip()).into();
     }
 }
 

@@ -62,6 +62,7 @@ impl Session {
             Self::Builder(session) => session.check(depth).await,
         };
         if let Err(failure) = &mut report.outcome {
+            fault::find_absent(failure, report.address.as_deref(), report.latency);
             fault::excuse(failure);
         }
         report

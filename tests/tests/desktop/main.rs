@@ -18,6 +18,7 @@ mod login;
 mod moves;
 mod negative;
 mod nix;
+mod off;
 mod quiet;
 mod ready;
 mod signature;

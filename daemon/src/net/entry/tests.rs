@@ -156,7 +156,7 @@ fn a_neighbour_is_seen_or_missed() {
         (0x02, Presence::Seen),
         (0x04, Presence::Seen),
         (0x80, Presence::Seen),
-        (0x01, Presence::Untold),
+        (0x01, Presence::Asked),
         (0x40, Presence::Untold),
         (0x20, Presence::Missed),
     ] {
