@@ -173,7 +173,6 @@ in
         removeAttrs cfg.settings [
           "builder"
           "cache"
-          "steer"
         ]
       )
       // lib.optionalAttrs (builders != [ ]) { builder = map compactEntry builders; }

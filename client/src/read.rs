@@ -70,6 +70,7 @@ pub fn from_objects(objects: &ManagedObjects) -> Snapshot {
         state_change_timestamp_monotonic: manager.u64("StateChangeTimestampMonotonic"),
         targets,
         warnings,
+        gateway: Printable::default(),
     }
 }
 

@@ -40,6 +40,10 @@ pub struct Snapshot {
     pub targets: Vec<Target>,
     /// What differs or is broken without being a target's state.
     pub warnings: Vec<Warning>,
+    /// Where all caches are one substituter, `127.0.0.1:5001`; empty where Nix is not steered. Only in JSON, not on
+    /// the bus.
+    #[serde(default)]
+    pub gateway: Printable,
 }
 
 /// One cache or builder.

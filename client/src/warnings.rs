@@ -116,7 +116,8 @@ pub const fn text(code: WarningCode) -> Text {
         | WarningCode::OtherCache
         | WarningCode::NegativeCacheStale
         | WarningCode::FallbackOff
-        | WarningCode::LanCacheLast => crate::warnings_drift::text(code),
+        | WarningCode::LanCacheLast
+        | WarningCode::NotSteered => crate::warnings_drift::text(code),
         WarningCode::SubstitutionOff => Text {
             title: "Nix is told to use no caches",
             explanation: "`substitute = false` stands in nix.conf, so that Nix uses none of {expected|the caches in the \

@@ -160,6 +160,13 @@ pub(crate) const fn text(code: WarningCode) -> Text {
                      `nix.settings.fallback = true;`). To have it asked before cache.nixos.org, which has priority 40, put \
                      `?priority=30` behind its URL.",
         },
+        WarningCode::NotSteered => Text {
+            title: "Nix does not follow the desktop",
+            explanation: "Steering is on, and Nix goes to {uri|the desktop} by itself: it waits where that is away, and does not \
+                          find it where it moves. It should go by {expected|offloadd}.",
+            remedy: "`offloadctl steer --print` writes what ssh_config and nix.conf need; NixOS: \
+                     `services.offloadd.steer.enable = true;`.",
+        },
         // Those have their words in `warnings`.
         WarningCode::Unknown
         | WarningCode::NixConfBroken

@@ -334,6 +334,8 @@ words! {
         FallbackOff = "fallback-off",
         /// A cache of this network is the last that Nix asks, so that its absence is fatal.
         LanCacheLast = "lan-cache-last",
+        /// Steering is on, and Nix goes to this target by itself all the same.
+        NotSteered = "not-steered",
         /// The configuration was changed but has an error: the old one is in force.
         ConfigRejected = "config-rejected",
     }
@@ -377,6 +379,7 @@ impl WarningCode {
             | Self::NegativeCacheStale
             | Self::FallbackOff
             | Self::LanCacheLast
+            | Self::NotSteered
             | Self::ConfigRejected => None,
         }
     }

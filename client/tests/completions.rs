@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use common::program::{command, finish};
 
 /// Every command, so that none is left out.
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 19] = [
     "status",
     "check",
     "discover",
@@ -23,6 +23,7 @@ const COMMANDS: [&str; 18] = [
     "history",
     "pause",
     "resume",
+    "steer",
     "completions",
     "man",
     "help",

@@ -13,6 +13,7 @@ mod file;
 #[doc(hidden)]
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
+pub mod gateway;
 pub mod health;
 pub mod limits;
 pub mod monitor;

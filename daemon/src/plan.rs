@@ -14,7 +14,7 @@ mod pairing;
 use std::{collections::BTreeMap, path::PathBuf};
 
 use offload_client::{
-    Kind, Reason, WarningCode,
+    Kind, Printable, Reason, WarningCode,
     snapshot::{Detail, Warning},
 };
 
@@ -40,6 +40,8 @@ pub struct Plan {
     pub loaded: Loaded,
     /// How a target that is at none of its addresses is looked for.
     pub discover: Discover,
+    /// Where all caches are one substituter: `127.0.0.1:5001`; empty where they are not.
+    pub gateway: Printable,
     /// The files this came from, those that do not exist included: a change of one needs a new plan.
     pub files: Vec<PathBuf>,
 }
@@ -70,6 +72,12 @@ pub fn plan(settings: &Settings, imported: &Imported) -> Plan {
         unused,
         loaded: Loaded::default(),
         discover: settings.discover.clone(),
+        gateway: settings
+            .steer
+            .gateway
+            .map(|at| at.to_string())
+            .unwrap_or_default()
+            .into(),
         files: imported.files.clone(),
     }
 }

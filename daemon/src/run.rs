@@ -9,8 +9,9 @@ use crate::{
     build::{Jobs, Nix},
     bus,
     cli::{BusChoice, exit},
-    config::{Settings, Sources},
-    monitor::Monitor,
+    config::{Settings, Sources, Steer},
+    gateway::Gateway,
+    monitor::{Handle, Monitor},
     net,
     service::{
         Flag, Reloader, Teller, Watchdog, follow_sleep, follow_wall_clock, report_status,
@@ -67,6 +68,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let mut stop = std::pin::pin!(stop_signal()?);
     let (mut teller, notifier) = Teller::from_environment();
     let poll = options.settings.poll.clone();
+    let steer = options.settings.steer;
     let mut reloader = Reloader::new(options.sources, options.settings)?;
     let watchdog = Watchdog::from_environment(notifier.clone());
     let (monitor, handle) = Monitor::new(reloader.plan().await, poll, watchdog)?;
@@ -85,6 +87,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         () = teller.run() => return Ok(()),
         _ = &mut stop => return Ok(()),
     };
+    let gateway = gateway(steer, &handle);
     notifier.ready(status_line(&handle.snapshot()));
     teller.tell();
     // After that, so that readiness waits for no check, however many there are.
@@ -108,6 +111,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         () = report_status(notifier.clone(), handle.subscribe()) => Ok(()),
         () = follow_sleep(&connection, handle.clone()) => Ok(()),
         () = follow_wall_clock(handle.clone()) => Ok(()),
+        () = gateway => Ok(()),
         _ = &mut stop => Ok(()),
     };
     notifier.stopping();
@@ -122,6 +126,22 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         tracing::info!("stopped");
     }
     result
+}
+
+/// Serves the gateway; for ever, where there is none, or where it can't be had: what Nix loses by that is no more
+/// than the caches.
+fn gateway(steer: Steer, handle: &Handle) -> impl Future<Output = ()> + use<> {
+    let opened = steer.gateway.map(|address| {
+        let opened = Gateway::open(address, handle.clone());
+        opened.inspect_err(|error| tracing::error!("no gateway at {address}: {error}"))
+    });
+    let gateway = opened.and_then(Result::ok);
+    async move {
+        match gateway {
+            Some(gateway) => gateway.run().await,
+            None => std::future::pending().await,
+        }
+    }
 }
 
 /// Comes back with the number of SIGTERM or SIGINT; the signals are caught from the call on.

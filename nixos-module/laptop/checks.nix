@@ -43,13 +43,6 @@ in
 {
   assertions = [
     {
-      assertion = cfg.settings.steer == null;
-      message = ''
-        services.offloadd.settings.steer is reserved: this version of offloadd does not steer Nix yet.
-        Remove it.
-      '';
-    }
-    {
       assertion = relative == [ ];
       message = ''
         SSH keys need absolute paths, because nix-daemon and offloadd have no folder of their own to

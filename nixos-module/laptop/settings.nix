@@ -171,18 +171,11 @@ types.submodule {
           their addresses, and caches that Nix is not configured with.
         '';
 
-    steer = mkOption {
-      type = types.nullOr format.type;
-      default = null;
-      example = {
-        machines = "/run/offloadd/machines";
-        gateway = "127.0.0.1:5001";
-      };
-      description = ''
-        Reserved: a machines file with the ready builders alone, and a gateway to the ready caches,
-        through which Nix will follow the desktop. This version of offloadd does not do that yet, and
-        a configuration that asks for it is refused.
+    steer = section {
+      gateway = optional types.str ''
+        Where all caches together are one substituter, such as `127.0.0.1:5001`: an address and port of
+        this machine alone. {option}`services.offloadd.steer.enable` sets it, and what Nix needs beside it.
       '';
-    };
+    } "Whether Nix follows the desktop.";
   };
 }

@@ -216,13 +216,6 @@ in
       says = "\"nixos-upgrade\" start only while";
       isWarning = true;
     };
-    steer = {
-      config = lib.mkMerge [
-        builder
-        { services.offloadd.settings.steer.gateway = "127.0.0.1:5001"; }
-      ];
-      says = "services.offloadd.settings.steer is reserved";
-    };
     relativeKey = {
       config = machines [ { sshKey = "keys/builder"; } ];
       says = "absolute paths";

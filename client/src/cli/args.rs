@@ -153,8 +153,8 @@ pub(super) enum Command {
     },
     /// Dial a builder where it is now, for Nix's ssh: its ProxyCommand
     #[command(
-        after_help = "In ssh_config: `ProxyCommand offloadctl connect %h %p` and `ProxyUseFdpass yes`. It hands ssh the socket\n\
-                      and is gone; whose host key it is, ssh decides as ever. A builder that is not there is refused at once.\n\
+        after_help = "In ssh_config: `ProxyCommand offloadctl connect %h %p` and `ProxyUseFdpass yes` (`steer --print` writes it).\n\
+                      It hands ssh the socket and is gone; whose host key it is, ssh decides as ever. A builder that is not there is refused at once.\n\
                       What offloadd does not watch is not dialled, unless no daemon answers within 50 ms: then it dials what\n\
                       ssh would have.\n\
                       Exit codes: 0 handed over, 3 not there, 64 usage, or no builder that is watched."
@@ -165,6 +165,16 @@ pub(super) enum Command {
         /// And on which port: its %p
         #[arg(value_parser = clap::value_parser!(u16).range(1..))]
         port: u16,
+    },
+    /// Write what ssh_config and nix.conf need, so that Nix follows the desktop
+    #[command(
+        after_help = "For the builders and caches that are watched. It changes nothing; on NixOS\n\
+                      `services.offloadd.steer.enable = true;` does all of it."
+    )]
+    Steer {
+        /// Write it to standard output
+        #[arg(long, required = true)]
+        print: bool,
     },
     /// Stop checking for a while
     Pause {
@@ -210,6 +220,7 @@ impl Cli {
                 Some(
                     Command::Bar { .. }
                         | Command::Connect { .. }
+                        | Command::Steer { .. }
                         | Command::Completions { .. }
                         | Command::Man
                 )

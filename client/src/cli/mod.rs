@@ -17,6 +17,7 @@ mod pause;
 mod session;
 mod spinner;
 mod status;
+mod steer;
 mod test_build;
 mod wait;
 mod watch;
@@ -107,6 +108,7 @@ async fn run(cli: &Cli) -> Result<Outcome, Failure> {
             doctor::doctor(cli, output, config_dir.as_deref(), form).await
         }
         Command::Connect { host, port } => connect::connect(cli, host, *port).await,
+        Command::Steer { print: _ } => steer::steer(cli, output).await,
         Command::Pause { duration } => pause::pause(cli, output, *duration).await,
         Command::Resume => pause::resume(cli, output).await,
         Command::Completions { shell } => papers::completions(&output, *shell),

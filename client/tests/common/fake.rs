@@ -357,6 +357,7 @@ pub(crate) fn ready() -> Snapshot {
         // Not in alphabetical order: Nix's order is not.
         targets: vec![cache, builder],
         warnings: Vec::new(),
+        ..Snapshot::default()
     }
 }
 

@@ -2,7 +2,7 @@
 //! holds without it, what `--check-config` shows, the example and offloadd.toml(5) follow from it.
 
 use super::values::{
-    address, conf, exclude, host_key, network, public_key, sample, ssh_key, url, word,
+    address, conf, exclude, gateway, host_key, network, public_key, sample, ssh_key, url, word,
 };
 
 /// A table of the configuration, or a list of tables.
@@ -100,7 +100,7 @@ use Type::{Count, Duration, Flag, List, Name, Set, Text, TextOrList, Word};
 const ADDRESSES: &str = r#"["192.0.2.6", "192.0.2.7", "desktop.local"]"#;
 
 /// All of it, in the order in which it is shown.
-pub static SECTIONS: [Section; 5] = [
+pub static SECTIONS: [Section; 6] = [
     Section {
         name: "poll",
         is_list: false,
@@ -205,6 +205,19 @@ pub static SECTIONS: [Section; 5] = [
                  only while this machine is in them.",
             ),
         ],
+    },
+    Section {
+        name: "steer",
+        is_list: false,
+        about: "Nix follows the desktop: `offloadctl steer --print` writes what Nix and ssh need for that. Off unless\n\
+                gateway is set.",
+        keys: &[key(
+            "gateway",
+            Text(gateway::check),
+            "\"\"",
+            "Where all [[cache]]s together are one substituter, such as \"127.0.0.1:5001\": an address and port of this\n\
+             machine alone. offload-gateway.socket holds that one.",
+        )],
     },
     Section {
         name: "cache",

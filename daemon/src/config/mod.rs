@@ -33,7 +33,9 @@ pub use example::{INTRODUCTION, example};
 pub use files::{DEFAULT_FILE, Files};
 pub use flags::Flags;
 pub use keys::{Key, SECTIONS, Section};
-pub use settings::{BuilderEntry, CacheEntry, Connection, Discover, NixImport, Poll, Settings};
+pub use settings::{
+    BuilderEntry, CacheEntry, Connection, Discover, NixImport, Poll, Settings, Steer,
+};
 pub use values::exclude::exclude_matches;
 
 use error::Problems;

@@ -1,6 +1,6 @@
 //! The validated configuration: what the rest of the daemon reads.
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use figment::value::{Dict, Value};
 use ipnet::Ipv4Net;
@@ -9,7 +9,7 @@ use russh::keys::PublicKey;
 use super::{
     Files, Place,
     merge::{self, Merged},
-    values::{address, duration, host_key, network, ssh_key},
+    values::{address, duration, gateway, host_key, network, ssh_key},
 };
 use crate::target::Address;
 
@@ -22,6 +22,8 @@ pub struct Settings {
     pub nix: NixImport,
     /// How a desktop that moved is looked for.
     pub discover: Discover,
+    /// Whether and how Nix follows the desktop.
+    pub steer: Steer,
     /// Caches of the configuration file and of `--cache`.
     pub caches: Vec<CacheEntry>,
     /// Builders of the configuration file and of `--builder`.
@@ -84,6 +86,13 @@ pub struct Discover {
     pub sweep: Vec<Ipv4Net>,
 }
 
+/// `[steer]`: Nix follows the desktop. Off by default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Steer {
+    /// Where all caches are one substituter: an address of this machine alone.
+    pub gateway: Option<SocketAddr>,
+}
+
 /// A `[[cache]]`. What is `None` or empty is taken from the imported entry with the same name or
 /// address, if there is one.
 #[derive(Clone, Debug, PartialEq)]
@@ -131,6 +140,7 @@ impl Settings {
     pub(super) fn of(merged: &Merged, files: Files, credentials: Option<&str>) -> Self {
         let table = |section| Values(merged.table(section));
         let (poll, nix, discover) = (table("poll"), table("nix"), table("discover"));
+        let steer = table("steer");
         let caches = merged.entries("cache");
         let builders = merged.entries("builder");
         Self {
@@ -156,6 +166,11 @@ impl Settings {
             discover: Discover {
                 mdns: discover.flag("mdns"),
                 sweep: discover.parsed("sweep", network::parse),
+            },
+            steer: Steer {
+                gateway: steer
+                    .text("gateway")
+                    .and_then(|text| gateway::parse(&text).ok().flatten()),
             },
             caches: caches
                 .map(|(name, values)| {

@@ -7,7 +7,7 @@ use offload_client::{
     snapshot::{Detail, Warning},
 };
 
-use super::{Observed, Origin, Side, Turn, place::is_same_host};
+use super::{Observed, Origin, Side, Steering, Turn, place::is_same_host};
 use crate::{
     nix::loaded::{Loaded, Stale},
     probe::Stranger,
@@ -35,6 +35,7 @@ pub(super) fn differences(
             one.ssh_config_mismatch(),
             one.host_key_not_known(),
             one.negative_cache_stale(),
+            one.not_steered(),
         ];
         found.extend(single.into_iter().flatten());
         found.extend(one.strangers());
@@ -202,6 +203,19 @@ impl Target<'_> {
             warning.details.insert("actual".into(), misses.into());
             warning
         })
+    }
+
+    /// Steering is on, and Nix goes there by itself. Of a builder its check has shown the way.
+    fn not_steered(&self) -> Option<Warning> {
+        let Steering::Wanted(way) = &self.origin.steering else {
+            return None;
+        };
+        self.origin.deployed.as_ref()?;
+        let goes_by_itself = match self.id.kind {
+            Kind::Cache => true,
+            Kind::Builder => self.seen.passes && !self.seen.steered,
+        };
+        goes_by_itself.then(|| self.warning(WarningCode::NotSteered, way, &self.origin.uri))
     }
 
     fn warning(&self, code: WarningCode, expected: &str, actual: &str) -> Warning {

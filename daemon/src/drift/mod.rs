@@ -44,8 +44,22 @@ pub struct Origin {
     pub known_hosts: Option<String>,
     /// What makes Nix pass it by whatever is observed: of the plan's warnings the one that explains most.
     pub passed_by: Option<Warning>,
-    /// When Nix asks it, of a cache that Nix uses.
+    /// When Nix asks it, of a cache that Nix itself asks.
     pub turn: Option<Turn>,
+    /// Whether Nix is to follow it, and does.
+    pub steering: Steering,
+}
+
+/// Whether Nix is to follow a target by way of this daemon.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Steering {
+    /// Nobody asked for that.
+    #[default]
+    Off,
+    /// It is to go by this: `offloadctl connect`, or the gateway's URL.
+    Wanted(Printable),
+    /// It asks the gateway for what this cache has.
+    ByGateway,
 }
 
 /// What one layer says of a target.

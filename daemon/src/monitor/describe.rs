@@ -69,6 +69,7 @@ impl Monitor {
             state_change_timestamp_monotonic: overall.since.monotonic_usec,
             targets: described.collect(),
             warnings,
+            gateway: self.gateway.clone(),
         }
     }
 }

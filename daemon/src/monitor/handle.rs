@@ -20,8 +20,12 @@ pub(super) const INBOX: usize = 32;
 #[derive(Clone, Debug)]
 pub struct Handle {
     pub(super) snapshot: watch::Receiver<Arc<Snapshot>>,
+    pub(super) specs: Specs,
     pub(super) commands: mpsc::Sender<Command>,
 }
+
+/// What is watched, in Nix's order.
+pub type Specs = watch::Receiver<Vec<Arc<TargetSpec>>>;
 
 /// Why a check was not made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -129,6 +133,11 @@ impl Handle {
     /// Every change of what is known, for one subscriber.
     pub fn subscribe(&self) -> watch::Receiver<Arc<Snapshot>> {
         self.snapshot.clone()
+    }
+
+    /// What is watched, as it changes.
+    pub fn specs(&self) -> Specs {
+        self.specs.clone()
     }
 
     /// Checks one target, or all, now. Returns when that is done and in the snapshot; callers

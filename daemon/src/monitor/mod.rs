@@ -22,7 +22,7 @@ use std::{
 };
 
 use offload_client::{
-    Kind, Reason, Snapshot,
+    Kind, Printable, Reason, Snapshot,
     snapshot::{Target, Warning},
 };
 use tokio::{
@@ -30,7 +30,7 @@ use tokio::{
     task::{JoinError, JoinSet},
 };
 
-pub use self::handle::{CheckError, DiscoverError, Handle};
+pub use self::handle::{CheckError, DiscoverError, Handle, Specs};
 pub use self::transition::{MESSAGE_NOT_READY, MESSAGE_OVERALL, MESSAGE_READY, MESSAGE_UNKNOWN};
 use self::{
     handle::{Command, INBOX},
@@ -80,6 +80,7 @@ pub struct Monitor {
     waiting: Option<Vec<(TargetId, CheckId, Depth)>>,
     waiters: Waiters,
     discover: Discover,
+    gateway: Printable,
     searches: JoinSet<Searched>,
     seekers: Seekers,
     /// The networks of this machine, once they are known.
@@ -87,6 +88,7 @@ pub struct Monitor {
     routes: Option<Arc<dyn Routes>>,
     context: Arc<probe::Context>,
     cache_hosts: watch::Sender<BTreeSet<String>>,
+    specs: watch::Sender<Vec<Arc<TargetSpec>>>,
     closed: mpsc::Receiver<Closed>,
     inbox: mpsc::Receiver<Command>,
     snapshot: watch::Sender<Arc<Snapshot>>,
@@ -123,6 +125,7 @@ impl Monitor {
         let (closed_sender, closed) = mpsc::channel(INBOX);
         let (snapshot, receiver) = watch::channel(Arc::default());
         let (cache_hosts, hosts) = watch::channel(BTreeSet::new());
+        let (specs, specs_receiver) = watch::channel(Vec::new());
         let mut monitor = Self {
             health: Health::new(poll.clone(), seed, now),
             context: Arc::new(bounded(
@@ -138,6 +141,7 @@ impl Monitor {
                 &poll,
             )),
             cache_hosts,
+            specs,
             poll,
             watched: BTreeMap::new(),
             order: Vec::new(),
@@ -154,6 +158,7 @@ impl Monitor {
             waiting: Some(Vec::new()),
             waiters: Waiters::default(),
             discover: Discover::default(),
+            gateway: Printable::default(),
             searches: JoinSet::new(),
             seekers: Seekers::default(),
             network: Arc::default(),
@@ -168,6 +173,7 @@ impl Monitor {
         monitor.publish(now);
         let handle = Handle {
             snapshot: receiver,
+            specs: specs_receiver,
             commands,
         };
         Ok((monitor, handle))
@@ -527,6 +533,7 @@ impl Monitor {
         self.origins = plan.origins;
         self.loaded = plan.loaded;
         self.discover = plan.discover;
+        self.gateway = plan.gateway;
         self.replanned = true;
         let wanted: BTreeSet<&TargetId> = self.order.iter().collect();
         let gone = self.watched.keys().filter(|id| !wanted.contains(id));
@@ -560,6 +567,9 @@ impl Monitor {
                 }
             }
         }
+        let specs = self.order.iter().filter_map(|id| self.watched.get(id));
+        self.specs
+            .send_replace(specs.map(|watched| watched.spec.clone()).collect());
         // Together: many at once are no more work than as many one by one.
         let mut events: Vec<Event> = added.iter().cloned().map(Event::Added).collect();
         let order = self.order.clone();

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     config::{BuilderEntry, Settings},
-    drift::Origin,
+    drift::{Origin, Steering},
     nix::{
         Imported, Machine, NixConf, current_load, keys, known_hosts,
         uri::{self, SshUri, StoreUri},
@@ -112,7 +112,13 @@ pub(super) fn plan(
     let targets = names.iter().zip(found);
     targets
         .map(|(name, builder)| {
-            let mut origin = origin::of(&builder);
+            let mut origin = Origin {
+                steering: match settings.steer.gateway {
+                    Some(_) => Steering::Wanted("offloadctl connect".into()),
+                    None => Steering::Off,
+                },
+                ..origin::of(&builder)
+            };
             let (unused, is_used) = (builder.unused.clone(), builder.is_used);
             let target = target(name, builder, warnings);
             if has_nix {

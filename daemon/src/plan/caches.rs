@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
     sync::Arc,
 };
 
@@ -12,7 +13,7 @@ use super::{
 };
 use crate::{
     config::{CacheEntry, Settings, exclude_matches},
-    drift::{Origin, Side, Turn, Unwatched},
+    drift::{Origin, Side, Steering, Turn, Unwatched},
     nix::{
         Imported, NixConf,
         uri::{self, CacheUri, StoreUri},
@@ -86,14 +87,27 @@ pub(super) fn plan(
         false => BTreeSet::new(),
     };
     let unwatched = unwatched(&found, &imported.conf);
+    let is_by_gateway = settings.nix.import
+        && substituters_of(&imported.conf)
+            .any(|(_, cache)| cache.is_some_and(|cache| is_gateway(settings, &cache)));
     targets
         .map(|(name, cache)| {
             warnings.extend(conf.and_then(|conf| untrusted_keys(name, cache, conf)));
             let is_nixs = has_nix || cache.position.is_some();
             let target = target(name, cache, imported, is_nixs);
             let mut origin = origin(cache, &imported.conf, &unwatched);
+            if let Some(url) = gateway_url(settings) {
+                origin.steering = match cache.position {
+                    None if is_by_gateway => Steering::ByGateway,
+                    Some(_) | None => Steering::Wanted(url.into()),
+                };
+            }
             if may_lack && !named.contains(&key(&cache.uri)) {
-                origin.missing = Some(origin.uri.to_string());
+                origin.missing = match &origin.steering {
+                    Steering::Off => Some(origin.uri.to_string()),
+                    Steering::Wanted(gateway) => Some(gateway.to_string()),
+                    Steering::ByGateway => None,
+                };
             }
             origins.insert(target.id.clone(), origin);
             target
@@ -223,6 +237,8 @@ fn substituters<'a>(
     let mut known = BTreeSet::new();
     for (position, text) in urls {
         if let Some(uri) = parse(text, warnings)
+            // What is behind it is watched, and not it.
+            && !is_gateway(settings, &uri)
             && known.insert(key(&uri))
         {
             found.push(Found {
@@ -260,6 +276,22 @@ fn parse(text: &str, warnings: &mut Vec<Warning>) -> Option<CacheUri> {
         warnings.push(warning);
     }
     None
+}
+
+/// What Nix is to be told of all caches, where they are behind the gateway.
+fn gateway_url(settings: &Settings) -> Option<String> {
+    settings.steer.gateway.map(|at| format!("http://{at}"))
+}
+
+/// Whether a substituter is our own gateway.
+fn is_gateway(settings: &Settings, cache: &CacheUri) -> bool {
+    settings.steer.gateway.is_some_and(|at| {
+        let is_host = match cache.host.parse::<IpAddr>() {
+            Ok(host) => host == at.ip(),
+            Err(_) => cache.host.eq_ignore_ascii_case("localhost"),
+        };
+        is_host && !cache.tls && cache.effective_port() == at.port()
+    })
 }
 
 /// Equal for what is one cache.

@@ -2,7 +2,8 @@ use offload_client::Printable;
 
 use super::*;
 use crate::{
-    config::{BuilderEntry, CacheEntry, Connection, NixImport, Poll},
+    config::{BuilderEntry, CacheEntry, Connection, NixImport, Poll, Steer},
+    drift::Steering,
     nix::{
         self, MaxJobs, NixConf, NixVersion,
         fixtures::{ECDSA, ED25519},
@@ -793,5 +794,60 @@ proptest! {
         names.dedup();
         prop_assert_eq!(names.len(), count);
         prop_assert!(plan.targets.iter().all(|target| !target.addresses.is_empty()));
+    }
+}
+
+#[test]
+fn the_gateway_is_no_cache_of_its_own_and_stands_for_those_behind_it() {
+    let desktop = CacheEntry {
+        url: Some("http://192.0.2.6:5000".into()),
+        ..cache_entry("desktop")
+    };
+    let steered = |gateway: Option<&str>, substituters: &str| {
+        let settings = Settings {
+            steer: Steer {
+                gateway: gateway.map(|at| at.parse().unwrap()),
+            },
+            caches: vec![desktop.clone()],
+            ..settings()
+        };
+        let plan = plan(
+            &settings,
+            &imported(&format!("substituters = {substituters}\n"), ""),
+        );
+        assert_eq!(ids(&plan), ["cache/desktop"], "{substituters}");
+        assert_eq!(plan.warnings, []);
+        let origin = plan.origins[&TargetId::cache("desktop")].clone();
+        (origin.steering, origin.missing, origin.deployed.is_some())
+    };
+    let at = Some("127.0.0.1:5001");
+    let wanted = || Steering::Wanted("http://127.0.0.1:5001".into());
+    let add = |url: &str| Some(url.to_owned());
+    for (gateway, substituters, expected) in [
+        (None, "http://192.0.2.6:5000", (Steering::Off, None, true)),
+        (
+            None,
+            "",
+            (Steering::Off, add("http://192.0.2.6:5000"), false),
+        ),
+        (
+            at,
+            "http://127.0.0.1:5001",
+            (Steering::ByGateway, None, false),
+        ),
+        (
+            at,
+            "http://localhost:5001?priority=20",
+            (Steering::ByGateway, None, false),
+        ),
+        // Nix asks both.
+        (
+            at,
+            "http://127.0.0.1:5001 http://192.0.2.6:5000",
+            (wanted(), None, true),
+        ),
+        (at, "", (wanted(), add("http://127.0.0.1:5001"), false)),
+    ] {
+        assert_eq!(steered(gateway, substituters), expected, "{substituters}");
     }
 }

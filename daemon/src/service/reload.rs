@@ -166,6 +166,9 @@ impl Reloader {
         let loaded = self.sources.as_ref().map(config::load);
         match loaded.unwrap_or_else(|| Ok(self.settings.clone())) {
             Ok(settings) => {
+                if settings.steer != self.settings.steer {
+                    tracing::warn!("[steer] has changed, which takes a restart of offloadd");
+                }
                 self.settings = settings;
                 self.rejected = None;
                 tracing::info!("configuration reloaded");

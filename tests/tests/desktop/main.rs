@@ -10,6 +10,7 @@ mod changes;
 mod discover;
 mod doctor;
 mod faults;
+mod gateway;
 mod half_open;
 mod identity;
 mod impostor;

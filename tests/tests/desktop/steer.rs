@@ -2,7 +2,7 @@
 
 use std::{fs, net::SocketAddr, path::PathBuf, process::Output, time::Duration};
 
-use offload_client::{Kind, Reason, Snapshot, TargetState};
+use offload_client::{Kind, Reason, Snapshot, TargetState, WarningCode};
 use offload_tests::{
     Ground, Laptop, NixConf, Sshd,
     daemon::{Launch, program},
@@ -10,6 +10,7 @@ use offload_tests::{
     ground::{HERE, MOVED, SSH_PORT},
     nix_conf::Machine,
 };
+use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::{process::Command, time::timeout};
 
@@ -33,6 +34,11 @@ struct Steered {
 impl Steered {
     /// The desktop is at `address`.
     async fn start(address: SocketAddr, steering: &str) -> Self {
+        Self::start_with(address, steering, "").await
+    }
+
+    /// The same with more in offloadd's configuration.
+    async fn start_with(address: SocketAddr, steering: &str, more: &str) -> Self {
         let ground = Ground::take().await.unwrap();
         let sshd = Sshd::start(address).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -53,7 +59,7 @@ impl Steered {
         );
         fs::write(folder.path().join("ssh_config"), ssh_config).unwrap();
         let config = format!(
-            "{POLL}[nix]\nconf = \"{}\"\n[[builder]]\nname = \"desktop\"\nuri = \"{uri}\"\n\
+            "{POLL}{more}[nix]\nconf = \"{}\"\n[[builder]]\nname = \"desktop\"\nuri = \"{uri}\"\n\
              addresses = [\"{HERE}\", \"{MOVED}\"]\n",
             nix.path().display()
         );
@@ -222,4 +228,38 @@ async fn without_a_daemon_ssh_gets_where_it_would_have_got() {
     let mut steered = Steered::start(OLD, &steering()).await;
     steered.laptop.daemon.terminate().await.unwrap();
     assert_eq!(steered.ssh().await.unwrap(), "here\n");
+}
+
+#[tokio::test]
+async fn who_goes_by_itself_though_steering_is_on_is_told_and_what_is_printed_mends_it() {
+    let steered = Steered::start_with(OLD, "", "[steer]\ngateway = \"127.0.0.1:5999\"\n").await;
+    let told = |now: &Snapshot| {
+        let mut warnings = now.warnings.iter();
+        now.builder_state.is_ready() && warnings.any(|it| it.code == WarningCode::NotSteered)
+    };
+    steered.laptop.until("it is told", told).await.unwrap();
+
+    let printed = steered
+        .laptop
+        .offloadctl(&["steer", "--print"])
+        .await
+        .unwrap();
+    assert_eq!((printed.code, printed.stderr.as_str()), (0, ""));
+    assert!(
+        printed
+            .stdout
+            .contains("extra-substituters = http://127.0.0.1:5999\n")
+    );
+    let (block, _) = printed.stdout.split_once("\n\n").unwrap();
+    let own = fs::read_to_string(steered.ssh_config()).unwrap();
+    fs::write(steered.ssh_config(), format!("{block}\n{own}")).unwrap();
+    assert_eq!(steered.ssh().await.unwrap(), "here\n");
+    steered.laptop.daemon.signal(Signal::HUP).unwrap();
+    steered.laptop.offloadctl(&["check"]).await.unwrap();
+    let no_more = |now: &Snapshot| now.builder_state.is_ready() && now.warnings.is_empty();
+    steered
+        .laptop
+        .until("it is no more", no_more)
+        .await
+        .unwrap();
 }

@@ -47,7 +47,7 @@ pub(super) enum ConnectError {
     /// Standard output is not what ssh makes of it.
     #[error(
         "standard output is no socket of ssh's: `connect` is for ssh_config's ProxyCommand, together with \
-         `ProxyUseFdpass yes`; see `offloadctl connect --help`"
+         `ProxyUseFdpass yes`; `offloadctl steer --print` writes both"
     )]
     NotSsh,
     /// No builder that is watched is called so.

@@ -180,6 +180,7 @@ const fn weight(code: WarningCode) -> Weight {
         WarningCode::ConfigRejected => Weight::Own,
         WarningCode::NegativeCacheStale
         | WarningCode::LanCacheLast
+        | WarningCode::NotSteered
         | WarningCode::FallbackOff
         | WarningCode::SshOptionIgnored
         | WarningCode::NotVisible

@@ -40,6 +40,11 @@ fn unknown_keys_are_told_with_what_was_meant() {
 }
 
 #[test]
+fn the_gateway_is_of_this_machine_alone() {
+    told(include_str!("broken/steer.txt"));
+}
+
+#[test]
 fn durations_have_a_unit_and_bounds() {
     told(include_str!("broken/durations.txt"));
 }
@@ -105,12 +110,12 @@ fn variables_are_told_by_their_name() {
         (
             "OFFLOADD_FOO",
             "1",
-            "OFFLOADD_FOO: foo: unknown key; known are [poll], [nix], [discover], [[cache]] and [[builder]]",
+            "OFFLOADD_FOO: foo: unknown key; known are [poll], [nix], [discover], [steer], [[cache]] and [[builder]]",
         ),
         (
             "OFFLOADD_",
             "1",
-            r#"OFFLOADD_: "": unknown key; known are [poll], [nix], [discover], [[cache]] and [[builder]]"#,
+            r#"OFFLOADD_: "": unknown key; known are [poll], [nix], [discover], [steer], [[cache]] and [[builder]]"#,
         ),
         (
             "OFFLOADD_CACHE",

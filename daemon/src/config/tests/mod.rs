@@ -149,6 +149,9 @@ exclude = ["https://cache.nixos.org", "https://*.cachix.org"]  # default
 mdns = false  # default
 sweep = []  # default
 
+[steer]
+gateway = ""  # default
+
 [[cache]]
 name = "desktop"  # config.toml:4
 url = "http://desktop:5000"  # config.toml:6

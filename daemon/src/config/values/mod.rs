@@ -5,6 +5,7 @@ pub(super) mod address;
 pub(super) mod conf;
 pub(super) mod duration;
 pub(super) mod exclude;
+pub(super) mod gateway;
 pub(super) mod host_key;
 pub(super) mod network;
 pub(super) mod public_key;

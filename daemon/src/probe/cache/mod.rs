@@ -16,7 +16,7 @@ mod search;
 mod signature;
 #[cfg(test)]
 mod tests;
-mod tls;
+pub(crate) mod tls;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

@@ -35,7 +35,7 @@ const MAX_BUNDLE: u64 = 16 * 1024 * 1024;
 
 /// Why TLS can't be spoken.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum TlsError {
+pub(crate) enum TlsError {
     /// The file with the authorities.
     #[error("{path}: {source}", path = path.display())]
     Bundle {
@@ -94,7 +94,7 @@ impl TlsError {
 ///
 /// This reads a file of some 200 KB and keeps it in parsed form: it is done for caches over https
 /// alone, and once as long as handshakes succeed.
-pub(super) fn load(configured: Option<&Path>) -> Result<Arc<ClientConfig>, TlsError> {
+pub(crate) fn load(configured: Option<&Path>) -> Result<Arc<ClientConfig>, TlsError> {
     let path = bundle(configured, |name| env::var_os(name));
     let certificates = read_bundle(&path).map_err(|source| TlsError::Bundle {
         path: path.clone(),

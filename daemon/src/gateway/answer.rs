@@ -1,0 +1,363 @@
+//! What Nix is answered. A miss is 404: silent in every version of Nix, with `fallback` and without, where every
+//! other refusal costs time, lines or the build. So nothing here is told to Nix as an error of a cache.
+
+use std::{
+    cell::RefCell,
+    collections::HashSet,
+    io,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use http_body_util::Full;
+use hyper::{
+    Method, Response, StatusCode,
+    header::{self, HeaderName, HeaderValue},
+};
+use tokio::{
+    net::TcpStream,
+    time::{Instant, timeout, timeout_at},
+};
+
+use super::{
+    caches::{Cache, caches},
+    memory::Memory,
+    request::{self, Asked, Refusal},
+    upstream::{Reply, Upstream},
+};
+use crate::{clock::Now, monitor::Handle, probe::Lookups, target::TargetId};
+
+/// How long all caches together have for an answer.
+const ANSWER: Duration = Duration::from_secs(1);
+/// How long a cache may take to accept a connection before Nix is sent to it, and how long that is known.
+const DIAL: Duration = Duration::from_millis(300);
+const DIALLED: Duration = Duration::from_secs(1);
+/// The same path asked for again within this time: where Nix was sent it got nothing.
+const AGAIN: Duration = Duration::from_secs(5);
+/// A cache that was not checked for so long is checked when it is asked for something.
+const FRESH: Duration = Duration::from_secs(5);
+/// The same of one that is not there.
+const FRESH_ABSENCE: Duration = Duration::from_secs(2);
+/// How long that check is waited for where there is no other cache.
+const LOOKING: Duration = Duration::from_millis(200);
+/// A cache that failed is checked no more often.
+const SUSPECTED: Duration = Duration::from_secs(1);
+/// How long it is known which cache has a NAR, of how many.
+const HELD: Duration = Duration::from_secs(3600);
+const HELD_MOST: usize = 4096;
+/// How long the addresses of a name are known.
+const RESOLVED: Duration = Duration::from_secs(30);
+/// No more caches or paths than this are remembered anywhere else.
+const MOST: usize = 256;
+/// Without a word of any cache, as nix-serve has it (`Priority`).
+const PRIORITY: u32 = 30;
+
+pub(super) type Answer = Response<Full<Bytes>>;
+
+/// Answers requests.
+pub(super) struct Answers {
+    monitor: Handle,
+    upstream: Upstream,
+    lookups: Lookups,
+    /// When a check of a cache was last asked for, in microseconds of `CLOCK_REALTIME`.
+    looked: RefCell<Memory<TargetId, u64>>,
+    suspected: RefCell<Memory<TargetId, ()>>,
+    dialled: RefCell<Memory<TargetId, SocketAddr>>,
+    redirected: RefCell<Memory<String, TargetId>>,
+    /// Which cache has a NAR, by its path.
+    holders: RefCell<Memory<String, TargetId>>,
+    resolved: RefCell<Memory<String, Vec<IpAddr>>>,
+}
+
+impl Answers {
+    pub(super) fn new(monitor: Handle) -> io::Result<Self> {
+        let upstream = Upstream::new(monitor.specs(), monitor.subscribe())?;
+        Ok(Self {
+            monitor,
+            upstream,
+            lookups: Lookups::default(),
+            looked: RefCell::new(Memory::new(FRESH, MOST)),
+            suspected: RefCell::new(Memory::new(SUSPECTED, MOST)),
+            dialled: RefCell::new(Memory::new(DIALLED, MOST)),
+            redirected: RefCell::new(Memory::new(AGAIN, MOST)),
+            holders: RefCell::new(Memory::new(HELD, HELD_MOST)),
+            resolved: RefCell::new(Memory::new(RESOLVED, MOST)),
+        })
+    }
+
+    /// Answers one request; `target` is the path with its query.
+    pub(super) async fn answer(&self, method: &Method, target: &str) -> Answer {
+        match request::read(method, target) {
+            Ok(Asked::Info) => self.info(),
+            Ok(Asked::Small(path)) => self.small(&path).await,
+            Ok(Asked::Large(path)) => self.large(&path).await,
+            Err(Refusal::Path) => missing(),
+            Err(Refusal::Method) => {
+                let mut answer = plain(StatusCode::METHOD_NOT_ALLOWED, Bytes::new());
+                set(&mut answer, header::ALLOW, "GET, HEAD");
+                answer
+            }
+        }
+    }
+
+    /// `nix-cache-info`, whatever becomes of the caches: a store that has none is dropped by Nix.
+    fn info(&self) -> Answer {
+        let caches = self.caches();
+        let store_dir = caches
+            .first()
+            .map_or("/nix/store", |it| it.spec.store_dir.as_str());
+        let known = || {
+            caches
+                .iter()
+                .filter(|cache| !cache.facts.store_dir.is_empty())
+        };
+        let wants = known().count() == 0 || known().any(|cache| cache.facts.want_mass_query);
+        let priority = known().map(|cache| cache.facts.priority).min();
+        let text = format!(
+            "StoreDir: {store_dir}\nWantMassQuery: {}\nPriority: {}\n",
+            u8::from(wants),
+            priority.unwrap_or(PRIORITY)
+        );
+        let mut answer = plain(StatusCode::OK, text.into());
+        set(&mut answer, header::CONTENT_TYPE, "text/x-nix-cache-info");
+        answer
+    }
+
+    /// All usable caches are asked at once, and the first that has it is heard.
+    async fn small(&self, path: &str) -> Answer {
+        let until = Instant::now() + ANSWER;
+        let caches = self.usable().await;
+        let ask = async |cache| (cache, self.upstream.get(cache, path).await);
+        let mut asked: FuturesUnordered<_> = caches.iter().map(ask).collect();
+        let mut silent: HashSet<&TargetId> = caches.iter().map(|cache| &cache.id).collect();
+        while let Ok(Some((cache, reply))) = timeout_at(until, asked.next()).await {
+            silent.remove(&cache.id);
+            match reply {
+                Ok(Reply::Here(body)) => {
+                    self.hold(cache, path, &body);
+                    let mut answer = plain(StatusCode::OK, body);
+                    set(&mut answer, header::CONTENT_TYPE, "text/x-nix-narinfo");
+                    return answer;
+                }
+                Ok(Reply::Itself) => return self.lead(cache, path).await,
+                Ok(Reply::Missing) => {}
+                Err(error) => {
+                    tracing::debug!("{}: {path}: {error}", cache.id);
+                    self.suspect(&cache.id);
+                }
+            }
+        }
+        for id in silent {
+            tracing::debug!("{id}: {path}: no answer within {ANSWER:?}");
+            self.suspect(id);
+        }
+        missing()
+    }
+
+    /// Nix is sent to the cache that has it.
+    async fn large(&self, path: &str) -> Answer {
+        let caches = self.usable().await;
+        let holder = self
+            .holders
+            .borrow()
+            .get(Now::read(), &path.to_owned())
+            .cloned();
+        let held = caches
+            .iter()
+            .find(|cache| Some(&cache.id) == holder.as_ref());
+        let holder = match (held, &caches[..]) {
+            (Some(cache), _) | (None, [cache]) => Some(cache),
+            (None, _) => self.holder(&caches, path).await,
+        };
+        match holder {
+            Some(cache) => self.lead(cache, path).await,
+            None => missing(),
+        }
+    }
+
+    /// The first cache that says that it has `path`.
+    async fn holder<'a>(&self, caches: &'a [Cache], path: &str) -> Option<&'a Cache> {
+        let until = Instant::now() + ANSWER;
+        let ask = async |cache| (cache, self.upstream.has(cache, path).await);
+        let mut asked: FuturesUnordered<_> = caches.iter().map(ask).collect();
+        while let Ok(Some((cache, has))) = timeout_at(until, asked.next()).await {
+            match has {
+                Ok(true) => return Some(cache),
+                Ok(false) => {}
+                Err(_) => self.suspect(&cache.id),
+            }
+        }
+        None
+    }
+
+    /// Sends Nix to `cache`, which is dialled first: a wrong redirect costs Nix a time-out. Nix resumes a NAR only
+    /// where the first answer said that ranges are taken (src/libstore/filetransfer.cc).
+    async fn lead(&self, cache: &Cache, path: &str) -> Answer {
+        let now = Now::read();
+        let again = self.redirected.borrow().get(now, &path.to_owned()) == Some(&cache.id);
+        if again {
+            self.dialled.borrow_mut().remove(&cache.id);
+            self.suspect(&cache.id);
+        }
+        let Some(address) = self.reach(cache).await else {
+            self.suspect(&cache.id);
+            return missing();
+        };
+        let location = match cache.spec.tls || self.is_at_home(cache, address).await {
+            true => cache.own_url(path),
+            false => cache.url_at(address, path),
+        };
+        let Ok(location) = HeaderValue::try_from(location) else {
+            return missing();
+        };
+        let mut redirected = self.redirected.borrow_mut();
+        redirected.put(now, path.to_owned(), cache.id.clone());
+        let mut answer = plain(StatusCode::TEMPORARY_REDIRECT, Bytes::new());
+        answer.headers_mut().insert(header::LOCATION, location);
+        set(&mut answer, header::ACCEPT_RANGES, "bytes");
+        answer
+    }
+
+    /// Where it accepts connections, if it does.
+    async fn reach(&self, cache: &Cache) -> Option<SocketAddr> {
+        let address = cache.address?;
+        if self.dialled.borrow().get(Now::read(), &cache.id) == Some(&address) {
+            return Some(address);
+        }
+        timeout(DIAL, TcpStream::connect(address))
+            .await
+            .ok()?
+            .ok()?;
+        let mut dialled = self.dialled.borrow_mut();
+        dialled.put(Now::read(), cache.id.clone(), address);
+        Some(address)
+    }
+
+    /// Whether Nix, by the name or address that is configured, gets to where the cache is.
+    async fn is_at_home(&self, cache: &Cache, address: SocketAddr) -> bool {
+        if let Some(is_named) = cache.is_named_by(address) {
+            return is_named;
+        }
+        let (host, port) = (&cache.spec.host, cache.spec.port);
+        let known = self.resolved.borrow().get(Now::read(), host).cloned();
+        let found = match known {
+            Some(known) => known,
+            None => {
+                let found = timeout(DIAL, self.lookups.resolve(host, port)).await;
+                let found = found.map_or_else(|_| Vec::new(), Result::unwrap_or_default);
+                let found: Vec<IpAddr> = found.iter().map(SocketAddr::ip).collect();
+                let mut resolved = self.resolved.borrow_mut();
+                resolved.put(Now::read(), host.clone(), found.clone());
+                found
+            }
+        };
+        port == address.port() && found.contains(&address.ip())
+    }
+
+    /// Remembers whose NAR a narinfo names.
+    fn hold(&self, cache: &Cache, path: &str, body: &[u8]) {
+        if path.ends_with(".narinfo")
+            && let Some(nar) = nar_of(body)
+        {
+            let mut holders = self.holders.borrow_mut();
+            holders.put(Now::read(), format!("/{nar}"), cache.id.clone());
+        }
+    }
+
+    /// The caches that Nix may be led to. Those that were not checked of late are; where there is no other, one
+    /// that may be back is waited for, so that Nix does not take for missing what is about to be there.
+    async fn usable(&self) -> Vec<Cache> {
+        let mut snapshot = self.monitor.subscribe();
+        let until = Instant::now() + LOOKING;
+        loop {
+            snapshot.mark_unchanged();
+            let caches = self.caches();
+            for cache in &caches {
+                self.look(cache);
+            }
+            let may_change = caches.iter().any(|cache| self.is_looked_at(cache));
+            let usable: Vec<Cache> = caches.into_iter().filter(|it| it.is_usable).collect();
+            if !usable.is_empty() || !may_change {
+                return usable;
+            }
+            if !matches!(timeout_at(until, snapshot.changed()).await, Ok(Ok(()))) {
+                return usable;
+            }
+        }
+    }
+
+    fn caches(&self) -> Vec<Cache> {
+        caches(&self.monitor.specs().borrow(), &self.monitor.snapshot())
+    }
+
+    /// A request is a reason to look at what was not looked at of late.
+    fn look(&self, cache: &Cache) {
+        let now = Now::read();
+        let fresh = match (cache.is_usable, cache.may_be_back) {
+            (true, _) => FRESH,
+            (false, true) => FRESH_ABSENCE,
+            (false, false) => return,
+        };
+        let looked = self.looked.borrow().get(now, &cache.id).copied();
+        let since = looked.map_or(Duration::MAX, |then| since(now, then));
+        if cache.age(now).min(since) > fresh {
+            self.check(now, &cache.id);
+        }
+    }
+
+    /// Whether a check is under way that may show that a cache is back, and not for longer than is waited for.
+    fn is_looked_at(&self, cache: &Cache) -> bool {
+        let now = Now::read();
+        let looked = self.looked.borrow().get(now, &cache.id).copied();
+        looked.is_some_and(|then| {
+            cache.may_be_back && !cache.was_checked_since(then) && since(now, then) < LOOKING
+        })
+    }
+
+    /// It did not do what it was thought to.
+    fn suspect(&self, id: &TargetId) {
+        let now = Now::read();
+        if self.suspected.borrow().get(now, id).is_none() {
+            self.suspected.borrow_mut().put(now, id.clone(), ());
+            self.check(now, id);
+        }
+    }
+
+    fn check(&self, now: Now, id: &TargetId) {
+        self.looked
+            .borrow_mut()
+            .put(now, id.clone(), now.realtime_usec);
+        let (monitor, id) = (self.monitor.clone(), id.clone());
+        tokio::spawn(async move { monitor.check(Some(id)).await });
+    }
+}
+
+/// What has passed since `then`, in microseconds of `CLOCK_REALTIME`.
+fn since(now: Now, then: u64) -> Duration {
+    Duration::from_micros(now.realtime_usec.saturating_sub(then))
+}
+
+/// The `URL` of a narinfo, where that is below the cache's own (src/libstore/nar-info.cc).
+fn nar_of(narinfo: &[u8]) -> Option<&str> {
+    let mut lines = std::str::from_utf8(narinfo).ok()?.lines();
+    let url = lines.find_map(|line| line.strip_prefix("URL: "))?;
+    (!url.contains("://")).then_some(url)
+}
+
+/// Nobody has it.
+pub(super) fn missing() -> Answer {
+    plain(StatusCode::NOT_FOUND, Bytes::new())
+}
+
+fn plain(status: StatusCode, body: Bytes) -> Answer {
+    let mut answer = Response::new(Full::new(body));
+    *answer.status_mut() = status;
+    answer
+}
+
+fn set(answer: &mut Answer, name: HeaderName, value: &'static str) {
+    let value = HeaderValue::from_static(value);
+    answer.headers_mut().insert(name, value);
+}
