@@ -11,6 +11,7 @@ pub mod bench;
 pub mod bus;
 pub mod container;
 pub mod daemon;
+pub mod dice;
 pub mod error;
 pub mod fake;
 pub mod follower;

@@ -8,5 +8,6 @@ mod builds;
 mod desk;
 mod follows;
 mod journal;
+mod killed;
 mod recovers;
 mod rights;

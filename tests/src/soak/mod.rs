@@ -7,7 +7,6 @@
 //! Everything happens in one task, one thing after the other: a run can be repeated by its seed.
 
 mod cost;
-mod dice;
 mod faults;
 mod lane;
 mod report;
@@ -26,7 +25,6 @@ use tempfile::TempDir;
 pub use self::report::Report;
 use self::{
     cost::Cost,
-    dice::Dice,
     faults::{Act, Evidence, Injection, MENDED, READY, Standing},
     lane::Lane,
     truth::Truth,
@@ -35,6 +33,7 @@ use self::{
 };
 use crate::{
     Result,
+    dice::Dice,
     error::Context,
     fake::{Certificate, Fault},
     ground::{HERE, MOVED},

@@ -4,27 +4,28 @@ use std::time::Duration;
 
 /// `SplitMix64` (Steele, Lea, Flood 2014).
 #[derive(Clone, Debug)]
-pub(super) struct Dice(u64);
+pub struct Dice(u64);
 
 impl Dice {
-    pub(super) fn new(seed: u64) -> Self {
+    /// Those that `seed` begins.
+    pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
     /// One of `all`; `None` where there is none.
-    pub(super) fn one_of<'a, T>(&mut self, all: &'a [T]) -> Option<&'a T> {
+    pub fn one_of<'a, T>(&mut self, all: &'a [T]) -> Option<&'a T> {
         let count = u64::try_from(all.len()).unwrap_or(u64::MAX);
         let at = self.next().checked_rem(count)?;
         all.get(usize::try_from(at).ok()?)
     }
 
     /// Whether something happens that happens `percent` times in a hundred.
-    pub(super) fn comes(&mut self, percent: u64) -> bool {
+    pub fn comes(&mut self, percent: u64) -> bool {
         self.next() % 100 < percent
     }
 
     /// A time of at least `least` and less than `most` milliseconds.
-    pub(super) fn between(&mut self, least: u64, most: u64) -> Duration {
+    pub fn between(&mut self, least: u64, most: u64) -> Duration {
         let more = self.next().checked_rem(most.saturating_sub(least));
         Duration::from_millis(least + more.unwrap_or(0))
     }
