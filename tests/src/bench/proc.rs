@@ -1,6 +1,6 @@
 //! What the kernel says a process costs (proc(5)).
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use crate::{Error, Result, error::Context};
 
@@ -46,6 +46,19 @@ pub fn account(id: u32) -> Result<Account> {
         sum.wakeups += field(&status, "voluntary_ctxt_switches").unwrap_or(0);
     }
     Ok(sum)
+}
+
+/// How long the first thread of process `id` has waited for a processor while it had something to do
+/// (`schedstat`): what a busy machine made it late.
+///
+/// # Errors
+/// When it is gone.
+pub fn held_up(id: u32) -> Result<Duration> {
+    let path = format!("/proc/{id}/schedstat");
+    let text = fs::read_to_string(&path).context(&path)?;
+    let nanos = text.split(' ').nth(1).and_then(|nanos| nanos.parse().ok());
+    let nanos = nanos.ok_or_else(|| Error::Unsupported(format!("{path}: {text}")))?;
+    Ok(Duration::from_nanos(nanos))
 }
 
 /// Reads the memory of process `id`.

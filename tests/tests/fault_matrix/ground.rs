@@ -28,8 +28,6 @@ pub(crate) const POLL: &str = "[poll]\n\
                         deep_interval = \"1h\"\n\
                         fall = 1\n\
                         rise = 1\n";
-/// The shortest silence that any check waits out. Who has to wait for another target's check waits longer.
-pub(crate) const TIMEOUT: Duration = Duration::from_secs(4);
 /// Between two targets that break: not all checks begin at once.
 const PAUSE: Duration = Duration::from_millis(100);
 

@@ -82,7 +82,7 @@ pub(crate) const MATRIX: &[Cell] = &[
     cell(Builder, "handshake-stall", Fault::StallAfter(Point::Magic), "down timed-out handshake"),
     cell(Builder, "handshake-garbage", Fault::GarbageAfter(Point::Magic), "degraded protocol-mismatch handshake"),
     cell(Builder, "handshake-flood", Fault::EndlessAfter(Point::Magic), "degraded protocol-mismatch handshake"),
-    cell(Builder, "handshake-reset", Fault::ResetAfter(Point::Magic), "down connection-lost handshake"),
+    cell(Builder, "handshake-reset", Fault::ResetAfter(Point::Magic), "degraded login-refused handshake"),
     cell(Builder, "handshake-drip", Fault::DripAfter(Point::Auth), "down timed-out handshake"),
 
     // Whether it trusts us is the last message of Nix's handshake, and told as a part of it.
