@@ -27,15 +27,7 @@ let
 
   isImported = cfg.settings.nix.import != false;
   isDeclared = cfg.declareFromNix && isImported;
-  # nix.conf has a line of words where the option has a list.
-  words =
-    value:
-    if lib.isString value then
-      lib.filter (word: word != "") (lib.splitString " " value)
-    else
-      value;
-  substituters =
-    nix.settings.substituters or [ ] ++ words (nix.settings.extra-substituters or [ ]);
+  substituters = declared.substituters nix.settings;
   isOurs = url: !declared.isExcluded cfg.settings.nix.exclude url;
 
   builders = declared.builders {
@@ -83,6 +75,7 @@ in
 {
   imports = [
     ./laptop/catalog.nix
+    ./laptop/steer.nix
     ./laptop/units.nix
   ];
 

@@ -133,8 +133,21 @@ let
       };
 in
 rec {
+  # All that Nix asks, by both of its settings; nix.conf has a line of words where the option has a list.
+  substituters =
+    settings:
+    let
+      extra = settings.extra-substituters or [ ];
+      words = filter (word: word != "") (lib.splitString " " extra);
+    in
+    settings.substituters or [ ] ++ (if lib.isString extra then words else extra);
+
   # Whether it can be the base64 of a whole line "ssh-ed25519 AAAA…", which is what Nix wants.
   isHostKey = key: builtins.match "(c3NoL|ZWNkc2E|c2st)[A-Za-z0-9+/=]+" key != null;
+
+  # What ssh is told of each machine: its host, and in `rest` its port; not of those that Nix builds on by itself.
+  dialled =
+    machines: filter (parsed: parsed != null) (map (machine: parseMachine (machineUri machine)) machines);
 
   builders =
     { machines, own }:

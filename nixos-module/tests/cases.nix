@@ -65,6 +65,20 @@ in
         sshUser = null;
       }
     ];
+    steered = lib.mkMerge [
+      (machines [
+        { }
+        { sshUser = "other"; }
+        { hostName = "desktop:2222"; }
+        { hostName = "localhost"; protocol = null; sshUser = null; }
+      ])
+      {
+        nix.settings.substituters = [ "http://192.0.2.6:5000" ];
+        nix.settings.extra-substituters = "https://nix-community.cachix.org http://192.0.2.7:5000";
+        nix.settings.trusted-public-keys = [ "desktop-1:AAAA" ];
+        services.offloadd.steer.enable = true;
+      }
+    ];
     ownEntries = lib.mkMerge [
       builder
       {
@@ -215,6 +229,16 @@ in
       };
       says = "\"nixos-upgrade\" start only while";
       isWarning = true;
+    };
+    steeredUnseen = {
+      config = lib.mkMerge [
+        builder
+        {
+          services.offloadd.steer.enable = true;
+          services.offloadd.declareFromNix = false;
+        }
+      ];
+      says = "services.offloadd.declareFromNix and";
     };
     relativeKey = {
       config = machines [ { sshKey = "keys/builder"; } ];

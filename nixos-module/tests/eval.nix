@@ -54,6 +54,12 @@ let
           serviceConfig = unit.serviceConfig or { };
         }
       ) (config.systemd.services // { "offload-ready.path" = config.systemd.paths.offload-ready; });
+      steering = {
+        nixConf = config.nix.extraOptions;
+        ssh = config.programs.ssh.extraConfig;
+        settings = removeAttrs config.nix.settings [ "trusted-users" ];
+        sockets = lib.mapAttrs (_: socket: { inherit (socket) wantedBy listenStreams; }) config.systemd.sockets;
+      };
       targets = lib.mapAttrs (_: target: target.unitConfig) config.systemd.targets;
       packages = lib.all (list: lib.any (package: package.name == "offloadd") list) [
         config.environment.systemPackages

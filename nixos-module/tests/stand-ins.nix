@@ -117,7 +117,10 @@ in
       };
     }) { };
 
+    nix.extraOptions = option types.lines "";
+
     programs.ssh.package = package "openssh";
+    programs.ssh.extraConfig = option types.lines "";
 
     services.avahi = {
       enable = bool false;
@@ -150,7 +153,7 @@ in
     systemd.services = units service;
     systemd.targets = units unit;
     systemd.paths = units unit;
-    systemd.sockets = units unit;
+    systemd.sockets = units (unit // { listenStreams = strings; });
     systemd.timers = units unit;
 
     users.users = option (types.attrsOf (submodule {

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::evaluated::evaluated;
+use crate::{evaluated::evaluated, output};
 
 #[test]
 fn the_laptop_s_package_is_where_systemd_the_bus_and_polkit_look() {
@@ -191,4 +191,62 @@ fn either_server_signs_with_the_key_that_is_there() {
     assert_eq!(case["nix-serve"]["port"], 5001);
     assert_eq!(case["harmonia"]["enable"], false);
     assert_eq!(case["signingKey"], json!([]), "it is somebody's own");
+}
+
+#[test]
+fn steering_is_one_option_and_leaves_nothing_behind() {
+    let Some(evaluated) = evaluated() else { return };
+    let steered = &evaluated["laptop"]["steered"];
+    let steering = &steered["steering"];
+    // The last line that says it holds; the public one stays, those of the network are behind the gateway.
+    assert_eq!(
+        steering["nixConf"],
+        "substituters = http://127.0.0.1:5001 https://cache.nixos.org/ https://nix-community.cachix.org\n"
+    );
+    assert_eq!(
+        steering["settings"]["trusted-public-keys"],
+        json!(["desktop-1:AAAA"])
+    );
+    assert_eq!(steering["settings"]["stalled-download-timeout"], 5);
+    assert_eq!(
+        steered["settings"]["steer"],
+        json!({ "gateway": "127.0.0.1:5001" })
+    );
+    let urls = steered["settings"]["cache"].as_array().unwrap().iter();
+    let urls: Vec<_> = urls.map(|cache| cache["url"].as_str().unwrap()).collect();
+    assert_eq!(urls, ["http://192.0.2.6:5000", "http://192.0.2.7:5000"]);
+    assert_eq!(
+        steering["sockets"]["offload-gateway"],
+        json!({ "wantedBy": ["sockets.target"], "listenStreams": ["", "127.0.0.1:5001"] })
+    );
+
+    let off = &evaluated["laptop"]["onlyEnabled"]["steering"];
+    assert_eq!((&off["nixConf"], &off["ssh"]), (&json!(""), &json!("")));
+    assert_eq!(off["sockets"], json!({}));
+    assert_eq!(off["settings"].get("stalled-download-timeout"), None);
+}
+
+#[test]
+fn the_block_of_ssh_config_is_what_ssh_reads() {
+    let Some(evaluated) = evaluated() else { return };
+    let block = evaluated["laptop"]["steered"]["steering"]["ssh"]
+        .as_str()
+        .unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), block).unwrap();
+    let options = |host: &str| {
+        let mut ssh = std::process::Command::new("ssh");
+        output(ssh.arg("-G").arg("-F").arg(file.path()).arg(host))
+    };
+    for (host, alias) in [("192.0.2.6", true), ("desktop", false)] {
+        let options = options(host);
+        assert!(options.contains("offloadctl connect %h %p\n"), "{options}");
+        assert!(options.contains("\nproxyusefdpass yes\n"), "{options}");
+        assert_eq!(
+            options.contains(&format!("\nhostkeyalias {host}\n")),
+            alias,
+            "{options}"
+        );
+    }
+    assert!(!options("localhost").contains("offloadctl"));
 }
