@@ -1,9 +1,7 @@
 //! A desktop that is off, on the laptop's own network: nobody answers for its address.
 
-use std::net::SocketAddr;
-
 use offload_client::{Reason, Snapshot, TargetState};
-use offload_tests::{Laptop, Namespace, Nginx, NixConf, Sshd, nix_conf::Machine, supported};
+use offload_tests::{Laptop, Namespace, NixConf, nix_conf::Machine, supported};
 
 /// A cache and a builder at `host`, an address of the laptop's network, where nobody listens.
 fn nix_at(host: &str) -> NixConf {
@@ -61,28 +59,4 @@ async fn who_is_there_and_silent_is_not_said_to_be_off() {
     let laptop = Laptop::start_inside(&nix, "", Some(network.laptop()));
     let laptop = laptop.await.unwrap();
     until_all_are(&laptop, TargetState::Down, Reason::TimedOut).await;
-}
-
-#[tokio::test]
-async fn who_goes_off_while_it_is_watched_is_said_to_be_once_nobody_answers_for_it() {
-    let Some(network) = supported(Namespace::new()) else {
-        return;
-    };
-    let desktop = |port| SocketAddr::new(Namespace::DESKTOP.into(), port);
-    let inside = Some(network.desktop());
-    let nginx = Nginx::start_inside(desktop(5000), inside).await.unwrap();
-    let sshd = Sshd::start_inside(desktop(2222), inside).await.unwrap();
-    let nix = NixConf::for_desktop(&nginx, &sshd).unwrap();
-    let poll = "[poll]\ninterval = \"3s\"\nfast_interval = \"2s\"\n";
-    let laptop = Laptop::start_inside(&nix, poll, Some(network.laptop()));
-    let laptop = laptop.await.unwrap();
-    laptop.until_ready().await.unwrap();
-    // Its cable stays, so that the laptop's own network does.
-    network.desktop_ip("addr del 192.0.2.6/24 dev lan").unwrap();
-    // It was seen a moment ago, and for some seconds the kernel only has its doubts.
-    let are_off = |now: &Snapshot| {
-        let mut reasons = now.targets.iter().map(|target| target.reason);
-        reasons.all(|reason| reason == Reason::HostUnreachable)
-    };
-    laptop.until("both are off", are_off).await.unwrap();
 }
