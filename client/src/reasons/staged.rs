@@ -94,6 +94,16 @@ fn says(target: &Target, key: &str, value: &str) -> bool {
 
 /// The words for a reason of what this machine is on no network of: nothing is broken.
 const fn away(reason: Reason) -> Text {
+    if matches!(reason, Reason::DnsFailed) {
+        return Text {
+            explanation: "Nobody on this network knows the name {host}, as it is anywhere but at home: builds run here alone \
+                          meanwhile. It is looked at again as soon as the networks change.",
+            remedy: "To use it from here, connect this machine to the desktop's network, its VPN or its tailnet. If this is the \
+                     desktop's network, `getent ahosts {host}` must print an address: a name in .local takes avahi on both machines \
+                     (NixOS: `services.avahi.enable` and `services.avahi.nssmdns4`), any other the router's name service.",
+            ..text(reason)
+        };
+    }
     Text {
         explanation: "This machine is on no network of {host}: builds run here alone meanwhile. It is looked at again as soon as \
                       the networks change.",

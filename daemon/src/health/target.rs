@@ -267,11 +267,10 @@ impl Target {
             self.record(now, outcome, latency);
         }
         let cause = outcome.map(drop).map_err(|(_, reason)| reason);
+        let reach = self.proved_reach();
         let verdict = match self.is_punished(now, outcome) {
             true => self.judge.turned_away(),
-            false => self
-                .judge
-                .weigh(self.checks.0, cause, self.proved_reach(), thresholds),
+            false => self.judge.weigh(self.checks.0, cause, reach, thresholds),
         };
         let (Ok(stage) | Err((stage, _))) = outcome;
         if is_behind_host_key(stage) {
@@ -318,7 +317,9 @@ impl Target {
     /// afar, one lost packet is no more than on a network of its own.
     fn proved_reach(&self) -> Reach {
         match self.reach {
-            Reach::Far if self.proved => Reach::Near,
+            Reach::Far | Reach::ByName if self.proved => Reach::Near,
+            // Since the network changed its name has not been good for anything.
+            Reach::Near if !self.proved && self.health.last_success > 0 => Reach::ByName,
             reach => reach,
         }
     }
@@ -329,9 +330,9 @@ impl Target {
         match state {
             TargetState::Down => self.reach != Reach::Nowhere,
             TargetState::Degraded => traits(reason).who == Who::Another,
-            TargetState::Unknown | TargetState::Ready | TargetState::Away | TargetState::Paused => {
-                false
-            }
+            // Whoever knows no name may be asked otherwise.
+            TargetState::Away => reason == Reason::DnsFailed && self.reach != Reach::Nowhere,
+            TargetState::Unknown | TargetState::Ready | TargetState::Paused => false,
         }
     }
 

@@ -14,7 +14,9 @@
 //!
 //! What nothing leads to, or no network of this machine but the default route (far), is away rather
 //! than down, and at the first failure, where nobody answers: silence there is no news of it. A
-//! refusal is an answer. What has passed a check from afar is weighed as what is near, until its way
+//! refusal is an answer. So is what has a name that only its own network knows, or that had an address before the network
+//! changed, where that name has none: it is looked at fast for a while, should the resolver not be up yet, and
+//! then with the back-off. What has passed a check from afar is weighed as what is near, until its way
 //! changes.
 //!
 //! ¹ since start, resume, a change of the network or of the target's specification.
@@ -74,6 +76,8 @@ pub(super) struct Judge {
     /// Failures since it was ready, or since it is degraded or unknown rather than down: a lone success
     /// between them must not restart the back-off of a server that flaps.
     misses: u32,
+    /// Whether the last answer was that its name has no address here: a resolver may merely not be up yet.
+    is_unnamed: bool,
     /// How often in a row it turned us away.
     turned_away: u32,
     /// While down: another reason than the known one, seen once.
@@ -102,7 +106,7 @@ impl Judge {
         {
             return self.weigh_nothing(state, cause);
         }
-        self.unmade = 0;
+        (self.unmade, self.is_unnamed) = (0, false);
         if !outcome.is_err_and(|cause| traits(cause).weight == Weight::TurnedAway) {
             self.turned_away = 0;
         }
@@ -111,7 +115,11 @@ impl Judge {
             Err(cause) => match (reach, traits(cause).is_absence()) {
                 (Reach::Nowhere, true) => self.absent(state, reason, Reason::NoRoute),
                 (Reach::Far, true) => self.absent(state, reason, cause),
-                (Reach::Nowhere | Reach::Far, false) | (Reach::Near, _) => {
+                (Reach::ByName, true) if cause == Reason::DnsFailed => {
+                    self.is_unnamed = true;
+                    self.absent(state, reason, cause)
+                }
+                (Reach::Nowhere | Reach::Far, false) | (Reach::Near | Reach::ByName, _) => {
                     self.weigh_failure(state, reason, cause, thresholds)
                 }
             },
@@ -131,6 +139,8 @@ impl Judge {
             {
                 Wait::BackOff(self.misses.saturating_sub(1))
             }
+            TargetState::Away if self.is_unnamed && self.misses < thresholds.fall => Wait::Fast,
+            TargetState::Away if self.is_unnamed => Wait::BackOff(self.misses - thresholds.fall),
             TargetState::Down
                 if self.passed == 0 && self.other.is_none() && self.misses >= thresholds.fall =>
             {

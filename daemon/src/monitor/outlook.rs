@@ -1,6 +1,10 @@
 //! What the networks of this machine mean to a target.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+};
 
 use super::{Monitor, watched::Watched};
 use crate::{
@@ -59,13 +63,15 @@ impl Outlook {
         let by_name = watched.is_by_name() || candidates.is_empty();
         let unknown = by_name.then(|| match routes.is_alone() {
             true => Reach::Nowhere,
+            false if watched.names().all(|name| is_of_home(name, routes)) => Reach::ByName,
             false => Reach::Near,
         });
         let on_link = known.clone().any(|reach| reach == Reach::Near);
         let best = known.chain(unknown).min_by_key(|reach| match reach {
             Reach::Near => 0,
-            Reach::Far => 1,
-            Reach::Nowhere => 2,
+            Reach::ByName => 1,
+            Reach::Far => 2,
+            Reach::Nowhere => 3,
         });
         let own = candidates.iter().filter(|address| !address.is_loopback());
         Self {
@@ -79,7 +85,7 @@ impl Outlook {
 
     /// Whether the target is on one of this machine's own networks, as far as is known.
     pub(super) fn is_near(&self) -> bool {
-        self.reach == Reach::Near
+        matches!(self.reach, Reach::Near | Reach::ByName)
     }
 
     /// Whether whoever answers at one of its addresses is on this machine's own network.
@@ -95,6 +101,30 @@ impl Outlook {
     fn differs(&self, newer: &Self, address: &IpAddr) -> bool {
         let ways = (self.ways.get(address), newer.ways.get(address));
         matches!(ways, (Some(old), Some(new)) if old != new)
+    }
+}
+
+/// Whether only the network of a home, or a tailnet that this machine is not in, knows `name`.
+fn is_of_home(name: &str, routes: &dyn Routes) -> bool {
+    /// Where a tailnet's names are asked for (100.100.100.100, "Quad100" of Tailscale's documentation).
+    const TAILNETS: IpAddr = IpAddr::V4(Ipv4Addr::new(100, 100, 100, 100));
+    /// RFC 6762 (`local`, and the others of its appendix G), RFC 8375 (`home.arpa`); `internal` is reserved by ICANN.
+    const SUFFIXES: [&str; 9] = [
+        ".local",
+        ".lan",
+        ".home.arpa",
+        ".home",
+        ".internal",
+        ".intranet",
+        ".private",
+        ".corp",
+        ".localdomain",
+    ];
+    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    match name.ends_with(".ts.net") {
+        true => routes.reach(TAILNETS) != Reach::Near,
+        // A name without a domain is completed by the network's.
+        false => !name.contains('.') || SUFFIXES.iter().any(|suffix| name.ends_with(suffix)),
     }
 }
 

@@ -12,6 +12,8 @@ pub enum Reach {
     /// By a network of its own, by a route made for it, or, of a public address, by any route.
     #[default]
     Near,
+    /// By a name that has no address on any network but the target's own: where nobody knows it, this is another.
+    ByName,
     /// A private address, and no way to it but the default route: on any network but its own that
     /// leads nowhere, so silence there is no news of the desktop.
     Far,

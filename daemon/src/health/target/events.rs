@@ -84,16 +84,18 @@ impl Target {
                 self.forget();
                 (aborted, self.leave(now, pace))
             }
-            (Reach::Nowhere, Reach::Near | Reach::Far) => (self.look_again(now, timeout), None),
-            // The first answer is under way: that its way is another one now, `refresh` would say.
-            (Reach::Near | Reach::Far, Reach::Near | Reach::Far)
-                if self.in_flight.is_some() && !self.judge.has_judged() =>
-            {
-                (None, None)
-            }
-            (Reach::Near | Reach::Far, Reach::Near | Reach::Far) => {
+            (Reach::Nowhere, Reach::Near | Reach::ByName | Reach::Far) => {
                 (self.look_again(now, timeout), None)
             }
+            // The first answer is under way: that its way is another one now, `refresh` would say.
+            (
+                Reach::Near | Reach::ByName | Reach::Far,
+                Reach::Near | Reach::ByName | Reach::Far,
+            ) if self.in_flight.is_some() && !self.judge.has_judged() => (None, None),
+            (
+                Reach::Near | Reach::ByName | Reach::Far,
+                Reach::Near | Reach::ByName | Reach::Far,
+            ) => (self.look_again(now, timeout), None),
         }
     }
 

@@ -70,6 +70,41 @@ fn a_check_that_is_asked_for_is_made_though_no_way_is_known() {
 }
 
 #[test]
+fn a_name_that_nobody_knows_on_another_network_is_away() {
+    // It has answered at home; here it has no address.
+    play(
+        "0s     ok          -> ready
+         3s     ok
+         10s    refresh
+         10s    dns-failed  -> away dns-failed
+         3s     dns-failed
+         3s     dns-failed
+         ~30s   dns-failed
+         ~60s   dns-failed
+         60s    refresh
+         ~60s   ok          -> ready",
+    );
+    // Once it is judged by this network, a resolver that stumbles is a fault of this network's.
+    play(
+        "0s     ok          -> ready
+         3s     ok
+         ~30s   dns-failed
+         3s     dns-failed
+         3s     dns-failed  -> down dns-failed",
+    );
+    // A name of home alone: desktop.local.
+    play(
+        "0s     begin
+         -      by-name
+         -      dns-failed  -> away dns-failed
+         3s     timed-out   -> down timed-out
+         3s     refused     -> down refused",
+    );
+    // Any other that never answered may be misspelt.
+    play("0s dns-failed  -> down dns-failed");
+}
+
+#[test]
 fn silence_from_afar_is_away_at_the_first_failure() {
     play(
         "0s     ok          -> ready

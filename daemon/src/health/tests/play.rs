@@ -66,6 +66,7 @@ impl Play {
             "resume" => Event::Resume,
             "near" => self.reach(Reach::Near),
             "far" => self.reach(Reach::Far),
+            "by-name" => self.reach(Reach::ByName),
             "nowhere" => self.reach(Reach::Nowhere),
             "found" => Event::Found {
                 target: self.id.clone(),

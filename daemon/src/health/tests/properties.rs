@@ -92,7 +92,7 @@ fn any_poll() -> impl Strategy<Value = Poll> {
 }
 
 fn any_reach() -> impl Strategy<Value = Reach> {
-    select(&[Reach::Near, Reach::Far, Reach::Nowhere][..])
+    select(&[Reach::Near, Reach::ByName, Reach::Far, Reach::Nowhere][..])
 }
 
 fn any_hindrance() -> impl Strategy<Value = Option<Reason>> {

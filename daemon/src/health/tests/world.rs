@@ -265,6 +265,9 @@ impl World {
                     let seen = &self.targets[target];
                     match seen.standing {
                         (TargetState::Down, _) => assert_ne!(seen.reach, Reach::Nowhere),
+                        (TargetState::Away, Reason::DnsFailed) => {
+                            assert_ne!(seen.reach, Reach::Nowhere);
+                        }
                         (TargetState::Degraded, reason) => {
                             assert_eq!(traits(reason).who, Who::Another);
                         }

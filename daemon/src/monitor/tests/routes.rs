@@ -243,3 +243,32 @@ fn ask(stage: &mut Stage, id: &TargetId) -> oneshot::Receiver<Result<(), CheckEr
     stage.turn(Turn::Command(Command::Check { target, reply }));
     answer
 }
+
+#[tokio::test]
+async fn a_name_of_home_that_nobody_knows_is_away_and_any_other_down() {
+    let cafe = || Ways::to([("203.0.113.1", Near, 2)]);
+    for (host, expected) in [
+        ("desktop.local", TargetState::Away),
+        ("desktop.lan.", TargetState::Away),
+        ("Desktop.home.arpa", TargetState::Away),
+        ("desktop", TargetState::Away),
+        ("desktop.tail1234.ts.net", TargetState::Away),
+        ("desktop.example.org", TargetState::Down),
+        ("local.example.org", TargetState::Down),
+    ] {
+        let (id, _) = ids();
+        let mut stage = Stage::new(vec![builder(&[host])], Discover::default());
+        stage.networks(cafe());
+        stage.check(&id, Err(Reason::DnsFailed));
+        assert_eq!(stage.state(&id), expected, "{host}");
+    }
+    // This machine is in the tailnet, whose names it can ask for.
+    let (id, _) = ids();
+    let mut stage = Stage::new(
+        vec![builder(&["desktop.tail1234.ts.net"])],
+        Discover::default(),
+    );
+    stage.networks(Ways::to([("100.100.100.100", Near, 3)]));
+    stage.check(&id, Err(Reason::DnsFailed));
+    assert_eq!(stage.state(&id), TargetState::Down);
+}

@@ -80,6 +80,12 @@ impl Watched {
         !self.answered && own.any(|address| ip(&address.host).is_none())
     }
 
+    /// The names among its own addresses.
+    pub(in crate::monitor) fn names(&self) -> impl Iterator<Item = &str> {
+        let hosts = self.spec.addresses.iter().map(|address| &*address.host);
+        hosts.filter(|host| ip(host).is_none())
+    }
+
     /// Where its host key is proved now, and others of its machine may be as well. Behind a proxy an
     /// address says nothing here; 127.0.0.1 is the near end of a tunnel.
     pub(in crate::monitor) fn proved_at(&self) -> Option<IpAddr> {
