@@ -201,6 +201,9 @@ struct Writer {
     stream: OwnedWriteHalf,
     /// Who is told what is over.
     callers: Option<Arc<Callers>>,
+    /// Whether a name was asked for: signals before that are for nobody. zbus sends one for each interface that is
+    /// there from the start.
+    is_announced: bool,
 }
 
 impl Writer {
@@ -208,7 +211,20 @@ impl Writer {
         Self {
             stream,
             callers: None,
+            is_announced: false,
         }
+    }
+
+    /// Whether anybody may wait for it.
+    fn is_for_somebody(&mut self, message: &Message) -> bool {
+        if self.is_announced {
+            return true;
+        }
+        let header = message.header();
+        self.is_announced = header
+            .member()
+            .is_some_and(|member| *member == "RequestName");
+        message.message_type() != Type::Signal
     }
 
     /// An answer is the end of its call.
@@ -229,8 +245,10 @@ impl Writer {
 #[async_trait::async_trait]
 impl WriteHalf for Writer {
     async fn send_message(&mut self, message: &Message) -> zbus::Result<()> {
-        self.stream.write_all(message.data()).await?;
-        self.sent(message);
+        if self.is_for_somebody(message) {
+            self.stream.write_all(message.data()).await?;
+            self.sent(message);
+        }
         Ok(())
     }
 

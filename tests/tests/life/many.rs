@@ -1,14 +1,20 @@
 //! A daemon starts with any number of targets as it starts with two, and tells how they are in a line
 //! that systemd takes.
 
-use std::fmt::Write;
+use std::{fmt::Write, time::Duration};
 
 use offload_client::proxy::ManagerProxy;
-use offload_tests::{Bus, Daemon, NixConf, daemon::Launch, notify::Message};
+use offload_tests::{
+    Bus, Daemon, NixConf,
+    daemon::Launch,
+    notify::Message,
+    signals::{Content, Signal, Signals},
+};
 use offloadd::clock::Stopwatch;
 
 /// systemd reads no more of a notification, and takes none that is longer (`NOTIFY_BUFFER_MAX`).
 const NOTIFY_MAX: usize = 4096;
+const PATIENCE: Duration = Duration::from_secs(20);
 /// Nobody listens there.
 const CLOSED: &str = "127.0.0.1:9";
 
@@ -57,4 +63,21 @@ async fn two_thousand_caches_are_ready_as_two_are() {
         assert_eq!(ready.get("STATUS"), None, "READY=1 goes alone");
         assert!(told.iter().all(is_short), "{told:?}");
     }
+}
+
+/// They are there with the name; thousands of messages before it would have been for nobody.
+#[tokio::test]
+async fn what_is_there_from_the_start_is_not_told_one_by_one() {
+    let (bus, conf) = (Bus::start().await.unwrap(), NixConf::new().unwrap());
+    conf.write("nix.conf", &substituters(50)).unwrap();
+    let mut signals = Signals::listen(&bus.address()).await.unwrap();
+    let daemon = start(&bus, &conf).await;
+    daemon.wait_ready().await.unwrap();
+    let added = |signal: &Signal| matches!(signal.content, Content::Added(..));
+    let before = signals.rest().await.unwrap();
+    assert!(!before.iter().any(added), "{before:#?}");
+    // And what comes later is.
+    conf.write("nix.conf", &substituters(51)).unwrap();
+    let told = signals.until(PATIENCE, "the new one is told", added);
+    told.await.unwrap();
 }
