@@ -19,6 +19,7 @@ pub const DESCRIBE_VERSION: u32 = 1;
 
 /// Everything the daemon knows at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Snapshot {
     /// [`DESCRIBE_VERSION`] of the daemon that wrote it.
     pub describe_version: u32,
@@ -48,6 +49,7 @@ pub struct Snapshot {
 
 /// One cache or builder.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Target {
     /// Its name; a cache and a builder with the same name are one host.
     pub name: Printable,
@@ -82,7 +84,6 @@ pub struct Target {
     /// What else is worth knowing, by key: never needed to read the state.
     pub details: Details,
     /// What each layer says of it, side by side; only in JSON, not on the bus.
-    #[serde(default)]
     pub layers: Vec<Comparison>,
 }
 
@@ -124,6 +125,7 @@ pub enum Facts {
 
 /// What a cache says of itself in `nix-cache-info`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct CacheFacts {
     /// The store directory it serves.
     pub store_dir: Printable,
@@ -137,6 +139,7 @@ pub struct CacheFacts {
 
 /// What is configured and known of a builder.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct BuilderFacts {
     /// `ssh` or `ssh-ng`.
     pub protocol: Printable,
@@ -158,6 +161,7 @@ pub struct BuilderFacts {
 
 /// A difference or fault that is no target's state.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Warning {
     /// What it is.
     pub code: WarningCode,

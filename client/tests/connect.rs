@@ -154,7 +154,7 @@ async fn ssh_is_handed_a_socket_to_where_the_builder_is_now() {
     desk.is_reached_by(dialled).await;
     assert_eq!(
         fake.script.borrow().calls,
-        ["/org/offloadd/Offload1 GetManagedObjects()"]
+        ["/org/offloadd/Offload1 Describe()"]
     );
 }
 

@@ -10,7 +10,9 @@ use super::{
     connect::ConnectError,
     doctor::OnceError,
 };
-use crate::{Printable, Reason, connect::NoDaemon, errors::BusError, names, reasons};
+use crate::{
+    Printable, Reason, connect::NoDaemon, errors::BusError, names, read::ReadError, reasons,
+};
 
 /// The command line makes no sense (sysexits.h: EX_USAGE).
 pub(super) const USAGE: u8 = 64;
@@ -297,6 +299,15 @@ fn is_denied(error: &zbus::Error) -> bool {
 
 fn is_closed(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::BrokenPipe
+}
+
+impl From<ReadError> for Failure {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Bus(error) => error.into(),
+            ReadError::Json(error) => Self::Nonsense(error.to_string()),
+        }
+    }
 }
 
 impl From<BusError> for Failure {

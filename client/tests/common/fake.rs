@@ -6,7 +6,6 @@ use futures_util::StreamExt;
 use offload_client::{
     Kind, OverallState, Reason, Snapshot, Stage, TargetState, names,
     snapshot::{BuilderFacts, CacheFacts, Facts, HistoryEntry, Target},
-    wire,
 };
 use tokio::sync::watch;
 use zbus::{Connection, Message, MessageStream, ObjectPath, Variant, message::Type};
@@ -14,7 +13,6 @@ use zbus::{Connection, Message, MessageStream, ObjectPath, Variant, message::Typ
 use super::{Bus, job};
 
 type Properties<'a> = HashMap<&'a str, Variant<'a>>;
-type Objects<'a> = HashMap<ObjectPath<'a>, HashMap<&'a str, Properties<'a>>>;
 
 /// What the daemon is to say.
 #[derive(Clone, Default)]
@@ -23,8 +21,6 @@ pub(crate) struct Script {
     pub(crate) snapshot: Snapshot,
     /// What it will know after a check.
     pub(crate) after_check: Option<Snapshot>,
-    /// What it will know once somebody has read the objects.
-    pub(crate) after_objects: Option<Snapshot>,
     /// What it will know after a search, and the objects that are found.
     pub(crate) after_discover: Option<(Snapshot, Vec<String>)>,
     /// The error of its every method but the reading ones.
@@ -94,7 +90,7 @@ impl Fake {
         script
             .calls
             .iter()
-            .filter(|call| call.ends_with("GetManagedObjects()"))
+            .filter(|call| call.ends_with("Describe()"))
             .count()
     }
 
@@ -152,15 +148,6 @@ fn answer(call: &Message, script: &watch::Sender<Script>) -> Vec<Message> {
         return job::answer(call, script);
     }
     let reply = match member.as_str() {
-        "GetManagedObjects" => {
-            script.send_modify(|script| {
-                if let Some(after) = script.after_objects.take() {
-                    script.snapshot = after;
-                }
-            });
-            reply.build(&objects(&now.snapshot))
-        }
-        "GetAll" => reply.build(&manager(&now.snapshot)),
         "Describe" => reply.build(
             &now.describe
                 .unwrap_or_else(|| serde_json::to_string(&now.snapshot).unwrap()),
@@ -200,108 +187,6 @@ fn answer(call: &Message, script: &watch::Sender<Script>) -> Vec<Message> {
         other => panic!("nobody should call {other}"),
     };
     vec![reply.unwrap()]
-}
-
-/// The targets of a snapshot as `GetManagedObjects` has them. The object that is asked is not in its
-/// own answer: that has only its children (D-Bus specification, "org.freedesktop.DBus.ObjectManager").
-fn objects(snapshot: &Snapshot) -> Objects<'_> {
-    let mut objects: Objects<'_> = HashMap::new();
-    for target in &snapshot.targets {
-        let path = ObjectPath::try_from(target.path()).unwrap();
-        objects.insert(path, interfaces(target));
-    }
-    objects
-}
-
-/// The rest of it, as `GetAll` of the Manager has it.
-fn manager(snapshot: &Snapshot) -> Properties<'_> {
-    let paths: Vec<String> = snapshot.targets.iter().map(Target::path).collect();
-    let warnings: Vec<(&str, String, HashMap<String, Variant<'_>>)> = snapshot
-        .warnings
-        .iter()
-        .map(|warning| {
-            let path = warning.target.as_ref();
-            let path = path.map(|(kind, name)| names::target_path(*kind, name));
-            let details = wire::variants(&warning.details);
-            (warning.code.as_str(), path.unwrap_or_default(), details)
-        })
-        .collect();
-    let targets: Vec<ObjectPath<'_>> = paths
-        .iter()
-        .map(|path| ObjectPath::try_from(path.clone()).unwrap())
-        .collect();
-    [
-        ("Version", snapshot.version.as_str().into()),
-        ("State", snapshot.state.as_str().into()),
-        ("Reason", snapshot.reason.as_str().into()),
-        ("BuilderState", snapshot.builder_state.as_str().into()),
-        ("CacheState", snapshot.cache_state.as_str().into()),
-        (
-            "StateChangeTimestamp",
-            snapshot.state_change_timestamp.into(),
-        ),
-        (
-            "StateChangeTimestampMonotonic",
-            snapshot.state_change_timestamp_monotonic.into(),
-        ),
-        ("Targets", targets.into()),
-        ("Warnings", Variant::new(warnings)),
-    ]
-    .into()
-}
-
-fn interfaces(target: &Target) -> HashMap<&'static str, Properties<'_>> {
-    let common: Properties<'_> = [
-        ("Name", target.name.as_str().into()),
-        ("Kind", target.kind.as_str().into()),
-        ("Uri", target.uri.as_str().into()),
-        ("Address", target.address.as_str().into()),
-        ("State", target.state.as_str().into()),
-        ("Reason", target.reason.as_str().into()),
-        ("Stage", target.stage.as_str().into()),
-        ("StateChangeTimestamp", target.state_change_timestamp.into()),
-        (
-            "StateChangeTimestampMonotonic",
-            target.state_change_timestamp_monotonic.into(),
-        ),
-        ("LastCheckTimestamp", target.last_check_timestamp.into()),
-        ("LastSuccessTimestamp", target.last_success_timestamp.into()),
-        ("NextCheckTimestamp", target.next_check_timestamp.into()),
-        ("LatencyUSec", target.latency_usec.into()),
-        ("ConsecutiveFailures", target.consecutive_failures.into()),
-        ("Details", wire::variants(&target.details).into()),
-    ]
-    .into();
-    let (name, own): (_, Properties<'_>) = match &target.facts {
-        Facts::Cache(cache) => (
-            names::CACHE,
-            [
-                ("StoreDir", cache.store_dir.as_str().into()),
-                ("WantMassQuery", cache.want_mass_query.into()),
-                ("Priority", cache.priority.into()),
-                ("SigningKey", cache.signing_key.as_str().into()),
-            ]
-            .into(),
-        ),
-        Facts::Builder(builder) => (
-            names::BUILDER,
-            [
-                ("Protocol", builder.protocol.as_str().into()),
-                ("Systems", builder.systems.clone().into()),
-                ("Features", builder.features.clone().into()),
-                ("MaxJobs", builder.max_jobs.into()),
-                ("SpeedFactor", builder.speed_factor.into()),
-                ("NixVersion", builder.nix_version.as_str().into()),
-                ("Trusted", builder.trusted.as_str().into()),
-                (
-                    "HostKeyFingerprint",
-                    builder.host_key_fingerprint.as_str().into(),
-                ),
-            ]
-            .into(),
-        ),
-    };
-    [(names::TARGET, common), (name, own)].into()
 }
 
 /// A cache and a builder, both ready.

@@ -5,7 +5,8 @@ use std::{fs, net::SocketAddr, path::Path, time::Duration};
 
 use futures_util::StreamExt;
 use offload_client::{
-    OverallState, Reason, Snapshot, TargetState, WarningCode, names, read,
+    Kind, OverallState, Reason, Snapshot, TargetState, WarningCode,
+    names::{self, BUS_NAME, ROOT_PATH, target_path},
     snapshot::{Detail, Warning},
 };
 use offload_tests::{
@@ -18,7 +19,7 @@ use offload_tests::{
     supported,
 };
 use rustix::process::Signal;
-use zbus::fdo::DBusProxy;
+use zbus::fdo::{DBusProxy, ObjectManagerProxy};
 
 const ANY: SocketAddr = SocketAddr::new(HERE, 0);
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -79,9 +80,15 @@ async fn ready_comes_with_the_desktop_off_once_the_objects_are_there() {
         .expect("the name is owned")
         .unwrap();
     // Whoever sees the name sees the objects.
-    let first = read::snapshot(&connection).await.unwrap();
-    let labels: Vec<_> = first.targets.iter().map(|target| target.label()).collect();
-    assert_eq!(labels, ["cache/desktop", "builder/desktop"]);
+    let objects = ObjectManagerProxy::new(&connection, BUS_NAME, ROOT_PATH)
+        .await
+        .unwrap();
+    let mut paths: Vec<String> = (objects.get_managed_objects().await.unwrap().into_keys())
+        .map(|path| path.to_string())
+        .collect();
+    paths.sort();
+    let desktop = |kind| target_path(kind, "desktop");
+    assert_eq!(paths, [desktop(Kind::Builder), desktop(Kind::Cache)]);
 
     daemon.wait_ready().await.unwrap();
     let messages = daemon.messages();

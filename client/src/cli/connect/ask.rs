@@ -72,7 +72,7 @@ impl Daemon {
 }
 
 async fn builders(connection: &Connection) -> Option<Vec<Target>> {
-    let mut targets = read::targets_if_running(connection).await.ok()?;
+    let mut targets = read::snapshot_if_running(connection).await.ok()?.targets;
     targets.retain(|target| target.kind == Kind::Builder);
     Some(targets)
 }
