@@ -81,6 +81,11 @@ pub trait Manager {
     /// What is wrong without being a target's state.
     #[zbus(property)]
     fn warnings(&self) -> zbus::Result<Vec<RawWarning>>;
+
+    /// What to mend first: whose vocabulary the code is from (`warning`, `reason`, `state`), the code, the
+    /// target's object path or `""`; all empty where nothing is wrong.
+    #[zbus(property)]
+    fn root_cause(&self) -> zbus::Result<(String, String, String)>;
 }
 
 /// What a cache and a builder have in common.

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::words::CauseKind;
 use crate::{Kind, OverallState, Printable, Reason, Stage, TargetState, WarningCode};
 
 /// The key of [`Target::details`] and [`Warning::details`] under which a machine's own words for
@@ -39,12 +40,27 @@ pub struct Snapshot {
     pub state_change_timestamp_monotonic: u64,
     /// Caches and builders, in the order in which Nix would try them.
     pub targets: Vec<Target>,
-    /// What differs or is broken without being a target's state.
+    /// What differs or is broken without being a target's state, the heaviest first.
     pub warnings: Vec<Warning>,
     /// Where all caches are one substituter, `127.0.0.1:5001`; empty where Nix is not steered. Only in JSON, not on
     /// the bus.
-    #[serde(default)]
     pub gateway: Printable,
+    /// What to mend first; nothing where nothing is wrong, or nothing was judged yet.
+    pub root_cause: Option<RootCause>,
+}
+
+/// What to mend first, of all that is wrong.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RootCause {
+    /// Whose vocabulary `code` is from.
+    pub kind: CauseKind,
+    /// `address-mismatch`, `refused`, `away`.
+    pub code: Printable,
+    /// The target it is about: kind and name; nothing where it is about this machine.
+    pub target: Option<(Kind, Printable)>,
+    /// The targets that are not ready for it: kind and name.
+    pub explains: Vec<(Kind, Printable)>,
 }
 
 /// One cache or builder.
@@ -235,6 +251,18 @@ impl Target {
     /// Its object path.
     pub fn path(&self) -> String {
         crate::names::target_path(self.kind, &self.name)
+    }
+
+    /// Whether its own reason and details say all that `warning` says.
+    pub fn tells(&self, warning: &Warning) -> bool {
+        let is_of_it = match &warning.target {
+            Some((kind, name)) => (*kind, name) == (self.kind, &self.name),
+            None => true,
+        };
+        let mut particulars = warning.details.iter().filter(|(key, _)| **key != *"since");
+        is_of_it
+            && self.reason.hindrance() == Some(warning.code)
+            && particulars.all(|(key, detail)| self.details.get(key) == Some(detail))
     }
 
     /// How people name it: `cache/desktop`.

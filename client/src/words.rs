@@ -74,6 +74,18 @@ words! {
 }
 
 words! {
+    /// Whose vocabulary the code of a root cause is from.
+    pub enum CauseKind {
+        /// [`TargetState`]'s: no reason is known.
+        State = "state",
+        /// [`Reason`]'s.
+        Reason = "reason",
+        /// [`WarningCode`]'s.
+        Warning = "warning",
+    }
+}
+
+words! {
     /// The verdict over one target.
     pub enum TargetState {
         /// Not judged since start, resume or a change of the network; or what would tell is done for

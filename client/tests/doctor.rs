@@ -14,7 +14,10 @@ use common::{
     fake::{Fake, builder_down, ready},
     program::{Run, finish, offloadctl, program_at},
 };
-use offload_client::{Kind, Snapshot, WarningCode, snapshot::Warning};
+use offload_client::{
+    Kind, Snapshot, WarningCode,
+    snapshot::{CauseKind, RootCause, Warning},
+};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -34,8 +37,15 @@ fn afternoon() -> Snapshot {
             .map(|(key, value)| (key.into(), value.into()))
             .into(),
     };
+    let root_cause = RootCause {
+        kind: CauseKind::Warning,
+        code: warning.code.as_str().into(),
+        target: warning.target.clone(),
+        explains: Vec::new(),
+    };
     Snapshot {
         warnings: vec![warning],
+        root_cause: Some(root_cause),
         ..ready()
     }
 }

@@ -64,18 +64,6 @@ pub(super) fn words_for(target: &Target, style: &Style) -> String {
     )
 }
 
-/// Whether a target's own help says all that a warning says.
-pub(super) fn tells(target: &Target, warning: &Warning) -> bool {
-    let is_of_it = match &warning.target {
-        Some((kind, name)) => (*kind, name) == (target.kind, &target.name),
-        None => true,
-    };
-    let mut particulars = warning.details.iter().filter(|(key, _)| **key != *"since");
-    is_of_it
-        && target.reason.hindrance() == Some(warning.code)
-        && particulars.all(|(key, detail)| target.details.get(key) == Some(detail))
-}
-
 /// A warning, with its help.
 pub(super) fn warning(warning: &Warning, style: &Style) -> String {
     let detail = |key| template::detail(&warning.details, key);

@@ -137,7 +137,7 @@ fn sentence(snapshot: &Snapshot) -> String {
 fn untold(snapshot: &Snapshot) -> impl Iterator<Item = &Warning> {
     let is_told = |warning: &&Warning| {
         let mut targets = snapshot.targets.iter();
-        targets.any(|target| help::tells(target, warning))
+        targets.any(|target| target.tells(warning))
     };
     snapshot.warnings.iter().filter(move |it| !is_told(it))
 }

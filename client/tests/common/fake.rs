@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use futures_util::StreamExt;
 use offload_client::{
     Kind, OverallState, Reason, Snapshot, Stage, TargetState, names,
-    snapshot::{BuilderFacts, CacheFacts, Facts, HistoryEntry, Target},
+    snapshot::{BuilderFacts, CacheFacts, CauseKind, Facts, HistoryEntry, RootCause, Target},
 };
 use tokio::sync::watch;
 use zbus::{Connection, Message, MessageStream, ObjectPath, Variant, message::Type};
@@ -260,6 +260,13 @@ pub(crate) fn builder_down() -> Snapshot {
         builder
             .details
             .insert("error".into(), "Connection refused (os error 111)".into());
+        let of_it = (builder.kind, builder.name.clone());
+        snapshot.root_cause = Some(RootCause {
+            kind: CauseKind::Reason,
+            code: builder.reason.as_str().into(),
+            target: Some(of_it.clone()),
+            explains: vec![of_it],
+        });
     }
     snapshot
 }

@@ -143,6 +143,11 @@ impl Manager {
     fn warnings(&self) -> Vec<(String, String, Dict)> {
         values::warnings(&self.now())
     }
+
+    #[zbus(property)]
+    fn root_cause(&self) -> (String, String, String) {
+        values::root_cause(&self.now())
+    }
 }
 
 fn refusal(error: DiscoverError) -> BusError {

@@ -166,6 +166,10 @@ async fn publish_manager(
     if old.warnings != new.warnings {
         manager.0.insert("Warnings", values::warnings(new).into());
     }
+    let root_cause = values::root_cause(new);
+    if values::root_cause(old) != root_cause {
+        manager.0.insert("RootCause", Variant::new(root_cause));
+    }
     manager.emit(connection, ROOT_PATH, MANAGER).await?;
 
     if old.state == new.state {

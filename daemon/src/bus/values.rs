@@ -34,6 +34,20 @@ pub(super) fn warnings(snapshot: &Snapshot) -> Vec<(String, String, Dict)> {
     snapshot.warnings.iter().map(one).collect()
 }
 
+/// The Manager's `RootCause (sss)`: whose vocabulary, code, object path or `""`; empty where nothing is wrong.
+pub(super) fn root_cause(snapshot: &Snapshot) -> (String, String, String) {
+    let Some(cause) = &snapshot.root_cause else {
+        return Default::default();
+    };
+    let path = cause.target.as_ref();
+    let path = path.map(|(kind, name)| names::target_path(*kind, name));
+    (
+        cause.kind.to_string(),
+        cause.code.to_string(),
+        path.unwrap_or_default(),
+    )
+}
+
 /// The Manager's `Targets ao`.
 pub(super) fn targets(snapshot: &Snapshot) -> Vec<OwnedObjectPath> {
     let paths = snapshot.targets.iter().map(|target| target.path());

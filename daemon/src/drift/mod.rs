@@ -4,6 +4,7 @@
 //! remembers when each began, `roots` leaves out those that follow from others, and `layers` sets the
 //! values side by side. [`hindrance`] says which of them keeps Nix from a target.
 
+pub mod cause;
 mod compare;
 mod hindrance;
 mod layers;

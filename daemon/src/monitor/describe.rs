@@ -8,7 +8,7 @@ use offload_client::{
 };
 
 use super::{Monitor, watched::Watched};
-use crate::{clock::Now, target::TargetId};
+use crate::{clock::Now, drift::cause, target::TargetId};
 
 impl Monitor {
     /// Publishes what is known, if that changed.
@@ -58,7 +58,8 @@ impl Monitor {
                 ..watched.describe(self.health.target(id)?)
             })
         });
-        Snapshot {
+        cause::sort(&mut warnings);
+        let mut snapshot = Snapshot {
             describe_version: DESCRIBE_VERSION,
             version: env!("CARGO_PKG_VERSION").into(),
             state: overall.state,
@@ -70,6 +71,9 @@ impl Monitor {
             targets: described.collect(),
             warnings,
             gateway: self.gateway.clone(),
-        }
+            root_cause: None,
+        };
+        snapshot.root_cause = cause::root_cause(&snapshot);
+        snapshot
     }
 }

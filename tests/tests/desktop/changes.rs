@@ -115,7 +115,7 @@ async fn each_change_is_one_signal_of_each_object_it_concerns() {
         changed(
             ROOT_PATH,
             MANAGER,
-            &with_since(&["State", "Reason", "CacheState"]),
+            &with_since(&["State", "Reason", "CacheState", "RootCause"]),
         ),
         changed(ROOT_PATH, "ready degraded refused", &[]),
         // The first good answer changes no verdict, and so it is told to nobody.
@@ -123,7 +123,7 @@ async fn each_change_is_one_signal_of_each_object_it_concerns() {
         changed(
             ROOT_PATH,
             MANAGER,
-            &with_since(&["State", "Reason", "CacheState"]),
+            &with_since(&["State", "Reason", "CacheState", "RootCause"]),
         ),
         changed(ROOT_PATH, "degraded ready ", &[]),
     ];

@@ -190,13 +190,8 @@ async fn describe_is_the_snapshot_as_versioned_json() {
     assert_eq!(json["state"], "ready");
     assert_eq!(json["targets"][1]["facts"]["builder"]["protocol"], "ssh-ng");
     let described: Snapshot = serde_json::from_str(&described).unwrap();
-    let mut on_the_bus = described.clone();
-    // What each layer says is not on the bus.
-    for target in &mut on_the_bus.targets {
-        assert!(!target.layers.is_empty(), "{}", target.label());
-        target.layers.clear();
-    }
-    assert_eq!(on_the_bus, read);
+    assert_eq!(described, read);
+    assert!(read.targets.iter().all(|target| !target.layers.is_empty()));
 
     let printed = laptop.offloadctl(&["status", "--json"]).await.unwrap();
     assert_eq!(printed.code, 0);

@@ -153,7 +153,9 @@ async fn what_nix_reads_no_list_of_is_not_ready_though_nothing_of_it_is_watched(
     let good = Machine::of(&desk.sshd).unwrap().line();
     let bad = format!("{good}\nssh-ng://laptop x86_64-linux - many\n");
     desk.nix.write("machines", &bad).unwrap();
-    let broken = |now: &Snapshot| now.reason == Reason::MachinesFileBroken;
+    // The cache is looked at anew: which builder is on its machine is not known any more.
+    let broken =
+        |now: &Snapshot| now.reason == Reason::MachinesFileBroken && now.cache_state.is_ready();
     let broken = laptop.until("the list is broken", broken).await.unwrap();
     assert_eq!(of(&broken, Kind::Builder), None);
     let states = (broken.state, broken.builder_state, broken.cache_state);

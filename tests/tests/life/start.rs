@@ -83,12 +83,12 @@ async fn ready_comes_with_the_desktop_off_once_the_objects_are_there() {
     let objects = ObjectManagerProxy::new(&connection, BUS_NAME, ROOT_PATH)
         .await
         .unwrap();
-    let mut paths: Vec<String> = (objects.get_managed_objects().await.unwrap().into_keys())
+    let paths: Vec<String> = (objects.get_managed_objects().await.unwrap().into_keys())
         .map(|path| path.to_string())
         .collect();
-    paths.sort();
-    let desktop = |kind| target_path(kind, "desktop");
-    assert_eq!(paths, [desktop(Kind::Builder), desktop(Kind::Cache)]);
+    for kind in [Kind::Builder, Kind::Cache] {
+        assert!(paths.contains(&target_path(kind, "desktop")), "{paths:?}");
+    }
 
     daemon.wait_ready().await.unwrap();
     let messages = daemon.messages();

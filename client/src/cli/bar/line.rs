@@ -136,7 +136,10 @@ fn ascii_of(glyph: &'static str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Kind, Reason};
+    use crate::{
+        Kind, Reason,
+        snapshot::{CauseKind, RootCause},
+    };
 
     fn snapshot(state: OverallState, target: TargetState, reason: Reason) -> Snapshot {
         Snapshot {
@@ -148,6 +151,12 @@ mod tests {
                 reason,
                 ..Target::default()
             }],
+            root_cause: (reason != Reason::None).then(|| RootCause {
+                kind: CauseKind::Reason,
+                code: reason.as_str().into(),
+                target: Some((Kind::Builder, "desktop".into())),
+                ..RootCause::default()
+            }),
             ..Snapshot::default()
         }
     }

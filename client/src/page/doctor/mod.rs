@@ -13,11 +13,11 @@ use serde::Serialize;
 
 use super::{Style, Tone, headline, help, state_glyph, state_tone, text, units};
 use crate::{
-    Kind, OverallState, Printable, Reason, Snapshot, WarningCode,
+    Kind, Printable, Reason, Snapshot, WarningCode,
     snapshot::{Target, Warning},
 };
 
-pub use root::{Root, RootCause, root};
+pub use root::{Root, Words, root};
 
 /// All that one examination found out.
 #[derive(Clone, Debug)]
@@ -106,7 +106,7 @@ pub fn render(examination: &Examination<'_>, style: &Style) -> String {
     for (i, target) in targets.iter().enumerate() {
         let before = targets.get(..i).unwrap_or_default();
         page.push('\n');
-        page.push_str(&block(target, before, root.as_ref(), style));
+        page.push_str(&block(target, before, snapshot, style));
     }
     page.push_str(&others(snapshot, root.as_ref(), style));
     page.push_str(&mend::commands(snapshot, examination.search, style));
@@ -145,7 +145,7 @@ fn cause(root: &Root<'_>, style: &Style) -> String {
 
 /// One target: its state, how far the check came, its layers, and its help where the root cause does
 /// not explain it.
-fn block(target: &Target, before: &[&Target], root: Option<&Root<'_>>, style: &Style) -> String {
+fn block(target: &Target, before: &[&Target], snapshot: &Snapshot, style: &Style) -> String {
     let tone = state_tone(target.state);
     let name = format!("{} {}", state_glyph(target.state), target.label());
     let mut told = target.state.to_string();
@@ -168,9 +168,15 @@ fn block(target: &Target, before: &[&Target], root: Option<&Root<'_>>, style: &S
         ),
     };
     block.push_str(&stages::line(target, style));
-    block.push_str(&match root.is_some_and(|root| root.explains(target)) {
-        true => help::cause(target, None, style),
-        false => help::target(target, before, style),
+    let cause = snapshot.root_cause.as_ref();
+    let is_explained = cause.is_some_and(|cause| {
+        let mut explained = cause.explains.iter();
+        explained.any(|(kind, name)| (*kind, name) == (target.kind, &target.name))
+    });
+    block.push_str(&if is_explained {
+        help::cause(target, None, style)
+    } else {
+        help::target(target, before, style)
     });
     block.push_str(&layers::table(target, style));
     block
@@ -178,15 +184,11 @@ fn block(target: &Target, before: &[&Target], root: Option<&Root<'_>>, style: &S
 
 /// The differences that are not the root cause.
 fn others(snapshot: &Snapshot, root: Option<&Root<'_>>, style: &Style) -> String {
-    let others: Vec<&Warning> = root::ranked(snapshot)
-        .into_iter()
-        .filter(|warning| !root.is_some_and(|root| root.is_warning(warning)))
-        .filter(|warning| {
-            !snapshot
-                .targets
-                .iter()
-                .any(|target| help::tells(target, warning))
-        })
+    let is_root = |warning: &Warning| matches!(root, Some(Root::Warning(root)) if *root == warning);
+    let is_told = |warning: &Warning| snapshot.targets.iter().any(|target| target.tells(warning));
+    let warnings = snapshot.warnings.iter();
+    let others: Vec<&Warning> = warnings
+        .filter(|warning| !is_root(warning) && !is_told(warning))
         .collect();
     if others.is_empty() {
         return String::new();

@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
-    Stage, TargetState,
-    snapshot::{BuilderFacts, Comparison, Facts, Placed},
+    OverallState, Stage, TargetState,
+    snapshot::{BuilderFacts, CauseKind, Comparison, Facts, Placed, RootCause},
 };
 
 const NOW: u64 = 1_700_000_000_000_000;
@@ -115,8 +115,34 @@ fn page(snapshot: &Snapshot, style: &Style) -> String {
     render(&examination, style)
 }
 
-fn code(snapshot: &Snapshot) -> &'static str {
-    root(snapshot).map_or("", |root| root.told().code)
+/// With this for its root cause.
+fn rooted(snapshot: Snapshot, kind: CauseKind, code: &str) -> Snapshot {
+    let target = match kind {
+        CauseKind::Warning => snapshot
+            .warnings
+            .first()
+            .and_then(|first| first.target.clone()),
+        CauseKind::State | CauseKind::Reason => {
+            let target = snapshot.targets.first();
+            target.map(|target| (target.kind, target.name.clone()))
+        }
+    };
+    let explained = snapshot
+        .targets
+        .iter()
+        .filter(|target| !target.state.is_ready());
+    let explains = explained
+        .map(|target| (target.kind, target.name.clone()))
+        .collect();
+    Snapshot {
+        root_cause: Some(RootCause {
+            kind,
+            code: code.into(),
+            target,
+            explains,
+        }),
+        ..snapshot
+    }
 }
 
 #[test]
@@ -160,8 +186,15 @@ fn what_differs_is_marked_and_its_place_stands_under_it() {
         Stage::Connect,
         Reason::Refused,
     );
+    let mut broken = rooted(
+        snapshot(vec![down], vec![broken]),
+        CauseKind::Warning,
+        "machines-file-broken",
+    );
+    // It is down for a reason of its own.
+    broken.root_cause.as_mut().unwrap().explains.clear();
     assert_eq!(
-        page(&snapshot(vec![down], vec![broken]), &style()),
+        page(&broken, &style()),
         "\
 ▲ degraded: builder offline
 
@@ -251,106 +284,12 @@ fn a_name_is_no_difference_to_the_address_it_may_mean() {
 }
 
 #[test]
-fn the_root_cause_is_what_explains_the_rest() {
-    use WarningCode as W;
-    let ready = || vec![cache(), builder()];
-    let down = |reason| {
-        let down = failed(builder(), TargetState::Down, Stage::Connect, reason);
-        vec![cache(), down]
-    };
-    let hindered = |reason| {
-        let mut builder = failed(builder(), TargetState::Degraded, Stage::System, reason);
-        builder.details.insert("wrong".into(), "".into());
-        vec![cache(), builder]
-    };
-    let of = |code, wrong| warning(code, Some(Kind::Builder), &[("wrong", wrong)]);
-    let mismatch = |wrong| of(W::AddressMismatch, wrong);
-    for (targets, warnings, expected) in [
-        (ready(), vec![], ""),
-        (
-            ready(),
-            vec![of(W::FallbackOff, ""), mismatch("declared")],
-            "address-mismatch",
-        ),
-        (
-            ready(),
-            vec![of(W::KeyNotTrusted, ""), of(W::HostKeyMismatch, "")],
-            "host-key-mismatch",
-        ),
-        (down(Reason::TimedOut), vec![], "timed-out"),
-        (
-            hindered(Reason::AddressMoved),
-            vec![of(W::FallbackOff, ""), of(W::AddressMoved, "")],
-            "address-moved",
-        ),
-        (
-            hindered(Reason::NotInNixConf),
-            vec![mismatch("declared")],
-            "not-in-nix-conf",
-        ),
-        // It is nowhere: no address is the wrong one.
-        (down(Reason::TimedOut), vec![mismatch("")], "timed-out"),
-        (
-            down(Reason::AuthRejected),
-            vec![mismatch("declared")],
-            "auth-rejected",
-        ),
-        (
-            down(Reason::TimedOut),
-            vec![of(W::FallbackOff, "")],
-            "timed-out",
-        ),
-        (
-            down(Reason::HostKeyUnknown),
-            vec![of(W::HostKeyNotKnown, "")],
-            "host-key-not-known",
-        ),
-        (
-            down(Reason::TimedOut),
-            vec![warning(W::BuildersDisabled, None, &[])],
-            "builders-disabled",
-        ),
-        (
-            down(Reason::TimedOut),
-            vec![warning(W::DaemonConfigStale, None, &[])],
-            "daemon-config-stale",
-        ),
-        (
-            vec![
-                failed(cache(), TargetState::Down, Stage::Connect, Reason::Refused),
-                failed(
-                    builder(),
-                    TargetState::Degraded,
-                    Stage::HostKey,
-                    Reason::HostKeyMismatch,
-                ),
-            ],
-            vec![],
-            "host-key-mismatch",
-        ),
-        (
-            vec![failed(
-                cache(),
-                TargetState::Away,
-                Stage::None,
-                Reason::None,
-            )],
-            vec![warning(W::AddressMoved, Some(Kind::Cache), &[])],
-            "away",
-        ),
-    ] {
-        let snapshot = snapshot(targets, warnings);
-        assert_eq!(code(&snapshot), expected, "{:?}", snapshot.warnings);
-    }
-}
-
-#[test]
 fn a_machine_without_targets_is_told_how_to_get_one() {
     let snapshot = Snapshot {
         reason: Reason::NotConfigured,
         ..Snapshot::default()
     };
-    assert_eq!(code(&snapshot), "not-configured");
+    let snapshot = rooted(snapshot, CauseKind::Reason, "not-configured");
     assert!(page(&snapshot, &style()).contains("→ Give Nix a desktop"));
 }
 
@@ -362,7 +301,9 @@ fn what_the_root_cause_explains_is_not_explained_again() {
         Stage::Connect,
         Reason::TimedOut,
     );
-    let page = page(&snapshot(vec![down], vec![]), &style());
+    let down = rooted(snapshot(vec![down], vec![]), CauseKind::Reason, "timed-out");
+    let page = page(&down, &style());
+    assert!(page.contains("Root cause: no answer"), "{page}");
     assert_eq!(page.matches("Nothing came back from").count(), 1, "{page}");
     assert!(page.contains("\n    connect: no answer\n"), "{page}");
 }
