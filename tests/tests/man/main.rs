@@ -13,6 +13,7 @@ mod program;
 
 use std::{fs, path::PathBuf, process::Command};
 
+use offload_client::Reason;
 use offload_tests::{process::system_program, skip::skipped};
 
 /// Where each is, and what should be there.
@@ -68,5 +69,13 @@ fn the_pages_are_read_without_a_warning() {
             !text.contains('`') && !text.contains("\\f"),
             "{name}: {text}"
         );
+    }
+}
+
+#[test]
+fn the_readme_names_every_reason() {
+    let readme = fs::read_to_string(path("README.md")).unwrap();
+    for reason in Reason::ALL.iter().filter(|reason| **reason != Reason::None) {
+        assert!(readme.contains(&format!("`{reason}`")), "{reason}");
     }
 }
