@@ -10,7 +10,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::{StreamExt, stream::FuturesUnordered};
+use futures_util::{
+    FutureExt, StreamExt,
+    future::{LocalBoxFuture, Shared},
+    stream::FuturesUnordered,
+};
 use http_body_util::Full;
 use hyper::{
     Method, Response, StatusCode,
@@ -25,13 +29,13 @@ use super::{
     caches::{Cache, caches},
     memory::Memory,
     request::{self, Asked, Refusal},
-    upstream::{Reply, Upstream},
+    upstream::{Reply, Upstream, UpstreamError},
 };
 use crate::{clock::Now, monitor::Handle, probe::Lookups, target::TargetId};
 
 /// How long all caches together have for an answer.
 const ANSWER: Duration = Duration::from_secs(1);
-/// How long a cache may take to accept a connection before Nix is sent to it, and how long that is known.
+/// How long a cache may take to accept a connection before it is asked, or Nix is sent to it, and how long that is known.
 const DIAL: Duration = Duration::from_millis(300);
 const DIALLED: Duration = Duration::from_secs(1);
 /// The same path asked for again within this time: where Nix was sent it got nothing.
@@ -54,6 +58,9 @@ const MOST: usize = 256;
 /// Without a word of any cache, as nix-serve has it (`Priority`).
 const PRIORITY: u32 = 30;
 
+/// Whether somebody accepts a connection, for all who want to know.
+type Dial = Shared<LocalBoxFuture<'static, bool>>;
+
 pub(super) type Answer = Response<Full<Bytes>>;
 
 /// Answers requests.
@@ -64,7 +71,7 @@ pub(super) struct Answers {
     /// When a check of a cache was last asked for, in microseconds of `CLOCK_REALTIME`.
     looked: RefCell<Memory<TargetId, u64>>,
     suspected: RefCell<Memory<TargetId, ()>>,
-    dialled: RefCell<Memory<TargetId, SocketAddr>>,
+    dialled: RefCell<Memory<TargetId, (SocketAddr, Dial)>>,
     redirected: RefCell<Memory<String, TargetId>>,
     /// Which cache has a NAR, by its path.
     holders: RefCell<Memory<String, TargetId>>,
@@ -129,7 +136,11 @@ impl Answers {
     async fn small(&self, path: &str) -> Answer {
         let until = Instant::now() + ANSWER;
         let caches = self.usable().await;
-        let ask = async |cache| (cache, self.upstream.get(cache, path).await);
+        // A kept connection to who has vanished would be waited for all the time that there is.
+        let ask = async |cache| match self.reach(cache).await {
+            Some(_) => (cache, self.upstream.get(cache, path).await),
+            None => (cache, Err(UpstreamError::Nowhere)),
+        };
         let mut asked: FuturesUnordered<_> = caches.iter().map(ask).collect();
         let mut silent: HashSet<&TargetId> = caches.iter().map(|cache| &cache.id).collect();
         while let Ok(Some((cache, reply))) = timeout_at(until, asked.next()).await {
@@ -220,19 +231,21 @@ impl Answers {
         answer
     }
 
-    /// Where it accepts connections, if it does.
+    /// Where it accepts connections, if it does. Who asks within a second shares the answer.
     async fn reach(&self, cache: &Cache) -> Option<SocketAddr> {
         let address = cache.address?;
-        if self.dialled.borrow().get(Now::read(), &cache.id) == Some(&address) {
-            return Some(address);
-        }
-        timeout(DIAL, TcpStream::connect(address))
-            .await
-            .ok()?
-            .ok()?;
-        let mut dialled = self.dialled.borrow_mut();
-        dialled.put(Now::read(), cache.id.clone(), address);
-        Some(address)
+        let now = Now::read();
+        let known = self.dialled.borrow().get(now, &cache.id).cloned();
+        let dial = match known {
+            Some((there, dial)) if there == address => dial,
+            _ => {
+                let dial = dial(address).boxed_local().shared();
+                let mut dialled = self.dialled.borrow_mut();
+                dialled.put(now, cache.id.clone(), (address, dial.clone()));
+                dial
+            }
+        };
+        dial.await.then_some(address)
     }
 
     /// Whether Nix, by the name or address that is configured, gets to where the cache is.
@@ -332,6 +345,10 @@ impl Answers {
         let (monitor, id) = (self.monitor.clone(), id.clone());
         tokio::spawn(async move { monitor.check(Some(id)).await });
     }
+}
+
+async fn dial(address: SocketAddr) -> bool {
+    matches!(timeout(DIAL, TcpStream::connect(address)).await, Ok(Ok(_)))
 }
 
 /// What has passed since `then`, in microseconds of `CLOCK_REALTIME`.

@@ -43,8 +43,8 @@ pub(super) enum Reply {
 /// Why it did not answer.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum UpstreamError {
-    /// Nobody knows where it is.
-    #[error("it has answered nowhere yet")]
+    /// Nobody knows where it is, or nobody is there.
+    #[error("nobody accepts a connection")]
     Nowhere,
     /// TLS can't be spoken.
     #[error("{0}")]

@@ -285,6 +285,25 @@ async fn a_cache_that_is_gone_before_anybody_knows_leads_nix_nowhere() {
 }
 
 #[tokio::test]
+async fn who_accepts_no_connection_is_asked_for_nothing_over_one_that_was_kept() {
+    let ground = Ground::take().await.unwrap();
+    let cache = Cache::start(ground.cache()).await.unwrap();
+    let desk = Desk::start(&entry(&cache), &[&cache.public_key()]).await;
+    desk.laptop.until_ready().await.unwrap();
+    let path = narinfo(&cache.store_path());
+    assert_eq!(desk.get(&path).await.status, 200);
+    cache.set(Fault::BlackHole).await.unwrap();
+    let requests = cache.requests();
+    // What is known of it holds for a second.
+    let missing = async || (desk.get(&path).await.status == 404).then_some(());
+    eventually(PATIENCE, "it is a miss", missing).await.unwrap();
+    let asked = cache.requests() - requests;
+    assert_eq!(desk.get(&path).await.status, 404);
+    assert_eq!(cache.requests() - requests, asked);
+    desk.until("fake", TargetState::Down).await;
+}
+
+#[tokio::test]
 async fn the_same_path_asked_again_is_a_reason_to_look() {
     let ground = Ground::take().await.unwrap();
     let nginx = Nginx::start(ground.cache()).await.unwrap();
