@@ -64,6 +64,7 @@ pub(super) fn words(target: &Target) -> Text {
                      Try it: `sudo curl -i --netrc-file {netrc|/etc/nix/netrc} {uri}/nix-cache-info`. If it wants none, the \
                      web server's rules keep this machine out (nginx: `deny`).",
         },
+        (Reason::TlsFailed, _) => tls(target),
         (Reason::NotVisible, _) if says(target, "login", "withheld") => Text {
             title: "a login that is not sent there",
             explanation: "What answers at {address} wants a login, which offloadd sends to the cache's own host and address alone: \
@@ -84,6 +85,77 @@ pub(super) fn words(target: &Target) -> Text {
             ..text(target.reason)
         },
         (reason, _) => text(reason),
+    }
+}
+
+/// The words for what is wrong with a certificate, a protocol, or the file of authorities.
+fn tls(target: &Target) -> Text {
+    let fault = template::detail(&target.details, "tls_fault").unwrap_or_default();
+    let whole = text(Reason::TlsFailed);
+    match fault.as_str() {
+        "expired" => Text {
+            title: "certificate expired",
+            explanation: "The certificate that {address} shows has expired.",
+            remedy: "Renew it on the desktop; NixOS: `systemctl status 'acme-*'`. Its dates: `openssl s_client -connect {address} \
+                     </dev/null 2>/dev/null | openssl x509 -noout -dates`. If they are good, it is this machine's clock that is \
+                     wrong: `timedatectl`.",
+        },
+        "not-yet-valid" => Text {
+            title: "certificate not valid yet",
+            explanation: "The certificate that {address} shows is not valid yet, by this machine's clock.",
+            remedy: "See `timedatectl` on both machines, and set the clock that is wrong. The certificate's dates: `openssl s_client \
+                     -connect {address} </dev/null 2>/dev/null | openssl x509 -noout -dates`.",
+        },
+        "other-name" => Text {
+            title: "certificate of another name",
+            explanation: "The certificate that {address} shows is not for {host}.",
+            remedy: "Its names: `openssl s_client -connect {address} </dev/null 2>/dev/null | openssl x509 -noout -ext \
+                     subjectAltName`. Write one of them into the URL in `substituters` (NixOS: `nix.settings.substituters`), or make \
+                     the certificate again with `subjectAltName=DNS:{host}` (`IP:` for an address).",
+        },
+        "self-signed" => Text {
+            title: "certificate signs itself",
+            explanation: "The certificate that {address} shows vouches for itself, and is not in {authorities|the file of authorities}, \
+                          which Nix goes by.",
+            remedy: "If it is yours, have this machine trust it. NixOS: `security.pki.certificateFiles`. Debian: copy it to \
+                     /usr/local/share/ca-certificates/desktop.crt and run `sudo update-ca-certificates`. Elsewhere: add it to \
+                     {authorities|the file that `ssl-cert-file` in nix.conf names}. Then `sudo systemctl restart nix-daemon`.",
+        },
+        "unknown-authority" => Text {
+            title: "certificate of an unknown authority",
+            explanation: "Nobody in {authorities|the file of authorities}, which Nix goes by, vouches for the certificate that \
+                          {address} shows.",
+            remedy: "Have this machine trust the authority that made it (its own certificate, not the desktop's). NixOS: \
+                     `security.pki.certificateFiles`. Debian: copy it to /usr/local/share/ca-certificates/own-ca.crt and run \
+                     `sudo update-ca-certificates`. Elsewhere: add it to {authorities|the file that `ssl-cert-file` in nix.conf \
+                     names}. Then `sudo systemctl restart nix-daemon`. If a public authority made it, the desktop may leave out \
+                     what is between: nginx wants the whole chain in `ssl_certificate`.",
+        },
+        "too-old" => Text {
+            title: "TLS too old",
+            explanation: "{address} speaks no version of TLS that is in use today (1.2 or 1.3).",
+            remedy: "Let the desktop's web server speak them: `ssl_protocols TLSv1.2 TLSv1.3;` in nginx, then `sudo systemctl reload \
+                     nginx` there.",
+        },
+        "client-certificate" => Text {
+            title: "a certificate is asked for",
+            explanation: "{address} lets in only who shows a certificate, and Nix is not configured to show one.",
+            remedy: "Take `ssl_verify_client` out of the cache's `server` block in the desktop's nginx, and run `sudo systemctl reload \
+                     nginx` there: a binary cache is protected by its signatures, and by a login in {netrc|/etc/nix/netrc}.",
+        },
+        "not-tls" => Text {
+            title: "not TLS",
+            explanation: "What answers at {address} does not speak TLS.",
+            remedy: "Write http:// in place of https:// in `substituters` (NixOS: `nix.settings.substituters`) if the cache has no \
+                     TLS: `curl -v http://{address}/nix-cache-info` shows it. Else correct the port.",
+        },
+        "authorities" => Text {
+            title: "no certificate authorities",
+            explanation: "{authorities|The file of authorities}, which Nix holds certificates against, can't be read or has none in it.",
+            remedy: "Correct `ssl-cert-file` in nix.conf (or `NIX_SSL_CERT_FILE` of nix-daemon.service), or install the file: Debian's \
+                     package ca-certificates; NixOS makes it itself. Then `sudo systemctl restart nix-daemon`.",
+        },
+        _ => whole,
     }
 }
 

@@ -38,7 +38,7 @@ fn titles_are_headlines_and_explanations_are_sentences() {
 #[test]
 fn no_template_is_left_unfilled() {
     // What a shell may do with it.
-    let pipes = ["| grep", "| nix", "| tail"];
+    let pipes = ["| grep", "| nix", "| tail", "| openssl"];
     for (reason, stage) in Reason::ALL
         .iter()
         .flat_map(|reason| Stage::ALL.iter().map(move |stage| (*reason, *stage)))

@@ -25,3 +25,4 @@ mod ready;
 mod signature;
 mod steer;
 mod stops;
+mod tls;

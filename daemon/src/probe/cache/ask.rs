@@ -101,7 +101,14 @@ impl Session {
         let trace = search.trace;
         let mut elsewhere: Option<Elsewhere> = None;
         for _ in 0..=MAX_REDIRECTS {
-            let exchange = self.exchange(link.take(), cache, elsewhere.as_ref(), &question, search);
+            let exchange = self.exchange(
+                link.take(),
+                cache,
+                elsewhere.as_ref(),
+                &question,
+                search,
+                found,
+            );
             let (mut used, login, response) = exchange.await.inspect_err(|failure| {
                 if failure.reason == Reason::Redirected {
                     found.note_leads_back();
@@ -193,6 +200,7 @@ impl Session {
         elsewhere: Option<&Elsewhere>,
         question: &Question,
         search: &mut Search<'_>,
+        found: &mut Found,
     ) -> Result<(Link, Sent, Response<Incoming>), Failure> {
         let trace = search.trace;
         if let Some(mut link) = link {
@@ -212,7 +220,7 @@ impl Session {
                 Some(Err(_)) | None => {}
             }
         }
-        let mut link = self.open(cache, elsewhere, question, search).await?;
+        let mut link = self.open(cache, elsewhere, question, search, found).await?;
         let login = self.login(cache, &question.hop, search);
         let response = link.ask(question.request(cache, login, trace)?).await;
         Ok((link, login, response.map_err(Broken::failure)?))
@@ -240,6 +248,7 @@ impl Session {
         elsewhere: Option<&Elsewhere>,
         question: &Question,
         search: &mut Search<'_>,
+        found: &mut Found,
     ) -> Result<Link, Failure> {
         let (trace, hop) = (search.trace, &question.hop);
         let (stream, peer) = match elsewhere {
@@ -256,6 +265,7 @@ impl Session {
                 if !error.is_of_peer() {
                     search.acquit();
                 }
+                found.note_tls(&error, cache);
                 trace.failure(error.reason(), error.to_string())
             })?)
         } else {

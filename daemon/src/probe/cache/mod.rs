@@ -39,6 +39,7 @@ use self::{
     redirect::{Follow, Hop},
     search::{Passed, Search},
     signature::Deep,
+    tls::TlsError,
 };
 pub use self::{
     prove::{Prover, has_identity},
@@ -310,6 +311,16 @@ impl Found {
     fn note_redirect(&mut self, to: &Hop) {
         let to = Printable::excerpt(to.authority().as_bytes(), 80);
         self.details.insert("redirected_to".into(), to.into());
+    }
+
+    /// What is wrong with its certificate or protocol, and which authorities it was held against.
+    fn note_tls(&mut self, error: &TlsError, cache: &CacheSpec) {
+        if let Some(fault) = error.fault() {
+            self.details.insert("tls_fault".into(), fault.into());
+        }
+        let file = tls::authorities(cache.ssl_cert_file.as_deref());
+        let file = file.display().to_string();
+        self.details.insert("authorities".into(), file.into());
     }
 
     /// Who wants a login, and whether it is the one that there is.

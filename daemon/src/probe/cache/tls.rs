@@ -17,7 +17,7 @@ use tokio_rustls::{
     rustls::{self, ClientConfig, crypto::ring},
 };
 
-use super::authorities::Authorities;
+use super::authorities::{Authorities, SelfSigned};
 use crate::{
     file,
     probe::fault::{is_want, reason_of_broken},
@@ -74,6 +74,16 @@ impl TlsError {
         matches!(self, Self::Handshake(_))
     }
 
+    /// What is wrong with the certificate, the protocol or the file of authorities, where that is one of the usual
+    /// faults.
+    pub(super) fn fault(&self) -> Option<&'static str> {
+        match self {
+            Self::Handshake(error) => fault_of(error.get_ref()?.downcast_ref()?),
+            Self::Bundle { .. } | Self::NoAuthority { .. } => Some("authorities"),
+            Self::Name { .. } | Self::Setup(_) => None,
+        }
+    }
+
     /// The reason to report.
     pub(super) fn reason(&self) -> Reason {
         match self {
@@ -90,12 +100,38 @@ impl TlsError {
     }
 }
 
+/// What is wrong, in a word for a program to read.
+fn fault_of(error: &rustls::Error) -> Option<&'static str> {
+    use rustls::{AlertDescription as Alert, CertificateError as Certificate, Error};
+    Some(match error {
+        Error::InvalidCertificate(Certificate::Expired | Certificate::ExpiredContext { .. }) => {
+            "expired"
+        }
+        Error::InvalidCertificate(
+            Certificate::NotValidYet | Certificate::NotValidYetContext { .. },
+        ) => "not-yet-valid",
+        Error::InvalidCertificate(
+            Certificate::NotValidForName | Certificate::NotValidForNameContext { .. },
+        ) => "other-name",
+        Error::InvalidCertificate(Certificate::UnknownIssuer) => "unknown-authority",
+        Error::InvalidCertificate(Certificate::Other(rustls::OtherError(error)))
+            if error.is::<SelfSigned>() =>
+        {
+            "self-signed"
+        }
+        Error::PeerIncompatible(_) | Error::AlertReceived(Alert::ProtocolVersion) => "too-old",
+        Error::AlertReceived(Alert::CertificateRequired) => "client-certificate",
+        Error::InvalidMessage(_) => "not-tls",
+        _ => return None,
+    })
+}
+
 /// Loads the authorities that Nix would trust; `configured` is `ssl-cert-file`.
 ///
 /// This reads a file of some 200 KB and keeps it in parsed form: it is done for caches over https
 /// alone, and once as long as handshakes succeed.
 pub(crate) fn load(configured: Option<&Path>) -> Result<Arc<ClientConfig>, TlsError> {
-    let path = bundle(configured, |name| env::var_os(name));
+    let path = authorities(configured);
     let certificates = read_bundle(&path).map_err(|source| TlsError::Bundle {
         path: path.clone(),
         source,
@@ -111,6 +147,11 @@ pub(crate) fn load(configured: Option<&Path>) -> Result<Arc<ClientConfig>, TlsEr
         .with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+/// The file with the authorities that Nix would trust.
+pub(super) fn authorities(configured: Option<&Path>) -> PathBuf {
+    bundle(configured, |name| env::var_os(name))
 }
 
 /// Shakes hands with `host` over `stream`.

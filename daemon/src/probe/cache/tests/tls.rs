@@ -20,23 +20,21 @@ pub(super) struct Pem {
 /// A certificate for 127.0.15.6 that signs itself, and its key. OpenSSL calls it an authority
 /// unless `options` say otherwise.
 pub(super) fn certificate(options: &[&str]) -> (Pem, Pem) {
+    let names = ["-addext", "subjectAltName=IP:127.0.15.6,DNS:desktop"];
+    certificate_of("/CN=desktop", &names, options)
+}
+
+/// The same of another subject and other names.
+fn certificate_of(subject: &str, names: &[&str], options: &[&str]) -> (Pem, Pem) {
     let directory = Arc::new(tempfile::tempdir().unwrap());
     let [certificate, key] = ["cert.pem", "key.pem"].map(|name| Pem {
         path: directory.path().join(name),
         _directory: directory.clone(),
     });
     let output = Command::new("openssl")
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-nodes",
-            "-subj",
-            "/CN=desktop",
-        ])
+        .args(["req", "-x509", "-newkey", "ec", "-nodes", "-subj", subject])
         .args(["-pkeyopt", "ec_paramgen_curve:P-256"])
-        .args(["-addext", "subjectAltName=IP:127.0.15.6,DNS:desktop"])
+        .args(names)
         .arg("-out")
         .arg(&certificate.path)
         .arg("-keyout")
@@ -210,4 +208,67 @@ async fn a_server_without_tls_is_told_apart_from_one_that_hangs_up() {
     .await;
     let report = check_secured(&silent, &trusted, "desktop").await;
     assert_eq!(verdict(&report), (Stage::Tls, Reason::ConnectionLost));
+}
+
+fn fault(report: &Report) -> String {
+    assert_eq!(
+        verdict(report),
+        (Stage::Tls, Reason::TlsFailed),
+        "{report:?}"
+    );
+    report.details["tls_fault"].to_string()
+}
+
+#[tokio::test]
+async fn each_usual_fault_of_a_certificate_has_its_word_and_the_authorities_are_named() {
+    let (good, key) = certificate(&[]);
+    let (other, _) = certificate(&[]);
+    let fake = secured(&good, &key).await;
+    let report = check_secured(&fake, &good, "laptop").await;
+    assert_eq!(fault(&report), "other-name");
+    let file = good.path.display().to_string();
+    assert_eq!(report.details["authorities"], file.into());
+    for options in [&[][..], &NO_AUTHORITY] {
+        let (stranger, key) = certificate(options);
+        let fake = secured(&stranger, &key).await;
+        let report = check_secured(&fake, &other, "desktop").await;
+        assert_eq!(fault(&report), "self-signed");
+    }
+    let missing = Pem {
+        path: good.path.with_file_name("missing.pem"),
+        _directory: good._directory.clone(),
+    };
+    let report = check_secured(&fake, &missing, "desktop").await;
+    assert_eq!(fault(&report), "authorities");
+
+    let plain = Fake::answering("HTTP/1.1 400 Bad Request\r\n\r\n").await;
+    let report = check_secured(&plain, &good, "desktop").await;
+    assert_eq!(fault(&report), "not-tls");
+}
+
+#[tokio::test]
+async fn a_common_name_serves_where_there_is_no_other_as_for_curl() {
+    for (subject, host, passes) in [
+        ("/CN=desktop", "desktop", true),
+        ("/O=home/CN=old/CN=Desktop", "desktop", true),
+        ("/CN=127.0.15.6", "127.0.15.6", true),
+        ("/CN=laptop", "desktop", false),
+        ("/O=desktop", "desktop", false),
+    ] {
+        for options in [&NO_AUTHORITY[..], &[]] {
+            let (certificate, key) = certificate_of(subject, &[], options);
+            let fake = secured(&certificate, &key).await;
+            let report = check_secured(&fake, &certificate, host).await;
+            match passes {
+                true => assert_eq!(verdict(&report), READY, "{subject} {report:?}"),
+                false => assert_eq!(fault(&report), "other-name", "{subject}"),
+            }
+        }
+    }
+    // Where it has others, the common name is none.
+    let (certificate, key) =
+        certificate_of("/CN=desktop", &["-addext", "subjectAltName=DNS:x"], &[]);
+    let fake = secured(&certificate, &key).await;
+    let report = check_secured(&fake, &certificate, "desktop").await;
+    assert_eq!(fault(&report), "other-name");
 }
