@@ -157,11 +157,13 @@ fn is_of_name(error: &Error) -> bool {
     )
 }
 
+/// Whether none of the authorities vouches for it. One of the same name that was made anew has another key.
 fn is_stranger(error: &Error) -> bool {
+    use CertificateError::{BadSignature, UnknownIssuer};
     is_authority(error)
         || matches!(
             error,
-            Error::InvalidCertificate(CertificateError::UnknownIssuer)
+            Error::InvalidCertificate(BadSignature | UnknownIssuer)
         )
 }
 

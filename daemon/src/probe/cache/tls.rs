@@ -113,7 +113,9 @@ fn fault_of(error: &rustls::Error) -> Option<&'static str> {
         Error::InvalidCertificate(
             Certificate::NotValidForName | Certificate::NotValidForNameContext { .. },
         ) => "other-name",
-        Error::InvalidCertificate(Certificate::UnknownIssuer) => "unknown-authority",
+        Error::InvalidCertificate(Certificate::UnknownIssuer | Certificate::BadSignature) => {
+            "unknown-authority"
+        }
         Error::InvalidCertificate(Certificate::Other(rustls::OtherError(error)))
             if error.is::<SelfSigned>() =>
         {

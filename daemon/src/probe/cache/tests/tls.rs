@@ -216,7 +216,8 @@ fn fault(report: &Report) -> String {
         (Stage::Tls, Reason::TlsFailed),
         "{report:?}"
     );
-    report.details["tls_fault"].to_string()
+    let fault = report.details.get("tls_fault");
+    fault.unwrap_or_else(|| panic!("{report:?}")).to_string()
 }
 
 #[tokio::test]
@@ -241,7 +242,11 @@ async fn each_usual_fault_of_a_certificate_has_its_word_and_the_authorities_are_
     let report = check_secured(&fake, &missing, "desktop").await;
     assert_eq!(fault(&report), "authorities");
 
-    let plain = Fake::answering("HTTP/1.1 400 Bad Request\r\n\r\n").await;
+    let plain = Fake::new(|mut stream, _| async move {
+        let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+        drain(&mut stream).await;
+    })
+    .await;
     let report = check_secured(&plain, &good, "desktop").await;
     assert_eq!(fault(&report), "not-tls");
 }
