@@ -1,5 +1,7 @@
 //! What ssh_config has ssh do beside or instead of what Nix asks of it.
 
+use std::net::IpAddr;
+
 use super::Answer;
 
 /// Options, each as `option value`, under which ssh does not do what Nix starts it for; and what it is to
@@ -8,6 +10,8 @@ use super::Answer;
 pub struct Demands {
     /// With it ssh refuses a command of its caller's, and connects to nobody.
     pub bars_connection: Option<String>,
+    /// With it only ssh knows whom it connects to, or what becomes of the connection.
+    pub is_beyond_us: Option<String>,
     /// With it ssh logs in, and does not run the command.
     pub bars_command: Option<String>,
     /// With it the command runs, and Nix can't talk with it.
@@ -49,6 +53,21 @@ pub(super) fn demands(answer: &Answer<'_>) -> Demands {
         bars_connection: answer
             .get("remotecommand")
             .map(|command| told("remotecommand", command)),
+        is_beyond_us: is("forkafterauthentication", &["yes", "true"])
+            .or_else(|| {
+                let command = answer.get("knownhostscommand")?;
+                Some(told("knownhostscommand", command))
+            })
+            .or_else(|| {
+                // Which of the name's addresses, it finds by trying. A proxy is not bound.
+                let is_name = |address: &&str| address.parse::<IpAddr>().is_err();
+                let name = answer.get("bindaddress").filter(is_name)?;
+                let is_direct = answer
+                    .get("proxycommand")
+                    .or(answer.get("proxyjump"))
+                    .is_none();
+                is_direct.then(|| told("bindaddress", name))
+            }),
         bars_command: is("sessiontype", &["none", "subsystem"]),
         bars_conversation: is("stdinnull", &["yes", "true"])
             .or_else(|| is("requesttty", &["force"])),

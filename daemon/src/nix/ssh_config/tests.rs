@@ -680,3 +680,22 @@ proptest! {
         let _ = shell_split(&text);
     }
 }
+
+#[test]
+fn what_only_ssh_does_is_left_to_ssh() {
+    let beyond = |lines: &str| with(lines).demands.is_beyond_us;
+    for option in [
+        "knownhostscommand /bin/keys %H",
+        "bindaddress desk.lan",
+        "forkafterauthentication yes",
+    ] {
+        assert_eq!(beyond(option).as_deref(), Some(option));
+    }
+    for lines in [
+        "forkafterauthentication no",
+        "bindaddress 192.0.2.2",
+        "bindaddress desk.lan\nproxycommand nc desk 22",
+    ] {
+        assert_eq!(beyond(lines), None, "{lines}");
+    }
+}

@@ -16,6 +16,14 @@ use crate::{
 
 /// Before anybody is connected to: ssh says "Cannot execute command-line and remote command".
 pub(super) fn before(demands: &Demands, notes: &mut Notes) -> Result<(), Failure> {
+    if let Some(option) = &demands.is_beyond_us {
+        note_option(&mut notes.details, option);
+        return Err(Failure {
+            stage: Stage::Connect,
+            reason: Reason::SshConfigUnsupported,
+            detail: format!("{option}: only ssh itself does that").into(),
+        });
+    }
     match &demands.bars_connection {
         None => Ok(()),
         Some(option) => {
@@ -146,6 +154,14 @@ mod tests {
                 },
                 Stage::Connect,
                 prevents,
+            ),
+            (
+                Demands {
+                    is_beyond_us: option(),
+                    ..Demands::default()
+                },
+                Stage::Connect,
+                Reason::SshConfigUnsupported,
             ),
             (
                 Demands {
