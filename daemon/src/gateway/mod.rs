@@ -52,16 +52,20 @@ impl Gateway {
         let mut served = FuturesUnordered::new();
         loop {
             tokio::select! {
-                accepted = self.listener.accept(), if served.len() < CONNECTIONS => match accepted {
-                    Ok((stream, _)) => served.push(self.serve(stream)),
-                    Err(error) => {
-                        tracing::debug!("the gateway: {error}");
-                        // Of descriptors there may be more in a moment.
-                        tokio::time::sleep(Duration::from_millis(100)).await;
-                    }
-                },
+                stream = self.accept(), if served.len() < CONNECTIONS => served.push(self.serve(stream)),
                 Some(()) = served.next(), if !served.is_empty() => {}
             }
+        }
+    }
+
+    async fn accept(&self) -> TcpStream {
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, _)) => return stream,
+                Err(error) => tracing::debug!("the gateway: {error}"),
+            }
+            // Of descriptors there may be more in a moment.
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 
