@@ -5,6 +5,9 @@ use crate::{
     snapshot::{Detail, Details, Target},
 };
 
+/// What ssh takes where no port is named.
+const SSH_PORT: &str = "22";
+
 /// Fills `template` with what `lookup` knows; a key that is not known gives its fallback, or, where
 /// it has none, the key itself in capitals, so that a command still reads as one.
 pub(crate) fn fill(template: &str, lookup: impl Fn(&str) -> Option<String>) -> String {
@@ -32,7 +35,7 @@ pub(crate) fn fill(template: &str, lookup: impl Fn(&str) -> Option<String>) -> S
 }
 
 /// What is known of `target` under `key`: `name`, `kind`, `uri`, `address`, its kind's usual
-/// systemd `service`, the URI's `host`, `port` and `user`, or one of its details; a list as people
+/// systemd `service`, the URI's `host`, `port` and `user`, the `login` that ssh takes and the `known_name` of its known_hosts, or one of its details; a list as people
 /// write it, or with `_spaced` after its key as nix.conf has it. A builder's `protocol`, and the
 /// `program` and `command` that Nix runs there, follow from its URI where no check has told them.
 pub(crate) fn of_target(target: &Target, key: &str) -> Option<String> {
@@ -47,6 +50,11 @@ pub(crate) fn of_target(target: &Target, key: &str) -> Option<String> {
         "host" => Some(uri.host.to_owned()),
         "port" => uri.port.map(str::to_owned),
         "user" => detail(&target.details, key).or_else(|| uri.user.map(str::to_owned)),
+        "login" => Some(login(target, &uri)),
+        "known_name" => match uri.port.filter(|port| *port != SSH_PORT) {
+            Some(port) => Some(format!("[{}]:{port}", uri.host)),
+            None => Some(uri.host.to_owned()),
+        },
         "protocol" => serving(target).map(|(protocol, _, _)| protocol.to_owned()),
         "program" => detail(&target.details, key)
             .or_else(|| serving(target).map(|(_, program, _)| program.to_owned())),
@@ -54,6 +62,21 @@ pub(crate) fn of_target(target: &Target, key: &str) -> Option<String> {
             serving(target).map(|(_, program, arguments)| format!("{program} {arguments}"))
         }),
         _ => detail_or_spaced(&target.details, key),
+    }
+}
+
+/// What ssh is given to log in there as Nix does.
+fn login(target: &Target, uri: &Authority<'_>) -> String {
+    let user = detail(&target.details, "user").or_else(|| uri.user.map(str::to_owned));
+    let user = user.unwrap_or_else(|| "nix-builder".to_owned());
+    let host = if uri.host.is_empty() {
+        "HOST"
+    } else {
+        uri.host
+    };
+    match uri.port.filter(|port| *port != SSH_PORT) {
+        Some(port) => format!("-p {port} {user}@{host}"),
+        None => format!("{user}@{host}"),
     }
 }
 

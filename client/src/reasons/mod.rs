@@ -182,13 +182,13 @@ pub const fn text(reason: Reason) -> Text {
             title: "not SSH",
             explanation: "What answers at {address} is not an SSH server.",
             remedy: "Another service listens on that port. Correct the port in the builder's URI \
-                     (ssh-ng://{user|nix-builder}@{host}:PORT) or in ssh_config; \
-                     `ssh -v {user|nix-builder}@{host}` shows what answers.",
+                     (ssh-ng://{login}:PORT) or in ssh_config; \
+                     `ssh -v {login}` shows what answers.",
         },
         Reason::SshProtocol => Text {
             title: "SSH exchange failed",
             explanation: "The SSH server at {address} and this machine share no algorithm, or it broke the protocol.",
-            remedy: "Look at `ssh -vv {user|nix-builder}@{host} true`, and at `KexAlgorithms`, `Ciphers` and \
+            remedy: "Look at `ssh -vv {login} true`, and at `KexAlgorithms`, `Ciphers` and \
                      `HostKeyAlgorithms` in the desktop's sshd_config (NixOS: `services.openssh.settings`). \
                      An SSH server of before 2015 needs an update.",
         },
@@ -217,25 +217,32 @@ pub const fn text(reason: Reason) -> Text {
                           answers there, or the desktop was reinstalled. Nothing was sent to it.",
             remedy: "Compare with the key on the desktop itself: `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub`. If \
                      the desktop really has a new key, replace the old one (NixOS: `programs.ssh.knownHosts`, or \
-                     `publicHostKey` in nix.buildMachines; elsewhere `ssh-keygen -R {host}`). If not, \
+                     `publicHostKey` in nix.buildMachines; elsewhere `ssh-keygen -R '{known_name}'`). If not, \
                      another machine has its address: find out which before you build anything.",
         },
         Reason::AuthRejected => Text {
             title: "key not accepted",
             explanation: "The builder knows nobody called {user|nix-builder} with the key that Nix would use.",
             remedy: "Put the public half of the key into ~{user|nix-builder}/.ssh/authorized_keys on the desktop (NixOS: \
-                     `users.users.{user|nix-builder}.openssh.authorizedKeys.keys`). Try it as root, as Nix \
-                     does: `sudo ssh -i {identity|/PATH/TO/KEY} {user|nix-builder}@{host} true`.",
+                     `users.users.{user|nix-builder}.openssh.authorizedKeys.keys`). If it is there, sshd's log says why it does \
+                     not count: `journalctl -u ssh -u sshd -n 20` (`AllowUsers`, `from=`, a locked or expired account, a home that \
+                     others may write to). Try it as root, as Nix does: `sudo ssh -i {identity|/PATH/TO/KEY} {login} true`.",
         },
         Reason::LoginRefused => Text {
             title: "login ended though the key is known",
             explanation: "{host} knows the key that Nix would use, and ends the login of {user|the user} all the same.",
-            remedy: "sshd says why in its log on the desktop: `journalctl -u ssh -u sshd -n 20`. An account or its password that                      has expired: `sudo chage -E -1 -M -1 {user|nix-builder}`; a machine that is closed to users:                      `cat /etc/nologin`; in /etc/ssh/sshd_config `MaxSessions 0`, `PermitRootLogin forced-commands-only`, or a                      `ChrootDirectory` that is not there: correct it, and `sudo systemctl reload ssh` (NixOS:                      `services.openssh.settings`).",
+            remedy: "sshd says why in its log on the desktop: `journalctl -u ssh -u sshd -n 20`. An account or its password that \
+                     has expired: `sudo chage -E -1 -M -1 {user|nix-builder}`; a machine that is closed to users: \
+                     `cat /etc/nologin`; in /etc/ssh/sshd_config `MaxSessions 0`, `PermitRootLogin forced-commands-only`, or a \
+                     `ChrootDirectory` that is not there: correct it, and `sudo systemctl reload ssh` (NixOS: \
+                     `services.openssh.settings`).",
         },
         Reason::TurnedAway => Text {
             title: "turned away for a while",
             explanation: "sshd on {host} lets nobody in from this machine for now, because logins from here have failed too often.",
-            remedy: "Wait: it forgets within ten minutes, and is looked at again by itself. What made the logins fail stands in                      its log on the desktop: `journalctl -u ssh -u sshd -n 50`. `PerSourcePenaltyExemptList` in                      /etc/ssh/sshd_config there (NixOS: `services.openssh.settings`) lets this machine in whatever happens.",
+            remedy: "Wait: it forgets within ten minutes, and is looked at again by itself. What made the logins fail stands in \
+                     its log on the desktop: `journalctl -u ssh -u sshd -n 50`. `PerSourcePenaltyExemptList` in \
+                     /etc/ssh/sshd_config there (NixOS: `services.openssh.settings`) lets this machine in whatever happens.",
         },
         Reason::KeyUnreadable => Text {
             title: "SSH key unreadable",
@@ -250,14 +257,14 @@ pub const fn text(reason: Reason) -> Text {
             title: "proxy command failed",
             explanation: "The proxy command that ssh_config names for {host} ended, or could not be started.",
             remedy: "See what is configured with `ssh -G {host} | grep -i proxy`, and try it: \
-                     `sudo ssh -v {user|nix-builder}@{host} true`. The machine in between must be reachable first.",
+                     `sudo ssh -v {login} true`. The machine in between must be reachable first.",
         },
         Reason::SshConfigPrevents => Text {
             title: "ssh_config keeps Nix out",
             explanation: "With {ssh_config_option|what ssh_config has} for {host}, ssh can't do what Nix asks of it.",
             remedy: "Find the line with `grep -rni {ssh_config_keyword|OPTION} /etc/ssh/ssh_config /etc/ssh/ssh_config.d /root/.ssh/config` \
                      (or in `NIX_SSHOPTS` of nix-daemon) and correct it for {host}; on NixOS it comes from `programs.ssh`. \
-                     `sudo ssh {user|nix-builder}@{host} echo works` then prints `works`.",
+                     `sudo ssh {login} echo works` then prints `works`.",
         },
         Reason::SshConfigUnsupported => Text {
             title: "not to be judged by offloadd",
@@ -272,7 +279,7 @@ pub const fn text(reason: Reason) -> Text {
             remedy: "Install Nix on the desktop. Where it is installed, SSH does not see it, because login profiles are not read for a \
                      command: link it, `sudo ln -s /nix/var/nix/profiles/default/bin/nix* /usr/local/bin/`, or give the builder's \
                      URI the parameter `remote-program=/nix/var/nix/profiles/default/bin/{program|nix-daemon}`. Then \
-                     `ssh {user|nix-builder}@{host} command -v {program|nix-daemon}` prints a path.",
+                     `ssh {login} command -v {program|nix-daemon}` prints a path.",
         },
         Reason::NixDaemonDown => Text {
             title: "nix-daemon down",
@@ -286,7 +293,7 @@ pub const fn text(reason: Reason) -> Text {
             explanation: "The login shell on {host} prints before Nix speaks ({noise|some text}), and Nix takes that for a broken answer.",
             remedy: "Find what prints in ~{user|nix-builder}/.bashrc, .zshenv, .config/fish/config.fish or .ssh/rc on the desktop, \
                      or in their counterparts in /etc, and let it print for people only: \
-                     `case $- in *i*) echo hello ;; esac`. After that `ssh {user|nix-builder}@{host} true` prints nothing.",
+                     `case $- in *i*) echo hello ;; esac`. After that `ssh {login} true` prints nothing.",
         },
         Reason::NotNix => Text {
             title: "another program than Nix answers",
@@ -298,7 +305,7 @@ pub const fn text(reason: Reason) -> Text {
         Reason::ProtocolMismatch => Text {
             title: "Nix protocol mismatch",
             explanation: "Nix answers on {host}, but in a version or a dialect of its protocol that this machine's Nix does not speak.",
-            remedy: "Compare `nix --version` here with `ssh {user|nix-builder}@{host} nix --version`, and update the older one. \
+            remedy: "Compare `nix --version` here with `ssh {login} nix --version`, and update the older one. \
                      A forced command on the desktop must be `{command|nix-daemon --stdio}`, which {uri} asks for (NixOS: \
                      `nix.sshServe.protocol = \"{protocol|ssh-ng}\";`, and for ssh `nix.sshServe.write = true;`).",
         },
@@ -366,7 +373,7 @@ pub const fn text(reason: Reason) -> Text {
         Reason::BuiltLocally => Text {
             title: "built on this machine",
             explanation: "A test build that was meant for {host} ran on this machine.",
-            remedy: "See whether that address leads back here: `ssh {user|nix-builder}@{host} hostname` must print another name than \
+            remedy: "See whether that address leads back here: `ssh {login} hostname` must print another name than \
                      `hostname`. If it does, read the log: `offloadctl test-build {name}`.",
         },
         Reason::BuiltElsewhere => Text {

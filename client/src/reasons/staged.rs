@@ -23,10 +23,25 @@ pub(super) fn words(target: &Target) -> Text {
                      restarted, ran out of memory, or the machine was shut down.",
             ..text(Reason::ConnectionLost)
         },
+        (
+            Reason::TimedOut,
+            Stage::Banner
+            | Stage::HostKey
+            | Stage::Auth
+            | Stage::Tls
+            | Stage::Http
+            | Stage::CacheInfo,
+        ) => Text {
+            title: "connected, and then silence",
+            explanation: "{address} takes the connection, and then says nothing more: no firewall does that.",
+            remedy: "The service there hangs, or the whole machine: `systemctl status {service}` on the desktop, and `sudo systemctl \
+                     restart {service}` where it does. Where nobody can log in either, its memory or a disk is at its end \
+                     (`dmesg | tail` on its screen).",
+        },
         (Reason::TimedOut, Stage::System) => Text {
             explanation: "Nix answered on {host}, and then the connection went silent.",
             remedy: "The desktop was suspended or lost its network in that moment, or hangs: see whether \
-                     `ssh {user|nix-builder}@{host} true` comes back.",
+                     `ssh {login} true` comes back.",
             ..text(Reason::TimedOut)
         },
         (Reason::TimedOut, Stage::Handshake | Stage::Trust) => Text {

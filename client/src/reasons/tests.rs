@@ -191,3 +191,40 @@ fn a_remedy_names_the_target_it_is_for() {
     );
     assert!(remedy.contains("builder@192.0.2.6"), "{remedy}");
 }
+
+#[test]
+fn commands_name_the_port_and_no_firewall_is_blamed_for_who_has_answered() {
+    let target = builder(Reason::AuthRejected, Stage::Auth, "ssh-ng://b@desktop:2222");
+    let remedy = remedy_for(&target);
+    assert!(remedy.contains("-p 2222 b@desktop true`"), "{remedy}");
+    assert!(remedy.contains("journalctl -u ssh"), "{remedy}");
+    let target = builder(
+        Reason::HostKeyMismatch,
+        Stage::HostKey,
+        "ssh-ng://b@desktop:2222",
+    );
+    let remedy = remedy_for(&target);
+    assert!(
+        remedy.contains("`ssh-keygen -R '[desktop]:2222'`"),
+        "{remedy}"
+    );
+    for stage in [Stage::Banner, Stage::Auth, Stage::Http] {
+        let target = builder(Reason::TimedOut, stage, "ssh-ng://b@desktop");
+        assert!(!remedy_for(&target).contains("firewall"), "{stage}");
+    }
+}
+
+#[test]
+fn no_words_have_gaps() {
+    for reason in Reason::ALL {
+        let Text {
+            explanation,
+            remedy,
+            ..
+        } = text(*reason);
+        assert!(
+            !format!("{explanation} {remedy}").contains("  "),
+            "{reason}"
+        );
+    }
+}

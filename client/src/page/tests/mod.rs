@@ -118,8 +118,10 @@ fn a_key_that_is_not_accepted() {
     The builder knows nobody called nix-builder with the key that Nix would use.
     → Put the public half of the key into ~nix-builder/.ssh/authorized_keys on
       the desktop (NixOS:
-      `users.users.nix-builder.openssh.authorizedKeys.keys`). Try it as root, as
-      Nix does:
+      `users.users.nix-builder.openssh.authorizedKeys.keys`). If it is there,
+      sshd's log says why it does not count: `journalctl -u ssh -u sshd -n 20`
+      (`AllowUsers`, `from=`, a locked or expired account, a home that others
+      may write to). Try it as root, as Nix does:
       `sudo ssh -i /etc/nix/builder_ed25519 nix-builder@192.0.2.6 true`.
 "
     );
