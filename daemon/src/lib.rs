@@ -9,22 +9,27 @@ pub mod config;
 mod credential;
 pub mod discover;
 pub mod drift;
+pub mod exit;
 mod file;
 #[doc(hidden)]
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
 pub mod gateway;
 pub mod health;
+#[cfg(test)]
+mod imports;
 pub mod limits;
 pub mod monitor;
 pub mod net;
 pub mod nix;
 mod nonce;
+pub mod notify;
 pub mod once;
 pub mod plan;
 pub mod probe;
 mod program;
 pub mod reason;
+pub mod report;
 mod run;
 pub mod service;
 pub mod target;

@@ -8,9 +8,9 @@ use std::{
 
 use offloadd::{
     Options,
-    cli::{Cli, exit},
+    cli::Cli,
     config::{self, Sources},
-    once,
+    exit, once,
     service::Flag,
 };
 use tokio::runtime::{Builder, LocalOptions};

@@ -10,9 +10,9 @@ use offload_client::{Snapshot, page};
 
 use crate::{
     RunError,
-    cli::exit,
     clock::Now,
     config::Settings,
+    exit,
     monitor::{CheckError, Monitor},
     net,
     run::stop_signal,

@@ -2,21 +2,23 @@
 
 use std::io;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+};
 use zbus::Address;
 
 use crate::{
     build::{Jobs, Nix},
     bus,
-    cli::{BusChoice, exit},
+    cli::BusChoice,
     config::{Settings, Sources, Steer},
+    exit,
     gateway::Gateway,
     monitor::{Handle, Monitor},
-    net,
-    service::{
-        Flag, Reloader, Teller, Watchdog, follow_sleep, follow_wall_clock, report_status,
-        status_line,
-    },
+    net::{self, News},
+    notify::{Teller, Watchdog},
+    service::{Flag, Reloader, follow_sleep, follow_wall_clock, report_status, status_line},
 };
 
 /// What the daemon needs to know to start.
@@ -73,7 +75,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let watchdog = Watchdog::from_environment(notifier.clone());
     let (monitor, handle) = Monitor::new(reloader.plan().await, poll, watchdog)?;
     // Before the monitor, so that its first command is which networks there are.
-    let network = tokio::spawn(net::run(handle.clone()));
+    let network = tokio::spawn(follow_network(handle.clone()));
     let (jobs, jobs_handle) = Jobs::new(Nix::from_environment(), handle.clone());
     let jobs = tokio::spawn(jobs.run());
 
@@ -126,6 +128,20 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         tracing::info!("stopped");
     }
     result
+}
+
+/// Tells the monitor what changes around this machine.
+async fn follow_network(monitor: Handle) {
+    let (news, mut heard) = mpsc::channel(1);
+    let telling = async {
+        while let Some(news) = heard.recv().await {
+            match news {
+                News::Networks(network) => monitor.network(network).await,
+                News::Appeared(address) => monitor.refresh_address(address).await,
+            }
+        }
+    };
+    tokio::join!(net::run(news, monitor.subscribe()), telling);
 }
 
 /// Serves the gateway; for ever, where there is none, or where it can't be had: what Nix loses by that is no more

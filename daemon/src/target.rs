@@ -12,6 +12,7 @@ use russh::keys::PublicKey;
 
 use crate::nix::{netrc::Login, version::NixVersion};
 
+pub use crate::nix::uri::Protocol;
 pub use address::{Address, AddressError};
 
 /// Names a target: unique among those of its kind.
@@ -169,23 +170,4 @@ pub enum HostKeyRule {
     Written(String),
     /// These keys and no others: offloadd's own configuration, where Nix names none.
     Pinned(Vec<PublicKey>),
-}
-
-/// How Nix talks to a builder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    /// `ssh://`: `nix-store --serve --write` on the other side.
-    Ssh,
-    /// `ssh-ng://`: `nix-daemon --stdio` on the other side.
-    SshNg,
-}
-
-impl Protocol {
-    /// The URI's scheme.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ssh => "ssh",
-            Self::SshNg => "ssh-ng",
-        }
-    }
 }

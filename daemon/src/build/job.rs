@@ -9,7 +9,7 @@ use offload_client::{
 use tokio::sync::watch;
 
 use super::{
-    Board, Nix, StartError, TIMEOUT, Tested, Verdict, derivation,
+    Board, Nix, StartError, TIMEOUT, Verdict, derivation,
     nix::NixError,
     verdict::{self, Evidence, Given, failed, unblamed},
 };
@@ -20,6 +20,7 @@ use crate::{
     nonce::nonce,
     probe::builder::slots_in_use,
     program::Stream,
+    report::Tested,
     target::{BuilderSpec, Dispatch, SpecKind, TargetSpec},
 };
 

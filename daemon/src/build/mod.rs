@@ -15,7 +15,7 @@ mod verdict;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use offload_client::{JobState, Printable, Reason, errors::BusError};
+use offload_client::{JobState, Reason, errors::BusError};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinSet,
@@ -40,24 +40,6 @@ pub const TIMEOUT_MAX: Duration = Duration::from_secs(600);
 const RUNNING_MAX: usize = 8;
 /// How many requests may wait.
 const INBOX: usize = 8;
-
-/// How a test build ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tested {
-    /// Nothing was wrong, or what was.
-    pub outcome: Result<(), Reason>,
-    /// Whether it is the builder that failed, and not what lies before it: this machine's Nix, a limit
-    /// that was too short, a lack of slots.
-    pub blames: bool,
-    /// The machine that it ran on: where it succeeded, or ran on another builder; empty otherwise.
-    pub place: Printable,
-    /// The particulars of a failure.
-    pub detail: Printable,
-    /// When it ended: microseconds of `CLOCK_REALTIME`.
-    pub finished: u64,
-    /// How long it took.
-    pub took: Duration,
-}
 
 /// Why a test build was not begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -85,9 +85,9 @@ impl ConfigErrors {
     pub fn exit_code(&self) -> u8 {
         let is_flag = |problem: &Problem| matches!(problem.place, Place::Flag(_));
         if self.problems.iter().all(is_flag) {
-            crate::cli::exit::USAGE
+            crate::exit::USAGE
         } else {
-            crate::cli::exit::CONFIG
+            crate::exit::CONFIG
         }
     }
 }

@@ -6,10 +6,10 @@ use offload_client::{Snapshot, errors::BusError, snapshot::HistoryEntry};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
-    build::Tested,
     config::Poll,
     net::Network,
     plan::Plan,
+    report::Tested,
     target::{TargetId, TargetSpec},
 };
 

@@ -40,7 +40,6 @@ use self::{
     watched::{Running, Watched},
 };
 use crate::{
-    build::Tested,
     clock::{Alarm, Now},
     config::{Discover, Poll},
     drift::{Drift, Ledger, Observed, Origin},
@@ -48,9 +47,10 @@ use crate::{
     limits,
     net::Network,
     nix::loaded::Loaded,
+    notify::Watchdog,
     plan::Plan,
     probe::{self, Claim, Closed, Lookups, Report, Session, Shares},
-    service::Watchdog,
+    report::Tested,
     target::{TargetId, TargetSpec},
 };
 

@@ -13,12 +13,12 @@ use offload_client::{JobState, Reason, Stage, TargetState, snapshot::Detail, tes
 
 use super::{Finished, Handle, Monitor, Turn, handle::Command};
 use crate::{
-    build::Tested,
     clock::Now,
     config::Poll,
     health::Event,
     plan::Plan,
     probe::{Failure, Report, Session},
+    report::Tested,
     target::{Address, BuilderSpec, HostKeyRule, Protocol, SpecKind, TargetId, TargetSpec},
 };
 

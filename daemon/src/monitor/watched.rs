@@ -13,7 +13,6 @@ use tokio::task::AbortHandle;
 use self::place::{Found, first_address};
 use super::{outlook::Outlook, seek::Searching};
 use crate::{
-    build::Tested,
     drift::{self, Observed, Origin},
     health::{CheckId, TargetHealth},
     probe::{
@@ -21,6 +20,7 @@ use crate::{
         builder::{DETAIL_PROVED, DETAIL_STEERED, DETAIL_UNSUPPORTED},
         cache::has_identity,
     },
+    report::Tested,
     target::{CacheSpec, SpecKind, TargetSpec},
 };
 

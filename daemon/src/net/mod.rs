@@ -21,7 +21,7 @@ use self::{
 };
 pub use self::{
     network::{Network, Reach, Way},
-    watch::{Neighbours, run},
+    watch::{Neighbours, News, run},
 };
 
 /// The networks that this machine is on now. Fails where netlink is not permitted, or where there

@@ -3,7 +3,10 @@
 use std::{collections::BTreeSet, io, net::IpAddr, pin::pin, sync::Arc, time::Duration};
 
 use offload_client::{Snapshot, TargetState};
-use tokio::time::{sleep, timeout};
+use tokio::{
+    sync::{mpsc, watch},
+    time::{sleep, timeout},
+};
 
 use super::{
     Network,
@@ -12,7 +15,6 @@ use super::{
     socket::{Heard, Listener, NEIGHBOURS, NETWORK},
     wire::{Malformed, Messages},
 };
-use crate::monitor::Handle;
 
 /// Changes come in bursts: a link, its addresses, their routes. The networks are read once there
 /// was no other for so long.
@@ -23,24 +25,36 @@ const BURST: Duration = Duration::from_millis(250);
 /// (`gc_thresh3`, arp(7)).
 const MOST: usize = 1024;
 
-/// Tells the monitor of this machine's networks, first as they are, then at each change, and has
-/// what is missed looked for as soon as its address is heard of. Never ends; does nothing where
-/// netlink is not permitted.
-pub async fn run(monitor: Handle) {
-    if let Err(error) = follow(&monitor).await {
+/// What changed around this machine.
+#[derive(Clone, Debug)]
+pub enum News {
+    /// It is on these networks now.
+    Networks(Arc<Network>),
+    /// Somebody is at this address who was not, while a target of `snapshots` is missed.
+    Appeared(IpAddr),
+}
+
+/// Tells of this machine's networks, first as they are, then at each change, and of neighbours that appear
+/// while a target is missed. Never ends; does nothing where netlink is not permitted.
+pub async fn run(news: mpsc::Sender<News>, snapshots: watch::Receiver<Arc<Snapshot>>) {
+    if let Err(error) = follow(&news, snapshots).await {
         tracing::warn!("changes of the network will not be noticed (rtnetlink): {error}");
         // What was known is old from here on.
-        monitor.network(Arc::default()).await;
+        let _ = news.send(News::Networks(Arc::default())).await;
     }
     std::future::pending::<()>().await;
 }
 
-async fn follow(monitor: &Handle) -> io::Result<()> {
+async fn follow(
+    news: &mpsc::Sender<News>,
+    mut snapshots: watch::Receiver<Arc<Snapshot>>,
+) -> io::Result<()> {
+    // Who is gone needs to know nothing.
+    let tell = async |it| drop(news.send(it).await);
     // Listening first: no change is lost between the two.
     let changes = Listener::new(NETWORK)?;
     let mut known = read_now()?;
-    monitor.network(Arc::new(known.clone())).await;
-    let mut snapshots = monitor.subscribe();
+    tell(News::Networks(Arc::new(known.clone()))).await;
     let mut neighbours = Lookout::default();
     let mut heard = false;
     loop {
@@ -51,13 +65,13 @@ async fn follow(monitor: &Handle) -> io::Result<()> {
                 let network = read_or_unknown();
                 if network != known {
                     tracing::debug!("the network changed");
-                    monitor.network(Arc::new(network.clone())).await;
+                    tell(News::Networks(Arc::new(network.clone()))).await;
                     known = network;
                 }
             }
             address = neighbours.appeared() => {
                 tracing::debug!("{address} appeared");
-                monitor.refresh_address(address).await;
+                tell(News::Appeared(address)).await;
             }
             changed = snapshots.changed() => if changed.is_err() {
                 // The monitor is gone, and soon is everything.

@@ -45,8 +45,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::config::NixImport;
-
 pub use self::{
     conf::{MaxJobs, NixConf},
     machines::{LeftOut, Machine},
@@ -110,27 +108,24 @@ pub struct Problem {
     pub text: String,
 }
 
-/// Reads nix.conf and the list of builders as the Nix of `version` does. Never fails: what can't be read
+/// Reads nix.conf, at `conf`, and the list of builders as the Nix of `version` does. Never fails: what can't be read
 /// is a problem.
 ///
 /// Of the environment only `NIX_STORE_DIR`, `NIX_STORE` and `NIX_STATE_DIR` are looked at. nix-daemon would also
-/// obey `NIX_CONF_DIR` (here: `conf` of the configuration), `NIX_CONFIG`, `NIX_USER_CONF_FILES` and
+/// obey `NIX_CONF_DIR` (here: `conf`), `NIX_CONFIG`, `NIX_USER_CONF_FILES` and
 /// `NIX_REMOTE_SYSTEMS`, but of *its* environment, which another process can't see.
-pub fn read(import: &NixImport, version: NixVersion) -> Imported {
-    read_with(import, &conf::user_files(), version)
+pub fn read(conf: &Path, version: NixVersion) -> Imported {
+    read_with(conf, &conf::user_files(), version)
 }
 
-fn read_with(import: &NixImport, users: &[PathBuf], version: NixVersion) -> Imported {
-    if !import.import {
-        return Imported::default();
-    }
-    let mut conf = conf::read(&import.conf, users, version, text::read);
+fn read_with(path: &Path, users: &[PathBuf], version: NixVersion) -> Imported {
+    let mut conf = conf::read(path, users, version, text::read);
     // Nobody wrote the default path down, and a machine without it is a machine whose Nix has only
     // defaults. Any other path was meant to be there.
-    if conf.missing && import.conf != Path::new(DEFAULT_CONF) {
+    if conf.missing && path != Path::new(DEFAULT_CONF) {
         conf.problems.push(Problem {
             source: Source::Conf,
-            file: import.conf.clone(),
+            file: path.to_owned(),
             line: None,
             field: None,
             text: io::Error::from(io::ErrorKind::NotFound).to_string(),
@@ -164,7 +159,7 @@ fn read_with(import: &NixImport, users: &[PathBuf], version: NixVersion) -> Impo
         }
     }
     if imported.conf.builders.is_empty() {
-        imported.read_unused(&import.conf);
+        imported.read_unused(path);
     }
     imported
 }

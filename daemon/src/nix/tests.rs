@@ -1,14 +1,6 @@
 use super::*;
 use std::fs;
 
-fn import(conf: &Path) -> NixImport {
-    NixImport {
-        import: true,
-        conf: conf.to_owned(),
-        exclude: Vec::new(),
-    }
-}
-
 #[test]
 fn a_configuration_is_read_from_real_files() {
     let dir = tempfile::tempdir().unwrap();
@@ -26,34 +18,32 @@ fn a_configuration_is_read_from_real_files() {
     )
     .unwrap();
 
-    let found = read_with(&import(&conf), &[], NixVersion::default());
+    let found = read_with(&conf, &[], NixVersion::default());
     assert_eq!(found.problems, []);
     assert_eq!(found.conf.substituters, ["http://desktop:5000"]);
     assert_eq!(found.machines[0].uri, "ssh-ng://nix@desktop");
-    let files = ["nix.conf", "gone.conf", "machines"].map(|name| dir.path().join(name));
+    let files = ["nix.conf", "gone.conf", "machines", "netrc"].map(|name| dir.path().join(name));
     assert_eq!(found.files, files);
 }
 
 #[test]
 fn a_named_nix_conf_that_is_missing_is_a_problem() {
-    let import = import(Path::new("/nonexistent/nix.conf"));
-    let found = read_with(&import, &[], NixVersion::default());
+    let found = read_with(
+        Path::new("/nonexistent/nix.conf"),
+        &[],
+        NixVersion::default(),
+    );
     assert_eq!(found.problems.len(), 1);
     assert_eq!(found.problems[0].file, Path::new("/nonexistent/nix.conf"));
     assert_eq!(
         found.files,
-        ["/nonexistent/nix.conf", "/nonexistent/machines"].map(PathBuf::from)
+        [
+            "/nonexistent/nix.conf",
+            "/nonexistent/machines",
+            "/nonexistent/netrc"
+        ]
+        .map(PathBuf::from)
     );
-}
-
-#[test]
-fn nothing_is_read_where_nothing_is_imported() {
-    let import = NixImport {
-        import: false,
-        ..import(Path::new("/nonexistent/nix.conf"))
-    };
-    let found = read_with(&import, &[], NixVersion::default());
-    assert!(found.machines.is_empty() && found.files.is_empty() && found.problems.is_empty());
 }
 
 #[test]
@@ -62,7 +52,7 @@ fn broken_files_yield_problems_and_never_a_panic() {
     let conf = dir.path().join("nix.conf");
     fs::write(&conf, b"\xff\xfe = \x00\nsubstituters\n").unwrap();
     fs::create_dir(dir.path().join("machines")).unwrap();
-    let found = read_with(&import(&conf), &[], NixVersion::default());
+    let found = read_with(&conf, &[], NixVersion::default());
     let sources: Vec<_> = found
         .problems
         .iter()

@@ -14,10 +14,28 @@ use thiserror::Error;
 
 use self::authority::Authority;
 pub use self::{authority::percent_decode, reference::is_reference};
-use crate::target::Protocol;
 
 /// The parameters of a store URL.
 pub type Params = BTreeMap<String, String>;
+
+/// How Nix talks to a builder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// `ssh://`: `nix-store --serve --write` on the other side.
+    Ssh,
+    /// `ssh-ng://`: `nix-daemon --stdio` on the other side.
+    SshNg,
+}
+
+impl Protocol {
+    /// The URI's scheme.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ssh => "ssh",
+            Self::SshNg => "ssh-ng",
+        }
+    }
+}
 
 /// A store that is watched.
 #[derive(Clone, Debug, PartialEq)]

@@ -38,12 +38,7 @@ fn imported(conf: &str, machines: &str) -> Imported {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("nix.conf"), conf).unwrap();
     fs::write(dir.path().join("machines"), machines).unwrap();
-    let import = NixImport {
-        import: true,
-        conf: dir.path().join("nix.conf"),
-        exclude: Vec::new(),
-    };
-    nix::read(&import, NixVersion::default())
+    nix::read(&dir.path().join("nix.conf"), NixVersion::default())
 }
 
 #[test]

@@ -8,7 +8,7 @@ use offload_client::{
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{Notifier, debounce::Debounce, status::status_line};
+use super::{debounce::Debounce, status::status_line};
 use crate::{
     config::{self, Settings, Sources},
     monitor::Handle,
@@ -18,6 +18,7 @@ use crate::{
         version,
         watch::Watcher,
     },
+    notify::Notifier,
     plan::{Plan, plan},
 };
 
@@ -103,7 +104,11 @@ impl Reloader {
     /// The plan but for our own warnings, and the files whose change needs another.
     fn read(&mut self) -> (Plan, Vec<PathBuf>) {
         let import = &self.settings.nix;
-        let imported = nix::read(import, self.version);
+        let imported = if import.import {
+            nix::read(&import.conf, self.version)
+        } else {
+            nix::Imported::default()
+        };
         let mut plan = plan(&self.settings, &imported);
         let mut watched = plan.files.clone();
         if import.import {

@@ -5,8 +5,7 @@ use std::{cmp::Reverse, fmt::Write, sync::Arc};
 use offload_client::{Printable, Reason, Snapshot, snapshot::Target};
 use tokio::sync::watch;
 
-use super::Notifier;
-use crate::health;
+use crate::{health, notify::Notifier};
 
 /// So many targets are named; of more, the worst.
 const NAMED: usize = 4;

@@ -1,7 +1,7 @@
 //! offloadd(8), from the definition of its command line and its exit statuses.
 
 use clap::CommandFactory;
-use offloadd::cli::{Cli, exit};
+use offloadd::{cli::Cli, exit};
 
 use crate::page::Page;
 

@@ -3,6 +3,8 @@
 //! What it has no room for is kept until it has: of each kind the newest, so that a status that is old
 //! by then is dropped and a readiness, a reload or a sign of life is not.
 
+mod watchdog;
+
 use std::{
     env,
     ffi::{OsStr, OsString},
@@ -18,6 +20,8 @@ use std::{
 
 use sd_notify::NotifyState;
 use tokio::{net::UnixDatagram, sync::watch};
+
+pub use watchdog::Watchdog;
 
 /// Tells the service manager, through a [`Teller`]; does nothing where there is none.
 #[derive(Clone, Debug, Default)]

@@ -1,0 +1,142 @@
+//! Which room may know which: held by reading the source, so that no circle comes in unseen.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Each room and all that it imports. A room names only rooms that stand above it, or that import
+/// nothing themselves.
+const ROOMS: &[(&str, &str)] = &[
+    ("program", "clock limits"),
+    ("notify", "clock"),
+    ("nix", "clock credential file program"),
+    ("target", "nix"),
+    ("config", "exit file nix target"),
+    ("cli", "config exit"),
+    ("health", "clock config net reason target"),
+    (
+        "probe",
+        "clock config credential file health net nix program reason target",
+    ),
+    ("discover", "net probe target"),
+    ("drift", "nix probe reason target"),
+    ("plan", "config drift nix target"),
+    (
+        "monitor",
+        "clock config discover drift health limits net nix notify plan probe report target",
+    ),
+    (
+        "build",
+        "clock file monitor nix nonce probe program report target",
+    ),
+    ("bus", "build clock monitor nonce target"),
+    ("gateway", "clock monitor nix probe reason target"),
+    ("service", "clock config health monitor nix notify plan"),
+    (
+        "run",
+        "build bus cli config exit gateway monitor net notify service",
+    ),
+    ("once", "clock config exit monitor net run service"),
+];
+
+type Imports = BTreeMap<String, BTreeSet<String>>;
+
+/// What every room imports, its tests and fuzz targets left out.
+fn imports() -> Imports {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Imports::new();
+    let mut folders = vec![source.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+            if ["tests", "fuzz", "fixtures", "imports", "lib", "main"].contains(&name.as_str()) {
+                continue;
+            }
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            if path.extension().is_none_or(|kind| kind != "rs") {
+                continue;
+            }
+            let room = room(&source, &path);
+            let used = used(&fs::read_to_string(&path).unwrap());
+            let others = used.into_iter().filter(|used| *used != room);
+            found.entry(room.clone()).or_default().extend(others);
+        }
+    }
+    found.retain(|_, used| !used.is_empty());
+    found
+}
+
+/// The room of a file: the first part of its path.
+fn room(source: &Path, file: &Path) -> String {
+    let inner: PathBuf = file.strip_prefix(source).unwrap().with_extension("");
+    let first = inner.components().next().unwrap();
+    first.as_os_str().to_string_lossy().into_owned()
+}
+
+/// The rooms that `text` names as `crate::room` or `crate::{room, …}`.
+fn used(text: &str) -> BTreeSet<String> {
+    let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+    let code = text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"));
+    let code: String = code.collect::<Vec<_>>().join("\n");
+    let mut used = BTreeSet::new();
+    for rest in code.split("crate::").skip(1) {
+        let Some(list) = rest.strip_prefix('{') else {
+            used.insert(word(rest));
+            continue;
+        };
+        let mut depth = 0_usize;
+        let mut item = 0;
+        for (at, c) in list.char_indices() {
+            match c {
+                '{' => depth += 1,
+                '}' if depth > 0 => depth -= 1,
+                ',' | '}' if depth == 0 => {
+                    used.insert(word(&list[item..at]));
+                    item = at + 1;
+                    if c == '}' {
+                        break;
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    // A type of the crate's root, or nothing after the last comma.
+    used.retain(|room| room.starts_with(|c: char| c.is_ascii_lowercase()));
+    used
+}
+
+fn word(text: &str) -> String {
+    let is_part = |c: &char| c.is_ascii_alphanumeric() || *c == '_';
+    text.trim_start().chars().take_while(is_part).collect()
+}
+
+#[test]
+fn every_room_imports_what_the_table_says() {
+    let listed = |list: &str| list.split(' ').map(str::to_owned).collect();
+    let table = ROOMS
+        .iter()
+        .map(|(room, list)| ((*room).to_owned(), listed(list)));
+    assert_eq!(imports(), table.collect::<Imports>());
+}
+
+#[test]
+fn the_table_has_no_circle() {
+    for (row, (room, list)) in ROOMS.iter().enumerate() {
+        let below: Vec<&str> = ROOMS[row..].iter().map(|(room, _)| *room).collect();
+        for used in list.split(' ') {
+            assert!(
+                !below.contains(&used),
+                "{room} imports {used}, which stands below it"
+            );
+        }
+    }
+}
