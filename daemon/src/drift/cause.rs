@@ -2,7 +2,7 @@
 //!
 //! The order: what breaks Nix's use of every target; then the worst target that is not ready, or the
 //! warning that explains its reason; then, where all are ready, the warnings by weight. What follows
-//! from something else is hidden already ([`super::roots`]), so that this seldom has to choose.
+//! from something else is hidden already (`roots`), so that this seldom has to choose.
 
 use offload_client::{
     OverallState, Reason, TargetState, WarningCode,

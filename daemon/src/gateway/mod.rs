@@ -1,9 +1,9 @@
 //! The gateway: the caches of the local network as one substituter on loopback, for Nix, which loses a minute and
 //! more over a cache that is not there, and never finds one that has moved.
 //!
-//! What is small it hands on, from all caches at once; to what is large it leads Nix ([`answer`]). Signatures are
+//! What is small it hands on, from all caches at once; to what is large it leads Nix (`answer`). Signatures are
 //! Nix's to check, as ever. Only caches that are watched are asked, and only for what a binary cache has
-//! ([`request`]).
+//! (`request`).
 
 mod answer;
 mod caches;
