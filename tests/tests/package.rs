@@ -15,7 +15,8 @@ use offload_tests::{
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);
-const UNITS: [&str; 5] = [
+const UNITS: [&str; 6] = [
+    "offload-gateway.socket",
     "offload-hold.service",
     "offload-ready.path",
     "offload-ready.target",
