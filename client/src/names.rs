@@ -46,31 +46,31 @@ pub fn escape(label: &str) -> String {
     escaped
 }
 
-/// Undoes [`escape`]; `None` where the text is no escaped label.
-pub fn unescape(escaped: &str) -> Option<String> {
-    if escaped == "_" {
-        return Some(String::new());
-    }
-    let mut bytes = Vec::with_capacity(escaped.len());
-    let mut rest = escaped.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'_' => {
-                let digits = [rest.next()?, rest.next()?];
-                u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?
-            }
-            byte if byte.is_ascii_alphanumeric() => byte,
-            _ => return None,
-        });
-    }
-    String::from_utf8(bytes).ok()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
 
+    use super::*;
+
+    /// Undoes [`escape`]; `None` where the text is no escaped label.
+    fn unescape(escaped: &str) -> Option<String> {
+        if escaped == "_" {
+            return Some(String::new());
+        }
+        let mut bytes = Vec::with_capacity(escaped.len());
+        let mut rest = escaped.bytes();
+        while let Some(byte) = rest.next() {
+            bytes.push(match byte {
+                b'_' => {
+                    let digits = [rest.next()?, rest.next()?];
+                    u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?
+                }
+                byte if byte.is_ascii_alphanumeric() => byte,
+                _ => return None,
+            });
+        }
+        String::from_utf8(bytes).ok()
+    }
     #[test]
     fn labels_are_escaped_as_systemd_escapes_them() {
         assert_eq!(escape("desktop"), "desktop");
