@@ -1,7 +1,7 @@
 //! A listening address that can be closed, moved and broken while it is in use.
 
 use std::{
-    io,
+    io, mem,
     net::SocketAddr,
     sync::{
         Arc,
@@ -28,6 +28,9 @@ use crate::{Error, Result, error::Context};
 const WIRE_BUFFER: usize = 64 * 1024;
 /// Waiting orders; whoever gives one waits for its end.
 const ORDERS: usize = 8;
+/// Who waits to be accepted, at the most.
+const BACKLOG: i32 = 1024;
+const NO_BACKLOG: i32 = 1;
 /// How long a connection to this machine takes at most; what takes longer is not answered.
 const LOOPBACK: Duration = Duration::from_millis(200);
 
@@ -109,8 +112,8 @@ enum Standing {
     Open(TcpListener),
     /// A full queue that nobody empties: the kernel drops every further attempt.
     Full {
-        _listener: TcpListener,
-        _queue: Vec<TcpStream>,
+        listener: TcpListener,
+        queue: Vec<TcpStream>,
     },
     /// Nobody.
     Closed,
@@ -126,7 +129,7 @@ impl Nobody {
     /// # Errors
     /// When it can't be bound.
     pub(crate) async fn at(address: SocketAddr) -> Result<Self> {
-        full(address).await.map(Self).context(address)
+        nobody(address).await.map(Self).context(address)
     }
 }
 
@@ -162,6 +165,7 @@ impl Port {
         };
         let keeper = Keeper {
             standing: Standing::Open(listener),
+            own: Vec::new(),
             state: publish,
             live: JoinSet::new(),
             flavour,
@@ -246,6 +250,8 @@ impl Control {
 /// The task that owns the listener and the connections.
 struct Keeper<S> {
     standing: Standing,
+    /// Of the connections that filled the queue: they are not a client's when they come out of it.
+    own: Vec<SocketAddr>,
     state: watch::Sender<State>,
     live: JoinSet<()>,
     flavour: Flavour,
@@ -267,7 +273,11 @@ where
                     // Whoever ordered may have given up waiting.
                     let _ = done.send(obeyed);
                 }
-                Ok((stream, _)) = accept(&self.standing) => self.take(stream),
+                Ok((stream, peer)) = accept(&self.standing) => {
+                    if !self.own.contains(&peer) {
+                        self.take(stream);
+                    }
+                }
                 Some(_) = self.live.join_next() => {}
             }
         }
@@ -276,19 +286,22 @@ where
     async fn obey(&mut self, new: State) -> io::Result<()> {
         let old = *self.state.borrow();
         let moved = old.address != new.address;
-        // The listener first: nobody slips in between.
-        let kept = !moved && wanted(old.fault) == wanted(new.fault);
-        if !kept {
-            self.standing = Standing::Closed;
+        // The listener first: nobody slips in between. One that goes on being there stays the same: a gap between
+        // two would refuse whoever dials just then, and reset who waits to be accepted.
+        let before = mem::replace(&mut self.standing, Standing::Closed);
+        let stays = !moved && wanted(new.fault) != Wanted::Closed;
+        let before = if stays { before } else { Standing::Closed };
+        self.own.clear();
+        if let Standing::Full { queue, .. } = &before {
+            let addresses = queue.iter().map(TcpStream::local_addr);
+            self.own = addresses.collect::<io::Result<_>>()?;
         }
         self.state.send_replace(new);
         if moved || new.fault.open_connections() != Open::Stay {
             // The connections have seen the new state and end themselves: in good order or not.
             while self.live.join_next().await.is_some() {}
         }
-        if !kept {
-            self.standing = stand(new).await?;
-        }
+        self.standing = stand(before, new).await?;
         Ok(())
     }
 
@@ -341,29 +354,65 @@ fn wanted(fault: Fault) -> Wanted {
     }
 }
 
-async fn stand(state: State) -> io::Result<Standing> {
-    match wanted(state.fault) {
-        Wanted::Open => Ok(Standing::Open(TcpListener::bind(state.address).await?)),
-        Wanted::Full => full(state.address).await,
-        Wanted::Closed => Ok(Standing::Closed),
+/// Has what `state` wants stand where `before` stood.
+async fn stand(before: Standing, state: State) -> io::Result<Standing> {
+    match (wanted(state.fault), before) {
+        (Wanted::Closed, _) => Ok(Standing::Closed),
+        (Wanted::Open, Standing::Open(listener)) => Ok(Standing::Open(listener)),
+        (Wanted::Open, Standing::Full { listener, .. }) => {
+            rustix::net::listen(&listener, BACKLOG)?;
+            Ok(Standing::Open(listener))
+        }
+        (Wanted::Open, Standing::Closed) => {
+            Ok(Standing::Open(TcpListener::bind(state.address).await?))
+        }
+        (Wanted::Full, Standing::Open(listener)) => {
+            rustix::net::listen(&listener, NO_BACKLOG)?;
+            fill(listener).await
+        }
+        (Wanted::Full, full @ Standing::Full { .. }) => Ok(full),
+        (Wanted::Full, Standing::Closed) => nobody(state.address).await,
     }
 }
 
-/// Linux drops connection attempts to a listener whose queue is full, and answers nothing.
-async fn full(address: SocketAddr) -> io::Result<Standing> {
+async fn nobody(address: SocketAddr) -> io::Result<Standing> {
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
-    let listener = socket.listen(1)?;
+    fill(socket.listen(NO_BACKLOG.unsigned_abs())?).await
+}
+
+/// Linux drops connection attempts to a listener whose queue is full, and answers nothing.
+async fn fill(listener: TcpListener) -> io::Result<Standing> {
+    let address = listener.local_addr()?;
     let mut queue = Vec::new();
     while let Ok(connected) = tokio::time::timeout(LOOPBACK, TcpStream::connect(address)).await {
         queue.push(connected?);
     }
-    Ok(Standing::Full {
-        _listener: listener,
-        _queue: queue,
-    })
+    Ok(Standing::Full { listener, queue })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::ErrorKind, net::TcpStream};
+
+    use super::*;
+    use crate::{fake::Cache, ground::free_address};
+
+    #[tokio::test]
+    async fn who_waits_to_be_accepted_is_not_reset_when_it_falls_silent() {
+        let cache = Cache::start(free_address().unwrap()).await.unwrap();
+        for _ in 0..10 {
+            // The kernel takes it; nobody has accepted it yet.
+            let waiting = TcpStream::connect(cache.address()).unwrap();
+            cache.set(Fault::BlackHole).await.unwrap();
+            waiting.set_nonblocking(true).unwrap();
+            let heard = waiting.peek(&mut [0]).unwrap_err();
+            assert_eq!(heard.kind(), ErrorKind::WouldBlock);
+            cache.set(Fault::Healthy).await.unwrap();
+        }
+    }
 }
