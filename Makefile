@@ -11,6 +11,7 @@ PREFIX = /usr/local
 DESTDIR =
 
 bindir = $(PREFIX)/bin
+libexecdir = $(PREFIX)/libexec
 libdir = $(PREFIX)/lib
 datadir = $(PREFIX)/share
 docdir = $(datadir)/doc/offloadd
@@ -37,7 +38,7 @@ CARGOFLAGS = --locked
 builddir != case '$(PROFILE)' in dev) profile=debug ;; *) profile='$(PROFILE)' ;; esac; echo "$${CARGO_TARGET_DIR:-target}/$$profile"
 
 INSTALL = install
-units = offloadd.service offload-gateway.socket offload-ready.target offload-ready.path offload-hold.service offload-wait-ready.service
+units = offloadd.service offload-helper.socket offload-helper.service offload-gateway.socket offload-ready.target offload-ready.path offload-hold.service offload-wait-ready.service
 
 all:
 	$(CARGO) build $(CARGOFLAGS) --profile $(PROFILE) --package offloadd --package offload-client
@@ -46,20 +47,21 @@ all:
 install: programs install-units install-bus install-docs install-completions
 
 programs:
-	@for program in offloadd offloadctl; do \
+	@for program in offloadd offload-helper offloadctl; do \
 	    if [ ! -x '$(builddir)'/$$program ]; then \
 	        echo "there is no $(builddir)/$$program yet: run make first (PROFILE=$(PROFILE))" >&2; exit 1; \
 	    fi; \
 	done
-	$(INSTALL) -d '$(DESTDIR)$(bindir)'
+	$(INSTALL) -d '$(DESTDIR)$(bindir)' '$(DESTDIR)$(libexecdir)'
 	$(INSTALL) -m 0755 '$(builddir)'/offloadd '$(builddir)'/offloadctl '$(DESTDIR)$(bindir)'
+	$(INSTALL) -m 0755 '$(builddir)'/offload-helper '$(DESTDIR)$(libexecdir)'
 	ln -sf offloadctl '$(DESTDIR)$(bindir)'/offload-status
 	ln -sf offloadctl '$(DESTDIR)$(bindir)'/offload-test-build
 
 install-units:
 	$(INSTALL) -d '$(DESTDIR)$(unitdir)' '$(DESTDIR)$(sysusersdir)' '$(DESTDIR)$(catalogdir)'
 	for unit in $(units); do \
-	    sed 's,/usr/bin/,$(bindir)/,g' systemd/$$unit > '$(DESTDIR)$(unitdir)'/$$unit && \
+	    sed 's,/usr/bin/,$(bindir)/,g; s,/usr/libexec/,$(libexecdir)/,g' systemd/$$unit > '$(DESTDIR)$(unitdir)'/$$unit && \
 	    chmod 0644 '$(DESTDIR)$(unitdir)'/$$unit || exit; \
 	done
 	if [ '$(NOTIFY_RELOAD)' = yes ]; then \
@@ -106,6 +108,7 @@ install-completions: programs
 
 uninstall:
 	cd '$(DESTDIR)$(bindir)' && rm -f offloadd offloadctl offload-status offload-test-build
+	rm -f '$(DESTDIR)$(libexecdir)'/offload-helper
 	cd '$(DESTDIR)$(unitdir)' && rm -f $(units) offloadd.service.d/notify-reload.conf
 	if [ -d '$(DESTDIR)$(unitdir)'/offloadd.service.d ]; then rmdir '$(DESTDIR)$(unitdir)'/offloadd.service.d; fi
 	rm -f '$(DESTDIR)$(sysusersdir)'/offloadd.conf

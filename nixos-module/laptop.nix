@@ -195,6 +195,8 @@ in
       serviceConfig = lib.mkIf (files != [ ]) (credentials.serviceConfig files);
       reloadTriggers = [ configFile ];
     };
+    # It asks root's ssh.
+    systemd.services.offload-helper.path = [ config.programs.ssh.package ];
     systemd.paths.offload-ready.wantedBy = [ "multi-user.target" ];
 
     nix.settings.trusted-users = lib.mkIf cfg.testBuilds.trusted [

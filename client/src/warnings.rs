@@ -48,7 +48,8 @@ pub const fn text(code: WarningCode) -> Text {
             title: "not judged: a file that may not be read",
             explanation: "{file|A file} may be read by root alone, as whom Nix reads it ({error|permission denied}). What \
                           stands there is in force, and not known here.",
-            remedy: "Run `sudo offloadd --once`, or let offloadd read it: `sudo setfacl -m u:offloadd:r {file|FILE}`.",
+            remedy: "Run `sudo offloadd --once`. The service reads it through offload-helper: `systemctl status \
+                     offload-helper.socket` says whether it is there, `journalctl -u offload-helper` what it refuses and why.",
         },
         WarningCode::NixVersion => Text {
             title: "this Nix reads it otherwise",

@@ -21,6 +21,14 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
         .read(true)
         .custom_flags(flags.bits().cast_signed())
         .open(path)?;
+    regular(file)
+}
+
+/// Hands a file that is open on, where it is a regular one or `/dev/null`.
+///
+/// # Errors
+/// `IsADirectory`; `InvalidInput` for any other thing that is no regular file.
+pub(crate) fn regular(file: File) -> io::Result<File> {
     let metadata = file.metadata()?;
     let kind = metadata.file_type();
     if kind.is_dir() {
@@ -40,7 +48,14 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
 /// # Errors
 /// As [`open`]; `FileTooLarge` beyond `most` bytes.
 pub(crate) fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
-    let file = open(path)?;
+    contents(open(path)?, most)
+}
+
+/// Reads a file whole that is open.
+///
+/// # Errors
+/// `FileTooLarge` beyond `most` bytes.
+pub(crate) fn contents(file: File, most: u64) -> io::Result<Vec<u8>> {
     // One byte more, so that the end is seen without asking for more room.
     let mut bytes = Vec::with_capacity(file.metadata()?.len().min(most) as usize + 1);
     file.take(most + 1).read_to_end(&mut bytes)?;

@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::{config, discover, net, nix, probe};
+use crate::{config, discover, helper, net, nix, probe};
 
 /// A kind of input.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +29,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 21] = [
+pub const TARGETS: [Target; 22] = [
     // What a cache says.
     target("cache_info", probe::cache::fuzz::cache_info, 8 << 10),
     target("http", probe::cache::fuzz::http, 64 << 10),
@@ -43,6 +43,8 @@ pub const TARGETS: [Target; 21] = [
         probe::builder::fuzz::remote_system,
         1 << 20,
     ),
+    // What somebody says to the helper, and the helper.
+    target("helper", helper::fuzz::helper, 256 << 10),
     // What a network says, and the kernel.
     target("mdns", discover::fuzz::mdns, 64 << 10),
     target("netlink", net::fuzz::netlink, 16 << 10),

@@ -11,14 +11,16 @@ use std::{
 const ROOMS: &[(&str, &str)] = &[
     ("program", "clock limits"),
     ("notify", "clock"),
-    ("nix", "clock credential file program"),
+    ("helper", "clock file"),
+    ("files", "credential file helper"),
+    ("nix", "clock credential file files helper program"),
     ("target", "nix"),
     ("config", "exit file nix target"),
     ("cli", "config exit"),
     ("health", "clock config net reason target"),
     (
         "probe",
-        "clock config credential file health net nix program reason target",
+        "clock config credential files health net nix program reason target",
     ),
     ("discover", "net probe target"),
     ("drift", "nix probe reason target"),
@@ -33,7 +35,11 @@ const ROOMS: &[(&str, &str)] = &[
     ),
     ("bus", "build clock monitor nonce target"),
     ("gateway", "clock monitor nix probe reason target"),
-    ("service", "clock config health monitor nix notify plan"),
+    (
+        "service",
+        "clock config files health monitor nix notify plan",
+    ),
+    ("privileged", "clock exit file files helper nix"),
     (
         "run",
         "build bus cli config exit gateway monitor net notify service",

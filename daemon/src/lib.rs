@@ -11,11 +11,13 @@ pub mod discover;
 pub mod drift;
 pub mod exit;
 mod file;
+pub mod files;
 #[doc(hidden)]
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
 pub mod gateway;
 pub mod health;
+mod helper;
 #[cfg(test)]
 mod imports;
 pub mod limits;
@@ -26,6 +28,7 @@ mod nonce;
 pub mod notify;
 pub mod once;
 pub mod plan;
+pub mod privileged;
 pub mod probe;
 mod program;
 pub mod reason;

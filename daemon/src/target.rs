@@ -139,6 +139,14 @@ pub struct BuilderSpec {
     pub dispatch: Vec<Dispatch>,
 }
 
+impl BuilderSpec {
+    /// Its URI in Nix's list of builders; empty where Nix does not have it.
+    pub fn store(&self) -> &str {
+        let mut nixs = self.dispatch.iter().filter(|dispatch| dispatch.is_nixs);
+        nixs.next().map_or("", |dispatch| &dispatch.store_uri)
+    }
+}
+
 /// What Nix's build hook has of a builder.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dispatch {
@@ -149,6 +157,8 @@ pub struct Dispatch {
     pub max_jobs: u32,
     /// The beginnings of the paths of their files: what [`crate::nix::current_load::slots`] gives.
     pub slots: Vec<PathBuf>,
+    /// Whether Nix has that line; otherwise it is what Nix would be told.
+    pub is_nixs: bool,
     /// The whole line, as `--builders` takes it.
     pub line: String,
     /// A system that it builds for: this machine's own where it is among them.

@@ -15,8 +15,10 @@ use offload_tests::{
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);
-const UNITS: [&str; 6] = [
+const UNITS: [&str; 8] = [
     "offload-gateway.socket",
+    "offload-helper.service",
+    "offload-helper.socket",
     "offload-hold.service",
     "offload-ready.path",
     "offload-ready.target",

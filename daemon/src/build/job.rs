@@ -357,6 +357,7 @@ mod tests {
             line: String::new(),
             system: "x86_64-linux".into(),
             is_native: true,
+            is_nixs: true,
             mandatory_features: Vec::new(),
             slots: Vec::new(),
         };

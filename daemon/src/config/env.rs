@@ -13,7 +13,12 @@ use super::{
 /// What all of ours begin with.
 pub(super) const PREFIX: &str = "OFFLOADD_";
 /// Variables of another use, which are no keys.
-const RESERVED: [&str; 3] = ["OFFLOADD_CONFIG", "OFFLOADD_LOG", "OFFLOADD_RUNTIME_DIR"];
+const RESERVED: [&str; 4] = [
+    "OFFLOADD_CONFIG",
+    "OFFLOADD_HELPER",
+    "OFFLOADD_LOG",
+    "OFFLOADD_RUNTIME_DIR",
+];
 
 /// Reads the variables of `env` that are keys. `entries` are the names that the files have, by
 /// section: no shell lets a variable's name have their case and their dots.

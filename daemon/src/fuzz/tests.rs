@@ -73,6 +73,7 @@ macro_rules! each {
 each!(
     cache_info http narinfo redirect
     banner nix_protocol remote_system
+    helper
     mdns netlink proc
     config_toml disk_cache known_hosts machines netrc nix_conf snapshot ssh_config ssh_keys ssh_options store_uri
 );

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use rustix::system::uname;
 
 use super::text;
+use crate::files::Direct;
 
 /// The account and machine behind `~`, `%d`, `%i`, `%l`, `%L` and `%u`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,6 +36,15 @@ impl Accounts {
         Self { own, nix }
     }
 
+    /// Of root alone, who has answered for itself.
+    pub(super) fn of_root() -> Self {
+        let nix = Account::root(uname().nodename().to_string_lossy().into_owned());
+        Self {
+            own: nix.clone(),
+            nix,
+        }
+    }
+
     /// Where Nix's ssh has what ours has at `path`: the same place in the other home.
     pub(super) fn moved(&self, path: PathBuf) -> PathBuf {
         // Everything lies below a home that is the root of all files, so only what is ssh's moves.
@@ -54,7 +64,7 @@ impl Account {
     /// it) has the environment's word for itself.
     pub(super) fn current() -> Self {
         let uid = rustix::process::geteuid().as_raw();
-        let passwd = text::read(Path::new("/etc/passwd")).unwrap_or_default();
+        let passwd = text::read(&Direct, Path::new("/etc/passwd")).unwrap_or_default();
         let (name, home) = find(&passwd, uid).unwrap_or_else(|| {
             let name = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
             (
@@ -72,7 +82,7 @@ impl Account {
 
     /// Of root, on `machine`.
     fn root(machine: String) -> Self {
-        let passwd = text::read(Path::new("/etc/passwd")).unwrap_or_default();
+        let passwd = text::read(&Direct, Path::new("/etc/passwd")).unwrap_or_default();
         let (name, home) = find(&passwd, 0).unwrap_or_else(|| ("root".into(), "/root".into()));
         Self {
             uid: 0,

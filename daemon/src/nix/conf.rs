@@ -14,7 +14,7 @@ use std::{
 
 use rustix::process::geteuid;
 
-use super::{NixVersion, Problem, Source};
+use super::{NixVersion, Problem, Source, account::Accounts};
 pub use settings::{MaxJobs, NixConf};
 
 /// nix.conf, read.
@@ -32,9 +32,9 @@ pub(super) struct ConfFile {
 }
 
 /// The further files that root's Nix reads behind nix.conf, the last one the strongest
-/// (`getUserConfigFiles`, src/libstore/globals.cc): those of the system, and root's own where this is
-/// root, since nobody else may look there.
-pub(super) fn user_files() -> Vec<PathBuf> {
+/// (`getUserConfigFiles`, src/libstore/globals.cc): those of the system, and root's own where these can be
+/// read.
+pub(super) fn user_files(has_roots_home: bool) -> Vec<PathBuf> {
     let folder = |name| env::var_os(name).filter(|folder| !folder.is_empty());
     let system = folder("XDG_CONFIG_DIRS").unwrap_or_else(|| "/etc/xdg".into());
     let mut folders: Vec<PathBuf> = env::split_paths(&system).collect();
@@ -42,6 +42,8 @@ pub(super) fn user_files() -> Vec<PathBuf> {
     if geteuid().is_root() {
         let home = || Some(PathBuf::from(folder("HOME")?).join(".config"));
         folders.extend(folder("XDG_CONFIG_HOME").map(PathBuf::from).or_else(home));
+    } else if has_roots_home {
+        folders.push(Accounts::current().nix.home.join(".config"));
     }
     let files = folders.into_iter().filter(|folder| folder.is_absolute());
     files.map(|folder| folder.join("nix/nix.conf")).collect()

@@ -13,7 +13,7 @@ mod schema;
 mod sqlite;
 
 use std::{
-    env, fs, io,
+    env, io,
     ops::ControlFlow,
     path::{Path, PathBuf},
 };
@@ -23,6 +23,7 @@ use self::{
     sqlite::{Database, Row, Value},
 };
 use super::narinfo::StorePath;
+use crate::files::Files;
 
 /// So many misses are told; who asks for them asks for fewer.
 const MAX_MISSES: usize = 16;
@@ -65,25 +66,43 @@ pub fn directory() -> PathBuf {
         .join("nix")
 }
 
+/// All the files of it that may be there: the databases, their journals and write-ahead logs.
+pub fn files() -> impl Iterator<Item = PathBuf> {
+    databases(&directory()).into_iter().flat_map(|database| {
+        ["", "-journal", "-wal"].map(|end| {
+            let mut file = database.clone().into_os_string();
+            file.push(end);
+            file.into()
+        })
+    })
+}
+
+/// Each version of the tables has a file of its own.
+fn databases(directory: &Path) -> [PathBuf; 3] {
+    [6, 7, 8].map(|version| directory.join(format!("binary-cache-v{version}.sqlite")))
+}
+
 /// The hashes of the paths that Nix believes missing in the caches whose URLs `is_it` knows, because
 /// it asked for them after `since`, in seconds of `CLOCK_REALTIME`: the last ones first, at most 16.
 ///
 /// # Errors
 /// [`DiskCacheError`]: then nothing is known.
 pub fn misses(
+    files: &dyn Files,
     directory: &Path,
     is_it: impl Fn(&str) -> bool,
     since: u64,
 ) -> Result<Vec<String>, DiskCacheError> {
-    misses_in(&newest(directory)?, is_it, since)
+    misses_in(files, &newest(files, directory)?, is_it, since)
 }
 
 fn misses_in(
+    files: &dyn Files,
     file: &Path,
     is_it: impl Fn(&str) -> bool,
     since: u64,
 ) -> Result<Vec<String>, DiskCacheError> {
-    let database = Database::open(file)?;
+    let database = Database::open(files, file)?;
     let caches = caches(&database, is_it)?;
     let table = Table::find(&database, "NARs")?;
     let [cache, hash, time, present] = [
@@ -123,12 +142,12 @@ fn misses_in(
     Ok(found)
 }
 
-/// The file that Nix wrote last: each version of the tables has one of its own.
-fn newest(directory: &Path) -> Result<PathBuf, DiskCacheError> {
-    const VERSIONS: std::ops::RangeInclusive<u32> = 6..=8;
-    let files = VERSIONS.filter_map(|version| {
-        let path = directory.join(format!("binary-cache-v{version}.sqlite"));
-        let changed = fs::metadata(&path).and_then(|metadata| metadata.modified());
+/// The file that Nix wrote last.
+fn newest(files: &dyn Files, directory: &Path) -> Result<PathBuf, DiskCacheError> {
+    let files = databases(directory).into_iter().filter_map(|path| {
+        let changed = files
+            .open(&path)
+            .and_then(|file| file.metadata()?.modified());
         match changed {
             Ok(changed) => Some(Ok((changed, path))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,

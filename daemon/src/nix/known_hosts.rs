@@ -7,7 +7,7 @@
 
 use std::{
     borrow::Cow,
-    io::{self, ErrorKind},
+    io::ErrorKind,
     path::{Path, PathBuf},
 };
 
@@ -16,7 +16,7 @@ use ring::hmac;
 use russh::keys::PublicKey;
 
 use super::{keys::parse_type_and_key, text};
-use crate::credential;
+use crate::{credential, files::Files};
 
 /// How many keys of one host count.
 const MAX_KEYS: usize = 64;
@@ -51,16 +51,21 @@ pub struct Lines {
 /// Looks in the text that Nix has `written` for field 8 of a machines line, if any, and in `files`,
 /// in order, for `host` on `port`: the name that is connected to (`hostname` of `ssh -G`), or an
 /// alias (`host_key_alias`), which goes without a port: `None`. Files that are not there or are
-/// absurdly large count as empty, as for OpenSSH; those that may not be read, and that no
-/// credential stands for, are named.
+/// absurdly large count as empty, as for OpenSSH; those that may not be read are named.
 ///
 /// Addresses behind the name are not looked up, as `CheckHostIP no` has it, the default.
-pub fn lookup(written: Option<&str>, files: &[PathBuf], host: &str, port: Option<u16>) -> Known {
+pub fn lookup(
+    reader: &dyn Files,
+    written: Option<&str>,
+    files: &[PathBuf],
+    host: &str,
+    port: Option<u16>,
+) -> Known {
     let mut texts: Vec<Cow<'_, str>> = written.map(Cow::Borrowed).into_iter().collect();
     let mut unreadable = Vec::new();
     let credentials = credential::directory();
     for file in files {
-        match read(file, credentials.as_deref()) {
+        match text::read(reader, file) {
             Ok(text) => texts.push(text.into()),
             Err(error)
                 if error.kind() == ErrorKind::PermissionDenied
@@ -86,17 +91,6 @@ fn is_of_old(file: &Path, credentials: Option<&Path>) -> bool {
         .map(Path::new);
     let stands_for = |own| credential::instead_of(first?, own);
     credentials.and_then(stands_for).is_some()
-}
-
-/// A file, or the credential that stands for it where this process can't read the file. One that is
-/// blank says that there is no such file.
-fn read(file: &Path, credentials: Option<&Path>) -> io::Result<String> {
-    let error = match text::read(file) {
-        Err(error) if credential::is_out_of_reach(&error) => error,
-        read => return read,
-    };
-    let handed_over = credentials.and_then(|own| credential::instead_of(file, own));
-    handed_over.map_or(Err(error), |file| text::read(&file))
 }
 
 /// The same in texts alone.

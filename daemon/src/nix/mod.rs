@@ -45,6 +45,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::files::Files;
+
 pub use self::{
     conf::{MaxJobs, NixConf},
     machines::{LeftOut, Machine},
@@ -108,18 +110,24 @@ pub struct Problem {
     pub text: String,
 }
 
-/// Reads nix.conf, at `conf`, and the list of builders as the Nix of `version` does. Never fails: what can't be read
-/// is a problem.
+/// Reads nix.conf, at `conf`, and the list of builders as the Nix of `version` does, through `files`. Never fails: what
+/// can't be read is a problem.
 ///
 /// Of the environment only `NIX_STORE_DIR`, `NIX_STORE` and `NIX_STATE_DIR` are looked at. nix-daemon would also
 /// obey `NIX_CONF_DIR` (here: `conf`), `NIX_CONFIG`, `NIX_USER_CONF_FILES` and
 /// `NIX_REMOTE_SYSTEMS`, but of *its* environment, which another process can't see.
-pub fn read(conf: &Path, version: NixVersion) -> Imported {
-    read_with(conf, &conf::user_files(), version)
+pub fn read(conf: &Path, version: NixVersion, files: &dyn Files) -> Imported {
+    read_with(
+        conf,
+        &conf::user_files(files.has_roots_home()),
+        version,
+        files,
+    )
 }
 
-fn read_with(path: &Path, users: &[PathBuf], version: NixVersion) -> Imported {
-    let mut conf = conf::read(path, users, version, text::read);
+fn read_with(path: &Path, users: &[PathBuf], version: NixVersion, files: &dyn Files) -> Imported {
+    let read = |path: &Path| text::read(files, path);
+    let mut conf = conf::read(path, users, version, read);
     // Nobody wrote the default path down, and a machine without it is a machine whose Nix has only
     // defaults. Any other path was meant to be there.
     if conf.missing && path != Path::new(DEFAULT_CONF) {
@@ -138,12 +146,12 @@ fn read_with(path: &Path, users: &[PathBuf], version: NixVersion) -> Imported {
     if conf.settings.state_dir.is_none() {
         conf.settings.state_dir = environment("NIX_STATE_DIR").map(PathBuf::from);
     }
-    let list = machines::read(&conf.settings, version, text::read);
+    let list = machines::read(&conf.settings, version, read);
     let netrc_file = conf.settings.netrc_file.clone();
     let mut imported = Imported {
         unused_machines: Vec::new(),
         has_conf: !conf.missing,
-        netrc: Netrc::read(&netrc_file),
+        netrc: Netrc::read(files, &netrc_file),
         conf: conf.settings,
         machines: list.machines,
         left_out: list.left_out,
@@ -159,7 +167,7 @@ fn read_with(path: &Path, users: &[PathBuf], version: NixVersion) -> Imported {
         }
     }
     if imported.conf.builders.is_empty() {
-        imported.read_unused(path);
+        imported.read_unused(path, files);
     }
     imported
 }
@@ -185,12 +193,12 @@ impl Imported {
 
     /// What Nix would use if `builders` were what it is by default. Its faults are not told: Nix does
     /// not meet them.
-    fn read_unused(&mut self, conf: &Path) {
+    fn read_unused(&mut self, conf: &Path, files: &dyn Files) {
         let default = NixConf {
             system: self.conf.system.clone(),
             ..NixConf::of(conf)
         };
-        let unused = machines::read(&default, self.version, text::read);
+        let unused = machines::read(&default, self.version, |path| text::read(files, path));
         let uris = unused.machines.iter().map(|machine| machine.uri.as_str());
         self.unused_machines = uris.map(uri::redacted).collect();
         for file in unused.files {

@@ -6,12 +6,12 @@
 
 mod words;
 
-use std::{fmt, io, path::Path};
+use std::{fmt, io::ErrorKind, path::Path};
 
 use data_encoding::BASE64;
 
 use self::words::{Word, Words};
-use crate::{credential, file};
+use crate::files::Files;
 
 /// libcurl reads no larger one.
 const MAX_FILE: u64 = 128 << 10;
@@ -48,28 +48,12 @@ pub struct Basic {
 }
 
 impl Netrc {
-    /// Reads the file at `path`, or the credential that stands for it where this process can't.
-    pub fn read(path: &Path) -> Self {
-        let read = |path: &Path| file::read(path, MAX_FILE);
-        Self::read_with(path, credential::directory().as_deref(), read)
-    }
-
-    fn read_with(
-        path: &Path,
-        credentials: Option<&Path>,
-        read: impl Fn(&Path) -> io::Result<Vec<u8>>,
-    ) -> Self {
-        let error = match read(path) {
-            Ok(text) => return Self::Text(text),
-            Err(error) => error,
-        };
-        let handed_over = credentials
-            .filter(|_| credential::is_out_of_reach(&error))
-            .and_then(|own| credential::instead_of(path, own));
-        match handed_over.map(|file| read(&file)) {
-            Some(Ok(text)) => Self::Text(text),
-            _ if error.kind() == io::ErrorKind::PermissionDenied => Self::NotVisible,
-            _ => Self::None,
+    /// Reads the file at `path`.
+    pub fn read(files: &dyn Files, path: &Path) -> Self {
+        match files.read(path, MAX_FILE) {
+            Ok(text) => Self::Text(text),
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => Self::NotVisible,
+            Err(_) => Self::None,
         }
     }
 

@@ -27,6 +27,7 @@ use std::{
 
 use thiserror::Error;
 
+pub(crate) use self::query::Question;
 #[cfg(test)]
 pub(crate) use self::query::ask_with;
 use self::{

@@ -1,4 +1,5 @@
 use super::*;
+use crate::files::Direct;
 use std::fs;
 
 #[test]
@@ -18,7 +19,7 @@ fn a_configuration_is_read_from_real_files() {
     )
     .unwrap();
 
-    let found = read_with(&conf, &[], NixVersion::default());
+    let found = read_with(&conf, &[], NixVersion::default(), &Direct);
     assert_eq!(found.problems, []);
     assert_eq!(found.conf.substituters, ["http://desktop:5000"]);
     assert_eq!(found.machines[0].uri, "ssh-ng://nix@desktop");
@@ -32,6 +33,7 @@ fn a_named_nix_conf_that_is_missing_is_a_problem() {
         Path::new("/nonexistent/nix.conf"),
         &[],
         NixVersion::default(),
+        &Direct,
     );
     assert_eq!(found.problems.len(), 1);
     assert_eq!(found.problems[0].file, Path::new("/nonexistent/nix.conf"));
@@ -52,7 +54,7 @@ fn broken_files_yield_problems_and_never_a_panic() {
     let conf = dir.path().join("nix.conf");
     fs::write(&conf, b"\xff\xfe = \x00\nsubstituters\n").unwrap();
     fs::create_dir(dir.path().join("machines")).unwrap();
-    let found = read_with(&conf, &[], NixVersion::default());
+    let found = read_with(&conf, &[], NixVersion::default(), &Direct);
     let sources: Vec<_> = found
         .problems
         .iter()

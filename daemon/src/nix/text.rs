@@ -2,7 +2,7 @@
 
 use std::{io, path::Path};
 
-use crate::file;
+use crate::files::Files;
 
 /// The most that is read of one file; a real nix.conf, machines or known_hosts file is far smaller.
 pub(super) const MAX_FILE: u64 = 4 << 20;
@@ -53,9 +53,9 @@ pub(super) fn lines(text: &str) -> impl Iterator<Item = (u32, &str)> {
 /// Reads a regular file whole, [`of`] what it holds.
 ///
 /// # Errors
-/// As [`file::read`], `FileTooLarge` beyond [`MAX_FILE`].
-pub(super) fn read(path: &Path) -> io::Result<String> {
-    Ok(of(file::read(path, MAX_FILE)?))
+/// As [`Files::read`], `FileTooLarge` beyond [`MAX_FILE`].
+pub(super) fn read(files: &dyn Files, path: &Path) -> io::Result<String> {
+    Ok(of(files.read(path, MAX_FILE)?))
 }
 
 /// Bytes that are no UTF-8, which Nix would pass on as they are, become U+FFFD.
@@ -69,6 +69,7 @@ pub(super) fn of(bytes: Vec<u8>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::Direct;
 
     #[test]
     fn tokens_are_split_at_the_white_space_of_nix_alone() {
@@ -81,7 +82,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         file.as_file().set_len(MAX_FILE + 1).unwrap();
         assert_eq!(
-            read(file.path()).unwrap_err().kind(),
+            read(&Direct, file.path()).unwrap_err().kind(),
             io::ErrorKind::FileTooLarge
         );
     }
@@ -90,6 +91,6 @@ mod tests {
     fn bytes_that_are_no_utf8_are_read_with_a_replacement() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), b"a\xffb").unwrap();
-        assert_eq!(read(file.path()).unwrap(), "a\u{fffd}b");
+        assert_eq!(read(&Direct, file.path()).unwrap(), "a\u{fffd}b");
     }
 }

@@ -183,7 +183,7 @@ fn of_machine(
             mandatory_features: machine.mandatory_features.clone(),
             max_jobs: machine.max_jobs,
             speed_factor: machine.speed_factor,
-            dispatch: vec![dispatch(machine, conf)],
+            dispatch: vec![dispatch(machine, conf, true)],
             entry: None,
             place: Some(origins::source(&machine.file, machine.line)),
             unused: Vec::new(),
@@ -202,7 +202,7 @@ fn of_machine(
     }
 }
 
-fn dispatch(machine: &Machine, conf: &NixConf) -> Dispatch {
+fn dispatch(machine: &Machine, conf: &NixConf, is_nixs: bool) -> Dispatch {
     let is_native = machine.systems.contains(&conf.system);
     let system = match machine.systems.first() {
         Some(first) if !is_native => first,
@@ -215,6 +215,7 @@ fn dispatch(machine: &Machine, conf: &NixConf) -> Dispatch {
         slots: current_load::slots(conf.state_dir(), &machine.uri),
         store_uri: machine.uri.clone(),
         max_jobs: machine.max_jobs,
+        is_nixs,
         line: machine.to_string(),
     }
 }
@@ -310,7 +311,7 @@ fn of_entry<'a>(
         mandatory_features: Vec::new(),
         max_jobs: 1,
         speed_factor: 1.0,
-        dispatch: vec![dispatch(&machine, conf)],
+        dispatch: vec![dispatch(&machine, conf, false)],
         entry: Some(entry),
         place: None,
         unused: Vec::new(),

@@ -38,7 +38,11 @@ fn imported(conf: &str, machines: &str) -> Imported {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("nix.conf"), conf).unwrap();
     fs::write(dir.path().join("machines"), machines).unwrap();
-    nix::read(&dir.path().join("nix.conf"), NixVersion::default())
+    nix::read(
+        &dir.path().join("nix.conf"),
+        NixVersion::default(),
+        &crate::files::Direct,
+    )
 }
 
 #[test]

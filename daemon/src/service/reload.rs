@@ -11,6 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::{debounce::Debounce, status::status_line};
 use crate::{
     config::{self, Settings, Sources},
+    files::Reachable,
     monitor::Handle,
     nix::{
         self, NixVersion,
@@ -105,7 +106,7 @@ impl Reloader {
     fn read(&mut self) -> (Plan, Vec<PathBuf>) {
         let import = &self.settings.nix;
         let imported = if import.import {
-            nix::read(&import.conf, self.version)
+            nix::read(&import.conf, self.version, &Reachable::by_this_process())
         } else {
             nix::Imported::default()
         };

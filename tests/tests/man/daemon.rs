@@ -138,6 +138,10 @@ fn environment(page: &mut Page) {
          everybody else offloadd in XDG_RUNTIME_DIR or, without one, /tmp/offloadd-UID.",
     );
     page.item(
+        "OFFLOADD_HELPER",
+        "The socket of offload-helper, in place of /run/offload-helper.socket. Root needs none.",
+    );
+    page.item(
         "CREDENTIALS_DIRECTORY",
         "Where systemd has put the credentials of the unit.",
     );
@@ -170,17 +174,23 @@ fn files(page: &mut Page) {
         "There exactly while at least one builder is ready.",
     );
     page.item(
+        "/run/offload-helper.socket",
+        "Where `offload-helper` answers the user `offloadd` and root: it opens what root's Nix and ssh read and the user \
+         `offloadd` cannot (nix.conf and what it includes, the list of builders, known_hosts, certificates, netrc, \
+         Nix's disk cache), and asks root's ssh where it would go for a builder. It hands over no private key, nothing \
+         that root's own files do not name, and nothing that others than root may exchange. What it refuses is in the \
+         journal: `journalctl -u offload-helper`.",
+    );
+    page.item(
         "/run/credentials/offloadd.service/",
-        "SSH keys, files of known hosts, and logins of caches, that the user `offloadd` cannot read by itself. A credential \
+        "SSH keys that the user `offloadd` cannot read by itself; other files of root's too. A credential \
          that has the name of the file that Nix uses, without its first slash and with a dash for every \
          other, takes that file's place; any other is named by the key ssh_key of offloadd.toml(5). In \
          /etc/systemd/system/offloadd.service.d/keys.conf:",
     );
     page.literal(
         "[Service]\n\
-         LoadCredential=etc-nix-builder_ed25519:/etc/nix/builder_ed25519\n\
-         LoadCredential=root-.ssh-known_hosts:/root/.ssh/known_hosts\n\
-         LoadCredential=etc-nix-netrc:/etc/nix/netrc",
+         LoadCredential=etc-nix-builder_ed25519:/etc/nix/builder_ed25519",
     );
     page.item(
         "/var/cache/offloadd/",

@@ -335,6 +335,7 @@ fn dispatch(dir: &TempDir) -> Dispatch {
     Dispatch {
         system: "x86_64-linux".into(),
         is_native: true,
+        is_nixs: true,
         mandatory_features: Vec::new(),
         max_jobs: 1,
         slots: vec![at("slot-").into()],

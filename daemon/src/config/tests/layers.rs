@@ -124,6 +124,7 @@ fn the_environment_reaches_into_entries() {
 fn variables_of_another_use_are_no_keys() {
     let settings = Machine::new("")
         .env("OFFLOADD_RUNTIME_DIR", "/run/x")
+        .env("OFFLOADD_HELPER", "/run/y")
         .env("OFFLOADD_CONFIG", "/etc/x")
         .env("OFFLOADD_LOG", "debug")
         .env("HOME", "/root")

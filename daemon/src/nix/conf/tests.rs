@@ -191,7 +191,9 @@ fn an_include_that_leads_nowhere_or_is_a_folder_is_passed_over() {
     std::fs::create_dir(folder.path().join("folder")).unwrap();
     std::os::unix::fs::symlink("/nonexistent", folder.path().join("dangling")).unwrap();
     std::fs::write(&conf, "include folder\ninclude dangling\nfallback = true\n").unwrap();
-    let file = read(&conf, &[], NixVersion::default(), crate::nix::text::read);
+    let file = read(&conf, &[], NixVersion::default(), |path| {
+        crate::nix::text::read(&crate::files::Direct, path)
+    });
     assert_eq!(file.problems, []);
     assert!(file.settings.fallback);
 }

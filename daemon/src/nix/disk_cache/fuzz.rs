@@ -5,7 +5,7 @@ use std::{io::Write, os::fd::AsRawFd, path::Path};
 use rustix::fs::{MemfdFlags, memfd_create};
 
 use super::{MAX_MISSES, misses_in};
-use crate::nix::narinfo::StorePath;
+use crate::{files::Direct, nix::narinfo::StorePath};
 
 /// Few misses are found, each of which is the hash of a path, and the same ones again.
 pub(crate) fn disk_cache(bytes: &[u8]) {
@@ -17,7 +17,7 @@ pub(crate) fn disk_cache(bytes: &[u8]) {
         return;
     }
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-    let found = || misses_in(Path::new(&path), |url| url.contains("desktop"), 0);
+    let found = || misses_in(&Direct, Path::new(&path), |url| url.contains("desktop"), 0);
     let Ok(misses) = found() else { return };
     assert!(misses.len() <= MAX_MISSES);
     for miss in &misses {

@@ -6,14 +6,15 @@
 mod record;
 
 use std::{
-    fs::{self, File},
+    fs::File,
+    io::ErrorKind,
     ops::ControlFlow,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
 
 use super::DiskCacheError;
-use crate::file;
+use crate::files::Files;
 use record::varint;
 pub(super) use record::{Row, Value};
 
@@ -30,8 +31,8 @@ const HEADER: usize = 100;
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
 /// An open database.
-#[derive(Debug)]
-pub(super) struct Database {
+pub(super) struct Database<'a> {
+    files: &'a dyn Files,
     file: File,
     path: PathBuf,
     page_size: usize,
@@ -45,10 +46,10 @@ pub(super) struct Database {
 /// Called with a row; breaks off when it has enough.
 pub(super) type Each<'a> = &'a mut dyn FnMut(&Row<'_>) -> ControlFlow<()>;
 
-impl Database {
+impl<'a> Database<'a> {
     /// Opens it where nobody writes it now.
-    pub(super) fn open(path: &Path) -> Result<Self, DiskCacheError> {
-        let file = file::open(path)?;
+    pub(super) fn open(files: &'a dyn Files, path: &Path) -> Result<Self, DiskCacheError> {
+        let file = files.open(path)?;
         let metadata = file.metadata()?;
         if !metadata.is_file() || metadata.len() > MAX_FILE {
             return Err(DiskCacheError::Format("not a file, or too large"));
@@ -73,6 +74,7 @@ impl Database {
         }
         let pages = metadata.len() / page_size as u64;
         let database = Self {
+            files,
             file,
             path: path.to_owned(),
             page_size,
@@ -147,9 +149,13 @@ impl Database {
         let is_there = |end: &str| {
             let mut path = self.path.clone().into_os_string();
             path.push(end);
-            fs::metadata(path).is_ok_and(|metadata| metadata.len() > 0)
+            match self.files.open(Path::new(&path)) {
+                Ok(file) => Ok(file.metadata()?.len() > 0),
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+                Err(error) => Err(error),
+            }
         };
-        match is_there("-journal") || is_there("-wal") {
+        match is_there("-journal")? || is_there("-wal")? {
             true => Err(DiskCacheError::Busy),
             false => Ok(()),
         }

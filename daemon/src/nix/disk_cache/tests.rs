@@ -1,5 +1,5 @@
 use std::{
-    fs::File,
+    fs::{self, File},
     time::{Duration, UNIX_EPOCH},
 };
 
@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
+use crate::files::Direct;
 
 /// Written by SQLite itself, in pages of 1024 bytes: Nix's tables with two caches and forty rows, ten
 /// seconds apart. Of these each fourth is there, with references that need more than a page every
@@ -41,15 +42,21 @@ fn hash(number: usize) -> String {
 #[test]
 fn the_last_misses_of_one_cache_come_first() {
     let directory = directory(SAMPLE);
-    let found = misses(directory.path(), desktop, FIRST).unwrap();
+    let found = misses(&Direct, directory.path(), desktop, FIRST).unwrap();
     let expected = (0..40).rev().filter(|n| n % 4 != 0 && n % 5 != 0);
     let expected: Vec<_> = expected.take(MAX_MISSES).map(hash).collect();
     assert_eq!(found, expected);
 
-    let other = misses(directory.path(), |url| url.contains("nixos"), FIRST).unwrap();
+    let other = misses(
+        &Direct,
+        directory.path(),
+        |url| url.contains("nixos"),
+        FIRST,
+    )
+    .unwrap();
     assert_eq!(other, [35, 30, 25, 15, 10, 5].map(hash));
     assert!(
-        misses(directory.path(), |_| false, FIRST)
+        misses(&Direct, directory.path(), |_| false, FIRST)
             .unwrap()
             .is_empty()
     );
@@ -58,7 +65,7 @@ fn the_last_misses_of_one_cache_come_first() {
 #[test]
 fn what_is_forgotten_by_now_is_no_miss() {
     let directory = directory(SAMPLE);
-    let since = |row: u64| misses(directory.path(), desktop, FIRST + 10 * row).unwrap();
+    let since = |row: u64| misses(&Direct, directory.path(), desktop, FIRST + 10 * row).unwrap();
     assert_eq!(since(36), [39, 38, 37].map(hash));
     assert_eq!(since(37), [39, 38].map(hash));
     assert_eq!(since(39), [""; 0]);
@@ -72,13 +79,13 @@ fn the_file_that_was_written_last_counts() {
     // Some day after 2100.
     let later = UNIX_EPOCH + Duration::from_secs(1 << 32);
     File::open(&newer).unwrap().set_modified(later).unwrap();
-    let refused = misses(directory.path(), desktop, FIRST).unwrap_err();
+    let refused = misses(&Direct, directory.path(), desktop, FIRST).unwrap_err();
     assert!(matches!(refused, DiskCacheError::Format(_)), "{refused}");
     File::open(&newer)
         .unwrap()
         .set_modified(UNIX_EPOCH)
         .unwrap();
-    assert!(misses(directory.path(), desktop, FIRST).is_ok());
+    assert!(misses(&Direct, directory.path(), desktop, FIRST).is_ok());
 }
 
 #[test]
@@ -87,23 +94,23 @@ fn nothing_is_claimed_while_somebody_writes() {
     let journal = directory.path().join(format!("{NAME}-journal"));
     fs::write(&journal, "").unwrap();
     assert!(
-        misses(directory.path(), desktop, FIRST).is_ok(),
+        misses(&Direct, directory.path(), desktop, FIRST).is_ok(),
         "truncated"
     );
     fs::write(&journal, "x").unwrap();
-    let refused = misses(directory.path(), desktop, FIRST);
+    let refused = misses(&Direct, directory.path(), desktop, FIRST);
     assert!(matches!(refused, Err(DiskCacheError::Busy)));
 
     fs::remove_file(&journal).unwrap();
     let mut log = SAMPLE.to_vec();
     log[18..20].copy_from_slice(&[2, 2]);
     fs::write(directory.path().join(NAME), log).unwrap();
-    let refused = misses(directory.path(), desktop, FIRST);
+    let refused = misses(&Direct, directory.path(), desktop, FIRST);
     assert!(matches!(refused, Err(DiskCacheError::Format(_))));
 
     let database = {
         fs::write(directory.path().join(NAME), SAMPLE).unwrap();
-        Database::open(&directory.path().join(NAME)).unwrap()
+        Database::open(&Direct, &directory.path().join(NAME)).unwrap()
     };
     assert!(database.is_unchanged().is_ok());
     let mut next = SAMPLE.to_vec();
@@ -115,7 +122,7 @@ fn nothing_is_claimed_while_somebody_writes() {
 #[test]
 fn what_is_no_database_says_why() {
     let empty = tempfile::tempdir().unwrap();
-    let refused = misses(empty.path(), desktop, 0).unwrap_err();
+    let refused = misses(&Direct, empty.path(), desktop, 0).unwrap_err();
     assert!(matches!(refused, DiskCacheError::Io(_)), "{refused}");
     for bytes in [
         &b""[..],
@@ -124,12 +131,12 @@ fn what_is_no_database_says_why() {
         &SAMPLE[..5000],
     ] {
         let directory = directory(bytes);
-        assert!(misses(directory.path(), desktop, 0).is_err());
+        assert!(misses(&Direct, directory.path(), desktop, 0).is_err());
     }
     let large = directory(SAMPLE);
     let file = File::options().append(true).open(large.path().join(NAME));
     file.unwrap().set_len(65 << 20).unwrap();
-    assert!(misses(large.path(), desktop, 0).is_err());
+    assert!(misses(&Direct, large.path(), desktop, 0).is_err());
 }
 
 #[test]
@@ -147,7 +154,7 @@ fn a_tree_that_bites_its_tail_ends() {
     }
     assert!(bitten > 0);
     let directory = directory(&bytes);
-    assert!(misses(directory.path(), desktop, 0).is_err());
+    assert!(misses(&Direct, directory.path(), desktop, 0).is_err());
 }
 
 #[test]
@@ -170,7 +177,7 @@ fn rows_that_are_told_again_and_again_are_bounded() {
     list(leaf, 8, cells, PAGE - 8);
     leaf[PAGE - 8..].copy_from_slice(&[2, 1, 2, 0, 0, 0, 0, 0]);
     let directory = directory(&bytes);
-    let database = Database::open(&directory.path().join(NAME)).unwrap();
+    let database = Database::open(&Direct, &directory.path().join(NAME)).unwrap();
     let mut rows = 0_usize;
     let read = database.rows(2, &mut |_| {
         rows += 1;
@@ -204,7 +211,7 @@ proptest! {
     #[test]
     fn any_bytes_are_read(bytes in proptest::collection::vec(any::<u8>(), 0..2048)) {
         let directory = directory(&[MAGIC, &bytes].concat());
-        let _ = misses(directory.path(), |_| true, 0);
+        let _ = misses(&Direct, directory.path(), |_| true, 0);
     }
 
     #[test]
@@ -216,7 +223,7 @@ proptest! {
             bytes[at] = byte;
         }
         let directory = directory(&bytes);
-        if let Ok(found) = misses(directory.path(), |_| true, 0) {
+        if let Ok(found) = misses(&Direct, directory.path(), |_| true, 0) {
             prop_assert!(found.len() <= MAX_MISSES);
         }
     }

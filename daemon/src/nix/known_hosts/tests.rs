@@ -1,4 +1,5 @@
 use super::*;
+use crate::files::Direct;
 use crate::nix::fixtures::{ECDSA, ED25519, RSA};
 use proptest::prelude::*;
 use std::{os::unix::fs::PermissionsExt, process::Command};
@@ -114,15 +115,19 @@ fn names_hashed_by_openssh_are_found() {
     );
     let files = [dir.path().join("missing"), file];
     assert_eq!(
-        lookup(None, &files, "Desktop.local", Some(22)).named.keys,
+        lookup(&Direct, None, &files, "Desktop.local", Some(22))
+            .named
+            .keys,
         [ed25519()]
     );
     assert_eq!(
-        lookup(None, &files, "192.0.2.6", Some(2222)).named.keys,
+        lookup(&Direct, None, &files, "192.0.2.6", Some(2222))
+            .named
+            .keys,
         [ecdsa()]
     );
     assert_eq!(
-        lookup(None, &files, "192.0.2.6", Some(22)),
+        lookup(&Direct, None, &files, "192.0.2.6", Some(22)),
         Known::default()
     );
 }
@@ -133,7 +138,7 @@ fn files_that_may_not_be_read_are_told_from_missing_ones() {
     const DIR: &str = "OFFLOADD_TEST_DIR";
     if let Some(dir) = std::env::var_os(DIR).map(PathBuf::from) {
         let files = ["closed/hosts", "missing", "secret", "open"].map(|name| dir.join(name));
-        let found = lookup(None, &files, "desktop", Some(22));
+        let found = lookup(&Direct, None, &files, "desktop", Some(22));
         assert_eq!(found.unreadable, [files[0].clone(), files[2].clone()]);
         assert_eq!(found.named.keys, [ed25519()]);
         return;
@@ -172,19 +177,6 @@ fn files_that_may_not_be_read_are_told_from_missing_ones() {
         .unwrap();
     let said = String::from_utf8_lossy(&ran.stdout);
     assert!(ran.status.success() && said.contains("1 passed"), "{ran:?}");
-}
-
-#[test]
-fn a_file_out_of_reach_is_read_from_the_credential_that_stands_for_it() {
-    let directory = tempfile::tempdir().unwrap();
-    let file = Path::new("/root/.ssh/none/known_hosts");
-    let read = |credentials| super::read(file, credentials).map_err(|error| error.kind());
-    assert_eq!(read(Some(directory.path())), Err(ErrorKind::NotFound));
-    let credential = directory.path().join("root-.ssh-none-known_hosts");
-    std::fs::write(credential, "desktop ssh-ed25519 AAAA\n").unwrap();
-    let handed_over = Ok("desktop ssh-ed25519 AAAA\n".to_owned());
-    assert_eq!(read(Some(directory.path())), handed_over);
-    assert_eq!(read(None), Err(ErrorKind::NotFound));
 }
 
 #[test]

@@ -10,7 +10,10 @@ use std::{
 use ring::digest;
 
 use super::{Places, generation};
-use crate::nix::{text, watch};
+use crate::{
+    files::Reachable,
+    nix::{text, watch},
+};
 
 /// One file of nix-daemon's configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,7 +98,7 @@ pub(super) fn usec(seconds: i64, nanoseconds: i64) -> u64 {
 }
 
 fn read(file: &Path) -> Content {
-    match text::read(file) {
+    match text::read(&Reachable::by_this_process(), file) {
         Ok(text) => {
             let hash = digest::digest(&digest::SHA256, text.as_bytes());
             <[u8; 32]>::try_from(hash.as_ref()).map_or(Content::Unreadable, Content::Hash)

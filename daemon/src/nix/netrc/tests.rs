@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::*;
+use crate::files::{Direct, Fake};
 
 /// What is in the file, and the login for `h` that curl 8.14.1 sends; `None` for none.
 const BOTH: [(&str, Option<&str>); 42] = [
@@ -146,7 +147,7 @@ fn no_word_and_no_file_is_longer_than_curl_takes() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("netrc");
     fs::write(&file, "machine x\n".repeat(13_108)).unwrap();
-    assert_eq!(Netrc::read(&file), Netrc::None);
+    assert_eq!(Netrc::read(&Direct, &file), Netrc::None);
 }
 
 /// What this machine's curl sends to `h` with each of the files.
@@ -221,24 +222,14 @@ fn what_is_in_it_is_shown_to_nobody() {
 }
 
 #[test]
-fn a_file_that_is_not_for_this_process_may_be_handed_over() {
-    let own = tempfile::tempdir().unwrap();
-    let handed_over = Netrc::Text(b"machine h login a".to_vec());
-    let read = |refused: io::ErrorKind| {
-        Netrc::read_with(
+fn a_file_that_is_not_for_this_process_is_told_from_one_that_is_not_there() {
+    let read = |refused: ErrorKind| {
+        Netrc::read(
+            &Fake(|_: &Path| Err(refused.into())),
             Path::new("/etc/nix/netrc"),
-            Some(own.path()),
-            move |path| match path.starts_with("/etc") {
-                true => Err(refused.into()),
-                false => fs::read(path),
-            },
         )
     };
-    assert_eq!(read(io::ErrorKind::NotFound), Netrc::None);
-    assert_eq!(read(io::ErrorKind::PermissionDenied), Netrc::NotVisible);
-    assert_eq!(read(io::ErrorKind::IsADirectory), Netrc::None);
-    fs::write(own.path().join("etc-nix-netrc"), "machine h login a").unwrap();
-    assert_eq!(read(io::ErrorKind::NotFound), handed_over);
-    assert_eq!(read(io::ErrorKind::PermissionDenied), handed_over);
-    assert_eq!(read(io::ErrorKind::FileTooLarge), Netrc::None);
+    assert_eq!(read(ErrorKind::NotFound), Netrc::None);
+    assert_eq!(read(ErrorKind::PermissionDenied), Netrc::NotVisible);
+    assert_eq!(read(ErrorKind::IsADirectory), Netrc::None);
 }

@@ -18,7 +18,8 @@ use super::{
 };
 use crate::{
     credential,
-    nix::{account::Accounts, text},
+    helper::Helper,
+    nix::{Machine, account::Accounts, text, uri::SshUri},
     program::{self, End, Lines, Stream},
 };
 
@@ -41,13 +42,15 @@ const MAX_COMPLAINT: usize = 4 * MAX_TOLD;
 /// Asks OpenSSH what it would do for `host`, with the arguments that Nix gives it
 /// (`SSHMaster::addCommonSSHOpts`, src/libstore/ssh.cc) as far as they change the answer:
 /// `NIX_SSHOPTS` of this process' environment (nix-daemon has its own: set both alike), `-i key`, the
-/// file of the entry's host key where it has one, `-pPORT`. A `key` that is not there, or in a folder that
+/// file of the entry's host key where it has one, `-pPORT`. Root's ssh is asked through `offload-helper` where it is
+/// there and `store` is not empty: the builder's URI in Nix's list. A `key` that is not there, or in a folder that
 /// this account may not enter, is left out by ssh. Where OpenSSH is not installed, or won't answer an account without a name, its defaults
 /// are returned. Takes no longer than two seconds, four with jumps.
 ///
 /// # Errors
 /// [`SshConfigError`]: Nix would hardly come further.
 pub async fn ask(
+    store: &str,
     host: &str,
     user: Option<&str>,
     port: Option<u16>,
@@ -55,10 +58,47 @@ pub async fn ask(
     has_host_key: bool,
 ) -> Result<SshOptions, SshConfigError> {
     let options = std::env::var("NIX_SSHOPTS").unwrap_or_default();
-    ask_with(&options, host, user, port, key, has_host_key).await
+    let (accounts, credentials) = (Accounts::current(), credential::directory());
+    let query = Query {
+        program: OsStr::new("ssh"),
+        options: &options,
+        accounts: &accounts,
+        credentials: credentials.as_deref(),
+        timeout: TIMEOUT,
+    };
+    let question = Question {
+        host,
+        user,
+        port,
+        key,
+        has_host_key,
+    };
+    let helper = Helper::of_this_machine().filter(|_| !store.is_empty());
+    if let Some(helper) = helper
+        && let Some(answer) = roots_answer(&helper, store).await?
+    {
+        let options = question.read_roots(&answer, &options)?;
+        return query.with_jump(&answer, options).await;
+    }
+    query.ask(host, user, port, key, has_host_key).await
+}
+
+/// What root's ssh answers; `None` where the helper could not ask it.
+async fn roots_answer(helper: &Helper, store: &str) -> Result<Option<String>, SshConfigError> {
+    match helper.resolve(store).await {
+        Ok(answer) => Ok(Some(text::of(answer))),
+        Err(error) if error.kind() == ErrorKind::Other => {
+            Err(SshConfigError::Refused(error.to_string()))
+        }
+        Err(error) => {
+            tracing::debug!(%error, "offload-helper");
+            Ok(None)
+        }
+    }
 }
 
 /// The same with other `options` in place of `NIX_SSHOPTS`.
+#[cfg(test)]
 pub(crate) async fn ask_with(
     options: &str,
     host: &str,
@@ -76,6 +116,87 @@ pub(crate) async fn ask_with(
     }
     .ask(host, user, port, key, has_host_key)
     .await
+}
+
+/// Whom ssh is asked about, as Nix names it on ssh's command line.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Question<'a> {
+    host: &'a str,
+    user: Option<&'a str>,
+    port: Option<u16>,
+    key: Option<&'a Path>,
+    has_host_key: bool,
+}
+
+impl<'a> Question<'a> {
+    /// `uri` is that of `machine`; a builder of Nix's list has no other.
+    pub(crate) fn of(machine: &'a Machine, uri: &'a SshUri) -> Self {
+        let key = uri.params.get("ssh-key").map(Path::new);
+        Self {
+            host: &uri.host,
+            user: uri.user.as_deref(),
+            port: uri.port,
+            key: machine.ssh_key.as_deref().or(key),
+            has_host_key: machine.host_key.is_some()
+                || uri.params.contains_key("base64-ssh-public-host-key"),
+        }
+    }
+
+    /// The key that Nix gives it.
+    pub(crate) fn key(&self) -> Option<&'a Path> {
+        self.key
+    }
+
+    /// The arguments of `ssh -G`, `options` those of `NIX_SSHOPTS`.
+    ///
+    /// # Errors
+    /// A name that ssh would refuse; a quote that is not closed.
+    pub(crate) fn arguments(&self, options: &str) -> Result<Vec<OsString>, SshConfigError> {
+        self.arguments_behind(None, &shell_split(options)?)
+    }
+
+    fn arguments_behind(
+        &self,
+        jumps: Option<&str>,
+        options: &[String],
+    ) -> Result<Vec<OsString>, SshConfigError> {
+        let (host, user) = (self.host, self.user);
+        check_name(host)?;
+        user.map_or(Ok(()), check_name)?;
+        let mut arguments: Vec<OsString> = vec!["-G".into()];
+        arguments.push(user.map_or_else(|| host.into(), |user| format!("{user}@{host}").into()));
+        arguments.push("-x".into());
+        arguments.extend(jumps.map(|jumps| format!("-J{jumps}").into()));
+        arguments.extend(options.iter().map(OsString::from));
+        if let Some(key) = self.key {
+            arguments.extend(["-i".into(), key.into()]);
+        }
+        if self.has_host_key {
+            arguments.push(format!("-oUserKnownHostsFile={ENTRY_HOST_KEY}").into());
+        }
+        arguments.extend(self.port.map(|port| format!("-p{port}").into()));
+        Ok(arguments)
+    }
+
+    /// Reads what root's ssh has answered, `options` as it had them.
+    ///
+    /// # Errors
+    /// It can't be read, or asks for what can't be done.
+    pub(crate) fn read_roots(
+        &self,
+        answer: &str,
+        options: &str,
+    ) -> Result<SshOptions, SshConfigError> {
+        let options = shell_split(options)?;
+        let asked = Asked {
+            host: self.host,
+            user: self.user,
+            key: self.key,
+            config: config_file(&options),
+            accounts: &Accounts::of_root(),
+        };
+        parse(answer, &asked)
+    }
 }
 
 /// The surroundings of a question.
@@ -111,21 +232,15 @@ impl Query<'_> {
         key: Option<&Path>,
         has_host_key: bool,
     ) -> Result<SshOptions, SshConfigError> {
-        check_name(host)?;
-        user.map_or(Ok(()), check_name)?;
+        let question = Question {
+            host,
+            user,
+            port,
+            key,
+            has_host_key,
+        };
         let options = shell_split(self.options)?;
-        let mut arguments: Vec<OsString> = vec!["-G".into()];
-        arguments.push(user.map_or_else(|| host.into(), |user| format!("{user}@{host}").into()));
-        arguments.push("-x".into());
-        arguments.extend(jumps.map(|jumps| format!("-J{jumps}").into()));
-        arguments.extend(options.iter().map(OsString::from));
-        if let Some(key) = key {
-            arguments.extend(["-i".into(), key.into()]);
-        }
-        if has_host_key {
-            arguments.push(format!("-oUserKnownHostsFile={ENTRY_HOST_KEY}").into());
-        }
-        arguments.extend(port.map(|port| format!("-p{port}").into()));
+        let mut arguments = question.arguments_behind(jumps, &options)?;
         let config = config_file(&options);
         let mut stdin = Stdio::null();
         if config.is_none()
@@ -143,21 +258,27 @@ impl Query<'_> {
             accounts: self.accounts,
         };
         match self.run(&arguments, stdin).await {
-            Ok(answer) => {
-                let mut options = parse(&answer, &asked)?;
-                if self.accounts.own != self.accounts.nix
-                    && let Some(jump) = Answer::of(&answer).get("proxyjump")
-                {
-                    options.proxy_command = Some(self.through(jump, &options).await?);
-                }
-                Ok(options)
-            }
+            Ok(answer) => self.with_jump(&answer, parse(&answer, &asked)?).await,
             Err(error) if nobody_answers(&error) => {
                 let (key, nix) = (key.map(Path::to_owned), &self.accounts.nix);
                 Ok(SshOptions::defaults_of(host, user, port, key, nix))
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// What has been read of `answer`, its jump as this account can take it.
+    async fn with_jump(
+        &self,
+        answer: &str,
+        mut options: SshOptions,
+    ) -> Result<SshOptions, SshConfigError> {
+        if self.accounts.own != self.accounts.nix
+            && let Some(jump) = Answer::of(answer).get("proxyjump")
+        {
+            options.proxy_command = Some(self.through(jump, &options).await?);
+        }
+        Ok(options)
     }
 
     /// The way through `jump` for an account that can't read what root's ssh goes by there.
@@ -213,7 +334,7 @@ impl Query<'_> {
         complaints.finish(complain);
         match end {
             End::Ended(status) if status.success() => Ok(text::of(answer)),
-            End::Ended(status) => Err(SshConfigError::Refused(told(last, status))),
+            End::Ended(status) => Err(SshConfigError::refused(&last, status)),
             End::Enough => Err(SshConfigError::Unreadable),
             End::TimedOut => Err(SshConfigError::TimedOut(self.timeout)),
         }
@@ -229,15 +350,19 @@ fn nobody_answers(error: &SshConfigError) -> bool {
     }
 }
 
-/// A complaint as it is told; how ssh ended where it had none.
-fn told(complaint: Vec<u8>, status: ExitStatus) -> String {
-    let complaint = text::of(complaint);
-    match complaint.trim() {
-        "" => status.to_string(),
-        line => {
-            let line = line.chars().filter(|c| !c.is_control());
-            line.take(MAX_TOLD).collect()
-        }
+impl SshConfigError {
+    /// The last line of what it complains of; how ssh ended where it has nothing to say.
+    pub(crate) fn refused(complaints: &[u8], status: ExitStatus) -> Self {
+        let complaints = String::from_utf8_lossy(complaints);
+        let mut lines = complaints.lines().map(str::trim);
+        let last = lines.rfind(|line| !line.is_empty());
+        Self::Refused(last.map_or_else(
+            || status.to_string(),
+            |line| {
+                let line = line.chars().filter(|c| !c.is_control());
+                line.take(MAX_TOLD).collect()
+            },
+        ))
     }
 }
 

@@ -23,7 +23,7 @@ use super::{
     link::{End, Link},
     note_option,
 };
-use crate::{credential, nix::ssh_config::SshOptions};
+use crate::{credential, files::Reachable, nix::ssh_config::SshOptions};
 
 /// How many keys are offered: OpenSSH's server hangs up after that many (`MaxAuthTries`).
 const KEYS_MAX: usize = 6;
@@ -31,12 +31,14 @@ const KEYS_MAX: usize = 6;
 const SHA1: &str = "ssh-rsa";
 
 /// Who asks to be let in, and with what.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Applicant<'a> {
     /// The key that the machine entry names.
     pub entry: Option<&'a Path>,
     /// The name on the builder and the keys of ssh_config, or OpenSSH's defaults.
     pub options: &'a SshOptions,
+    /// Where the public halves are read.
+    pub files: Reachable,
 }
 
 /// What can be offered.
@@ -144,7 +146,7 @@ impl Applicant<'_> {
                 continue;
             };
             let beside = match self.options.certificate_files.is_empty() {
-                true => identity::beside(file),
+                true => identity::beside(&self.files, file),
                 false => None,
             };
             let of = |certificate| Identity {
@@ -166,7 +168,7 @@ impl Applicant<'_> {
     fn certified(&self, files: &[PathBuf], attempts: &mut Attempts) -> Vec<Identity> {
         let mut found = Vec::new();
         for path in &self.options.certificate_files {
-            let Some(certificate) = identity::certificate(path) else {
+            let Some(certificate) = identity::certificate(&self.files, path) else {
                 attempts.unusable(path, false, "no certificate of a user");
                 continue;
             };

@@ -21,6 +21,7 @@ use super::{
     stream::Duplex,
 };
 use crate::{
+    files::Reachable,
     nix::ssh_config::{AddressFamily, SshOptions},
     probe::{
         Failure, Trace,
@@ -201,6 +202,7 @@ impl Dial<'_> {
         let applicant = Applicant {
             entry: self.spec.ssh_key.as_deref(),
             options: self.options,
+            files: Reachable::for_store(self.spec.store()),
         };
         match applicant.authenticate(&mut link, &mut notes.details).await {
             Ok(()) => match session::after(&self.options.demands, notes) {

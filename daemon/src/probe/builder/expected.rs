@@ -9,6 +9,7 @@ use russh::keys::PublicKey;
 use super::host_key::{HostKeys, Revoked};
 use crate::{
     clock::Now,
+    files::Reachable,
     nix::{
         known_hosts::{self, Known, Lines},
         ssh_config::SshOptions,
@@ -31,13 +32,13 @@ pub(super) fn host_keys(spec: &BuilderSpec, options: &SshOptions) -> HostKeys {
             algorithms: options.algorithms.clone(),
             ..HostKeys::default()
         },
-        HostKeyRule::KnownHosts => found_by_ssh(options, None, users),
+        HostKeyRule::KnownHosts => found_by_ssh(spec, options, None, users),
         HostKeyRule::Written(_) if !options.entry_host_key_counts => {
             let why = "NIX_SSHOPTS names a UserKnownHostsFile, which takes the place of the public host \
                        key that Nix has";
             HostKeys {
                 hint: Some(why.to_owned()),
-                ..found_by_ssh(options, None, users)
+                ..found_by_ssh(spec, options, None, users)
             }
         }
         HostKeyRule::Written(text) => {
@@ -45,7 +46,7 @@ pub(super) fn host_keys(spec: &BuilderSpec, options: &SshOptions) -> HostKeys {
             HostKeys {
                 is_entrys: hint.is_none(),
                 hint,
-                ..found_by_ssh(options, Some(text), &[])
+                ..found_by_ssh(spec, options, Some(text), &[])
             }
         }
     }
@@ -62,7 +63,7 @@ pub(super) fn is_known_to_ssh(
         // It was judged as ssh judges it.
         HostKeyRule::KnownHosts | HostKeyRule::Written(_) => Some(true),
         HostKeyRule::Pinned(_) => {
-            let found = found_by_ssh(options, None, &options.user_known_hosts_files);
+            let found = found_by_ssh(spec, options, None, &options.user_known_hosts_files);
             let judged = found.judge(&key.clone().into(), Now::read());
             match judged.map_err(|refusal| refusal.reason) {
                 Ok(_) => Some(true),
@@ -75,21 +76,27 @@ pub(super) fn is_known_to_ssh(
     }
 }
 
-fn found_by_ssh(options: &SshOptions, written: Option<&str>, users: &[PathBuf]) -> HostKeys {
+fn found_by_ssh(
+    spec: &BuilderSpec,
+    options: &SshOptions,
+    written: Option<&str>,
+    users: &[PathBuf],
+) -> HostKeys {
+    let reader = Reachable::for_store(spec.store());
     let files = [users, options.global_known_hosts_files.as_slice()];
     let (name, port) = options.known_hosts_name();
     let Known {
         named,
         without_port,
         unreadable,
-    } = known_hosts::lookup(written, &files.concat(), name, port);
+    } = known_hosts::lookup(&reader, written, &files.concat(), name, port);
     let unreadable = unreadable.iter();
     HostKeys {
         known: named,
         without_port,
         unreadable: unreadable.map(|file| file.display().to_string()).collect(),
         strictness: options.strict_host_key_checking,
-        revoked: Revoked::read(&options.revoked_host_keys),
+        revoked: Revoked::read(&reader, &options.revoked_host_keys),
         name: name.to_owned(),
         authority_algorithms: options.authority_algorithms.clone(),
         accepted: options.host_key_algorithms.clone(),

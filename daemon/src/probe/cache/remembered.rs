@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     clock::Now,
+    files::Reachable,
     nix::{
         disk_cache,
         narinfo::NarInfo,
@@ -44,7 +45,12 @@ impl Session {
         let now = Now::read().realtime_usec / 1_000_000;
         let since = now.saturating_sub(cache.negative_ttl);
         let directory = disk_cache::directory();
-        let misses = disk_cache::misses(&directory, |url| is_of(url, cache), since);
+        let misses = disk_cache::misses(
+            &Reachable::by_this_process(),
+            &directory,
+            |url| is_of(url, cache),
+            since,
+        );
         let misses = misses.unwrap_or_else(|error| {
             tracing::debug!(directory = %directory.display(), %error, "what Nix remembers is not known");
             Vec::new()

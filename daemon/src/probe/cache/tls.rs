@@ -19,7 +19,7 @@ use tokio_rustls::{
 
 use super::authorities::{Authorities, SelfSigned};
 use crate::{
-    file,
+    files::{Files, Reachable},
     probe::fault::{is_want, reason_of_broken},
 };
 
@@ -185,7 +185,7 @@ fn bundle(configured: Option<&Path>, variable: impl Fn(&str) -> Option<OsString>
 }
 
 fn read_bundle(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
-    let file = file::open(path)?;
+    let file = Reachable::by_this_process().open(path)?;
     let mut text = Vec::new();
     file.take(MAX_BUNDLE).read_to_end(&mut text)?;
     CertificateDer::pem_slice_iter(&text)

@@ -5,7 +5,7 @@ use std::{io::ErrorKind, path::PathBuf};
 
 use russh::keys::PublicKey;
 
-use crate::file;
+use crate::files::Files;
 
 /// What a list of keys that were revoked one by one begins with otherwise (`KRL_MAGIC`, krl.h): the
 /// compact form that `ssh-keygen -k` writes.
@@ -32,11 +32,11 @@ impl Default for Revoked {
 
 impl Revoked {
     /// What `files` say together.
-    pub(in crate::probe::builder) fn read(files: &[PathBuf]) -> Self {
+    pub(in crate::probe::builder) fn read(reader: &dyn Files, files: &[PathBuf]) -> Self {
         let mut keys = Vec::new();
         for file in files {
             let shown = file.display();
-            match file::read(file, MAX_FILE) {
+            match reader.read(file, MAX_FILE) {
                 Ok(bytes) if bytes.starts_with(KRL_MAGIC) => {
                     return Self::Unread(format!("the key revocation list {shown} is not read"));
                 }
@@ -73,6 +73,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::files::Direct;
 
     const KEY: &str =
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ";
@@ -83,7 +84,7 @@ mod tests {
         let read = |text: &[u8]| {
             let file = dir.path().join("revoked");
             std::fs::write(&file, text).unwrap();
-            Revoked::read(&[file])
+            Revoked::read(&Direct, &[file])
         };
         let key = PublicKey::from_openssh(KEY).unwrap();
         let listed = read(format!("# gone\n\n \t{KEY}\n").as_bytes());
@@ -91,7 +92,7 @@ mod tests {
         assert_eq!(read(b""), Revoked::default());
         assert!(matches!(read(b"no key\n"), Revoked::Broken(_)));
         assert!(matches!(read(b"SSHKRL\n\0rest"), Revoked::Unread(_)));
-        let missing = Revoked::read(&[Path::new("/nonexistent/revoked").into()]);
+        let missing = Revoked::read(&Direct, &[Path::new("/nonexistent/revoked").into()]);
         assert!(matches!(missing, Revoked::Broken(_)));
     }
 }

@@ -6,19 +6,22 @@ use std::path::{Path, PathBuf};
 use russh::keys::{Certificate, ssh_key::certificate::CertType};
 
 use super::SIZE_MAX;
-use crate::{credential, file};
+use crate::files::Files;
 
 /// The certificate in `path` or in the file of that name that ends in `.pub`; `None` where there is none
 /// for users.
-pub(in crate::probe::builder) fn certificate(path: &Path) -> Option<Certificate> {
+pub(in crate::probe::builder) fn certificate(
+    files: &dyn Files,
+    path: &Path,
+) -> Option<Certificate> {
     [path.to_owned(), with(path, ".pub")]
         .iter()
-        .find_map(|path| read(path))
+        .find_map(|path| read(files, path))
 }
 
 /// The certificate beside the key in `path`.
-pub(in crate::probe::builder) fn beside(path: &Path) -> Option<Certificate> {
-    certificate(&with(path, "-cert"))
+pub(in crate::probe::builder) fn beside(files: &dyn Files, path: &Path) -> Option<Certificate> {
+    certificate(files, &with(path, "-cert"))
 }
 
 fn with(path: &Path, suffix: &str) -> PathBuf {
@@ -27,15 +30,9 @@ fn with(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-fn read(path: &Path) -> Option<Certificate> {
-    let bytes = match file::read(path, SIZE_MAX) {
-        Err(error) if credential::is_out_of_reach(&error) => {
-            let own = credential::directory()?;
-            file::read(&credential::instead_of(path, &own)?, SIZE_MAX)
-        }
-        read => read,
-    };
-    let text = String::from_utf8(bytes.ok()?).ok()?;
+fn read(files: &dyn Files, path: &Path) -> Option<Certificate> {
+    let bytes = files.read(path, SIZE_MAX).ok()?;
+    let text = String::from_utf8(bytes).ok()?;
     // The first line that is one (`sshkey_try_load_public` in OpenSSH's authfile.c).
     let mut lines = text.lines();
     let read = lines.find_map(|line| Certificate::from_openssh(line.trim()).ok())?;

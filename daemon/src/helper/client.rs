@@ -1,0 +1,129 @@
+//! Asks the helper.
+
+use std::{
+    env,
+    fs::File,
+    io::{self, IoSliceMut, Read, Write},
+    mem::MaybeUninit,
+    os::{fd::OwnedFd, unix::net::UnixStream},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::wire::{self, Answer, Request};
+use crate::{clock::within, file};
+
+/// Where systemd listens for it (`offload-helper.socket`).
+const SOCKET: &str = "/run/offload-helper.socket";
+/// So long is waited for a file, and each time for the next bytes: it is on this machine, and answers within
+/// milliseconds; where it has to be started, within a tenth of a second.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The same where ssh is asked, for which the helper has two seconds.
+const PATIENCE_WITH_SSH: Duration = Duration::from_secs(4);
+
+/// Where the helper is asked.
+#[derive(Clone, Debug)]
+pub(crate) struct Helper {
+    socket: PathBuf,
+}
+
+impl Helper {
+    /// The one at `OFFLOADD_HELPER`, or where systemd has it; `None` where there is none, and for root, who needs
+    /// none.
+    pub(crate) fn of_this_machine() -> Option<Self> {
+        let socket = env::var_os("OFFLOADD_HELPER").map_or_else(|| SOCKET.into(), PathBuf::from);
+        let is_needed = !rustix::process::geteuid().is_root();
+        (is_needed && socket.exists()).then_some(Self { socket })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn at(socket: &Path) -> Self {
+        let socket = socket.to_owned();
+        Self { socket }
+    }
+
+    /// Opens a file that root's Nix reads, or root's ssh for the builder with the URI `store`.
+    ///
+    /// It is waited for, since the files are read in one go: no network is in it, and no more than a second.
+    ///
+    /// # Errors
+    /// `NotFound`; `PermissionDenied` where the helper refuses; what [`file::regular`] says; that it can't be
+    /// asked, or does not answer.
+    pub(crate) fn open(&self, path: &Path, store: &str) -> io::Result<File> {
+        let question = Request::Open {
+            path: path.to_owned(),
+            store: store.to_owned(),
+        };
+        let mut stream = UnixStream::connect(&self.socket)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.write_all(&question.encode())?;
+        let (answer, file) = read(&mut stream)?;
+        done(answer)?;
+        file::regular(file.ok_or(wire::WireError)?.into())
+    }
+}
+
+impl Helper {
+    /// What root's ssh would do for the builder with the URI `store`: the answer of `ssh -G`.
+    ///
+    /// # Errors
+    /// `Other` with what ssh says, where it refuses; anything else where it could not be asked.
+    pub(crate) async fn resolve(&self, store: &str) -> io::Result<Vec<u8>> {
+        let store = store.to_owned();
+        self.ask(&Request::Resolve { store }).await
+    }
+
+    async fn ask(&self, question: &Request) -> io::Result<Vec<u8>> {
+        let exchange = async {
+            let mut stream = tokio::net::UnixStream::connect(&self.socket).await?;
+            stream.write_all(&question.encode()).await?;
+            let mut length = [0; 4];
+            stream.read_exact(&mut length).await?;
+            let mut frame = vec![0; wire::frame_length(length)?];
+            stream.read_exact(&mut frame).await?;
+            done(Answer::decode(&frame)?)
+        };
+        let answer = within(PATIENCE_WITH_SSH, exchange).await;
+        answer.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+/// What was answered with, or why not.
+fn done(answer: Answer) -> io::Result<Vec<u8>> {
+    let (kind, why) = match answer {
+        Answer::Done(bytes) => return Ok(bytes),
+        Answer::Missing => return Err(io::ErrorKind::NotFound.into()),
+        Answer::Refused(why) => (io::ErrorKind::PermissionDenied, why),
+        Answer::Failed(why) => (io::ErrorKind::Other, why),
+    };
+    Err(io::Error::new(kind, why))
+}
+
+/// Reads an answer, and the descriptor that comes with its first byte.
+fn read(stream: &mut UnixStream) -> io::Result<(Answer, Option<OwnedFd>)> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut first = [0];
+    let flags = RecvFlags::CMSG_CLOEXEC;
+    let received = recvmsg(
+        &*stream,
+        &mut [IoSliceMut::new(&mut first)],
+        &mut control,
+        flags,
+    )?;
+    if received.bytes == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    let mut descriptors = control.drain().filter_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+        _ => None,
+    });
+    let descriptor = descriptors.next();
+    let frame = wire::read_frame(&mut Read::chain(&first[..], stream))?;
+    Ok((Answer::decode(&frame)?, descriptor))
+}

@@ -1,0 +1,86 @@
+//! What root's own files say: which files root's Nix and ssh read, and which builders Nix has.
+
+use std::path::{Path, PathBuf};
+
+use super::{open::Roots, ssh};
+use crate::nix::{self, Imported, Machine, NixVersion, disk_cache, ssh_config::SshOptions};
+
+/// Where root's Nix is configured.
+pub(super) struct Nix {
+    conf: PathBuf,
+}
+
+impl Nix {
+    /// As Nix itself finds it (`getNixConfDir`, src/libstore/globals.cc).
+    pub(super) fn from_environment() -> Self {
+        let folder = std::env::var_os("NIX_CONF_DIR").filter(|folder| !folder.is_empty());
+        let named = folder.map(|folder| Path::new(&folder).join("nix.conf"));
+        Self::at(named.unwrap_or_else(|| nix::DEFAULT_CONF.into()))
+    }
+
+    pub(super) fn at(conf: PathBuf) -> Self {
+        Self { conf }
+    }
+
+    /// Whether root's Nix reads the file at `path`, or root's ssh for the builder with the URI `store`.
+    pub(super) fn reads(&self, path: &Path, store: &str) -> bool {
+        let imported = self.read();
+        let of_nix = imported.files.iter().map(PathBuf::as_path);
+        if of_nix
+            .chain(imported.conf.ssl_cert_file.as_deref())
+            .any(|file| file == path)
+            || disk_cache::files().any(|file| file == path)
+        {
+            return true;
+        }
+        let Some(machine) = find(&imported, store) else {
+            return of_ssh(&SshOptions::defaults("", None, None, None)).any(|file| file == path);
+        };
+        let options = ssh::options(machine);
+        options.is_ok_and(|options| of_ssh(&options).any(|file| file == path))
+    }
+
+    /// The builder with the URI `store` in Nix's list.
+    pub(super) fn builder(&self, store: &str) -> Option<Machine> {
+        find(&self.read(), store).cloned()
+    }
+
+    /// Only what root alone has put there counts.
+    fn read(&self) -> Imported {
+        nix::read(&self.conf, NixVersion::default(), &Roots)
+    }
+}
+
+fn find<'a>(imported: &'a Imported, store: &str) -> Option<&'a Machine> {
+    imported
+        .machines
+        .iter()
+        .find(|machine| machine.uri == store)
+}
+
+/// The files that ssh reads beside its own configuration and private keys.
+fn of_ssh(options: &SshOptions) -> impl Iterator<Item = PathBuf> {
+    let hosts = [
+        &options.user_known_hosts_files,
+        &options.global_known_hosts_files,
+        &options.revoked_host_keys,
+    ];
+    let certificates = options.certificate_files.iter();
+    let beside = options
+        .identity_files
+        .iter()
+        .flat_map(|key| [with(key, ""), with(key, "-cert")]);
+    let public = certificates.map(|file| with(file, "")).chain(beside);
+    let public = public.flat_map(|file| [with(&file, ".pub"), file]);
+    // A file that is named as a key is none of them, whatever it holds.
+    let keys = options.identity_files.clone();
+    let hosts: Vec<PathBuf> = hosts.into_iter().flatten().cloned().collect();
+    let all: Vec<PathBuf> = hosts.into_iter().chain(public).collect();
+    all.into_iter().filter(move |file| !keys.contains(file))
+}
+
+fn with(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}

@@ -1,0 +1,238 @@
+//! Answers one question a connection, to the owner of the socket alone.
+
+use std::{
+    io::{self, IoSlice, Read, Write},
+    mem::MaybeUninit,
+    os::{
+        fd::AsFd,
+        unix::{
+            fs::MetadataExt,
+            net::{UnixListener, UnixStream},
+        },
+    },
+    process::ExitCode,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+    time::Duration,
+};
+
+use listenfd::ListenFd;
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    net::{
+        SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg, sockopt::socket_peercred,
+    },
+};
+
+use super::{
+    open::{self, OpenError},
+    roots::Nix,
+    ssh,
+};
+use crate::{
+    clock::Stopwatch,
+    exit,
+    helper::wire::{Answer, Request, read_frame},
+    nix::{ssh_config::SshConfigError, uri},
+};
+
+/// Whoever has said nothing for so long is gone: a check of many builders asks more often.
+const IDLE: Duration = Duration::from_secs(30);
+/// So long a question may take to come, and its answer to be taken.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// So many are answered at once: `ssh -G` may have to wait for others.
+const MAX_AT_ONCE: usize = 16;
+/// What a thread of ours has for its calls, in bytes; the kernel gives it as it is used.
+const STACK: usize = 256 << 10;
+
+/// Answers at the socket that systemd hands over, until nobody has asked for a while.
+pub fn run() -> ExitCode {
+    let listener = match ListenFd::from_env().take_unix_listener(0) {
+        Ok(Some(listener)) => listener,
+        _ => {
+            log(
+                Level::Error,
+                "started by offload-helper.socket, and by nobody else",
+            );
+            return exit::USAGE.into();
+        }
+    };
+    match serve(&listener, &Nix::from_environment(), IDLE) {
+        Ok(()) => exit::OK.into(),
+        Err(error) => {
+            log(Level::Error, &error.to_string());
+            exit::OS_ERROR.into()
+        }
+    }
+}
+
+/// Answers until nobody has asked for `idle`.
+///
+/// # Errors
+/// The socket can't be listened at.
+pub(super) fn serve(listener: &UnixListener, nix: &Nix, idle: Duration) -> io::Result<()> {
+    let idle = Timespec::try_from(idle).map_err(io::Error::other)?;
+    let owner = owner(listener)?;
+    let at_once = AtomicUsize::new(0);
+    listener.set_nonblocking(true)?;
+    thread::scope(|scope| {
+        loop {
+            let mut waited = [PollFd::new(listener, PollFlags::IN)];
+            if poll(&mut waited, Some(&idle))? == 0 && at_once.load(Ordering::Acquire) == 0 {
+                return Ok(());
+            }
+            let stream = match listener.accept() {
+                Ok((stream, _)) => stream,
+                // Who is gone already; a signal.
+                Err(_) => continue,
+            };
+            let answer = || {
+                answer(stream, owner, nix);
+                at_once.fetch_sub(1, Ordering::Release);
+            };
+            if at_once.fetch_add(1, Ordering::Acquire) < MAX_AT_ONCE {
+                thread::Builder::new()
+                    .stack_size(STACK)
+                    .spawn_scoped(scope, answer)?;
+            } else {
+                answer();
+            }
+        }
+    })
+}
+
+/// Whom the socket is for: the owner that systemd has given it (`SocketUser=`).
+fn owner(listener: &UnixListener) -> io::Result<u32> {
+    let address = listener.local_addr()?;
+    let path = address
+        .as_pathname()
+        .ok_or(io::ErrorKind::AddrNotAvailable)?;
+    Ok(std::fs::metadata(path)?.uid())
+}
+
+/// Answers one connection.
+fn answer(mut stream: UnixStream, owner: u32, nix: &Nix) {
+    // The mode of the socket keeps others out: this holds where somebody has loosened it.
+    let caller = match socket_peercred(&stream) {
+        Ok(caller) if [0, owner].contains(&caller.uid.as_raw()) => caller.pid,
+        Ok(caller) => {
+            let (pid, uid) = (caller.pid, caller.uid);
+            return log(
+                Level::Warning,
+                &format!("process {pid} of user {uid}: refused, it is none of offloadd's"),
+            );
+        }
+        Err(error) => return log(Level::Warning, &error.to_string()),
+    };
+    let caller = format!("process {caller}");
+    let mut bounded = Bounded {
+        stream: &stream,
+        since: Stopwatch::start(),
+    };
+    let request = read_frame(&mut bounded).and_then(|frame| Ok(Request::decode(&frame)?));
+    let request = match request {
+        Ok(request) => request,
+        Err(error) => return log(Level::Warning, &format!("{caller}: no question: {error}")),
+    };
+    let asked = told(&request);
+    let (answer, file) = match &request {
+        Request::Open { path, store } => match nix.reads(path, store) {
+            true => match open::open(path) {
+                Ok(file) => (Answer::Done(Vec::new()), Some(file)),
+                Err(error) => (refusal(error), None),
+            },
+            false => (
+                Answer::Refused("neither root's Nix nor its ssh reads it".into()),
+                None,
+            ),
+        },
+        Request::Resolve { store } => match nix.builder(store).map(|builder| ssh::ask(&builder)) {
+            Some(Ok(text)) => (Answer::Done(text.into_bytes()), None),
+            // It would refuse Nix as well.
+            Some(Err(SshConfigError::Refused(why))) => (Answer::Failed(why), None),
+            Some(Err(error)) => {
+                log(Level::Debug, &format!("{caller}: {error}"));
+                (Answer::Missing, None)
+            }
+            None => (Answer::Refused("Nix has no such builder".into()), None),
+        },
+    };
+    match &answer {
+        Answer::Done(_) => log(Level::Debug, &format!("{caller}: {asked}")),
+        Answer::Missing => log(Level::Debug, &format!("{caller}: {asked}: not there")),
+        Answer::Failed(why) => log(Level::Debug, &format!("{caller}: {asked}: {why}")),
+        Answer::Refused(why) => log(
+            Level::Warning,
+            &format!("{caller}: {asked}: refused, {why}"),
+        ),
+    }
+    if let Err(error) = send(&mut stream, &answer.encode(), file.as_ref()) {
+        log(Level::Debug, &format!("{caller}: {error}"));
+    }
+}
+
+/// A question as it is told.
+fn told(request: &Request) -> String {
+    match request {
+        Request::Open { path, .. } => format!("open {}", path.display()),
+        Request::Resolve { store } => format!("resolve {}", uri::redacted(store)),
+    }
+}
+
+fn refusal(error: OpenError) -> Answer {
+    match error {
+        OpenError::Io(error) if error.kind() == io::ErrorKind::NotFound => Answer::Missing,
+        OpenError::Io(error) => Answer::Failed(error.to_string()),
+        error => Answer::Refused(error.to_string()),
+    }
+}
+
+/// Sends a frame, and with its first byte a descriptor.
+fn send(stream: &mut UnixStream, frame: &[u8], file: Option<&impl AsFd>) -> io::Result<()> {
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let descriptor = file.map(|file| [file.as_fd()]);
+    if let Some(descriptor) = &descriptor {
+        control.push(SendAncillaryMessage::ScmRights(descriptor));
+    }
+    let sent = sendmsg(
+        &*stream,
+        &[IoSlice::new(frame)],
+        &mut control,
+        SendFlags::NOSIGNAL,
+    )?;
+    stream.write_all(&frame[sent..])
+}
+
+/// A connection that is read for so long and no longer, however slowly it says something.
+struct Bounded<'a> {
+    stream: &'a UnixStream,
+    since: Stopwatch,
+}
+
+impl Read for Bounded<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let left = PATIENCE.saturating_sub(self.since.elapsed());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        self.stream.set_read_timeout(Some(left))?;
+        self.stream.read(into)
+    }
+}
+
+/// How much a line matters, as sd-daemon(3) has it.
+#[derive(Clone, Copy)]
+enum Level {
+    Error = 3,
+    Warning = 4,
+    Debug = 7,
+}
+
+/// A line for the journal, which reads the level at its beginning.
+fn log(level: Level, text: &str) {
+    // A path or an error may have line breaks in it: it is one line all the same.
+    let line = format!("<{}>{}\n", level as u8, text.escape_debug());
+    let _ = io::stderr().write_all(line.as_bytes());
+}

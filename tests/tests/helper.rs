@@ -1,0 +1,150 @@
+//! `offload-helper`: what root's Nix reads is judged by a daemon that is not root, and nobody else gets at it.
+
+// A test program is a test throughout, its helpers too.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::{
+    ffi::OsString,
+    fs::{self, File},
+    os::{
+        fd::OwnedFd,
+        unix::{
+            fs::{PermissionsExt, chown},
+            net::UnixListener,
+        },
+    },
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+use offload_client::{Reason, Snapshot, TargetState, WarningCode};
+use offload_tests::{
+    daemon::{path_with_new_nix, program},
+    skip,
+};
+use tempfile::TempDir;
+
+/// Whom offloadd runs as, and somebody else.
+const OFFLOADD: u32 = 65534;
+const SOMEBODY: u32 = 65533;
+
+/// A laptop whose root lets nobody else look into `etc`.
+struct Laptop {
+    directory: TempDir,
+    path: OsString,
+    helper: Child,
+}
+
+impl Laptop {
+    fn new(files: &[(&str, &str)]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        mode(directory.path(), 0o755);
+        let at = |name: &str| directory.path().join(name);
+        fs::create_dir(at("etc")).unwrap();
+        for (name, text) in files {
+            fs::write(at("etc").join(name), text).unwrap();
+        }
+        mode(&at("etc"), 0o700);
+        let config = format!("[nix]\nconf = \"{}\"\n", at("etc/nix.conf").display());
+        fs::write(at("offloadd.toml"), config).unwrap();
+        // As systemd starts it: the socket is its third descriptor.
+        let listener = UnixListener::bind(at("socket")).unwrap();
+        chown(at("socket"), Some(OFFLOADD), None).unwrap();
+        let helper = Command::new("sh")
+            .args(["-c", "LISTEN_PID=$$ exec \"$0\" 3<&0 </dev/null"])
+            .arg(program("offload-helper").unwrap())
+            .env("LISTEN_FDS", "1")
+            .env("NIX_CONF_DIR", at("etc"))
+            .stdin(OwnedFd::from(listener))
+            .stderr(File::create(at("log")).unwrap())
+            .spawn()
+            .unwrap();
+        let path = path_with_new_nix(&at("bin")).unwrap();
+        Self {
+            directory,
+            path,
+            helper,
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// What offloadd finds as `user`, with the helper at that socket.
+    fn found(&self, user: u32, socket: &str) -> Snapshot {
+        let output = Command::new("setpriv")
+            .args([format!("--reuid={user}"), format!("--regid={user}")])
+            .arg("--clear-groups")
+            .arg(program("offloadd").unwrap())
+            .args(["--once", "--json", "--config"])
+            .arg(self.path("offloadd.toml"))
+            .env("PATH", &self.path)
+            .env("OFFLOADD_HELPER", self.path(socket))
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.path("log")).unwrap()
+    }
+}
+
+impl Drop for Laptop {
+    fn drop(&mut self) {
+        let _ = self.helper.kill();
+        let _ = self.helper.wait();
+    }
+}
+
+fn mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+}
+
+fn warnings(snapshot: &Snapshot) -> Vec<WarningCode> {
+    snapshot
+        .warnings
+        .iter()
+        .map(|warning| warning.code)
+        .collect()
+}
+
+/// Both on ports where nobody listens.
+const NIX_CONF: &str = "substituters = http://127.0.15.6:9\nfallback = true\n";
+const MACHINES: &str = "ssh-ng://nix@127.0.15.6:9 x86_64-linux - 1 1 - - -\n";
+
+#[test]
+fn what_only_root_may_read_is_judged_with_the_helper_and_never_blamed_without() {
+    if !skip::is_root("a daemon of another user") {
+        return;
+    }
+    let laptop = Laptop::new(&[("nix.conf", NIX_CONF), ("machines", MACHINES)]);
+    let without = laptop.found(OFFLOADD, "none");
+    assert_eq!(without.state.as_str(), "unknown", "{without:#?}");
+    assert_eq!(warnings(&without), [WarningCode::NotVisible; 2]);
+    let with = laptop.found(OFFLOADD, "socket");
+    assert_eq!(warnings(&with), [], "{with:#?}");
+    let of = |kind: &str| {
+        let mut targets = with.targets.iter();
+        targets.find(|target| target.kind.as_str() == kind).unwrap()
+    };
+    assert_eq!(of("cache").state, TargetState::Down);
+    assert_eq!(of("builder").reason, Reason::Refused);
+}
+
+#[test]
+fn who_is_not_offloadd_gets_nothing_though_the_socket_lets_everybody_in() {
+    if !skip::is_root("a daemon of another user") {
+        return;
+    }
+    let laptop = Laptop::new(&[("nix.conf", NIX_CONF), ("machines", MACHINES)]);
+    mode(&laptop.path("socket"), 0o666);
+    let found = laptop.found(SOMEBODY, "socket");
+    assert_eq!(warnings(&found), [WarningCode::NotVisible; 2], "{found:#?}");
+    let log = laptop.log();
+    let mut lines = log.lines();
+    let refused = |line: &str| line.starts_with("<4>") && line.contains("user 65533: refused");
+    assert!(log.lines().count() > 0 && lines.all(refused), "{log}");
+}
