@@ -277,9 +277,10 @@ impl Judge {
         }
         self.misses = self.misses.saturating_add(1);
         // A host that is off is `timed-out` or `host-unreachable` as the kernel's neighbour table
-        // happens to stand: another such reason counts once it came twice in a row. Any other
-        // change is news.
-        let known = cause == reason || !(traits(cause).is_absence() && traits(reason).is_absence());
+        // happens to stand: another such reason counts once it came twice in a row. So does `no-route`: the kernel
+        // refuses before it has told that this machine has left. Any other change is news.
+        let may_change = cause == Reason::NoRoute || traits(reason).is_absence();
+        let known = cause == reason || !(traits(cause).is_absence() && may_change);
         if known || self.other.replace(cause) == Some(cause) {
             self.other = None;
             return Verdict::Becomes(failed, cause);

@@ -97,6 +97,24 @@ pub(super) struct Injection {
     pub(super) transit: &'static [Standing],
 }
 
+impl Injection {
+    /// What is true of a target to which `before` was done.
+    pub(super) fn truth_after(&self, before: Option<Self>) -> Vec<Standing> {
+        // sshd cuts off for a while whose logins have failed: what was found behind the host key stays.
+        const BEHIND_HOST_KEY: &[Reason] = &[
+            AuthRejected,
+            NixDaemonDown,
+            NixMissing,
+            NotTrusted,
+            SystemMissing,
+        ];
+        let found = before.map_or(&[][..], |before| before.truth).iter();
+        let stays = found.filter(|(_, reason)| BEHIND_HOST_KEY.contains(reason));
+        let stays = stays.filter(|_| self.truth == RESET);
+        self.truth.iter().chain(stays).copied().collect()
+    }
+}
+
 const fn it(
     name: &'static str,
     act: Act,

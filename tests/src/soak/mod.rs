@@ -180,14 +180,14 @@ impl Soak {
         if let Some(lane) = self.lanes.get_mut(at) {
             let since = self.watch.now();
             lane.act(injection.act).await?;
-            lane.now = Some(injection);
+            let is = injection.truth_after(lane.now.replace(injection));
             let due = self.watch.now() + injection.evidence.due(self.watch.was_ready(lane));
             let mut before = self.watch.may_be_published(lane);
             before.extend_from_slice(injection.transit);
             before.extend_from_slice(also);
             let what = injection.name.to_owned();
             let times = (since, due);
-            let truth = Truth::new(what, injection.truth, lane.address(), before, times);
+            let truth = Truth::new(what, &is, lane.address(), before, times);
             self.watch.report.inject(injection.name);
             self.watch.expect(lane, injection.name, truth);
         }

@@ -43,6 +43,11 @@ fn a_check_that_finds_the_way_gone_before_the_networks_say_so_is_no_answer() {
          ~30s   no-route
          0s     nowhere   -> away no-route",
     );
+    play(
+        "0s     refused   -> down refused
+         3s     no-route
+         0s     nowhere   -> away no-route",
+    );
     // The networks have a way, and the kernel does not take it.
     play(
         "0s     ok        -> ready
