@@ -187,6 +187,8 @@ in
 
     systemd.services.offloadd = {
       wantedBy = [ "multi-user.target" ];
+      # By this name the bus starts it.
+      aliases = [ "dbus-org.offloadd.Offload1.service" ];
       # Test builds run nix-build, and Nix runs ssh.
       path = [
         nix.package

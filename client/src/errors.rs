@@ -37,7 +37,6 @@ impl BusError {
 /// Whether `error` means that no daemon owns the name, that the bus could not start one, or that it
 /// left while it was asked.
 pub(crate) fn is_no_daemon(error: &zbus::Error) -> bool {
-    const SPAWN: &str = "org.freedesktop.DBus.Error.Spawn.";
     match error {
         zbus::Error::FDO(error) => {
             matches!(
@@ -45,11 +44,18 @@ pub(crate) fn is_no_daemon(error: &zbus::Error) -> bool {
                 fdo::Error::ServiceUnknown(_)
                     | fdo::Error::NameHasNoOwner(_)
                     | fdo::Error::NoReply(_)
-            ) || error.name().starts_with(SPAWN)
+            ) || is_activation(&error.name())
         }
-        zbus::Error::MethodError(name, ..) => name.starts_with(SPAWN),
+        zbus::Error::MethodError(name, ..) => is_activation(name),
         _ => false,
     }
+}
+
+/// Whether an error of this name says that a service could not be started: the bus's own word, or systemd's, which
+/// the bus hands on (a unit that is masked, or whose alias is not there because it is disabled).
+pub(crate) fn is_activation(name: &str) -> bool {
+    name.starts_with("org.freedesktop.DBus.Error.Spawn.")
+        || name.starts_with("org.freedesktop.systemd1.")
 }
 
 #[cfg(test)]
@@ -63,6 +69,14 @@ mod tests {
             error.name().as_str(),
             format!("{}.RateLimited", crate::names::ERROR_PREFIX)
         );
+    }
+
+    #[test]
+    fn a_daemon_that_is_masked_or_disabled_is_no_daemon() {
+        for name in ["UnitMasked", "NoSuchUnit"] {
+            assert!(is_activation(&format!("org.freedesktop.systemd1.{name}")));
+        }
+        assert!(!is_activation("org.freedesktop.DBus.Error.AccessDenied"));
     }
 
     #[test]

@@ -38,6 +38,9 @@ pub trait Manager {
     #[zbus(allow_interactive_auth)]
     fn discover(&self) -> Result<Vec<OwnedObjectPath>, BusError>;
 
+    /// The object of the target of that kind (`cache` or `builder`) and name.
+    fn get_target(&self, kind: &str, name: &str) -> Result<OwnedObjectPath, BusError>;
+
     /// The whole [`crate::Snapshot`] as JSON.
     fn describe(&self) -> Result<String, BusError>;
 

@@ -33,7 +33,7 @@ const ROOMS: &[(&str, &str)] = &[
         "build",
         "clock file monitor nix nonce probe program report target",
     ),
-    ("bus", "build clock monitor nonce target"),
+    ("bus", "build clock log monitor nonce target"),
     ("gateway", "clock monitor nix probe reason target"),
     (
         "service",
@@ -42,7 +42,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("privileged", "clock exit file files helper nix"),
     (
         "run",
-        "build bus cli config exit gateway monitor net notify service",
+        "build bus cli config exit gateway log monitor net notify service",
     ),
     ("once", "clock config exit monitor net run service"),
 ];

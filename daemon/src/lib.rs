@@ -21,6 +21,7 @@ mod helper;
 #[cfg(test)]
 mod imports;
 pub mod limits;
+pub mod log;
 pub mod monitor;
 pub mod net;
 pub mod nix;

@@ -10,7 +10,7 @@ use offloadd::{
     Options,
     cli::Cli,
     config::{self, Sources},
-    exit, once,
+    exit, log, once,
     service::Flag,
 };
 use tokio::runtime::{Builder, LocalOptions};
@@ -24,7 +24,7 @@ fn main() -> ExitCode {
             return usage.exit_code().into();
         }
     };
-    offloadd::service::start_logging();
+    let log = log::start();
     let sources = cli.sources(Sources::process_env());
     if cli.check_config {
         return match config::describe(&sources) {
@@ -64,6 +64,7 @@ fn main() -> ExitCode {
             sources: Some(sources),
             bus: cli.bus,
             flag,
+            log: Some(log),
         };
         match offloadd::run(options).await {
             Ok(()) => exit::OK.into(),

@@ -15,6 +15,7 @@ use crate::{
     config::{Settings, Sources, Steer},
     exit,
     gateway::Gateway,
+    log::Log,
     monitor::{Handle, Monitor},
     net::{self, News},
     notify::{Teller, Watchdog},
@@ -32,6 +33,8 @@ pub struct Options {
     pub bus: BusChoice,
     /// What tells other units whether a builder is ready.
     pub flag: Flag,
+    /// Its log, which is changed on the bus; none where a program around it has its own.
+    pub log: Option<Log>,
 }
 
 /// Why the daemon ended.
@@ -68,6 +71,7 @@ impl RunError {
 /// Runs the daemon until SIGTERM or SIGINT, or until its bus is gone.
 pub async fn run(options: Options) -> Result<(), RunError> {
     let mut stop = std::pin::pin!(stop_signal()?);
+    ignore_other_signals()?;
     let (mut teller, notifier) = Teller::from_environment();
     let poll = options.settings.poll.clone();
     let steer = options.settings.steer;
@@ -85,7 +89,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         _ = &mut stop => return Ok(()),
     };
     let mut service = tokio::select! {
-        service = bus::Service::start(bus.link, handle.clone(), jobs_handle) => service.map_err(no_bus)?,
+        service = bus::Service::start(bus.link, handle.clone(), jobs_handle, options.log) => service.map_err(no_bus)?,
         () = teller.run() => return Ok(()),
         _ = &mut stop => return Ok(()),
     };
@@ -171,6 +175,22 @@ pub(crate) fn stop_signal() -> io::Result<impl Future<Output = u8>> {
         };
         caught.as_raw_value() as u8
     })
+}
+
+/// Nothing but SIGTERM and SIGINT ends the daemon in good order: what the kernel would end it with by default is
+/// caught, and left at that. Children get the default back with exec.
+fn ignore_other_signals() -> io::Result<()> {
+    for kind in [
+        SignalKind::hangup(),
+        SignalKind::quit(),
+        SignalKind::user_defined1(),
+        SignalKind::user_defined2(),
+        SignalKind::alarm(),
+        SignalKind::io(),
+    ] {
+        let _caught = signal(kind)?;
+    }
+    Ok(())
 }
 
 /// The bus that was chosen, and what keeps it alive.

@@ -11,7 +11,12 @@ use super::{
     doctor::OnceError,
 };
 use crate::{
-    Printable, Reason, connect::NoDaemon, errors::BusError, names, read::ReadError, reasons,
+    Printable, Reason,
+    connect::NoDaemon,
+    errors::{BusError, is_activation},
+    names,
+    read::ReadError,
+    reasons,
 };
 
 /// The command line makes no sense (sysexits.h: EX_USAGE).
@@ -131,7 +136,9 @@ impl Failure {
                 BusError::NotAuthorized(_) => NO_PERMISSION,
                 BusError::Failed(_) => SOFTWARE,
                 BusError::ZBus(_) if error.is_no_daemon() => NO_DAEMON,
-                BusError::ZBus(error) if is_denied(error) => NO_PERMISSION,
+                BusError::ZBus(error) if is_denied(error) || wants_password(error).is_some() => {
+                    NO_PERMISSION
+                }
                 BusError::ZBus(_) => UNAVAILABLE,
             },
         }
@@ -197,6 +204,10 @@ impl Failure {
 const START: &str = "start it with `systemctl start offloadd`, or from its source with \
                      `cargo run --release --bin offloadd -- --bus embedded`";
 
+/// For who has disabled or masked it: no start of it by hand is meant to last.
+const ENABLE: &str = "turn it on with `systemctl enable --now offloadd` (and `systemctl unmask offloadd` first, \
+                      where it is masked)";
+
 fn no_daemon(error: &NoDaemon) -> String {
     let mut sentence = format!("offloadd is not running; {START}.");
     for tried in &error.tried {
@@ -247,8 +258,15 @@ fn bus(error: &BusError, cli: &Cli) -> String {
         BusError::TimedOut(_) => "offloadd could not finish in time; try again".to_owned(),
         BusError::NotAuthorized(why) => not_authorized(why, cli),
         BusError::Failed(why) => format!("offloadd could not do that: {}", Printable::from(why)),
+        BusError::ZBus(error) if cannot_start(error).is_some() => {
+            let why = Printable::from(cannot_start(error).unwrap_or_default());
+            format!("offloadd is not running, and the bus can't start it: {why}; {ENABLE}")
+        }
         BusError::ZBus(_) if error.is_no_daemon() => {
             format!("offloadd is not running any more; {START}")
+        }
+        BusError::ZBus(error) if wants_password(error).is_some() => {
+            not_authorized(wants_password(error).unwrap_or_default(), cli)
         }
         BusError::ZBus(error) if is_denied(error) => {
             let error = Printable::from(error.to_string());
@@ -283,6 +301,27 @@ fn not_authorized(why: &str, cli: &Cli) -> String {
          {}.{action}",
         names::BUS_NAME
     )
+}
+
+/// What the bus says of a daemon that it would start and can't: it is disabled, masked, or has failed.
+fn cannot_start(error: &zbus::Error) -> Option<&str> {
+    match error {
+        zbus::Error::MethodError(name, text, _) if is_activation(name) => {
+            Some(text.as_deref().unwrap_or(name.as_str()))
+        }
+        _ => None,
+    }
+}
+
+/// polkit would have to ask a person, which the call did not allow.
+fn wants_password(error: &zbus::Error) -> Option<&str> {
+    match error {
+        zbus::Error::FDO(error) => match &**error {
+            zbus::fdo::Error::InteractiveAuthorizationRequired(text) => Some(text),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 const fn is_test_build(cli: &Cli) -> bool {

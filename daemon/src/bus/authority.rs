@@ -16,6 +16,7 @@ use zbus::{
 use super::{
     callers::Callers,
     polkit::{self, Action, Answer, Silence},
+    refused::Refused,
 };
 
 /// How many questions to polkit are under way at most.
@@ -42,27 +43,29 @@ impl Authority {
     ///
     /// # Errors
     ///
-    /// `NotAuthorized`, and why, where it is denied: also where polkit is not there, but for a check. `Busy` where
+    /// `NotAuthorized`, and why, where it is denied: also where polkit is not there, but for a check.
+    /// `InteractiveAuthorizationRequired` where polkit would have to ask for a password and may not. `Busy` where
     /// polkit or the bus is asked too much already, or does not answer in time; `Failed` where they fail.
     pub(super) async fn require(
         &self,
         connection: &Connection,
         header: &Header<'_>,
         action: Action,
-    ) -> Result<u32, BusError> {
+    ) -> Result<u32, Refused> {
         let uid = self.caller(connection, header).await?;
         if is_owner(uid) {
             return Ok(uid);
         }
-        let refused =
-            |why: &str| BusError::NotAuthorized(format!("uid {uid} may not do that: {why}"));
+        let refused = |why: &str| {
+            Refused::from(BusError::NotAuthorized(format!(
+                "uid {uid} may not do that: {why}"
+            )))
+        };
         let Some(sender) = header.sender() else {
             return Err(refused("only root may"));
         };
         let Ok(_question) = self.questions.try_acquire() else {
-            return Err(BusError::Busy(
-                "polkit is asked too much already".to_owned(),
-            ));
+            return Err(BusError::Busy("polkit is asked too much already".to_owned()).into());
         };
         let flags = header.primary().flags();
         let is_interactive = flags.contains(Flags::ALLOW_INTERACTIVE_AUTH);
@@ -70,13 +73,18 @@ impl Authority {
         match polkit::ask(asking, sender, action, is_interactive).await {
             Ok(Answer::Yes) => Ok(uid),
             Ok(Answer::No) => Err(refused("polkit refuses it")),
-            Ok(Answer::Challenge) => Err(refused("polkit would ask for a password")),
+            Ok(Answer::Challenge) if is_interactive => Err(refused(
+                "polkit would ask for a password, and has nobody to ask",
+            )),
+            Ok(Answer::Challenge) => Err(Refused::InteractiveAuthorizationRequired(format!(
+                "uid {uid} may do that after a password alone, and the call does not let polkit ask for it"
+            ))),
             Err(Silence::NotThere) if action == Action::Check => Ok(uid),
             Err(why @ Silence::NotThere) => {
                 Err(refused(&format!("only root may without polkit: {why}")))
             }
-            Err(why @ Silence::Busy(_)) => Err(BusError::Busy(format!("polkit: {why}"))),
-            Err(why @ Silence::Failed(_)) => Err(BusError::Failed(format!("polkit: {why}"))),
+            Err(why @ Silence::Busy(_)) => Err(BusError::Busy(format!("polkit: {why}")).into()),
+            Err(why @ Silence::Failed(_)) => Err(BusError::Failed(format!("polkit: {why}")).into()),
         }
     }
 

@@ -109,7 +109,7 @@ impl Weight {
     /// By the member that is called; what is not known needs work.
     pub(super) fn of(member: &str) -> Self {
         match member {
-            "Get" | "GetAll" | "Ping" | "GetMachineId" | "GetHistory" => Self::Light,
+            "Get" | "GetAll" | "Ping" | "GetMachineId" | "GetHistory" | "GetTarget" => Self::Light,
             _ => Self::Work,
         }
     }

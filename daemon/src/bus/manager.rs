@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use offload_client::{Printable, Snapshot, errors::BusError};
+use offload_client::{Kind, Printable, Snapshot, errors::BusError};
 use zbus::{Connection, OwnedObjectPath, interface, message::Header, object_server::SignalEmitter};
 
 use super::{
@@ -81,6 +81,24 @@ impl Manager {
             .await?;
         let found = self.monitor.discover().await.map_err(refusal)?;
         Ok(values::paths(&found))
+    }
+
+    /// The object of the target of that kind and name: a path escapes what a name may have in it.
+    #[zbus(out_args("target"))]
+    async fn get_target(&self, kind: &str, name: &str) -> Result<OwnedObjectPath, Refused> {
+        if ![Kind::Cache, Kind::Builder]
+            .iter()
+            .any(|known| known.as_str() == kind)
+        {
+            let text = format!("kind {kind:?} is neither \"cache\" nor \"builder\"");
+            return Err(Refused::InvalidArgs(text));
+        }
+        let now = self.now();
+        let mut targets = now.targets.iter();
+        let target = targets.find(|target| target.kind.as_str() == kind && target.name == name);
+        let path = target.and_then(|target| OwnedObjectPath::try_from(target.path()).ok());
+        Ok(path
+            .ok_or_else(|| BusError::NoSuchTarget(format!("there is no {kind} called {name:?}")))?)
     }
 
     /// The whole snapshot as JSON.

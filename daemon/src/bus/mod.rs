@@ -9,6 +9,7 @@ mod frames;
 mod gate;
 mod job;
 mod link;
+mod log_control;
 mod manager;
 mod polkit;
 mod publish;
@@ -32,11 +33,12 @@ pub use self::link::Link;
 use self::{
     authority::Authority,
     job::Told,
+    log_control::LogControl,
     manager::Manager,
     refusals::RefusedCall,
     target::{BuilderObject, CacheObject, TargetObject},
 };
-use crate::{build, monitor::Handle, target::TargetId};
+use crate::{build, log::Log, monitor::Handle, target::TargetId};
 
 /// How long the last replies may take when the daemon ends.
 const GOODBYE: Duration = Duration::from_millis(50);
@@ -62,6 +64,7 @@ impl Service {
         link: impl Into<Link>,
         monitor: Handle,
         jobs: build::Handle,
+        log: Option<Log>,
     ) -> zbus::Result<Self> {
         let mut snapshots = monitor.subscribe();
         let published = snapshots.borrow_and_update().clone();
@@ -71,8 +74,12 @@ impl Service {
             monitor: monitor.clone(),
             authority: authority.clone(),
         };
-        let connection = link
-            .builder
+        let mut connection = link.builder;
+        if let Some(log) = log {
+            let control = LogControl(log, authority.clone());
+            connection = connection.serve_at(log_control::PATH, control);
+        }
+        let connection = connection
             .serve_at(ROOT_PATH, ObjectManager)
             .serve_at(ROOT_PATH, manager)
             .name(BUS_NAME)

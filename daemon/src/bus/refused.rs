@@ -4,6 +4,7 @@ use offload_client::{Printable, errors::BusError};
 use zbus::{DBusError, Message, message::Header, names::ErrorName};
 
 const INVALID_ARGS: &str = "org.freedesktop.DBus.Error.InvalidArgs";
+const INTERACTIVE: &str = "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired";
 
 /// An error whose text passes the gate as all text does that we put on the bus: a caller's own words
 /// may be in it, as long as the bus lets them be.
@@ -13,6 +14,8 @@ pub(super) enum Refused {
     Error(BusError),
     /// Arguments of the right types that mean nothing; said as any service says it.
     InvalidArgs(String),
+    /// polkit would ask a person, and the message did not let it (D-Bus specification, ALLOW_INTERACTIVE_AUTHORIZATION).
+    InteractiveAuthorizationRequired(String),
 }
 
 impl<E: Into<BusError>> From<E> for Refused {
@@ -31,13 +34,16 @@ impl DBusError for Refused {
         match self {
             Self::Error(error) => error.name(),
             Self::InvalidArgs(_) => ErrorName::from_static_str_unchecked(INVALID_ARGS),
+            Self::InteractiveAuthorizationRequired(_) => {
+                ErrorName::from_static_str_unchecked(INTERACTIVE)
+            }
         }
     }
 
     fn description(&self) -> Option<&str> {
         match self {
             Self::Error(error) => error.description(),
-            Self::InvalidArgs(text) => Some(text),
+            Self::InvalidArgs(text) | Self::InteractiveAuthorizationRequired(text) => Some(text),
         }
     }
 }

@@ -1,18 +1,14 @@
 //! What a system service owes its manager, beside [`crate::notify`]: the builders' readiness as a file, status,
-//! journal, reload, sleep and the clock.
+//! reload, sleep and the clock.
 
 mod debounce;
 mod flag;
-mod journal;
 mod reload;
 mod sleep;
 mod status;
 mod wall_clock;
 
-pub use self::{
-    flag::Flag,
-    journal::{LOG_VARIABLE, start_logging},
-};
+pub use self::flag::Flag;
 pub(crate) use self::{
     reload::Reloader,
     sleep::follow_sleep,

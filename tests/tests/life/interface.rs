@@ -5,7 +5,11 @@ use std::{
     net::SocketAddr,
 };
 
-use offload_client::names::{BUILDER, BUS_NAME, CACHE, MANAGER, ROOT_PATH, TARGET};
+use offload_client::{
+    errors::BusError,
+    names::{BUILDER, BUS_NAME, CACHE, MANAGER, ROOT_PATH, TARGET},
+    proxy::ManagerProxy,
+};
 use offload_tests::{Bus, Daemon, daemon::Launch, fake::Desktop, ground::HERE};
 use quick_xml::{
     Reader,
@@ -13,7 +17,8 @@ use quick_xml::{
 };
 use zbus::{
     Connection,
-    fdo::{IntrospectableProxy, ObjectManagerProxy},
+    fdo::{self, IntrospectableProxy, ObjectManagerProxy},
+    proxy,
 };
 
 const ANY: SocketAddr = SocketAddr::new(HERE, 0);
@@ -127,6 +132,75 @@ async fn the_managed_objects_are_the_targets_with_exactly_these_interfaces_and_p
     .map(|(path, own)| (path, own.map(|(name, xml)| (name, properties(xml))).into()))
     .into();
     assert_eq!(managed, expected);
+}
+
+#[tokio::test]
+async fn a_target_is_found_by_kind_and_name() {
+    let (_bus, _daemon, _desktop, connection) = served().await;
+    let manager = ManagerProxy::new(&connection).await.unwrap();
+    for (kind, path) in [("cache", CACHE_PATH), ("builder", BUILDER_PATH)] {
+        let found = manager.get_target(kind, "desktop").await.unwrap();
+        assert_eq!(found.as_str(), path);
+    }
+    let missing = manager.get_target("cache", "desk-top").await.unwrap_err();
+    let text = "there is no cache called \"desk-top\"".to_owned();
+    assert_eq!(missing, BusError::NoSuchTarget(text));
+    let BusError::ZBus(zbus::Error::FDO(error)) =
+        manager.get_target("caches", "desktop").await.unwrap_err()
+    else {
+        panic!("no error of the bus's own");
+    };
+    assert!(matches!(*error, fdo::Error::InvalidArgs(_)), "{error}");
+}
+
+/// org.freedesktop.LogControl1(5), as systemctl speaks it.
+#[proxy(
+    interface = "org.freedesktop.LogControl1",
+    default_service = "org.offloadd.Offload1",
+    default_path = "/org/freedesktop/LogControl1"
+)]
+trait LogControl {
+    #[zbus(property)]
+    fn log_level(&self) -> fdo::Result<String>;
+    #[zbus(property)]
+    fn set_log_level(&self, level: &str) -> fdo::Result<()>;
+    #[zbus(property)]
+    fn log_target(&self) -> fdo::Result<String>;
+    #[zbus(property)]
+    fn set_log_target(&self, target: &str) -> fdo::Result<()>;
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn syslog_identifier(&self) -> fdo::Result<String>;
+}
+
+#[tokio::test]
+async fn the_log_level_is_set_while_it_runs() {
+    let (_bus, daemon, _desktop, connection) = served().await;
+    let builder = LogControlProxy::builder(&connection);
+    let builder = builder.cache_properties(proxy::CacheProperties::No);
+    let log = builder.build().await.unwrap();
+    assert_eq!(log.log_level().await.unwrap(), "info");
+    assert_eq!(log.log_target().await.unwrap(), "console");
+    assert_eq!(log.syslog_identifier().await.unwrap(), "offloadd");
+
+    log.set_log_level("debug").await.unwrap();
+    assert_eq!(log.log_level().await.unwrap(), "debug");
+    let manager = ManagerProxy::new(&connection).await.unwrap();
+    let before = daemon.log().len();
+    manager.check().await.unwrap();
+    assert!(daemon.log()[before..].contains("DEBUG"), "{}", daemon.log());
+
+    let refused = log.set_log_level("loud").await.unwrap_err();
+    assert!(
+        refused.to_string().contains("is none of emerg"),
+        "{refused}"
+    );
+    let refused = log.set_log_target("kmsg").await.unwrap_err();
+    assert!(
+        refused.to_string().contains("goes to the console"),
+        "{refused}"
+    );
+    log.set_log_target("auto").await.unwrap();
+    assert_eq!(log.log_level().await.unwrap(), "debug");
 }
 
 /// The properties of the one interface in `xml`, with their types.

@@ -141,6 +141,20 @@ async fn nobody_else_may_own_the_name_or_set_a_property() {
     let member = "org.freedesktop.DBus.Properties.Set";
     let refused = bus.ask_as_stranger(names::BUS_NAME, member, &set).await;
     assert!(refused.unwrap_err().to_string().contains("AccessDenied"));
+    let path = "/org/freedesktop/LogControl1";
+    let set = [
+        "string:org.freedesktop.LogControl1",
+        "string:LogLevel",
+        "variant:string:debug",
+    ];
+    let refused = bus.ask_object_as_stranger(names::BUS_NAME, path, member, &set);
+    assert!(
+        refused
+            .await
+            .unwrap_err()
+            .to_string()
+            .contains("AccessDenied")
+    );
 
     // Not while the daemon has it, nor once it is free.
     let own = ["string:org.offloadd.Offload1", "uint32:2"];

@@ -130,14 +130,21 @@ async fn who_is_not_root_may_what_polkit_says() {
         return;
     }
     let desk = Desk::start().await;
-    // On no seat a password is needed, and busctl allows nobody to ask for one.
+    // On no seat a password is needed, and there is no agent that would ask for one.
     let refused = desk.test_build(STRANGER).unwrap_err();
-    let asks = format!("{NOT_AUTHORIZED} would ask for a password");
+    let asks = format!("{NOT_AUTHORIZED} would ask for a password, and has nobody to ask");
     assert!(refused.contains(&asks), "{refused}");
     let refused = desk.pause(STRANGER).unwrap_err();
     assert!(refused.contains(&asks), "{refused}");
     let refused = desk.discover(STRANGER).unwrap_err();
     assert!(refused.contains(&asks), "{refused}");
+    // A program that would rather not be asked learns that it may come again and allow it.
+    let silently = ["--allow-interactive-authorization=no"];
+    let refused = desk
+        .ask(STRANGER, "", "Manager", "Resume", &silently)
+        .unwrap_err();
+    let wants = "after a password alone, and the call does not let polkit ask";
+    assert!(refused.contains(wants), "{refused}");
     for owner in [0, OWNER] {
         desk.test_build(owner).unwrap();
     }

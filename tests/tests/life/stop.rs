@@ -79,6 +79,28 @@ async fn it_ends_at_once_with_checks_under_way() {
 }
 
 #[tokio::test]
+async fn no_other_signal_ends_it() {
+    let desktop = Desktop::start(ANY, ANY).await.unwrap();
+    let bus = Bus::start().await.unwrap();
+    let mut daemon = start_checking(&bus, &desktop).await;
+    for other in [
+        Signal::HUP,
+        Signal::QUIT,
+        Signal::PIPE,
+        Signal::ALARM,
+        Signal::USR1,
+        Signal::USR2,
+        Signal::IO,
+    ] {
+        daemon.signal(other).unwrap();
+    }
+    let connection = bus.connect().await.unwrap();
+    let manager = ManagerProxy::new(&connection).await.unwrap();
+    manager.describe().await.unwrap();
+    ends_cleanly(&mut daemon, Signal::TERM, "after all the others").await;
+}
+
+#[tokio::test]
 async fn it_ends_at_once_while_a_connection_attempt_is_not_answered() {
     let desktop = Desktop::start(ANY, ANY).await.unwrap();
     desktop.set(Fault::BlackHole).await.unwrap();

@@ -34,7 +34,7 @@ impl Desk {
         let dir = tempfile::tempdir().unwrap();
         let bus = EmbeddedBus::start(&dir.path().join("bus/socket")).unwrap();
         let builder = connection::Builder::address(bus.address());
-        let service = Service::start(builder, laptop.monitor.clone(), laptop.jobs.clone());
+        let service = Service::start(builder, laptop.monitor.clone(), laptop.jobs.clone(), None);
         let mut service = service.await.unwrap();
         tokio::spawn(async move { service.run().await });
         let client = connection::Builder::address(bus.address()).build().await;

@@ -8,8 +8,8 @@ use tracing::{
     field::{Field, Visit},
 };
 
-/// What the journal calls this program.
-const IDENTIFIER: &str = "offloadd";
+/// What the journal calls this program, and `SyslogIdentifier` on the bus.
+pub(crate) const IDENTIFIER: &str = "offloadd";
 
 /// An entry that is being written.
 pub(super) struct Entry(pub(super) Vec<u8>);
