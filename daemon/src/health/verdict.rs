@@ -80,7 +80,7 @@ pub(super) struct Judge {
     is_unnamed: bool,
     /// How often in a row it turned us away.
     turned_away: u32,
-    /// While down: another reason than the known one, seen once.
+    /// Another reason than the known one, seen once, of a sort that counts when it came twice.
     other: Option<Reason>,
     /// Checks in a row that could not be made.
     unmade: u32,
@@ -221,7 +221,7 @@ impl Judge {
             Weight::Misconfigured => TargetState::Degraded,
             Weight::Withheld => return self.withhold(state, cause),
             Weight::Cut if self.unanswered == 1 && !is_down => return Verdict::Again,
-            Weight::Dropped if self.unanswered == 1 && !is_down && cause != reason => {
+            Weight::Dropped if cause != reason && self.other.replace(cause) != Some(cause) => {
                 return Verdict::Again;
             }
             Weight::Dropped => {

@@ -456,6 +456,15 @@ fn a_login_that_is_cut_is_looked_at_again_before_it_is_a_fault_to_mend() {
          ~30s   login-refused@auth
          0s     refused             -> down refused",
     );
+    // It flaps.
+    play(
+        "0s     refused             -> down refused
+         3s     login-refused@auth
+         0s     refused
+         3s     login-refused@auth
+         0s     ok
+         3s     ok                  -> ready",
+    );
     play(
         "0s     auth-rejected@auth       -> degraded auth-rejected
          ~30s   login-refused@handshake
