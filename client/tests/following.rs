@@ -8,7 +8,7 @@ use common::{
     fake::{Fake, builder_down, ready},
     program::{LIMIT, collect, offloadctl, on, spawn},
 };
-use offload_client::Snapshot;
+use offload_client::{OverallState, Reason, Snapshot, TargetState};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     time::timeout,
@@ -58,6 +58,60 @@ async fn wait_gives_up_when_the_time_is_over() {
         4
     );
     assert_eq!(offloadctl(&bus, &["wait"]).await.code, 4);
+}
+
+#[tokio::test]
+async fn who_is_away_does_not_wait_but_a_network_may_be_coming_up() {
+    let bus = Bus::start().await;
+    let fake = Fake::start(&bus, away(Reason::TimedOut)).await;
+    let run = offloadctl(&bus, &["wait", "--any-builder", "--timeout", "5m"]).await;
+    assert_eq!(run.code, 3);
+    let said = "offloadctl: not waiting, this machine is away from it: builder/desktop is away";
+    assert!(run.stderr.starts_with(said), "{}", run.stderr);
+
+    fake.change(away(Reason::NoRoute), 1).await;
+    let before = fake.reads();
+    let waiting = spawn(on(&bus, &["wait", "--any-builder"]));
+    reads(&fake, before + 2).await;
+    fake.change(ready(), 1).await;
+    assert_eq!(collect(waiting).await.code, 0);
+}
+
+#[tokio::test]
+async fn the_status_of_a_daemon_that_has_only_just_started_waits_for_its_first_verdicts() {
+    let bus = Bus::start().await;
+    let fake = Fake::start(&bus, yet_to_be_judged()).await;
+    for (command, code) in [
+        (&["status"][..], 0),
+        (&["is-ready"], 0),
+        (&["status", "--json"], 0),
+    ] {
+        fake.change(yet_to_be_judged(), 1).await;
+        let before = fake.reads();
+        let asking = spawn(on(&bus, command));
+        reads(&fake, before + 2).await;
+        fake.change(ready(), 1).await;
+        let run = collect(asking).await;
+        assert_eq!(run.code, code, "{command:?}: {run:?}");
+    }
+}
+
+fn away(reason: Reason) -> Snapshot {
+    let mut snapshot = ready();
+    snapshot.state = OverallState::Away;
+    for target in &mut snapshot.targets {
+        (target.state, target.reason) = (TargetState::Away, reason);
+    }
+    snapshot
+}
+
+fn yet_to_be_judged() -> Snapshot {
+    let mut snapshot = ready();
+    snapshot.state = OverallState::Unknown;
+    for target in &mut snapshot.targets {
+        (target.state, target.last_check_timestamp) = (TargetState::Unknown, 0);
+    }
+    snapshot
 }
 
 #[tokio::test]

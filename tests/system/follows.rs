@@ -65,6 +65,7 @@ async fn units_follow_the_desktop_and_no_boot_waits_for_it() {
     what_is_bound_survives_a_restart_of_offloadd(&desk).await;
     the_desktop_takes_all_of_it_down_with_it(&mut desk).await;
     a_boot_without_the_desktop_ends(&mut desk).await;
+    who_asks_for_the_target_by_hand_is_not_kept_for_ever(&desk).await;
     who_waits_is_let_go_when_the_desktop_is_back(&mut desk).await;
 }
 
@@ -139,6 +140,25 @@ async fn a_boot_without_the_desktop_ends(desk: &mut Desk) {
     let status = ["systemctl", "status", "--no-pager", "--lines=0", DAEMON];
     let status = desk.laptop.user(&status).unwrap();
     assert!(status.stdout.contains("Status: \"offline: "), "{status:?}");
+}
+
+async fn who_asks_for_the_target_by_hand_is_not_kept_for_ever(desk: &Desk) {
+    let limit = ["systemctl", "show", "--value", "--property=ExecStart", HOLD];
+    assert!(desk.run(&limit).contains("--timeout 1min"));
+    // Sooner, for this test.
+    let place = format!("/etc/systemd/system/{HOLD}.d/limit.conf");
+    let sooner = "[Service]\nExecStart=\nExecStart=/usr/bin/offloadctl hold --timeout 2s\n";
+    desk.laptop.container().write(&place, sooner).unwrap();
+    desk.run(&["systemctl", "daemon-reload"]);
+    let start = desk.laptop.root(&["systemctl", "start", TARGET]).unwrap();
+    assert_eq!(start.code, 1, "{start:?}");
+    for unit in [TARGET, HOLD, BOUND] {
+        assert_ne!(desk.unit(unit, "ActiveState"), "active", "{unit}");
+    }
+    let jobs = desk.run(&["systemctl", "list-jobs", "--no-legend", "--no-pager"]);
+    assert_eq!(jobs, "", "it is not started again by itself");
+    desk.run(&["rm", &place]);
+    desk.run(&["systemctl", "daemon-reload"]);
 }
 
 async fn who_waits_is_let_go_when_the_desktop_is_back(desk: &mut Desk) {

@@ -30,6 +30,52 @@ async fn everybody_may_look_and_an_administrator_decides_the_rest() {
     polkit_lets_who_sits_before_it(&desk).await;
     an_administrator_lets_and_refuses(&desk).await;
     without_polkit_everybody_may_check_and_only_root_the_rest(&desk);
+    root_sets_the_log_level(&desk);
+    once_it_is_disabled_nobody_starts_it(&desk).await;
+}
+
+fn root_sets_the_log_level(desk: &Desk) {
+    let level = ["systemctl", "service-log-level", DAEMON];
+    assert_eq!(desk.run(&level).trim(), "info");
+    desk.run(&[&level[..], &["debug"]].concat());
+    assert_eq!(desk.run(&level).trim(), "debug");
+    let target = ["systemctl", "service-log-target", DAEMON];
+    assert_eq!(desk.run(&target).trim(), "journal");
+    let control = [
+        "/org/freedesktop/LogControl1",
+        "org.freedesktop.LogControl1",
+    ];
+    let set = [
+        &["busctl", "set-property", NAME],
+        &control[..],
+        &["LogLevel", "s", "info"],
+    ]
+    .concat();
+    let refused = desk.laptop.user(&set).unwrap();
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert_eq!(desk.run(&level).trim(), "debug");
+    desk.run(&[&level[..], &["info"]].concat());
+}
+
+async fn once_it_is_disabled_nobody_starts_it(desk: &Desk) {
+    let ask = ["busctl", "get-property", NAME, PATH, MANAGER, "State"];
+    for (off, on) in [("disable", "enable"), ("mask", "unmask")] {
+        desk.run(&["systemctl", "--quiet", off, "--now", DAEMON]);
+        let asked = desk.laptop.user(&ask).unwrap();
+        assert_eq!(asked.code, 1, "{off}: {asked:?}");
+        let status = desk.laptop.user(&["offloadctl"]).unwrap();
+        assert_eq!(status.code, 4, "{off}: {status:?}");
+        let way = "turn it on with `systemctl enable --now offloadd`";
+        assert!(status.stderr.contains(way), "{off}: {status:?}");
+        assert_eq!(desk.unit(DAEMON, "ActiveState"), "inactive", "{off}");
+        desk.run(&["systemctl", "--quiet", on, DAEMON]);
+    }
+    // Enabled, who asks for it starts it, and hears what it has found.
+    desk.run(&["systemctl", "--quiet", "enable", DAEMON]);
+    let status = desk.laptop.user(&["offloadctl"]).unwrap();
+    assert_eq!(status.code, 0, "{status:?}");
+    assert_eq!(desk.unit(DAEMON, "ActiveState"), "active");
+    desk.until_ready().await;
 }
 
 fn everybody_may_look_and_check(desk: &Desk) {

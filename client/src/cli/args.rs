@@ -90,6 +90,10 @@ pub(super) enum Command {
         once: bool,
     },
     /// Wait until ready
+    #[command(
+        after_help = "It ends at once where this machine is away from what it waits for, and after 10 s on no network at all.\n\
+                      Exit codes: 0 ready, 3 not in time or away, 4 no daemon, 64 usage."
+    )]
     Wait {
         /// Only for this one
         target: Option<String>,
@@ -104,11 +108,15 @@ pub(super) enum Command {
     #[command(
         after_help = "As a service of Type=notify (offload-hold.service) it is starting until ready, and up from then on.\n\
                       A daemon that is away or has not judged yet ends it only after 10 s: a restart, a resume.\n\
+                      Without --timeout it waits until ready for as long as that takes.\n\
                       Exit codes: 3 no longer ready, 0 stopped by SIGTERM or SIGINT, 4 no daemon, 64 usage."
     )]
     Hold {
         /// Instead of any builder: each target of this name
         target: Option<String>,
+        /// Give up where it is not ready after so long, as in 90s or 5m, and wait for a daemon that long too
+        #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+        timeout: Option<Duration>,
     },
     /// Say by the exit code alone whether it is ready
     IsReady {

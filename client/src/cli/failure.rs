@@ -93,6 +93,8 @@ pub(super) enum Failure {
     UnknownTarget { name: String, known: Vec<String> },
     /// It did not become ready in time; this is how it is instead.
     NotReadyInTime(String),
+    /// It was waited for, and this machine is on no network that reaches it; this is how it is.
+    Away(String),
     /// It was held while ready, and is not any more; this is how it is instead.
     NoLongerReady(String),
     /// What the daemon said makes no sense.
@@ -118,7 +120,9 @@ impl Failure {
             Self::Once(OnceError::TimedOut(_)) => TRY_AGAIN,
             Self::Once(OnceError::Run(..) | OnceError::Failed { .. }) => UNAVAILABLE,
             Self::Once(OnceError::TooMuch(_)) => SOFTWARE,
-            Self::NotReadyInTime(_) | Self::NoLongerReady(_) | Self::NoBuilder => NOT_READY,
+            Self::NotReadyInTime(_) | Self::Away(_) | Self::NoLongerReady(_) | Self::NoBuilder => {
+                NOT_READY
+            }
             Self::Connect(error) if error.is_usage() => USAGE,
             Self::Connect(ConnectError::HandOver(_)) => IO_ERROR,
             Self::Connect(_) => NOT_READY,
@@ -180,6 +184,7 @@ impl Failure {
             Self::BusGone => "the connection to the bus ended".to_owned(),
             Self::UnknownTarget { name, known } => unknown_target(name, known),
             Self::NotReadyInTime(state) => format!("not ready in time: {state}"),
+            Self::Away(state) => format!("not waiting, this machine is away from it: {state}"),
             Self::NoLongerReady(state) => format!("no longer ready: {state}"),
             Self::Nonsense(what) => {
                 format!(

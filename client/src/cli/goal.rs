@@ -4,7 +4,7 @@ use super::{
     failure::{Failure, Outcome},
     session,
 };
-use crate::{Kind, Printable, Snapshot, TargetState, reasons, snapshot::Target};
+use crate::{Kind, Printable, Reason, Snapshot, TargetState, reasons, snapshot::Target};
 
 /// What is to be ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +86,16 @@ impl<'a> Goal<'a> {
         })
     }
 
+    /// Whether it can't be met from where this machine is: the reason for which what is missing is away.
+    pub(super) fn is_out_of_reach(self, snapshot: &Snapshot) -> Option<Reason> {
+        let concerned = self.concerned(snapshot).ok()?;
+        let away = |target: &&&Target| target.state == TargetState::Away;
+        let reason = concerned.iter().find(away)?.reason;
+        // Of several builders each would do; of anything else all is needed.
+        let all_are = concerned.iter().all(|target| away(&target));
+        (self != Self::AnyBuilder || all_are).then_some(reason)
+    }
+
     /// What is ready of it, in a line: `builder/desktop is ready`.
     pub(super) fn achieved(self, snapshot: &Snapshot) -> String {
         let concerned = self.concerned(snapshot).unwrap_or_default();
@@ -132,7 +142,6 @@ impl<'a> Goal<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Reason;
 
     fn snapshot(states: &[(Kind, &str, TargetState)]) -> Snapshot {
         let target = |(kind, name, state): &(Kind, &str, TargetState)| Target {
@@ -159,6 +168,20 @@ mod tests {
         );
         assert_eq!(judge(&[(b, "a", Down), (c, "a", Ready)]), Verdict::NotReady);
         assert_eq!(judge(&[]), Verdict::NotReady);
+    }
+
+    #[test]
+    fn one_builder_that_is_not_away_is_worth_waiting_for_and_of_all_none_may_be() {
+        use TargetState::{Away, Down};
+        let states = [(Kind::Builder, "a", Away), (Kind::Builder, "b", Down)];
+        let far = |goal: Goal<'_>| goal.is_out_of_reach(&snapshot(&states)).is_some();
+        assert!(!far(Goal::AnyBuilder));
+        assert!(far(Goal::Everything));
+        assert!(far(Goal::Targets("a")));
+        assert!(!far(Goal::Targets("b")));
+        let alone = snapshot(&states[..1]);
+        assert!(Goal::AnyBuilder.is_out_of_reach(&alone).is_some());
+        assert!(Goal::AnyBuilder.is_out_of_reach(&snapshot(&[])).is_none());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `hold`: lives exactly while the desktop can be built on, for units that are bound to it.
 //!
 //! As a service of `Type=notify` it is "starting" until ready, then up, and it ends with status 3
-//! when that is over.
+//! when that is over, or has not begun in time.
 
 use std::{convert::Infallible, future::Future, pin::pin, time::Duration};
 
@@ -34,6 +34,7 @@ pub(super) async fn hold(
     cli: &Cli,
     output: Output,
     target: Option<&str>,
+    limit: Option<Duration>,
 ) -> Result<Outcome, Failure> {
     let stop = stop_signal()?;
     let session = Session::open_bus(cli).await?;
@@ -49,7 +50,7 @@ pub(super) async fn hold(
         output,
     };
     tokio::select! {
-        end = holding(goal, updates, told) => end,
+        end = holding(goal, limit, updates, told) => end,
         () = stop => {
             tell(&[NotifyState::Stopping]);
             Ok(Outcome::Ready)
@@ -80,21 +81,31 @@ async fn follow(
     }
 }
 
-/// The life of it: waits until the goal is met, says so, and comes back when it no longer is.
+/// The life of it: waits until the goal is met, for `limit` at the most, says so, and comes back when it no longer
+/// is. With a limit it waits for a daemon too; without one that would be to wait for nobody.
 async fn holding(
     goal: Goal<'_>,
+    limit: Option<Duration>,
     mut updates: impl Stream<Item = Option<Snapshot>> + Unpin,
     mut told: impl Tell,
 ) -> Result<Outcome, Failure> {
     let mut held = false;
     let mut until: Option<Instant> = None;
+    let mut start = limit.and_then(|limit| Instant::now().checked_add(limit));
+    let mut nobody = None;
     let mut last: Option<Snapshot> = None;
     loop {
         tokio::select! {
             item = updates.next() => last = item.ok_or(Failure::BusGone)?,
             () = at(until) => return Err(over(goal, last.as_ref(), &mut told)),
+            () = at(start) => return Err(Failure::NotReadyInTime(goal.missing(last.as_ref()))),
+            () = at(nobody) => return Err(Failure::DaemonGone),
             never = told.turn() => match never {},
         }
+        nobody = match &last {
+            None if !held && start.is_none() => nobody.or_else(|| Some(Instant::now() + GRACE)),
+            _ => None,
+        };
         let verdict = match &last {
             None => Verdict::Unjudged,
             // A target that went while it was held is not ready any more; one that never was there is
@@ -104,7 +115,7 @@ async fn holding(
         };
         match (verdict, held, &last) {
             (Verdict::Ready, _, Some(now)) => {
-                until = None;
+                (until, start) = (None, None);
                 told.ready(&goal.achieved(now), !held)?;
                 held = true;
             }
@@ -264,8 +275,16 @@ mod tests {
 
     /// How it ended, when, and what was told.
     async fn run(goal: Goal<'_>, items: Vec<(u64, Option<Snapshot>)>) -> (u8, u64, Vec<String>) {
+        run_within(None, goal, items).await
+    }
+
+    async fn run_within(
+        limit: Option<Duration>,
+        goal: Goal<'_>,
+        items: Vec<(u64, Option<Snapshot>)>,
+    ) -> (u8, u64, Vec<String>) {
         let (notes, start) = (Notes::default(), Instant::now());
-        let end = holding(goal, coming(items), notes.clone()).await;
+        let end = holding(goal, limit, coming(items), notes.clone()).await;
         let code = end.map_or_else(|failure| failure.code(), Outcome::code);
         let told = notes.0.borrow().clone();
         (code, start.elapsed().as_secs(), told)
@@ -276,13 +295,13 @@ mod tests {
         use TargetState::{Down, Ready, Unknown};
         let items = vec![
             (0, None),
-            (60, builder(Unknown)),
+            (9, builder(Unknown)),
             (60, builder(Down)),
             (60, builder(Ready)),
             (60, builder(Down)),
         ];
         let (code, after, told) = run(Goal::AnyBuilder, items).await;
-        assert_eq!((code, after), (3, 240));
+        assert_eq!((code, after), (3, 189));
         assert_eq!(
             told,
             [
@@ -293,6 +312,24 @@ mod tests {
                 "over builder/desktop is down, connection refused",
             ]
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_a_limit_waits_for_a_daemon_too_and_not_for_longer() {
+        use TargetState::{Down, Ready};
+        let never = vec![(0, None)];
+        let (code, after, _) = run(Goal::AnyBuilder, never.clone()).await;
+        assert_eq!((code, after), (4, 10));
+        let limit = Some(Duration::from_secs(60));
+        let (code, after, _) = run_within(limit, Goal::AnyBuilder, never).await;
+        assert_eq!((code, after), (3, 60));
+        let late = vec![
+            (0, builder(Down)),
+            (59, builder(Ready)),
+            (600, builder(Down)),
+        ];
+        let (code, after, _) = run_within(limit, Goal::AnyBuilder, late).await;
+        assert_eq!((code, after), (3, 659));
     }
 
     #[tokio::test(start_paused = true)]

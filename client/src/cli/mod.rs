@@ -91,7 +91,9 @@ async fn run(cli: &Cli) -> Result<Outcome, Failure> {
             };
             wait::wait(cli, output, goal, *timeout).await
         }
-        Command::Hold { target } => hold::hold(cli, output, target.as_deref()).await,
+        Command::Hold { target, timeout } => {
+            hold::hold(cli, output, target.as_deref(), *timeout).await
+        }
         Command::IsReady { target } => status::is_ready(cli, target.as_deref()).await,
         Command::History { target, max } => {
             history::history(cli, output, target.as_deref(), *max).await

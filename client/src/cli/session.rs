@@ -1,14 +1,19 @@
 //! A connection to the daemon, and what commands ask of it.
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::{Future, ready},
+    pin::pin,
+    time::Duration,
+};
 
+use futures_util::StreamExt;
 use serde_json::Value;
 use tokio::time::timeout;
 use zbus::{Connection, proxy::CacheProperties};
 
 use super::{args::Cli, document, failure::Failure};
 use crate::{
-    Snapshot, connect,
+    Reason, Snapshot, TargetState, connect,
     proxy::{ManagerProxy, TargetProxy},
     read,
     snapshot::Target,
@@ -16,6 +21,8 @@ use crate::{
 
 /// What the daemon has in memory comes at once, or something is wrong.
 const READ: Duration = Duration::from_secs(5);
+/// What a daemon that has only just started is given for its first verdicts.
+const FIRST: Duration = Duration::from_secs(3);
 /// A round of checks has time-outs of its own, and polkit may ask for a password.
 const CALL: Duration = Duration::from_secs(180);
 
@@ -38,6 +45,21 @@ impl Session {
 
     pub(super) async fn snapshot(&self) -> Result<Snapshot, Failure> {
         within(READ, read::snapshot(&self.connection)).await
+    }
+
+    /// As [`Self::snapshot`]; of a daemon that has only just started (the call itself may have started it) the first
+    /// with a verdict on everything, if there soon is one.
+    pub(super) async fn judged(&self) -> Result<Snapshot, Failure> {
+        let now = self.snapshot().await?;
+        if !is_yet_to_be_judged(&now) {
+            return Ok(now);
+        }
+        let judged = async {
+            let updates = crate::watch::watch(&self.connection).filter_map(ready);
+            let judged = updates.filter(|update| ready(!is_yet_to_be_judged(update)));
+            pin!(judged).next().await
+        };
+        Ok(timeout(FIRST, judged).await.ok().flatten().unwrap_or(now))
     }
 
     /// The daemon's own JSON, words of newer daemons included; with only `targets` in it where
@@ -72,6 +94,15 @@ impl Session {
             .build();
         Ok(proxy.await?)
     }
+}
+
+/// Whether there is a target that no check has ended of.
+fn is_yet_to_be_judged(snapshot: &Snapshot) -> bool {
+    let mut targets = snapshot.targets.iter();
+    targets.any(|target| {
+        let is_unknown = target.state == TargetState::Unknown && target.reason == Reason::None;
+        is_unknown && target.last_check_timestamp == 0
+    })
 }
 
 /// A call that may take its time.

@@ -11,6 +11,7 @@ use crate::{OverallState, Snapshot, page};
 
 pub(super) async fn status(cli: &Cli, output: Output) -> Result<Outcome, Failure> {
     let session = Session::open(cli).await?;
+    let snapshot = session.judged().await?;
     if cli.json {
         let document = session.document(None).await?;
         let state = document.get("state").and_then(|state| state.as_str());
@@ -18,12 +19,12 @@ pub(super) async fn status(cli: &Cli, output: Output) -> Result<Outcome, Failure
         let state = OverallState::from_word(state.unwrap_or_default());
         return Ok(Outcome::ready(state.is_ready()));
     }
-    show(&session.snapshot().await?, None, &output)
+    show(&snapshot, None, &output)
 }
 
 pub(super) async fn is_ready(cli: &Cli, target: Option<&str>) -> Result<Outcome, Failure> {
     let session = Session::open(cli).await?;
-    Goal::targets(target).outcome(&session.snapshot().await?)
+    Goal::targets(target).outcome(&session.judged().await?)
 }
 
 /// Prints the page, or the lines of the targets asked for.

@@ -14,13 +14,17 @@ use super::{
     spinner::Spinner,
     status,
 };
-use crate::Snapshot;
+use crate::{Reason, Snapshot};
 
 /// How long a daemon may be away (a restart) before a wait without a limit gives up.
 const GRACE: Duration = Duration::from_secs(30);
+/// How long this machine may be on no network at all: at a boot and after a resume it is for a moment. Where it is on
+/// another one, waiting changes nothing.
+const NO_NETWORK: Duration = Duration::from_secs(10);
 
 /// Waits for everything, for the targets of a name, or for any builder. With a limit it waits for the daemon too;
-/// without one, a daemon that is not there would mean to wait for nobody.
+/// without one, a daemon that is not there would mean to wait for nobody. Nobody waits for what this machine is away
+/// from: it is for who is at home.
 pub(super) async fn wait(
     cli: &Cli,
     output: Output,
@@ -42,11 +46,13 @@ pub(super) async fn wait(
     let mut spinner = Spinner::new("waiting");
     let mut last: Option<Snapshot> = None;
     let mut patience: Option<Instant> = None;
+    let mut nowhere: Option<Instant> = None;
     loop {
         let item = tokio::select! {
             item = updates.next() => item.ok_or(Failure::BusGone)?,
             () = until(deadline) => return Err(too_late(last.as_ref(), goal)),
             () = until(patience) => return Err(Failure::DaemonGone),
+            () = until(nowhere) => return Err(Failure::Away(goal.missing(last.as_ref()))),
             never = spinner.turn() => match never {},
         };
         patience = match (&item, deadline) {
@@ -59,6 +65,11 @@ pub(super) async fn wait(
             drop(spinner);
             return ready(cli, &session, snapshot, goal, &output).await;
         }
+        nowhere = match item.as_ref().and_then(|now| goal.is_out_of_reach(now)) {
+            None => None,
+            Some(Reason::NoRoute) => nowhere.or_else(|| Some(Instant::now() + NO_NETWORK)),
+            Some(_) => return Err(Failure::Away(goal.missing(item.as_ref()))),
+        };
         spinner.say(format!("waiting: {}", goal.missing(item.as_ref())));
         last = item;
     }
