@@ -37,25 +37,34 @@ impl BusError {
 /// Whether `error` means that no daemon owns the name, that the bus could not start one, or that it
 /// left while it was asked.
 pub(crate) fn is_no_daemon(error: &zbus::Error) -> bool {
-    match error {
-        zbus::Error::FDO(error) => {
-            matches!(
-                **error,
-                fdo::Error::ServiceUnknown(_)
-                    | fdo::Error::NameHasNoOwner(_)
-                    | fdo::Error::NoReply(_)
-            ) || is_activation(&error.name())
-        }
-        zbus::Error::MethodError(name, ..) => is_activation(name),
+    let is_nobody = match error {
+        zbus::Error::FDO(error) => matches!(
+            **error,
+            fdo::Error::ServiceUnknown(_) | fdo::Error::NameHasNoOwner(_) | fdo::Error::NoReply(_)
+        ),
         _ => false,
-    }
+    };
+    is_nobody || not_started(error).is_some()
 }
 
-/// Whether an error of this name says that a service could not be started: the bus's own word, or systemd's, which
-/// the bus hands on (a unit that is masked, or whose alias is not there because it is disabled).
-pub(crate) fn is_activation(name: &str) -> bool {
-    name.starts_with("org.freedesktop.DBus.Error.Spawn.")
-        || name.starts_with("org.freedesktop.systemd1.")
+/// Why the bus could not start the daemon, in its words, where that is what `error` says: the bus's own error, or one
+/// of systemd, which the bus hands on (a unit that is disabled, so that its alias is not there, or is masked).
+pub(crate) fn not_started(error: &zbus::Error) -> Option<String> {
+    const ITS_OWN: [&str; 2] = [
+        "org.freedesktop.DBus.Error.Spawn.",
+        "org.freedesktop.systemd1.",
+    ];
+    /// Of a unit that is masked while its alias is there systemd says that a file exists.
+    const OF_THE_UNIT: &str = "Unit dbus-org.offloadd.Offload1.service ";
+    let (name, text) = match error {
+        zbus::Error::FDO(error) => (error.name().to_string(), error.description()?.to_owned()),
+        zbus::Error::MethodError(name, text, _) => {
+            (name.to_string(), text.clone().unwrap_or_default())
+        }
+        _ => return None,
+    };
+    let is_it = ITS_OWN.iter().any(|own| name.starts_with(own)) || text.starts_with(OF_THE_UNIT);
+    is_it.then_some(if text.is_empty() { name } else { text })
 }
 
 #[cfg(test)]
@@ -73,10 +82,13 @@ mod tests {
 
     #[test]
     fn a_daemon_that_is_masked_or_disabled_is_no_daemon() {
-        for name in ["UnitMasked", "NoSuchUnit"] {
-            assert!(is_activation(&format!("org.freedesktop.systemd1.{name}")));
-        }
-        assert!(!is_activation("org.freedesktop.DBus.Error.AccessDenied"));
+        let unit = "Unit dbus-org.offloadd.Offload1.service";
+        let masked = fdo::Error::FileExists(format!("{unit} failed to load properly"));
+        let masked = zbus::Error::FDO(Box::new(masked));
+        assert!(not_started(&masked).unwrap().starts_with(unit));
+        assert!(BusError::from(masked).is_no_daemon());
+        let denied = fdo::Error::AccessDenied("by policy".to_owned());
+        assert!(!BusError::from(zbus::Error::FDO(Box::new(denied))).is_no_daemon());
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     Printable, Reason,
     connect::NoDaemon,
-    errors::{BusError, is_activation},
+    errors::{BusError, not_started},
     names,
     read::ReadError,
     reasons,
@@ -263,8 +263,8 @@ fn bus(error: &BusError, cli: &Cli) -> String {
         BusError::TimedOut(_) => "offloadd could not finish in time; try again".to_owned(),
         BusError::NotAuthorized(why) => not_authorized(why, cli),
         BusError::Failed(why) => format!("offloadd could not do that: {}", Printable::from(why)),
-        BusError::ZBus(error) if cannot_start(error).is_some() => {
-            let why = Printable::from(cannot_start(error).unwrap_or_default());
+        BusError::ZBus(error) if not_started(error).is_some() => {
+            let why = Printable::from(not_started(error).unwrap_or_default());
             format!("offloadd is not running, and the bus can't start it: {why}; {ENABLE}")
         }
         BusError::ZBus(_) if error.is_no_daemon() => {
@@ -306,16 +306,6 @@ fn not_authorized(why: &str, cli: &Cli) -> String {
          {}.{action}",
         names::BUS_NAME
     )
-}
-
-/// What the bus says of a daemon that it would start and can't: it is disabled, masked, or has failed.
-fn cannot_start(error: &zbus::Error) -> Option<&str> {
-    match error {
-        zbus::Error::MethodError(name, text, _) if is_activation(name) => {
-            Some(text.as_deref().unwrap_or(name.as_str()))
-        }
-        _ => None,
-    }
 }
 
 /// polkit would have to ask a person, which the call did not allow.
