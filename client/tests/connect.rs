@@ -4,7 +4,7 @@
 mod common;
 
 use std::{
-    io::{IoSliceMut, Read, Write},
+    io::IoSliceMut,
     mem::MaybeUninit,
     net::{SocketAddr, TcpStream},
     os::{fd::OwnedFd, unix::net::UnixStream},
@@ -107,11 +107,15 @@ impl Desk {
     /// What was handed over leads here, and the greeting is there still.
     async fn is_reached_by(&mut self, dialled: Dialled) {
         assert_eq!((dialled.code, dialled.stderr.as_str()), (0, ""));
-        let mut socket = dialled.socket.expect("no socket came");
+        let socket = dialled.socket.expect("no socket came");
+        // Not one that blocks: who greets runs in this thread too.
+        socket.set_nonblocking(true).unwrap();
+        let mut socket = tokio::net::TcpStream::from_std(socket).unwrap();
         let mut greeting = [0; GREETING.len()];
-        socket.read_exact(&mut greeting).unwrap();
+        let greeted = timeout(LIMIT, socket.read_exact(&mut greeting)).await;
+        greeted.expect("no greeting").unwrap();
         assert_eq!(greeting, GREETING);
-        socket.write_all(b"SSH-2.0-here\r\n").unwrap();
+        socket.write_all(b"SSH-2.0-here\r\n").await.unwrap();
         drop(socket);
         let heard = timeout(LIMIT, self.heard.recv()).await.unwrap();
         assert_eq!(heard.as_deref(), Some("SSH-2.0-here\r\n"));

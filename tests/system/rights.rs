@@ -65,7 +65,7 @@ async fn once_it_is_disabled_nobody_starts_it(desk: &Desk) {
         assert_eq!(asked.code, 1, "{off}: {asked:?}");
         let status = desk.laptop.user(&["offloadctl"]).unwrap();
         assert_eq!(status.code, 4, "{off}: {status:?}");
-        let way = "turn it on with `systemctl enable --now offloadd`";
+        let way = "`systemctl enable --now offloadd`";
         assert!(status.stderr.contains(way), "{off}: {status:?}");
         assert_eq!(desk.unit(DAEMON, "ActiveState"), "inactive", "{off}");
         desk.run(&["systemctl", "--quiet", on, DAEMON]);

@@ -210,8 +210,8 @@ const START: &str = "start it with `systemctl start offloadd`, or from its sourc
                      `cargo run --release --bin offloadd -- --bus embedded`";
 
 /// For who has disabled or masked it: no start of it by hand is meant to last.
-const ENABLE: &str = "turn it on with `systemctl enable --now offloadd` (and `systemctl unmask offloadd` first, \
-                      where it is masked)";
+const ENABLE: &str =
+    "Where it is turned off: `systemctl unmask offloadd`, `systemctl enable --now offloadd`";
 
 fn no_daemon(error: &NoDaemon) -> String {
     let mut sentence = format!("offloadd is not running; {START}.");
@@ -265,7 +265,7 @@ fn bus(error: &BusError, cli: &Cli) -> String {
         BusError::Failed(why) => format!("offloadd could not do that: {}", Printable::from(why)),
         BusError::ZBus(error) if not_started(error).is_some() => {
             let why = Printable::from(not_started(error).unwrap_or_default());
-            format!("offloadd is not running, and the bus can't start it: {why}; {ENABLE}")
+            format!("offloadd is not running, and the bus can't start it: {why}; {START}. {ENABLE}")
         }
         BusError::ZBus(_) if error.is_no_daemon() => {
             format!("offloadd is not running any more; {START}")
