@@ -63,13 +63,13 @@ fn units(page: &mut Page) {
     page.item(
         "offload-ready.target",
         "Up exactly while at least one builder is ready; offload-ready.path starts it. To start \
-         what is bound to it (BindsTo= and After=) is to wait until a builder is ready, without a limit; it \
+         what is bound to it (BindsTo= and After=) is to wait until a builder is ready, for a minute at the most; it \
          is stopped when the last one goes. To be started with it a unit is wanted by it (WantedBy=).",
     );
     page.item(
         "offload-wait-ready.service",
-        "Waits once, for at most five minutes, until a builder is ready: for Requires= or Wants=, and \
-         After=.",
+        "Waits once, for at most five minutes and no longer than this machine is where one could be, until a builder is \
+         ready: for Requires= or Wants=, and After=.",
     );
     page.item(
         "offload-hold.service",
