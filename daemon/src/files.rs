@@ -6,7 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{credential, file, helper::Helper};
+use crate::{
+    credential, file,
+    helper::{Agent, Helper},
+};
 
 /// Opens what root's Nix and ssh read.
 pub trait Files {
@@ -64,6 +67,20 @@ impl Reachable {
             helper: Helper::of_this_machine(),
             store: store.to_owned(),
         }
+    }
+}
+
+impl Reachable {
+    /// The URI of that builder in Nix's list; empty where there is none.
+    pub(crate) fn store(&self) -> &str {
+        &self.store
+    }
+
+    /// Root's keys for that builder; `None` where there is no helper, or Nix does not have the builder.
+    pub(crate) fn agent(&self) -> Option<Agent> {
+        let helper = self.helper.clone().filter(|_| !self.store.is_empty())?;
+        let store = self.store.clone();
+        Some(Agent { helper, store })
     }
 }
 

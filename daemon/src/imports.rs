@@ -20,7 +20,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("health", "clock config net reason target"),
     (
         "probe",
-        "clock config credential files health net nix program reason target",
+        "clock config credential files health helper net nix program reason target",
     ),
     ("discover", "net probe target"),
     ("drift", "nix probe reason target"),
@@ -39,7 +39,7 @@ const ROOMS: &[(&str, &str)] = &[
         "service",
         "clock config files health monitor nix notify plan",
     ),
-    ("privileged", "clock exit file files helper nix"),
+    ("privileged", "clock exit file files helper nix probe"),
     (
         "run",
         "build bus cli config exit gateway log monitor net notify service",

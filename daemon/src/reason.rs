@@ -61,10 +61,8 @@ pub const fn traits(reason: Reason) -> Traits {
     let (weight, who, telling) = match reason {
         // A host key says more than anything, and one that can't be judged more than any other answer.
         Reason::HostKeyMismatch => (Misconfigured, Another, 12),
-        Reason::HostKeyUnknown | Reason::KnownHostsUnreadable | Reason::SshConfigPrevents => {
-            (Misconfigured, Either, 11)
-        }
-        Reason::SshConfigUnsupported => (Withheld, Either, 11),
+        Reason::HostKeyUnknown | Reason::SshConfigPrevents => (Misconfigured, Either, 11),
+        Reason::KnownHostsUnreadable | Reason::SshConfigUnsupported => (Withheld, Either, 11),
         Reason::SshProtocol => (Misconfigured, Another, 10),
         Reason::StoreDirMismatch | Reason::Unsigned | Reason::UntrustedSignature => {
             (Misconfigured, Another, 9)

@@ -17,10 +17,12 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
+use data_encoding::BASE64;
 use offload_client::{Reason, Snapshot, TargetState, WarningCode};
 use offload_tests::{
+    Sshd,
     daemon::{path_with_new_nix, program},
-    skip,
+    skip, supported,
 };
 use tempfile::TempDir;
 
@@ -132,6 +134,69 @@ fn what_only_root_may_read_is_judged_with_the_helper_and_never_blamed_without() 
     };
     assert_eq!(of("cache").state, TargetState::Down);
     assert_eq!(of("builder").reason, Reason::Refused);
+}
+
+/// A machines line for it with its key and host key, and the one for its own key alone.
+fn line(sshd: &Sshd, key: &Path) -> String {
+    let host_key = BASE64.encode(sshd.host_key().unwrap().as_bytes());
+    let (uri, key) = (sshd.uri(), key.display());
+    format!("{uri} x86_64-linux {key} 1 1 - - {host_key}\n")
+}
+
+#[tokio::test]
+async fn a_key_that_only_root_may_read_logs_in_with_the_helper_and_is_not_visible_without() {
+    if !skip::is_root("a daemon of another user") {
+        return;
+    }
+    let started = Sshd::start("127.0.15.6:2222".parse().unwrap()).await;
+    let Some(sshd) = supported(started) else {
+        return;
+    };
+    let laptop = Laptop::new(&[
+        ("nix.conf", "substituters =\n"),
+        ("machines", &line(&sshd, sshd.user_key())),
+    ]);
+    let only = |snapshot: Snapshot| match snapshot.targets.as_slice() {
+        [target] => target.clone(),
+        targets => panic!("{targets:#?}"),
+    };
+    let with = only(laptop.found(OFFLOADD, "socket"));
+    assert_eq!(
+        with.state,
+        TargetState::Ready,
+        "{with:#?}\n{}",
+        laptop.log()
+    );
+    assert!(
+        laptop.log().contains(": sign for ssh-ng://"),
+        "{}",
+        laptop.log()
+    );
+    // What ssh refuses of a key is told as ssh tells it.
+    let key = fs::read_to_string(sshd.user_key()).unwrap();
+    for (broken, mode_of, why) in [
+        (key.clone(), 0o644, "its mode 0644 lets others read it"),
+        (
+            key.trim_end().to_owned(),
+            0o600,
+            "the newline after its last line is missing",
+        ),
+        (key.replace('\n', "\r\n"), 0o600, "its lines end in CRLF"),
+    ] {
+        let file = laptop.path("etc/key");
+        fs::write(&file, broken).unwrap();
+        mode(&file, mode_of);
+        fs::write(laptop.path("etc/machines"), line(&sshd, &file)).unwrap();
+        let target = only(laptop.found(OFFLOADD, "socket"));
+        assert_eq!(target.reason, Reason::KeyUnreadable, "{target:#?}");
+        assert!(format!("{:?}", target.details).contains(why), "{target:#?}");
+    }
+    // The list of builders can be read without, and the key can't.
+    mode(&laptop.path("etc"), 0o755);
+    fs::write(laptop.path("etc/machines"), line(&sshd, sshd.user_key())).unwrap();
+    let without = only(laptop.found(OFFLOADD, "none"));
+    assert_eq!(without.state, TargetState::Unknown, "{without:#?}");
+    assert_eq!(without.reason, Reason::NotVisible, "{without:#?}");
 }
 
 #[test]

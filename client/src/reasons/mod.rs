@@ -147,10 +147,8 @@ pub const fn text(reason: Reason) -> Text {
             title: "a login that only root may read",
             explanation: "The cache at {address} wants a login. Nix takes it from {netrc|its netrc file}, which offloadd may \
                           not read: whether it is the right one is not known here.",
-            remedy: "Look as root: `sudo offloadd --once`. To let offloadd look by itself, hand it the file: \
-                     `sudo systemctl edit offloadd`, the line `LoadCredential={credential|etc-nix-netrc}:{netrc|/etc/nix/netrc}` \
-                     below `[Service]`, and `sudo systemctl restart offloadd` (NixOS: \
-                     `systemd.services.offloadd.serviceConfig.LoadCredential`).",
+            remedy: "Look as root: `sudo offloadd --once`. The service reads it through offload-helper: `systemctl status \
+                     offload-helper.socket` says whether it is there, `journalctl -u offload-helper` what it refuses and why.",
         },
         Reason::Redirected => Text {
             title: "sends on to another host",
@@ -207,9 +205,8 @@ pub const fn text(reason: Reason) -> Text {
             remedy: "Compare the key with the desktop's own (`ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` there) and \
                      write it where both can read it: `publicHostKey` in nix.buildMachines (`base64 -w0` of that \
                      file), on NixOS `programs.ssh.knownHosts.\"{host}\".publicKey`, elsewhere /etc/ssh/ssh_known_hosts. \
-                     Or give it to offloadd alone, as `host_key` of the builder in /etc/offloadd/config.toml; or let systemd \
-                     hand root's file over: `sudo systemctl edit offloadd`, there `[Service]` and \
-                     `LoadCredential=root-.ssh-known_hosts:/root/.ssh/known_hosts`, and a restart.",
+                     Or look as root: `sudo offloadd --once`. The service reads it through offload-helper: `systemctl \
+                     status offload-helper.socket` says whether it is there, `journalctl -u offload-helper` what it refuses.",
         },
         Reason::HostKeyMismatch => Text {
             title: "HOST KEY CHANGED",
@@ -248,8 +245,8 @@ pub const fn text(reason: Reason) -> Text {
             title: "SSH key unreadable",
             explanation: "The private key {identity|that Nix would use} can't be read: it is missing, not permitted, encrypted, or no key.",
             remedy: "Correct the path (NixOS: `sshKey` in nix.buildMachines; the third field in \
-                     /etc/nix/machines). A key that only root may read is handed over by systemd (NixOS does that by \
-                     itself): `sudo systemctl edit offloadd`, there `[Service]` and \
+                     /etc/nix/machines). A key of root's that only offloadd's own configuration names is handed over by systemd: \
+                     `sudo systemctl edit offloadd`, there `[Service]` and \
                      `LoadCredential={credential|NAME}:{identity|PATH}`, and a restart. A key with a passphrase \
                      can't be used by the Nix daemon; `ssh-keygen -p -f {identity|KEY}` removes it, `ssh-keygen -t ed25519 -N ''` makes a new one.",
         },

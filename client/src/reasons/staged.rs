@@ -80,6 +80,13 @@ pub(super) fn words(target: &Target) -> Text {
                      web server's rules keep this machine out (nginx: `deny`).",
         },
         (Reason::TlsFailed, _) => tls(target),
+        (Reason::NotVisible, Stage::Auth) => Text {
+            title: "a key that only root may use",
+            explanation: "The builder {host} wants a key, and {keys_not_visible|root's keys} can't be used by offloadd: whether Nix \
+                          is let in is not known here.",
+            remedy: "Look as root: `sudo offloadd --once`. The service has root's keys used for it by offload-helper: `systemctl \
+                     status offload-helper.socket` says whether it is there, `journalctl -u offload-helper` what it refuses and why.",
+        },
         (Reason::NotVisible, _) if says(target, "login", "withheld") => Text {
             title: "a login that is not sent there",
             explanation: "What answers at {address} wants a login, which offloadd sends to the cache's own host and address alone: \

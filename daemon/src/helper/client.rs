@@ -13,7 +13,7 @@ use std::{
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::wire::{self, Answer, Request};
+use super::wire::{self, Answer, Offered, Request};
 use crate::{clock::within, file};
 
 /// Where systemd listens for it (`offload-helper.socket`).
@@ -90,6 +90,35 @@ impl Helper {
         };
         let answer = within(PATIENCE_WITH_SSH, exchange).await;
         answer.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+/// Root's keys, for one builder.
+#[derive(Clone, Debug)]
+pub(crate) struct Agent {
+    pub(crate) helper: Helper,
+    /// Its URI, as the list of builders has it.
+    pub(crate) store: String,
+}
+
+impl Agent {
+    /// The keys that root's ssh would offer there, in its order.
+    ///
+    /// # Errors
+    /// It can't be asked, or does not say.
+    pub(crate) async fn identities(&self) -> io::Result<Vec<Offered>> {
+        let store = self.store.clone();
+        let row = self.helper.ask(&Request::Identities { store }).await?;
+        Ok(Offered::decode_all(&row)?)
+    }
+
+    /// A signature with one of them, as ssh writes it, of what a client signs to log in there.
+    ///
+    /// # Errors
+    /// It can't be asked, or does not sign.
+    pub(crate) async fn sign(&self, data: Vec<u8>) -> io::Result<Vec<u8>> {
+        let store = self.store.clone();
+        self.helper.ask(&Request::Sign { store, data }).await
     }
 }
 

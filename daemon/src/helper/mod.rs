@@ -6,4 +6,4 @@ mod client;
 pub(crate) mod fuzz;
 pub(crate) mod wire;
 
-pub(crate) use client::Helper;
+pub(crate) use client::{Agent, Helper};

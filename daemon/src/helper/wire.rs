@@ -27,6 +27,36 @@ pub(crate) enum Request {
         /// Its URI, as the list of builders has it.
         store: String,
     },
+    /// The keys that root's ssh would offer a builder: the answer is a row of [`Offered`].
+    Identities {
+        /// Its URI, as the list of builders has it.
+        store: String,
+    },
+    /// A signature with one of them: the answer is one as ssh writes it (RFC 4253, 6.6).
+    Sign {
+        /// Its URI, as the list of builders has it.
+        store: String,
+        /// What a client signs to log in (RFC 4252, 7): it names the user and the key.
+        data: Vec<u8>,
+    },
+}
+
+/// A key file that root's ssh looks at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Offered {
+    /// Where it is.
+    pub(crate) file: PathBuf,
+    /// The public key, as ssh writes it.
+    pub(crate) key: Result<Vec<u8>, NotOffered>,
+}
+
+/// Why there is no key in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NotOffered {
+    /// It is not there.
+    Missing,
+    /// ssh does not take it; the text says why.
+    Unusable(String),
 }
 
 /// What is answered.
@@ -61,6 +91,8 @@ impl Request {
                 .string(path.as_os_str().as_bytes())
                 .string(store.as_bytes()),
             Self::Resolve { store } => Frame::new(2).string(store.as_bytes()),
+            Self::Identities { store } => Frame::new(3).string(store.as_bytes()),
+            Self::Sign { store, data } => Frame::new(4).string(store.as_bytes()).string(data),
         }
         .finish()
     }
@@ -78,6 +110,13 @@ impl Request {
             },
             2 => Self::Resolve {
                 store: fields.text()?,
+            },
+            3 => Self::Identities {
+                store: fields.text()?,
+            },
+            4 => Self::Sign {
+                store: fields.text()?,
+                data: fields.string()?.to_owned(),
             },
             _ => return Err(WireError),
         };
@@ -113,6 +152,46 @@ impl Answer {
         };
         fields.end()?;
         Ok(answer)
+    }
+}
+
+impl Offered {
+    /// A row of them: each a path, a byte and a text or a key.
+    pub(crate) fn encode_all(offered: &[Self]) -> Vec<u8> {
+        let mut row = Vec::new();
+        for Self { file, key } in offered {
+            let (kind, text) = match key {
+                Ok(key) => (0, key.as_slice()),
+                Err(NotOffered::Missing) => (1, &b""[..]),
+                Err(NotOffered::Unusable(why)) => (2, why.as_bytes()),
+            };
+            let file = file.as_os_str().as_bytes();
+            row.extend([&size(file)[..], file, &[kind], &size(text), text].concat());
+        }
+        row
+    }
+
+    /// Reads such a row.
+    ///
+    /// # Errors
+    /// It is none.
+    pub(crate) fn decode_all(row: &[u8]) -> Result<Vec<Self>, WireError> {
+        let mut fields = Fields::new(row);
+        let mut offered = Vec::new();
+        while fields.end().is_err() {
+            let file = OsString::from_vec(fields.string()?.to_owned()).into();
+            let (kind, text) = (fields.byte()?, fields.string()?);
+            let key = match (kind, text) {
+                (0, key) => Ok(key.to_owned()),
+                (1, b"") => Err(NotOffered::Missing),
+                (2, _) => Err(NotOffered::Unusable(
+                    std::str::from_utf8(text).map_err(|_| WireError)?.to_owned(),
+                )),
+                _ => return Err(WireError),
+            };
+            offered.push(Self { file, key });
+        }
+        Ok(offered)
     }
 }
 
@@ -176,6 +255,11 @@ impl<'a> Fields<'a> {
         Ok((fields.byte()?, fields))
     }
 
+    /// A row that begins here.
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
     /// One byte.
     pub(crate) fn byte(&mut self) -> Result<u8, WireError> {
         let (byte, rest) = self.0.split_first().ok_or(WireError)?;
@@ -219,7 +303,14 @@ mod tests {
             path: OsString::from_vec(path).into(),
             store,
         });
-        prop_oneof![open, ".*".prop_map(|store| Request::Resolve { store })]
+        let sign = (".*", prop::collection::vec(any::<u8>(), 0..64))
+            .prop_map(|(store, data)| Request::Sign { store, data });
+        prop_oneof![
+            open,
+            ".*".prop_map(|store| Request::Resolve { store }),
+            ".*".prop_map(|store| Request::Identities { store }),
+            sign,
+        ]
     }
 
     fn answer() -> impl Strategy<Value = Answer> {
@@ -229,6 +320,18 @@ mod tests {
             ".*".prop_map(Answer::Refused),
             ".*".prop_map(Answer::Failed),
         ]
+    }
+
+    fn offered() -> impl Strategy<Value = Offered> {
+        let key = prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..64).prop_map(Ok),
+            Just(Err(NotOffered::Missing)),
+            ".*".prop_map(|why| Err(NotOffered::Unusable(why))),
+        ];
+        ("\\PC*", key).prop_map(|(file, key)| Offered {
+            file: file.into(),
+            key,
+        })
     }
 
     /// What is in a frame that has come whole.
@@ -241,7 +344,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_again(request in request(), answer in answer()) {
+        fn what_is_written_is_read_again(
+            request in request(),
+            answer in answer(),
+            offered in prop::collection::vec(offered(), 0..4),
+        ) {
+            prop_assert_eq!(Offered::decode_all(&Offered::encode_all(&offered)), Ok(offered));
             prop_assert_eq!(Request::decode(&sent(request.encode())), Ok(request));
             prop_assert_eq!(Answer::decode(&sent(answer.encode())), Ok(answer));
         }

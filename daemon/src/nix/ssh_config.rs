@@ -241,6 +241,16 @@ impl SshOptions {
         }
     }
 
+    /// Whether a key is offered with `algorithm`, as ssh names it.
+    pub fn signs_with(&self, algorithm: &str) -> bool {
+        /// What OpenSSH does not sign with unless ssh_config has it.
+        const SHA1: &str = "ssh-rsa";
+        match self.key_algorithms.as_slice() {
+            [] => !algorithm.starts_with(SHA1),
+            accepted => accepted.iter().any(|accepted| accepted == algorithm),
+        }
+    }
+
     /// The name and port to look up in known_hosts.
     pub fn known_hosts_name(&self) -> (&str, Option<u16>) {
         match &self.host_key_alias {

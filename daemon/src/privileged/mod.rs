@@ -2,6 +2,7 @@
 //! ssh what it would do for a builder. What may be asked for stands in root's own files; a question only picks from
 //! that. The other side, and what is said between the two, is in `helper`.
 
+mod agent;
 mod open;
 mod roots;
 mod serve;

@@ -25,6 +25,7 @@ use rustix::{
 };
 
 use super::{
+    agent::{self, AgentError},
     open::{self, OpenError},
     roots::Nix,
     ssh,
@@ -44,6 +45,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const MAX_AT_ONCE: usize = 16;
 /// What a thread of ours has for its calls, in bytes; the kernel gives it as it is used.
 const STACK: usize = 256 << 10;
+
+const NO_BUILDER: &str = "Nix has no such builder";
 
 /// Answers at the socket that systemd hands over, until nobody has asked for a while.
 pub fn run() -> ExitCode {
@@ -154,7 +157,15 @@ fn answer(mut stream: UnixStream, owner: u32, nix: &Nix) {
                 log(Level::Debug, &format!("{caller}: {error}"));
                 (Answer::Missing, None)
             }
-            None => (Answer::Refused("Nix has no such builder".into()), None),
+            None => (Answer::Refused(NO_BUILDER.into()), None),
+        },
+        Request::Identities { store } => match nix.builder(store) {
+            Some(builder) => (signed(agent::identities(&builder)), None),
+            None => (Answer::Refused(NO_BUILDER.into()), None),
+        },
+        Request::Sign { store, data } => match nix.builder(store) {
+            Some(builder) => (signed(agent::sign(&builder, data)), None),
+            None => (Answer::Refused(NO_BUILDER.into()), None),
         },
     };
     match &answer {
@@ -176,6 +187,16 @@ fn told(request: &Request) -> String {
     match request {
         Request::Open { path, .. } => format!("open {}", path.display()),
         Request::Resolve { store } => format!("resolve {}", uri::redacted(store)),
+        Request::Identities { store } => format!("identities of {}", uri::redacted(store)),
+        Request::Sign { store, .. } => format!("sign for {}", uri::redacted(store)),
+    }
+}
+
+fn signed(answer: Result<Vec<u8>, AgentError>) -> Answer {
+    match answer {
+        Ok(bytes) => Answer::Done(bytes),
+        Err(AgentError::Ssh(error)) => Answer::Failed(error.to_string()),
+        Err(error) => Answer::Refused(error.to_string()),
     }
 }
 

@@ -177,13 +177,13 @@ fn files(page: &mut Page) {
         "/run/offload-helper.socket",
         "Where `offload-helper` answers the user `offloadd` and root: it opens what root's Nix and ssh read and the user \
          `offloadd` cannot (nix.conf and what it includes, the list of builders, known_hosts, certificates, netrc, \
-         Nix's disk cache), and asks root's ssh where it would go for a builder. It hands over no private key, nothing \
-         that root's own files do not name, and nothing that others than root may exchange. What it refuses is in the \
-         journal: `journalctl -u offload-helper`.",
+         Nix's disk cache), asks root's ssh where it would go for a builder, and signs with root's keys what logs in \
+         there. It hands over no private key, nothing that root's own files do not name, and nothing that others than \
+         root may exchange. What it refuses is in the journal: `journalctl -u offload-helper`.",
     );
     page.item(
         "/run/credentials/offloadd.service/",
-        "SSH keys that the user `offloadd` cannot read by itself; other files of root's too. A credential \
+        "SSH keys that only offloadd.toml(5) names, and other files of root's, where there is no helper. A credential \
          that has the name of the file that Nix uses, without its first slash and with a dash for every \
          other, takes that file's place; any other is named by the key ssh_key of offloadd.toml(5). In \
          /etc/systemd/system/offloadd.service.d/keys.conf:",

@@ -322,6 +322,7 @@ impl World {
                     let unlooked = [
                         Reason::Redirected,
                         Reason::NotVisible,
+                        Reason::KnownHostsUnreadable,
                         Reason::SshConfigUnsupported,
                         Reason::OutOfResources,
                     ];

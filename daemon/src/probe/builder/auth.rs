@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsStr,
+    io,
     ops::ControlFlow,
     path::{Path, PathBuf},
     sync::Arc,
@@ -14,21 +15,24 @@ use offload_client::{
 use russh::{
     MethodKind, MethodSet,
     client::AuthResult,
-    keys::{Algorithm, Certificate, HashAlg, PrivateKey},
+    keys::{Algorithm, Certificate, HashAlg, PublicKey},
 };
 
 use super::{
     host_key::fingerprint,
-    identity,
+    identity::{self, Key},
     link::{End, Link},
     note_option,
 };
-use crate::{credential, files::Reachable, nix::ssh_config::SshOptions};
+use crate::{
+    credential,
+    files::Reachable,
+    helper::wire::{NotOffered, Offered},
+    nix::ssh_config::SshOptions,
+};
 
 /// How many keys are offered: OpenSSH's server hangs up after that many (`MaxAuthTries`).
 const KEYS_MAX: usize = 6;
-/// What OpenSSH does not sign with unless ssh_config has it.
-const SHA1: &str = "ssh-rsa";
 
 /// Who asks to be let in, and with what.
 #[derive(Debug)]
@@ -45,8 +49,18 @@ pub(super) struct Applicant<'a> {
 struct Identity {
     /// The file that ssh would name.
     path: PathBuf,
-    key: Arc<PrivateKey>,
+    key: Key,
     certificate: Option<Certificate>,
+}
+
+/// Why there is no key in a file.
+enum NoKey {
+    /// It is not there.
+    Missing(String),
+    /// ssh does not take it.
+    Unusable(String),
+    /// Only root may read it.
+    NotVisible,
 }
 
 /// What happened so far.
@@ -58,6 +72,10 @@ struct Attempts {
     unusable: Vec<String>,
     /// Whether the machine entry's own key is among those.
     entry_unusable: bool,
+    /// The paths of those that only root may read.
+    not_visible: Vec<String>,
+    /// What the helper has said of root's keys, once it was asked.
+    roots: Option<Vec<Offered>>,
     /// `path: cause` of the keys that ssh_config keeps ssh from offering.
     barred: Vec<String>,
     /// What the server demands after it accepted a key.
@@ -132,14 +150,14 @@ impl Applicant<'_> {
         }
         let files = identity::files(self.entry, &self.options.identity_files);
         // Certificates that are named come before all keys, and then none is looked for beside them.
-        for identity in self.certified(&files, attempts) {
+        for identity in self.certified(&files, attempts).await {
             if let ControlFlow::Break(is_in) = self.offer(identity, link, details, attempts).await?
             {
                 return Ok(is_in);
             }
         }
         for file in &files {
-            let Some(key) = self.load(file, attempts) else {
+            let Some(key) = self.load(file, attempts).await else {
                 if self.entry == Some(file.as_path()) {
                     self.note_unusable(file, details);
                 }
@@ -165,22 +183,26 @@ impl Applicant<'_> {
     }
 
     /// The certificates that ssh_config names, each with its private key among `files`.
-    fn certified(&self, files: &[PathBuf], attempts: &mut Attempts) -> Vec<Identity> {
+    async fn certified(&self, files: &[PathBuf], attempts: &mut Attempts) -> Vec<Identity> {
         let mut found = Vec::new();
         for path in &self.options.certificate_files {
             let Some(certificate) = identity::certificate(&self.files, path) else {
                 attempts.unusable(path, false, "no certificate of a user");
                 continue;
             };
-            let reads_pkcs8 = self.options.reads_ed25519_in_pkcs8;
-            let key = files.iter().find_map(|file| {
-                let key = identity::load(file, reads_pkcs8).ok()?;
-                (key.public_key().key_data() == certificate.public_key()).then_some(key)
-            });
+            let mut key = None;
+            for file in files {
+                key = self.read(file, attempts).await.ok();
+                let is_its = |key: &Key| key.public().key_data() == certificate.public_key();
+                if key.as_ref().is_some_and(is_its) {
+                    break;
+                }
+                key = None;
+            }
             match key {
                 Some(key) => found.push(Identity {
                     path: path.clone(),
-                    key: Arc::new(key),
+                    key,
                     certificate: Some(certificate),
                 }),
                 None => attempts.unusable(path, false, "none of the keys is the certificate's"),
@@ -200,7 +222,7 @@ impl Applicant<'_> {
         if attempts.tried.len() == KEYS_MAX {
             return Ok(ControlFlow::Break(false));
         }
-        let mut tried = fingerprint(identity.key.public_key());
+        let mut tried = fingerprint(identity.key.public());
         if identity.certificate.is_some() {
             tried.push_str(" (certificate)");
         }
@@ -216,7 +238,7 @@ impl Applicant<'_> {
         let path = Detail::Text(identity.path.as_path().into());
         details.entry("identity".into()).or_insert(path.clone());
         let (user, certificate) = (&self.options.user, identity.certificate);
-        let answer = link.try_key(user, identity.key, certificate, hash);
+        let answer = link.try_key(user, &identity.key, certificate, hash);
         match answer.await? {
             AuthResult::Success => {
                 details.insert("identity".into(), path);
@@ -239,16 +261,58 @@ impl Applicant<'_> {
     }
 
     /// The key in `file`, if it can be used; notes it as unusable where not.
-    fn load(&self, file: &Path, attempts: &mut Attempts) -> Option<Arc<PrivateKey>> {
+    async fn load(&self, file: &Path, attempts: &mut Attempts) -> Option<Key> {
         let is_entry = self.entry == Some(file);
-        match identity::load(file, self.options.reads_ed25519_in_pkcs8) {
-            Ok(key) => Some(Arc::new(key)),
+        match self.read(file, attempts).await {
+            Ok(key) => Some(key),
             // ssh passes over in silence what it was not told to use on its command line.
-            Err(error) if error.is_missing() && !is_entry => None,
-            Err(error) => {
-                attempts.unusable(file, is_entry, &error.to_string());
+            Err(NoKey::Missing(_)) if !is_entry => None,
+            Err(NoKey::Missing(why) | NoKey::Unusable(why)) => {
+                attempts.unusable(file, is_entry, &why);
                 None
             }
+            Err(NoKey::NotVisible) => {
+                attempts.not_visible.push(file.display().to_string());
+                None
+            }
+        }
+    }
+
+    /// The key in `file`, which this process reads, or root's, with which the helper signs.
+    async fn read(&self, file: &Path, attempts: &mut Attempts) -> Result<Key, NoKey> {
+        let error = match identity::load(file, self.options.reads_ed25519_in_pkcs8) {
+            Ok(key) => return Ok(Key::Own(Arc::new(key))),
+            Err(error) if error.is_not_visible() => error,
+            Err(error) if error.is_missing() => return Err(NoKey::Missing(error.to_string())),
+            Err(error) => return Err(NoKey::Unusable(error.to_string())),
+        };
+        let Some(agent) = self.files.agent() else {
+            return Err(match self.files.store().is_empty() {
+                // Of what Nix does not have, nobody else has the key.
+                true => NoKey::Unusable(error.to_string()),
+                false => NoKey::NotVisible,
+            });
+        };
+        if attempts.roots.is_none() {
+            let roots = agent.identities().await;
+            let roots = roots.inspect_err(|error| tracing::debug!(%error, "offload-helper"));
+            attempts.roots = Some(roots.unwrap_or_default());
+        }
+        let mut roots = attempts.roots.iter().flatten();
+        match roots
+            .find(|offered| offered.file == file)
+            .map(|offered| &offered.key)
+        {
+            Some(Ok(key)) => {
+                let key = PublicKey::from_bytes(key);
+                let key = key.map_err(|error| NoKey::Unusable(error.to_string()))?;
+                Ok(Key::Roots(key, agent))
+            }
+            Some(Err(NotOffered::Missing)) => Err(NoKey::Missing(
+                io::Error::from(io::ErrorKind::NotFound).to_string(),
+            )),
+            Some(Err(NotOffered::Unusable(why))) => Err(NoKey::Unusable(why.clone())),
+            None => Err(NoKey::NotVisible),
         }
     }
 
@@ -260,7 +324,7 @@ impl Applicant<'_> {
         link: &Link,
         attempts: &mut Attempts,
     ) -> Result<Option<Option<HashAlg>>, End> {
-        let algorithm = identity.key.algorithm();
+        let algorithm = identity.key.public().algorithm();
         if !matches!(algorithm, Algorithm::Rsa { .. }) {
             let takes = self.takes(&algorithm, identity);
             if !takes {
@@ -295,10 +359,7 @@ impl Applicant<'_> {
             Some(_) => algorithm.to_certificate_type(),
             None => algorithm.to_string(),
         };
-        match self.options.key_algorithms.as_slice() {
-            [] => !name.starts_with(SHA1),
-            accepted => accepted.contains(&name),
-        }
+        self.options.signs_with(&name)
     }
 
     /// What the remedy names: the file, and what it would be called as a credential.
@@ -316,6 +377,13 @@ impl Applicant<'_> {
             (
                 Reason::AuthRejected,
                 format!("user {user}: a key is accepted, but the server demands {words} as well"),
+            )
+        } else if !attempts.not_visible.is_empty() {
+            let files = attempts.not_visible.join(", ");
+            details.insert("keys_not_visible".into(), attempts.not_visible.into());
+            (
+                Reason::NotVisible,
+                format!("user {user}: only root may read {files}"),
             )
         } else if attempts.tried.is_empty() && !attempts.barred.is_empty() {
             note_option(details, "pubkeyacceptedalgorithms");

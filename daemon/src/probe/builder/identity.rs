@@ -8,20 +8,25 @@ use std::{
     io::{self, Read},
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Component, Path, PathBuf},
+    sync::Arc,
 };
 
-use russh::keys::{Algorithm, PrivateKey, PublicKey};
+use russh::keys::{
+    Algorithm, HashAlg, PrivateKey, PublicKey,
+    ssh_key::{self, Signature, private::KeypairData},
+};
 use rustix::{fs::OFlags, process::geteuid};
+use signature::Signer as _;
 
 pub(super) use self::certificate::{beside, certificate};
-use crate::credential;
+use crate::{credential, helper::Agent};
 
 /// No private key is as large: a bound for whatever the path may name.
 const SIZE_MAX: u64 = 64 * 1024;
 
 /// Why a key can't be used. Names the cause and never what the file holds.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum KeyError {
+pub(crate) enum KeyError {
     /// It is missing, or this process may not read it.
     #[error("{0}")]
     Io(#[from] io::Error),
@@ -52,10 +57,50 @@ pub(super) enum KeyError {
 }
 
 impl KeyError {
+    /// Whether only others may read it.
+    pub(super) fn is_not_visible(&self) -> bool {
+        matches!(self, Self::Io(error) if error.kind() == io::ErrorKind::PermissionDenied)
+    }
+
     /// Whether there is simply no such file.
-    pub(super) fn is_missing(&self) -> bool {
+    pub(crate) fn is_missing(&self) -> bool {
         matches!(self, Self::Io(error) if error.kind() == io::ErrorKind::NotFound)
     }
+}
+
+/// A key that signs, wherever its private half is.
+#[derive(Clone, Debug)]
+pub(super) enum Key {
+    /// It was read.
+    Own(Arc<PrivateKey>),
+    /// Root's: the helper signs with it.
+    Roots(PublicKey, Agent),
+}
+
+impl Key {
+    /// Its public half.
+    pub(super) fn public(&self) -> &PublicKey {
+        match self {
+            Self::Own(key) => key.public_key(),
+            Self::Roots(key, _) => key,
+        }
+    }
+}
+
+/// Signs `data`; `hash` counts for RSA alone.
+///
+/// # Errors
+/// The key can't sign.
+pub(crate) fn sign(
+    key: &PrivateKey,
+    hash: Option<HashAlg>,
+    data: &[u8],
+) -> Result<Signature, ssh_key::Error> {
+    let signature = match key.key_data() {
+        KeypairData::Rsa(key) => (key, hash).try_sign(data),
+        key => key.try_sign(data),
+    };
+    Ok(signature?)
 }
 
 /// The files whose keys are offered, in order: the machine entry's, then ssh_config's.
@@ -74,7 +119,7 @@ pub(super) fn files(entry: Option<&Path>, configured: &[PathBuf]) -> Vec<PathBuf
 
 /// Reads the private key in `path`, or in the credential that stands for it where this process can't
 /// read the file; in any of the formats that OpenSSH writes or reads.
-pub(super) fn load(path: &Path, reads_ed25519_in_pkcs8: bool) -> Result<PrivateKey, KeyError> {
+pub(crate) fn load(path: &Path, reads_ed25519_in_pkcs8: bool) -> Result<PrivateKey, KeyError> {
     let credentials = credential::directory();
     load_with(path, credentials.as_deref(), reads_ed25519_in_pkcs8)
 }

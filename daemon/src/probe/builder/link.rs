@@ -5,13 +5,11 @@ mod signer;
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
-use offload_client::Printable;
+use offload_client::{Printable, Reason};
 use russh::{
     Channel, Disconnect, Limits, SshId,
     client::{self, AuthResult, ChannelOpenHandle, DisconnectReason, Msg},
-    keys::{
-        Certificate, HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKey, PublicKeyOrCertificate,
-    },
+    keys::{Certificate, HashAlg, PrivateKeyWithHashAlg, PublicKey, PublicKeyOrCertificate},
 };
 use tokio::sync::{mpsc, watch};
 
@@ -20,6 +18,7 @@ use self::signer::{SignError, Signer};
 use super::{
     banner::{self, Banner},
     host_key::{Basis, HostKeys, Refusal},
+    identity::Key,
     proposal::{self, Proposal},
     stream::{Cut, Duplex, Stream},
 };
@@ -154,26 +153,38 @@ impl Link {
     pub(super) async fn try_key(
         &mut self,
         user: &str,
-        key: Arc<PrivateKey>,
+        key: &Key,
         certificate: Option<Certificate>,
         hash: Option<HashAlg>,
     ) -> Result<AuthResult, End> {
-        let answer = match certificate {
-            None => {
-                let key = PrivateKeyWithHashAlg::new(key, hash);
-                self.handle.authenticate_publickey(user, key).await
+        let (handle, mut signer) = (&mut self.handle, Signer(key));
+        let answer = match (certificate, key) {
+            (None, Key::Own(key)) => {
+                let key = PrivateKeyWithHashAlg::new(key.clone(), hash);
+                let answer = handle.authenticate_publickey(user, key).await;
+                return self.answered(answer).await;
             }
-            Some(certificate) => {
-                let handle = &mut self.handle;
-                let mut signer = Signer(&key);
-                let answer = handle
+            (None, Key::Roots(public, _)) => {
+                let public = public.clone();
+                handle
+                    .authenticate_publickey_with(user, public, hash, &mut signer)
+                    .await
+            }
+            (Some(certificate), _) => {
+                handle
                     .authenticate_certificate_with(user, certificate, hash, &mut signer)
-                    .await;
-                match answer {
-                    Err(SignError::Signature(error)) => return Err(End::of(&error.into())),
-                    answer => answer.map_err(|_| russh::Error::SendError),
-                }
+                    .await
             }
+        };
+        let answer = match answer {
+            Err(SignError::Signature(error)) => return Err(End::of(&error.into())),
+            Err(error @ SignError::Helper(_)) => {
+                return Err(End {
+                    reason: Reason::NotVisible,
+                    detail: error.to_string().into(),
+                });
+            }
+            answer => answer.map_err(|_| russh::Error::SendError),
         };
         self.answered(answer).await
     }

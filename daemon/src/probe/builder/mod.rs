@@ -40,7 +40,7 @@ pub(crate) mod fuzz;
 mod greet;
 mod handshake;
 mod host_key;
-mod identity;
+pub(crate) mod identity;
 mod knock;
 mod link;
 mod proposal;

@@ -1,14 +1,17 @@
-//! Signatures for certificates.
+//! Signatures with keys that russh does not sign with itself: for certificates, and by the helper.
+
+use std::io;
 
 use russh::keys::{
-    HashAlg, PrivateKey,
+    HashAlg,
     agent::AgentIdentity,
-    ssh_key::{self, encoding::Encode, private::KeypairData},
+    ssh_key::{self, encoding::Encode},
 };
-use signature::Signer as _;
 
-/// Signs for a certificate. (russh's own way with one signs with RSA as no server accepts it.)
-pub(super) struct Signer<'a>(pub(super) &'a PrivateKey);
+use crate::probe::builder::identity::{self, Key};
+
+/// Signs. (russh's own way with certificates signs with RSA as no server accepts it.)
+pub(super) struct Signer<'a>(pub(super) &'a Key);
 
 /// Why there is no signature.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +22,9 @@ pub(super) enum SignError {
     /// The key can't sign.
     #[error(transparent)]
     Signature(#[from] ssh_key::Error),
+    /// The helper did not sign.
+    #[error("offload-helper does not sign: {0}")]
+    Helper(#[from] io::Error),
 }
 
 impl russh::Signer for Signer<'_> {
@@ -30,12 +36,10 @@ impl russh::Signer for Signer<'_> {
         hash: Option<HashAlg>,
         mut signed: Vec<u8>,
     ) -> Result<Vec<u8>, SignError> {
-        let signature = match self.0.key_data() {
-            KeypairData::Rsa(key) => (key, hash).try_sign(&signed),
-            key => key.try_sign(&signed),
+        let encoded = match self.0 {
+            Key::Own(key) => identity::sign(key, hash, &signed)?.encode_prefixed(&mut signed),
+            Key::Roots(_, agent) => agent.sign(signed.clone()).await?.encode(&mut signed),
         };
-        let signature = signature.map_err(ssh_key::Error::from)?;
-        let encoded = signature.encode_prefixed(&mut signed);
         encoded.map_err(ssh_key::Error::from)?;
         Ok(signed)
     }
