@@ -51,12 +51,12 @@ async fn wait_gives_up_when_the_time_is_over() {
         run.stderr,
         "offloadctl: not ready in time: builder/desktop is down, connection refused\n"
     );
-    // Without a daemon there is nobody to become ready.
+    // Without a daemon there is nobody to become ready, and nobody who could come back.
     fake.stop().await;
-    assert_eq!(
-        offloadctl(&bus, &["wait", "--timeout", "100ms"]).await.code,
-        4
-    );
+    let run = offloadctl(&bus, &["wait", "--timeout", "100ms"]).await;
+    assert_eq!(run.code, 4);
+    let says = "offloadctl: offloadd is not running; ";
+    assert!(run.stderr.starts_with(says), "{}", run.stderr);
     assert_eq!(offloadctl(&bus, &["wait"]).await.code, 4);
 }
 
@@ -93,6 +93,21 @@ async fn the_status_of_a_daemon_that_has_only_just_started_waits_for_its_first_v
         fake.change(ready(), 1).await;
         let run = collect(asking).await;
         assert_eq!(run.code, code, "{command:?}: {run:?}");
+    }
+}
+
+#[tokio::test]
+async fn ctrl_c_ends_it_without_a_word() {
+    let bus = Bus::start().await;
+    let fake = Fake::start(&bus, builder_down()).await;
+    for command in ["wait", "watch"] {
+        let before = fake.reads();
+        let waiting = spawn(on(&bus, &[command]));
+        reads(&fake, before + 1).await;
+        let id = rustix::process::Pid::from_raw(waiting.id().unwrap() as i32).unwrap();
+        rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
+        let run = collect(waiting).await;
+        assert_eq!((run.code, run.stderr.as_str()), (130, ""), "{command}");
     }
 }
 

@@ -119,7 +119,8 @@ async fn a_wrong_command_line_is_exit_code_64() {
         &["pause", "soon"],
         &["wait", "--timeout", "5"],
         &["history", "--max", "0"],
-        &["is-ready", "--json"],
+        &["test-build", "--timeout", "11m"],
+        &["hold", "--json"],
     ] {
         let run = finish(command(args)).await;
         assert_eq!((run.code, run.stdout.as_str()), (64, ""), "{args:?}");
@@ -133,7 +134,7 @@ async fn a_wrong_command_line_is_exit_code_64() {
 async fn an_unknown_target_is_exit_code_64_and_the_known_ones() {
     let bus = Bus::start().await;
     let _fake = Fake::start(&bus, ready()).await;
-    for command in ["check", "is-ready", "wait", "history"] {
+    for command in ["status", "check", "is-ready", "wait", "history"] {
         let run = offloadctl(&bus, &[command, "laptop"]).await;
         assert_eq!(run.code, 64, "{command}");
         assert_eq!(
@@ -156,6 +157,35 @@ async fn is_ready_answers_by_exit_code_alone() {
         let run = offloadctl(&bus, args).await;
         assert_eq!((run.code, run.stdout + &run.stderr), (code, String::new()));
     }
+}
+
+#[tokio::test]
+async fn one_target_is_shown_and_written_alone() {
+    let bus = Bus::start().await;
+    let _fake = Fake::start(&bus, builder_down()).await;
+    for (target, code) in [("cache/desktop", 0), ("builder/desktop", 3)] {
+        let run = offloadctl(&bus, &["status", target]).await;
+        assert_eq!(run.code, code, "{run:?}");
+        let shown = ["cache/desktop", "builder/desktop"].map(|it| run.stdout.contains(it));
+        assert_eq!(shown, [code == 0, code == 3], "{}", run.stdout);
+        for command in ["status", "is-ready"] {
+            let run = offloadctl(&bus, &[command, target, "--json"]).await;
+            let document: Value = serde_json::from_str(&run.stdout).unwrap();
+            assert_eq!(
+                (run.code, document["targets"].as_array().unwrap().len()),
+                (code, 1)
+            );
+            let found = &document["targets"][0];
+            let found = format!("{}/{}", found["kind"], found["name"]).replace('"', "");
+            assert_eq!(found, target);
+        }
+    }
+    let run = offloadctl(&bus, &["is-ready", "--json"]).await;
+    let document: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(
+        (run.code, &document["state"]),
+        (3, &Value::from("degraded"))
+    );
 }
 
 #[tokio::test]

@@ -269,7 +269,7 @@ async fn the_program_goes_by_its_other_names_too() {
     for (name, args, start) in [
         ("offload-test-build", &["desktop"][..], "building "),
         ("offload-status", &[], "✔ ready: "),
-        ("offload-status", &["--version"], "offloadctl"),
+        ("offload-status", &["--version"], "offload-status "),
     ] {
         let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_offloadctl"));
         program

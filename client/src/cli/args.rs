@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use clap::{CommandFactory, Parser, Subcommand, ValueEnum, error::ErrorKind};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, error::ErrorKind};
 
 use super::bar::Format;
 use crate::connect::Bus;
@@ -41,6 +41,11 @@ pub(super) struct Cli {
     pub(super) command: Option<Command>,
 }
 
+const READY_OR_NOT: &str = "Exit codes: 0 ready, 3 not ready, 4 no daemon, 64 usage.";
+const DONE: &str = "Exit codes: 0 done, 4 no daemon, 64 usage.";
+/// What a test build may take at the most.
+const LONGEST_BUILD: Duration = Duration::from_secs(600);
+
 /// When to use colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Color {
@@ -61,8 +66,13 @@ pub(super) enum Shell {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Show the status page (the default)
-    Status,
+    #[command(after_help = READY_OR_NOT)]
+    Status {
+        /// Only this one
+        target: Option<String>,
+    },
     /// Check now, and show what came of it
+    #[command(after_help = READY_OR_NOT)]
     Check {
         /// Only this one
         target: Option<String>,
@@ -75,11 +85,16 @@ pub(super) enum Command {
     )]
     Discover,
     /// Show each change as it happens
+    #[command(
+        after_help = "It ends with Ctrl-C; without a daemon it waits for one.\n\
+                      Exit codes: 4 no bus, 69 it went away, 64 usage."
+    )]
     Watch,
     /// Write a line for a status bar, and another one whenever it changes
     #[command(
         after_help = "Ready-made snippets for each bar are in /usr/share/doc/offloadd/bars. It starts no daemon, and outlives\n\
-                      restarts of it and of the bus. genmon starts it anew each time, so it writes once there."
+                      restarts of it and of the bus. genmon starts it anew each time, so it writes once there.\n\
+                      Exit codes: 0 written or no longer read, 64 usage."
     )]
     Bar {
         /// Whose line
@@ -118,7 +133,8 @@ pub(super) enum Command {
         #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
         timeout: Option<Duration>,
     },
-    /// Say by the exit code alone whether it is ready
+    /// Say by the exit code alone whether it is ready; with --json also how it is
+    #[command(after_help = READY_OR_NOT)]
     IsReady {
         /// Only this one
         target: Option<String>,
@@ -151,6 +167,7 @@ pub(super) enum Command {
         patch: bool,
     },
     /// Show what changed, and when
+    #[command(after_help = DONE)]
     History {
         /// Only this one's
         target: Option<String>,
@@ -177,7 +194,8 @@ pub(super) enum Command {
     /// Write what ssh_config and nix.conf need, so that Nix follows the desktop
     #[command(
         after_help = "For the builders and caches that are watched. It changes nothing; on NixOS\n\
-                      `services.offloadd.steer.enable = true;` does all of it."
+                      `services.offloadd.steer.enable = true;` does all of it.\n\
+                      Exit codes: 0 written, 4 no daemon, 64 usage."
     )]
     Steer {
         /// Write it to standard output
@@ -185,18 +203,21 @@ pub(super) enum Command {
         print: bool,
     },
     /// Stop checking for a while
+    #[command(after_help = DONE)]
     Pause {
         /// For how long, as in 30m or 2h [default: until resumed]
         #[arg(value_parser = pause_duration)]
         duration: Option<Duration>,
     },
     /// Start checking again
+    #[command(after_help = DONE)]
     Resume,
     /// Write the completions of a shell to standard output
     #[command(
         after_help = "bash: offloadctl completions bash > /usr/share/bash-completion/completions/offloadctl\n\
                       zsh:  offloadctl completions zsh > /usr/share/zsh/vendor-completions/_offloadctl\n\
-                      fish: offloadctl completions fish > /usr/share/fish/vendor_completions.d/offloadctl.fish"
+                      fish: offloadctl completions fish > /usr/share/fish/vendor_completions.d/offloadctl.fish\n\
+                      Exit codes: 0 written, 64 usage."
     )]
     Completions {
         /// Whose
@@ -204,18 +225,13 @@ pub(super) enum Command {
         shell: Shell,
     },
     /// Write the manual page to standard output, as in `offloadctl man | man -l -`
+    #[command(after_help = "Exit codes: 0 written, 64 usage.")]
     Man,
 }
 
 impl Cli {
     /// What clap's attributes can't say.
-    pub(super) fn checked(self) -> Result<Self, clap::Error> {
-        if self.json && matches!(self.command, Some(Command::IsReady { .. })) {
-            return Err(Self::command().error(
-                ErrorKind::ArgumentConflict,
-                "is-ready writes nothing: its exit code is the answer",
-            ));
-        }
+    fn checked(self) -> Result<Self, clap::Error> {
         if self.json && matches!(self.command, Some(Command::Hold { .. })) {
             return Err(Self::command().error(
                 ErrorKind::ArgumentConflict,
@@ -249,18 +265,38 @@ impl Cli {
     }
 }
 
-/// The name under which the program was called may be a command: people who know the tool from
-/// elsewhere have it installed under those too.
-pub(super) fn expand(mut args: Vec<OsString>) -> Vec<OsString> {
+/// The names under which the program is installed too, because people know it by those from elsewhere; the command
+/// that each is, and its usage.
+const OTHER_NAMES: [(&str, &str, &str); 2] = [
+    (
+        "offload-status",
+        "status",
+        "offload-status [OPTIONS] [TARGET]",
+    ),
+    (
+        "offload-test-build",
+        "test-build",
+        "offload-test-build [OPTIONS] [BUILDER]",
+    ),
+];
+
+/// Reads the command line.
+pub(super) fn read(mut args: Vec<OsString>) -> Result<Cli, clap::Error> {
+    let mut definition = Cli::command();
     let called = args.first().map(PathBuf::from);
-    let called = called.as_deref().and_then(Path::file_name);
-    let command = match called.and_then(OsStr::to_str) {
-        Some("offload-test-build") => "test-build",
-        Some("offload-status") => "status",
-        Some(_) | None => return args,
-    };
-    args.insert(1, command.into());
-    args
+    let called = called
+        .as_deref()
+        .and_then(Path::file_name)
+        .and_then(OsStr::to_str);
+    let other = OTHER_NAMES.iter().find(|(name, ..)| called == Some(name));
+    if let Some((name, command, usage)) = other {
+        args.insert(1, command.into());
+        definition = definition.mut_subcommand(*command, |command| {
+            command.display_name(*name).override_usage(*usage)
+        });
+    }
+    let matches = definition.try_get_matches_from(args)?;
+    Cli::from_arg_matches(&matches)?.checked()
 }
 
 /// A limit of nothing would end everything before it began.
@@ -268,6 +304,12 @@ fn limit(text: &str) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
     if duration.as_micros() == 0 {
         return Err("a build takes some time".to_owned());
+    }
+    if duration > LONGEST_BUILD {
+        return Err(format!(
+            "the most is {}",
+            humantime::format_duration(LONGEST_BUILD)
+        ));
     }
     Ok(duration)
 }
@@ -291,23 +333,40 @@ mod tests {
     }
 
     #[test]
-    fn the_programs_other_names_are_commands() {
-        let expanded = |args: &[&str]| expand(args.iter().map(OsString::from).collect());
-        for (given, expected) in [
-            (&["offloadctl", "check"][..], &["offloadctl", "check"][..]),
-            (
-                &["/run/current-system/sw/bin/offload-test-build", "desktop"],
-                &[
-                    "/run/current-system/sw/bin/offload-test-build",
-                    "test-build",
-                    "desktop",
-                ],
-            ),
-            (&["offload-status"], &["offload-status", "status"]),
-            (&[], &[]),
-        ] {
-            assert_eq!(expanded(given), expected);
+    fn every_command_says_its_exit_codes() {
+        for command in Cli::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string);
+            let says = help.is_some_and(|help| help.contains("Exit codes: "));
+            assert!(says, "{}", command.get_name());
         }
+    }
+
+    #[test]
+    fn the_programs_other_names_are_commands_and_say_so() {
+        let read = |args: &[&str]| read(args.iter().map(OsString::from).collect());
+        let cli = read(&["/run/current-system/sw/bin/offload-test-build", "desktop"]).unwrap();
+        let Some(Command::TestBuild { builder, .. }) = cli.command else {
+            panic!("{cli:?}");
+        };
+        assert_eq!(builder.as_deref(), Some("desktop"));
+        let status = read(&["offload-status"]).unwrap().command;
+        assert!(matches!(status, Some(Command::Status { target: None })));
+
+        let version = read(&["offload-test-build", "--version"])
+            .unwrap_err()
+            .to_string();
+        assert!(version.starts_with("offload-test-build "), "{version}");
+        for (name, _, usage) in OTHER_NAMES {
+            let help = read(&[name, "--help"]).unwrap_err().to_string();
+            assert!(help.contains(&format!("Usage: {usage}")), "{help}");
+        }
+        let help = read(&["offloadctl", "status", "--help"])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            help.contains("Usage: offloadctl status [OPTIONS] [TARGET]"),
+            "{help}"
+        );
     }
 
     #[test]
@@ -317,5 +376,7 @@ mod tests {
             pause_duration(wrong).unwrap_err();
             limit(wrong).unwrap_err();
         }
+        assert_eq!(limit("10m"), Ok(LONGEST_BUILD));
+        assert_eq!(limit("11m"), Err("the most is 10m".to_owned()));
     }
 }

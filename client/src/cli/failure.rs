@@ -81,6 +81,10 @@ pub(super) enum Failure {
     LeftMidway,
     /// A test build was asked for, and no builder is watched.
     NoBuilder,
+    /// Somebody pressed Ctrl-C, and knows it.
+    Stopped,
+    /// No daemon came in time.
+    NoDaemonInTime,
     /// Somebody would not wait for the end of what they had cancelled.
     Interrupted,
     /// It is there and does not answer.
@@ -114,7 +118,11 @@ pub(super) enum Failure {
 impl Failure {
     pub(super) fn code(&self) -> u8 {
         match self {
-            Self::NoDaemon(_) | Self::DaemonGone | Self::LeftMidway | Self::Silent => NO_DAEMON,
+            Self::NoDaemon(_)
+            | Self::NoDaemonInTime
+            | Self::DaemonGone
+            | Self::LeftMidway
+            | Self::Silent => NO_DAEMON,
             Self::UnknownTarget { .. } | Self::ConfigDir(..) => USAGE,
             Self::Once(OnceError::NotFound(_)) => NO_DAEMON,
             Self::Once(OnceError::TimedOut(_)) => TRY_AGAIN,
@@ -126,7 +134,7 @@ impl Failure {
             Self::Connect(error) if error.is_usage() => USAGE,
             Self::Connect(ConnectError::HandOver(_)) => IO_ERROR,
             Self::Connect(_) => NOT_READY,
-            Self::Interrupted => INTERRUPTED,
+            Self::Interrupted | Self::Stopped => INTERRUPTED,
             Self::BusGone => UNAVAILABLE,
             Self::Nonsense(_) => SOFTWARE,
             Self::Runtime(_) => OS_ERROR,
@@ -163,10 +171,12 @@ impl Failure {
 
     fn sentence(&self, cli: &Cli) -> Option<String> {
         Some(match self {
+            Self::Stopped => return None,
             Self::Output(error) if is_closed(error) => return None,
             Self::Output(error) => format!("standard output: {error}"),
             Self::Runtime(error) => format!("could not start: {error}"),
             Self::NoDaemon(error) => no_daemon(error),
+            Self::NoDaemonInTime => format!("offloadd is not running; {START}"),
             Self::DaemonGone => format!("offloadd went away and did not come back; {START}"),
             Self::LeftMidway => format!(
                 "offloadd went away in the middle of the test build, so nobody knows its end; {START}"

@@ -99,7 +99,7 @@ async fn holding(
             item = updates.next() => last = item.ok_or(Failure::BusGone)?,
             () = at(until) => return Err(over(goal, last.as_ref(), &mut told)),
             () = at(start) => return Err(Failure::NotReadyInTime(goal.missing(last.as_ref()))),
-            () = at(nobody) => return Err(Failure::DaemonGone),
+            () = at(nobody) => return Err(Failure::NoDaemonInTime),
             never = told.turn() => match never {},
         }
         nobody = match &last {

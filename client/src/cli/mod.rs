@@ -24,7 +24,7 @@ mod watch;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 
 use args::{Cli, Command};
 use failure::{Failure, Outcome};
@@ -34,9 +34,7 @@ use output::Output;
 /// Runs the program with the process's arguments. Exit codes: 0 ready or done, 3 not ready, 4 no
 /// daemon, 64 usage; what else can go wrong has the code that sysexits.h has for it.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse_from(args::expand(std::env::args_os().collect()))
-        .and_then(Cli::checked)
-    {
+    let cli = match args::read(std::env::args_os().collect()) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version come this way too; a closed pipe is no reason to complain.
@@ -53,7 +51,12 @@ pub fn main() -> ExitCode {
         .build()
         .map_err(Failure::Runtime)
         .and_then(|runtime| {
-            let outcome = runtime.block_on(run(&cli));
+            let outcome = runtime.block_on(async {
+                tokio::select! {
+                    outcome = run(&cli) => outcome,
+                    failure = interrupted(&cli) => Err(failure),
+                }
+            });
             // A name that is still being looked up is waited for by nobody.
             runtime.shutdown_background();
             outcome
@@ -72,10 +75,25 @@ pub fn command() -> clap::Command {
     Cli::command()
 }
 
+/// Comes back with Ctrl-C, so that a spinner takes its line away; what has a way of its own to end is left alone.
+async fn interrupted(cli: &Cli) -> Failure {
+    if let Some(Command::Hold { .. } | Command::TestBuild { .. }) = cli.command {
+        return std::future::pending().await;
+    }
+    match tokio::signal::ctrl_c().await {
+        Ok(()) => Failure::Stopped,
+        Err(error) => Failure::Runtime(error),
+    }
+}
+
 async fn run(cli: &Cli) -> Result<Outcome, Failure> {
     let output = Output::new(cli);
-    match cli.command.as_ref().unwrap_or(&Command::Status) {
-        Command::Status => status::status(cli, output).await,
+    match cli
+        .command
+        .as_ref()
+        .unwrap_or(&Command::Status { target: None })
+    {
+        Command::Status { target } => status::status(cli, output, target.as_deref()).await,
         Command::Check { target } => check::check(cli, output, target.as_deref()).await,
         Command::Discover => discover::discover(cli, output).await,
         Command::Bar { format, once } => bar::bar(cli, output, *format, *once).await,
@@ -94,7 +112,7 @@ async fn run(cli: &Cli) -> Result<Outcome, Failure> {
         Command::Hold { target, timeout } => {
             hold::hold(cli, output, target.as_deref(), *timeout).await
         }
-        Command::IsReady { target } => status::is_ready(cli, target.as_deref()).await,
+        Command::IsReady { target } => status::is_ready(cli, output, target.as_deref()).await,
         Command::History { target, max } => {
             history::history(cli, output, target.as_deref(), *max).await
         }

@@ -1,5 +1,7 @@
 //! `status` and `is-ready`: what the daemon knows now.
 
+use serde::Deserialize;
+
 use super::{
     args::Cli,
     failure::{Failure, Outcome},
@@ -7,24 +9,49 @@ use super::{
     output::Output,
     session::{self, Session},
 };
-use crate::{OverallState, Snapshot, page};
+use crate::{Snapshot, page};
 
-pub(super) async fn status(cli: &Cli, output: Output) -> Result<Outcome, Failure> {
+pub(super) async fn status(
+    cli: &Cli,
+    output: Output,
+    target: Option<&str>,
+) -> Result<Outcome, Failure> {
     let session = Session::open(cli).await?;
     let snapshot = session.judged().await?;
     if cli.json {
-        let document = session.document(None).await?;
-        let state = document.get("state").and_then(|state| state.as_str());
-        output.print(&format!("{document}\n"))?;
-        let state = OverallState::from_word(state.unwrap_or_default());
-        return Ok(Outcome::ready(state.is_ready()));
+        return write(&session, &snapshot, target, &output).await;
     }
-    show(&snapshot, None, &output)
+    show(&snapshot, target, &output)
 }
 
-pub(super) async fn is_ready(cli: &Cli, target: Option<&str>) -> Result<Outcome, Failure> {
+/// A script wants nothing but the exit code, unless it asks for JSON.
+pub(super) async fn is_ready(
+    cli: &Cli,
+    output: Output,
+    target: Option<&str>,
+) -> Result<Outcome, Failure> {
     let session = Session::open(cli).await?;
-    Goal::targets(target).outcome(&session.judged().await?)
+    let snapshot = session.judged().await?;
+    if cli.json {
+        return write(&session, &snapshot, target, &output).await;
+    }
+    Goal::targets(target).outcome(&snapshot)
+}
+
+/// The daemon's own JSON, of the targets asked for.
+async fn write(
+    session: &Session,
+    snapshot: &Snapshot,
+    target: Option<&str>,
+    output: &Output,
+) -> Result<Outcome, Failure> {
+    let chosen = session::select(snapshot, target)?;
+    let document = session.document(target.map(|_| chosen.as_slice())).await?;
+    output.print(&format!("{document}\n"))?;
+    // By what is written: the daemon may have learnt something since.
+    let written = Snapshot::deserialize(&document);
+    let written = written.map_err(|error| Failure::Nonsense(error.to_string()))?;
+    Goal::targets(target).outcome(&written)
 }
 
 /// Prints the page, or the lines of the targets asked for.

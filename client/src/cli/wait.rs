@@ -100,7 +100,7 @@ async fn ready(
 fn too_late(last: Option<&Snapshot>, goal: Goal<'_>) -> Failure {
     match last {
         Some(_) => Failure::NotReadyInTime(goal.missing(last)),
-        None => Failure::DaemonGone,
+        None => Failure::NoDaemonInTime,
     }
 }
 
