@@ -35,7 +35,7 @@ pub(crate) fn fill(template: &str, lookup: impl Fn(&str) -> Option<String>) -> S
 }
 
 /// What is known of `target` under `key`: `name`, `kind`, `uri`, `address`, its kind's usual
-/// systemd `service`, the URI's `host`, `port` and `user`, the `login` that ssh takes and the `known_name` of its known_hosts, or one of its details; a list as people
+/// systemd `service` and what finds it in the `journal`, the URI's `host`, `port` and `user`, the `login` that ssh takes and the `known_name` of its known_hosts, or one of its details; a list as people
 /// write it, or with `_spaced` after its key as nix.conf has it. A builder's `protocol`, and the
 /// `program` and `command` that Nix runs there, follow from its URI where no check has told them.
 pub(crate) fn of_target(target: &Target, key: &str) -> Option<String> {
@@ -44,6 +44,7 @@ pub(crate) fn of_target(target: &Target, key: &str) -> Option<String> {
         "name" => Some(target.name.to_string()),
         "kind" => Some(target.kind.to_string()),
         "service" => Some(service(target.kind).to_owned()),
+        "journal" => Some(journal(target.kind).to_owned()),
         "uri" => Some(target.uri.to_string()),
         "address" if target.address.is_empty() => Some(uri.host.to_owned()),
         "address" => Some(target.address.to_string()),
@@ -98,6 +99,14 @@ const fn service(kind: Kind) -> &'static str {
     match kind {
         Kind::Cache => "harmonia nix-serve",
         Kind::Builder => "sshd",
+    }
+}
+
+/// What journalctl finds their messages by: those of a login are in a unit of its own.
+const fn journal(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Cache => "-u harmonia -u nix-serve -u nginx",
+        Kind::Builder => "-t sshd -t sshd-session",
     }
 }
 

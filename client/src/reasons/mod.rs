@@ -3,6 +3,7 @@
 //! Remedies name the command to run or the option to change. They are templates: `{host}`, or
 //! `{user|nix-builder}` with a fallback; [`remedy_for`] fills them from a target.
 
+mod login;
 mod staged;
 
 use staged::words;
@@ -88,7 +89,7 @@ pub const fn text(reason: Reason) -> Text {
             title: "connection refused",
             explanation: "The machine at {address} is there, but nothing accepts connections on that port.",
             remedy: "Start the service on the desktop: `systemctl status {service}` says why it does not \
-                     run. Where it does, compare its port with the one in {uri}.",
+                     run, `sudo systemctl start` starts it. Where it runs, compare its port with the one in {uri}.",
         },
         Reason::TimedOut => Text {
             title: "no answer",
@@ -112,7 +113,7 @@ pub const fn text(reason: Reason) -> Text {
         Reason::ConnectionLost => Text {
             title: "connection lost",
             explanation: "{address} answered, and cut the connection in the middle of the exchange.",
-            remedy: "Read the log on the desktop at that moment (`journalctl -u sshd -u harmonia -u nix-serve -n 50`): \
+            remedy: "Read the log on the desktop at that moment (`journalctl {journal} -n 50`): \
                      the service restarted, crashed, or limits its connections (sshd: `MaxStartups`, \
                      `PerSourcePenalties`).",
         },
@@ -187,7 +188,7 @@ pub const fn text(reason: Reason) -> Text {
             title: "SSH exchange failed",
             explanation: "The SSH server at {address} and this machine share no algorithm, or it broke the protocol.",
             remedy: "Look at `ssh -vv {login} true`, and at `KexAlgorithms`, `Ciphers` and \
-                     `HostKeyAlgorithms` in the desktop's sshd_config (NixOS: `services.openssh.settings`). \
+                     `HostKeyAlgorithms` in the desktop's sshd_config: after a change `sudo systemctl reload sshd` (NixOS: `services.openssh.settings`). \
                      An SSH server of before 2015 needs an update.",
         },
         Reason::HostKeyUnknown => Text {
@@ -213,43 +214,16 @@ pub const fn text(reason: Reason) -> Text {
             explanation: "{address} proved another host key than the one known for this builder: another machine \
                           answers there, or the desktop was reinstalled. Nothing was sent to it.",
             remedy: "Compare with the key on the desktop itself: `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub`. If \
-                     the desktop really has a new key, replace the old one (NixOS: `programs.ssh.knownHosts`, or \
-                     `publicHostKey` in nix.buildMachines; elsewhere `ssh-keygen -R '{known_name}'`). If not, \
-                     another machine has its address: find out which before you build anything.",
+                     the desktop really has a new key, replace the old one: NixOS: `programs.ssh.knownHosts`, or \
+                     `publicHostKey` in nix.buildMachines; elsewhere `sudo ssh-keygen -R '{known_name}' -f /etc/ssh/ssh_known_hosts` \
+                     (the same for /root/.ssh/known_hosts) and `ssh-keyscan -t ed25519 -p {port|22} {host} | sudo tee -a \
+                     /etc/ssh/ssh_known_hosts`, or `base64 -w0` of the desktop's file in the eighth field in /etc/nix/machines. If \
+                     not, another machine has its address: find out which before you build anything.",
         },
-        Reason::AuthRejected => Text {
-            title: "key not accepted",
-            explanation: "The builder knows nobody called {user|nix-builder} with the key that Nix would use.",
-            remedy: "Put the public half of the key into ~{user|nix-builder}/.ssh/authorized_keys on the desktop (NixOS: \
-                     `users.users.{user|nix-builder}.openssh.authorizedKeys.keys`). If it is there, sshd's log says why it does \
-                     not count: `journalctl -u ssh -u sshd -n 20` (`AllowUsers`, `from=`, a locked or expired account, a home that \
-                     others may write to). Try it as root, as Nix does: `sudo ssh -i {identity|/PATH/TO/KEY} {login} true`.",
-        },
-        Reason::LoginRefused => Text {
-            title: "login ended though the key is known",
-            explanation: "{host} knows the key that Nix would use, and ends the login of {user|the user} all the same.",
-            remedy: "sshd says why in its log on the desktop: `journalctl -u ssh -u sshd -n 20`. An account or its password that \
-                     has expired: `sudo chage -E -1 -M -1 {user|nix-builder}`; a machine that is closed to users: \
-                     `cat /etc/nologin`; in /etc/ssh/sshd_config `MaxSessions 0`, `PermitRootLogin forced-commands-only`, or a \
-                     `ChrootDirectory` that is not there: correct it, and `sudo systemctl reload ssh` (NixOS: \
-                     `services.openssh.settings`).",
-        },
-        Reason::TurnedAway => Text {
-            title: "turned away for a while",
-            explanation: "sshd on {host} lets nobody in from this machine for now, because logins from here have failed too often.",
-            remedy: "Wait: it forgets within ten minutes, and is looked at again by itself. What made the logins fail stands in \
-                     its log on the desktop: `journalctl -u ssh -u sshd -n 50`. `PerSourcePenaltyExemptList` in \
-                     /etc/ssh/sshd_config there (NixOS: `services.openssh.settings`) lets this machine in whatever happens.",
-        },
-        Reason::KeyUnreadable => Text {
-            title: "SSH key unreadable",
-            explanation: "The private key {identity|that Nix would use} can't be read: it is missing, not permitted, encrypted, or no key.",
-            remedy: "Correct the path (NixOS: `sshKey` in nix.buildMachines; the third field in \
-                     /etc/nix/machines). A key of root's that only offloadd's own configuration names is handed over by systemd: \
-                     `sudo systemctl edit offloadd`, there `[Service]` and \
-                     `LoadCredential={credential|NAME}:{identity|PATH}`, and a restart. A key with a passphrase \
-                     can't be used by the Nix daemon; `ssh-keygen -p -f {identity|KEY}` removes it, `ssh-keygen -t ed25519 -N ''` makes a new one.",
-        },
+        Reason::AuthRejected => login::AUTH_REJECTED,
+        Reason::LoginRefused => login::LOGIN_REFUSED,
+        Reason::TurnedAway => login::TURNED_AWAY,
+        Reason::KeyUnreadable => login::KEY_UNREADABLE,
         Reason::ProxyFailed => Text {
             title: "proxy command failed",
             explanation: "The proxy command that ssh_config names for {host} ended, or could not be started.",
@@ -283,22 +257,12 @@ pub const fn text(reason: Reason) -> Text {
             explanation: "Nix answers on {host}, but can't reach the nix-daemon that would do the build.",
             remedy: "Start it on the desktop: `sudo systemctl start nix-daemon.socket`; \
                      `systemctl status nix-daemon.socket nix-daemon.service` says why it does not run. Where it runs, \
-                     `allowed-users` in the desktop's nix.conf must let {user|nix-builder} in (NixOS: `nix.settings.allowed-users`).",
+                     `allowed-users` in the desktop's nix.conf must let {user|nix-builder} in (then `sudo systemctl restart \
+                     nix-daemon`; NixOS: `nix.settings.allowed-users`), and `ls -ld /nix/var/nix/daemon-socket` names a group \
+                     that {user|nix-builder} must be in: `sudo usermod -aG GROUP {user|nix-builder}`.",
         },
-        Reason::ProfileOutput => Text {
-            title: "shell profile prints",
-            explanation: "The login shell on {host} prints before Nix speaks ({noise|some text}), and Nix takes that for a broken answer.",
-            remedy: "Find what prints in ~{user|nix-builder}/.bashrc, .zshenv, .config/fish/config.fish or .ssh/rc on the desktop, \
-                     or in their counterparts in /etc, and let it print for people only: \
-                     `case $- in *i*) echo hello ;; esac`. After that `ssh {login} true` prints nothing.",
-        },
-        Reason::NotNix => Text {
-            title: "another program than Nix answers",
-            explanation: "The login works, but on {host} something else than `{program|nix-daemon}` runs: a forced command, or a login shell that lets nobody in.",
-            remedy: "Look at `getent passwd {user|nix-builder}` (the last field must be a shell), at `command=` in \
-                     ~{user|nix-builder}/.ssh/authorized_keys and at `ForceCommand` in sshd_config, all on the desktop. \
-                     On NixOS a system user gets a shell with `users.users.{user|nix-builder}.useDefaultShell = true;`.",
-        },
+        Reason::ProfileOutput => login::PROFILE_OUTPUT,
+        Reason::NotNix => login::NOT_NIX,
         Reason::ProtocolMismatch => Text {
             title: "Nix protocol mismatch",
             explanation: "Nix answers on {host}, but in a version or a dialect of its protocol that this machine's Nix does not speak.",
@@ -320,7 +284,8 @@ pub const fn text(reason: Reason) -> Text {
             remedy: "Take {missing|it} out of this machine's entry for the builder (NixOS: `systems` in nix.buildMachines; elsewhere the \
                      second field in /etc/nix/machines). Or let the desktop build it: on NixOS \
                      `boot.binfmt.emulatedSystems`, elsewhere `extra-platforms = {missing_spaced|SYSTEM}` in its nix.conf. With \
-                     `max-jobs = 0` there it builds nothing at all: set it to `auto`.",
+                     `max-jobs = 0` there it builds nothing at all: set it to `auto`. `sudo systemctl restart nix-daemon` brings its \
+                     nix.conf into force.",
         },
         Reason::FeatureMissing => Text {
             title: "feature missing",
@@ -349,8 +314,9 @@ pub const fn text(reason: Reason) -> Text {
             explanation: "The cache has {sample|this machine's paths}, but without a signature: Nix ignores what it serves and builds instead.",
             remedy: "Let the desktop sign. There: `sudo nix-store --generate-binary-cache-key {name}-1 /var/lib/cache.secret /var/lib/cache.pub`, \
                      then give /var/lib/cache.secret to the server (NixOS: `services.harmonia.cache.signKeyPaths`, \
-                     in older releases `services.harmonia.signKeyPaths`, or `services.nix-serve.secretKeyFile`). Here: add what is \
-                     in cache.pub to `trusted-public-keys` (NixOS: `nix.settings.trusted-public-keys`).",
+                     in older releases `services.harmonia.signKeyPaths`, or `services.nix-serve.secretKeyFile`). Here: add the line \
+                     `extra-trusted-public-keys = ` with what is in cache.pub to /etc/nix/nix.conf, then `sudo systemctl restart nix-daemon` \
+                     (NixOS: `nix.settings.trusted-public-keys`).",
         },
         Reason::UntrustedSignature => Text {
             title: "signature not trusted",

@@ -1,7 +1,7 @@
 //! What a reason means more precisely at the stage it was seen, or of a target that is away.
 
-use super::{Text, text};
-use crate::{Reason, Stage, TargetState, snapshot::Target, template};
+use super::{Text, login, text};
+use crate::{Kind, Reason, Stage, TargetState, snapshot::Target, template};
 
 /// The words for a target's reason.
 pub(super) fn words(target: &Target) -> Text {
@@ -11,7 +11,7 @@ pub(super) fn words(target: &Target) -> Text {
     match (target.reason, target.stage) {
         (Reason::ConnectionLost, Stage::Banner) => Text {
             explanation: "{address} accepted the connection, and closed it before a word of SSH.",
-            remedy: "Read `journalctl -u sshd -n 50` on the desktop: sshd turns connections away while too many \
+            remedy: "Read `journalctl {journal} -n 50` on the desktop: sshd turns connections away while too many \
                      wait to log in (`MaxStartups`) or after this machine failed too often \
                      (`PerSourcePenalties`), and hangs up where it can't start a process for them. Where it \
                      has nothing to say, a port forwarder or a proxy accepts in its place.",
@@ -19,7 +19,7 @@ pub(super) fn words(target: &Target) -> Text {
         },
         (Reason::ConnectionLost, Stage::Handshake | Stage::Trust | Stage::System) => Text {
             explanation: "The login to {host} works, but the connection was cut while Nix was to answer there.",
-            remedy: "Read `journalctl -u sshd -u nix-daemon -n 50` on the desktop at that moment: sshd or nix-daemon was \
+            remedy: "Read `journalctl {journal} -t nix-daemon -n 50` on the desktop at that moment: sshd or nix-daemon was \
                      restarted, ran out of memory, or the machine was shut down.",
             ..text(Reason::ConnectionLost)
         },
@@ -86,6 +86,50 @@ pub(super) fn words(target: &Target) -> Text {
                           is let in is not known here.",
             remedy: "Look as root: `sudo offloadd --once`. The service has root's keys used for it by offload-helper: `systemctl \
                      status offload-helper.socket` says whether it is there, `journalctl -u offload-helper` what it refuses and why.",
+        },
+        (Reason::SshConfigPrevents, Stage::Resolve)
+            if !target.details.contains_key("ssh_config_option") =>
+        {
+            Text {
+                explanation: "ssh itself refuses what it is configured with for {host}, and with it every connection there.",
+                remedy: "`sudo ssh -G {host} > /dev/null` names the file and the line (for what stands in `NIX_SSHOPTS` of nix-daemon: \
+                     `systemctl show -p Environment nix-daemon`); correct it, until that prints nothing. On NixOS it comes from \
+                     `programs.ssh`.",
+                ..text(Reason::SshConfigPrevents)
+            }
+        }
+        (Reason::NixDaemonDown, _) if says(target, "nix_conf", "broken") => Text {
+            title: "nix.conf on the desktop is broken",
+            explanation: "Nix on {host} refuses its own configuration, and with it everybody who asks.",
+            remedy: "Correct what it names in the desktop's /etc/nix/nix.conf: there `nix --extra-experimental-features nix-command \
+                     config show > /dev/null` prints nothing then. `sudo systemctl restart nix-daemon` brings it into force (NixOS: \
+                     `nix.settings` and `nix.extraOptions`).",
+        },
+        (Reason::SystemMissing, _) if target.details.contains_key("meant") => Text {
+            explanation: "This machine's entry promises {missing|a system}, which is none: nothing is ever built for it.",
+            remedy: "Did you mean `{meant|x86_64-linux}`? Write that in place of {missing|it} in this machine's entry for the builder \
+                     (NixOS: `systems` in nix.buildMachines; elsewhere the second field in /etc/nix/machines).",
+            ..text(Reason::SystemMissing)
+        },
+        (Reason::FeatureMissing | Reason::HostKeyUnknown, _)
+            if target.details.contains_key("misplaced") =>
+        {
+            Text {
+                title: "a host key among the features",
+                explanation: "This machine's entry for {host} has a public host key in the place of features: a field is left out before it. \
+                          Nix sends nothing there, and does not hold the host to that key.",
+                remedy: "Write `-` for the field that is left out, so that the host key is the eighth in /etc/nix/machines: URI, systems, \
+                     key, jobs, speed, features, mandatory features, host key (NixOS: `publicHostKey` in nix.buildMachines).",
+            }
+        }
+        (Reason::AuthRejected, _) if target.details.contains_key("demanded") => {
+            login::MORE_THAN_A_KEY
+        }
+        (Reason::AuthRejected, _) if target.details.contains_key("login_methods") => login::NO_KEYS,
+        (Reason::Refused, _) if target.kind == Kind::Builder => Text {
+            remedy: "Start the service on the desktop: `sudo systemctl start {service}`; `systemctl status {service}` says why it \
+                     does not run. Where it runs, compare its port with the one in {uri}.",
+            ..text(Reason::Refused)
         },
         (Reason::NotVisible, _) if says(target, "login", "withheld") => Text {
             title: "a login that is not sent there",

@@ -48,6 +48,14 @@ pub struct Machine {
     pub line: Option<u32>,
 }
 
+/// Whether a field is what belongs into the eighth: `ssh-ed25519 AAAA…` in base64.
+pub fn is_host_key(field: &str) -> bool {
+    let decoded = BASE64.decode(field.as_bytes()).unwrap_or_default();
+    ["ssh-", "ecdsa-sha2-", "sk-"]
+        .iter()
+        .any(|kind| decoded.starts_with(kind.as_bytes()))
+}
+
 impl fmt::Display for Machine {
     /// The line, its eight fields written out.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

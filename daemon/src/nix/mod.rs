@@ -33,6 +33,7 @@ pub mod remote;
 pub mod serve;
 pub mod signature;
 pub mod ssh_config;
+pub mod system;
 mod text;
 pub mod uri;
 pub mod version;

@@ -211,9 +211,9 @@ Root cause: the list of builders is broken · for 1 h
     connect: connection refused
     The machine at 127.0.15.6:22 is there, but nothing accepts connections on
     that port.
-    → Start the service on the desktop: `systemctl status sshd` says why it does
-      not run. Where it does, compare its port with the one in
-      ssh-ng://nix-builder@127.0.15.6.
+    → Start the service on the desktop: `sudo systemctl start sshd`;
+      `systemctl status sshd` says why it does not run. Where it runs, compare
+      its port with the one in ssh-ng://nix-builder@127.0.15.6.
                address           host key
     declared ≠ 127.0.15.7:22     –
                /etc/offloadd/config.toml:12

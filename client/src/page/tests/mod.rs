@@ -118,10 +118,19 @@ fn a_key_that_is_not_accepted() {
     The builder knows nobody called nix-builder with the key that Nix would use.
     → Put the public half of the key into ~nix-builder/.ssh/authorized_keys on
       the desktop (NixOS:
-      `users.users.nix-builder.openssh.authorizedKeys.keys`). If it is there,
-      sshd's log says why it does not count: `journalctl -u ssh -u sshd -n 20`
-      (`AllowUsers`, `from=`, a locked or expired account, a home that others
-      may write to). Try it as root, as Nix does:
+      `users.users.nix-builder.openssh.authorizedKeys.keys`). Where
+      `getent passwd nix-builder` prints nothing there, correct the user in
+      ssh-ng://nix-builder@192.0.2.6. If the key is there, sshd's log says why
+      it does not count: `journalctl -t sshd -t sshd-session -n 20`. It may be
+      its line (`from=`, `expiry-time=`), who may write there (`sudo chmod go-w
+      ~nix-builder ~nix-builder/.ssh ~nix-builder/.ssh/authorized_keys`, `sudo
+      chown -R nix-builder: ~nix-builder/.ssh`), the account (locked: `sudo
+      usermod -p '*' nix-builder`; its shell is not there: `sudo usermod -s
+      /bin/sh nix-builder`), or /etc/ssh/sshd_config (`AllowUsers`,
+      `AllowGroups`, `DenyUsers`, `PubkeyAcceptedAlgorithms`, and where
+      `sudo sshd -T -C user=nix-builder | grep -i authorizedkeysfile` looks for
+      keys): correct it, and `sudo systemctl reload sshd` (NixOS:
+      `services.openssh.settings`). Try it as root, as Nix does:
       `sudo ssh -i /etc/nix/builder_ed25519 nix-builder@192.0.2.6 true`.
 "
     );

@@ -125,14 +125,13 @@ impl Applicant<'_> {
             AuthResult::Failure {
                 remaining_methods, ..
             } if !remaining_methods.contains(&MethodKind::PublicKey) => {
+                let methods = words(&remaining_methods);
+                let user = &self.options.user;
+                let why = format!("user {user}: the server accepts no keys, only {methods}");
+                details.insert("login_methods".into(), methods.into());
                 return Err(End {
                     reason: Reason::AuthRejected,
-                    detail: format!(
-                        "user {}: the server accepts no keys, only {}",
-                        self.options.user,
-                        words(&remaining_methods)
-                    )
-                    .into(),
+                    detail: why.into(),
                 });
             }
             AuthResult::Failure { .. } if !self.options.offers_keys => {
@@ -374,6 +373,7 @@ impl Applicant<'_> {
         let user = &self.options.user;
         let (reason, detail) = if let Some(demanded) = attempts.demanded {
             let words = words(&demanded);
+            details.insert("demanded".into(), words.as_str().into());
             (
                 Reason::AuthRejected,
                 format!("user {user}: a key is accepted, but the server demands {words} as well"),

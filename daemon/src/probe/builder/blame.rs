@@ -40,6 +40,15 @@ const NO_DAEMON: [&str; 8] = [
 /// What only a `nix-daemon --stdio` says that hands on to a daemon.
 const HANDED_ON: &str = "from daemon socket";
 
+/// What Nix says of a nix.conf that it refuses, to whoever calls it (seen with 2.8 and 2.26): src/libutil/configuration.cc,
+/// and `max-jobs` in src/libstore/globals.cc.
+const CONF_REFUSED: [&str; 4] = [
+    "configuration line '",
+    "' included from '",
+    "' has invalid value '",
+    "configuration setting '",
+];
+
 /// What sshd says to whom it lets in, and sends away again (`do_nologin` and `do_pwchange` in OpenSSH's session.c).
 const SENT_AWAY: [&str; 3] = [
     "not allowed because /etc/nologin exists",
@@ -108,6 +117,9 @@ pub(super) async fn blame(
         notes.note("noise", Printable::excerpt(&noise.heard, EXCERPT_MAX));
     }
     let stderr = String::from_utf8_lossy(exec.raw_stderr());
+    if nix_error(&stderr).is_some_and(is_of_its_conf) {
+        notes.note("nix_conf", "broken");
+    }
     let reason = reason(&broken, &stderr, exec.exit(), command, protocol);
     failure(reason, detail(&broken, &exec, command))
 }
@@ -136,7 +148,8 @@ fn reason(
         Reason::LoginRefused
     } else if let Some(said) = said {
         let is_other = protocol == Protocol::Ssh && said.contains(HANDED_ON);
-        match NO_DAEMON.iter().any(|words| said.contains(words)) && !is_other {
+        let lacks_daemon = NO_DAEMON.iter().any(|words| said.contains(words)) && !is_other;
+        match lacks_daemon || is_of_its_conf(said) {
             true => Reason::NixDaemonDown,
             false => Reason::ProtocolMismatch,
         }
@@ -147,6 +160,11 @@ fn reason(
     } else {
         Reason::ProtocolMismatch
     }
+}
+
+/// Whether a Nix says that it refuses its own configuration.
+fn is_of_its_conf(error: &str) -> bool {
+    CONF_REFUSED.iter().any(|words| error.contains(words))
 }
 
 /// Whether a Nix gave up, by itself and of its own accord, where it needs its daemon.
@@ -305,6 +323,23 @@ mod tests {
         assert_eq!(judged(gave_up(), "", 255), Reason::ProtocolMismatch);
         let later = Broken::Protocol(ProtocolError::Ended("messages"));
         assert_eq!(judged(later, "", 1), Reason::ProtocolMismatch);
+    }
+
+    #[test]
+    fn a_nix_that_refuses_its_own_configuration_speaks_no_other_protocol() {
+        for stderr in [
+            "error: file '/nowhere' included from '/etc/nix/nix.conf' not found\n",
+            "error: illegal configuration line 'substituters' in '/etc/nix/nix.conf'\n",
+            "error: syntax error in configuration line 'include' in '/etc/nix/nix.conf'\n",
+            "error: Boolean setting 'fallback' has invalid value 'maybe'\n",
+            "error: configuration setting 'max-jobs' should be 'auto' or an integer\n",
+        ] {
+            assert_eq!(
+                judged(eof(""), stderr, 1),
+                Reason::NixDaemonDown,
+                "{stderr}"
+            );
+        }
     }
 
     #[test]

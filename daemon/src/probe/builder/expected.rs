@@ -12,6 +12,7 @@ use crate::{
     files::Reachable,
     nix::{
         known_hosts::{self, Known, Lines},
+        machines,
         ssh_config::SshOptions,
     },
     target::{BuilderSpec, HostKeyRule},
@@ -32,7 +33,10 @@ pub(super) fn host_keys(spec: &BuilderSpec, options: &SshOptions) -> HostKeys {
             algorithms: options.algorithms.clone(),
             ..HostKeys::default()
         },
-        HostKeyRule::KnownHosts => found_by_ssh(spec, options, None, users),
+        HostKeyRule::KnownHosts => HostKeys {
+            is_misplaced: spec.features.iter().any(|it| machines::is_host_key(it)),
+            ..found_by_ssh(spec, options, None, users)
+        },
         HostKeyRule::Written(_) if !options.entry_host_key_counts => {
             let why = "NIX_SSHOPTS names a UserKnownHostsFile, which takes the place of the public host \
                        key that Nix has";

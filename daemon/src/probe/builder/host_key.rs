@@ -35,6 +35,8 @@ pub(super) struct HostKeys {
     pub unreadable: Vec<String>,
     /// Why what is configured may not count, for whoever reads the refusal.
     pub hint: Option<String>,
+    /// Whether the entry has a host key of its own where nobody looks for one.
+    pub is_misplaced: bool,
     /// What to do with a key that is not known.
     pub strictness: StrictHostKeyChecking,
     /// Whether ssh looks at no key at all: `NoHostAuthenticationForLocalhost`.
@@ -73,6 +75,8 @@ pub(super) struct Refusal {
     pub expected: Vec<String>,
     /// The files that only root may read, where the verdict hangs on them.
     pub unreadable: Vec<String>,
+    /// Whether the entry has a host key of its own where nobody looks for one.
+    pub is_misplaced: bool,
     why: String,
 }
 
@@ -207,6 +211,7 @@ impl HostKeys {
         Refusal {
             reason,
             presented: describe(key),
+            is_misplaced: self.is_misplaced,
             expected: self.expected(),
             unreadable: match reason {
                 Reason::KnownHostsUnreadable => self.unreadable.clone(),

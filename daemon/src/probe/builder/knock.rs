@@ -6,7 +6,7 @@ use std::sync::Arc;
 use offload_client::{Printable, Reason, Stage};
 
 use super::{
-    Notes,
+    DETAIL_MISPLACED, Notes,
     banner::{self, BannerError},
     host_key::HostKeys,
     link::{Link, Listener, OpenError},
@@ -114,6 +114,9 @@ impl Stray {
                 if !refusal.unreadable.is_empty() {
                     let unreadable = refusal.unreadable.clone();
                     notes.note("known_hosts_unreadable", unreadable);
+                }
+                if refusal.is_misplaced {
+                    notes.note(DETAIL_MISPLACED, "host key");
                 }
                 Self {
                     failure: Failure {

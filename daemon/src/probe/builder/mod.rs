@@ -65,6 +65,8 @@ pub const DETAIL_STEERED: &str = "steered";
 
 /// How long ssh_config's answer holds while all is well.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(600);
+/// The detail of a host key that stands where nobody looks for one.
+const DETAIL_MISPLACED: &str = "misplaced";
 /// How much of another program's words is kept.
 const DETAIL_MAX: usize = 256;
 

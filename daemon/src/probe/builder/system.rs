@@ -12,15 +12,16 @@ use offload_client::{Printable, Reason, Stage, snapshot::Detail};
 
 use self::answer::Identity;
 use super::{
-    Notes,
+    DETAIL_MISPLACED, Notes,
     exec::{Captured, Exec, StartError},
     link::{End, Link},
 };
 use crate::{
     clock::within,
     nix::{
+        machines,
         remote::{Missing, Others, RemoteConf},
-        uri,
+        system, uri,
     },
     probe::Failure,
     target::BuilderSpec,
@@ -142,6 +143,7 @@ async fn judge(
     }
     notes.note("missing", list(lost));
     notes.note("offered", offered);
+    note_mistake(reason, lost, conf, notes);
     Err(Halt::Failed(Failure {
         stage: Stage::System,
         reason,
@@ -254,6 +256,20 @@ fn list(words: &[Printable]) -> Detail {
             .map(|word| Printable::excerpt(word.as_bytes(), WORDS_MAX))
             .collect(),
     )
+}
+
+/// What nobody has because it is no such thing: a system with a slip in it, a host key one field too early.
+fn note_mistake(reason: Reason, lost: &[Printable], conf: &RemoteConf, notes: &mut Notes) {
+    if reason == Reason::FeatureMissing && lost.iter().any(|word| machines::is_host_key(word)) {
+        notes.note(DETAIL_MISPLACED, "host key");
+    }
+    let offered = conf.systems.iter().map(AsRef::as_ref);
+    let meant = lost
+        .iter()
+        .find_map(|word| system::meant(word, offered.clone()));
+    if let Some(meant) = meant.filter(|_| reason == Reason::SystemMissing) {
+        notes.note("meant", meant);
+    }
 }
 
 /// Everything that is missing.
