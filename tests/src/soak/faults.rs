@@ -27,6 +27,8 @@ const FAST: Duration = Duration::from_millis(200);
 const TIMEOUT: Duration = Duration::from_secs(1);
 const DEEP_TIMEOUT: Duration = Duration::from_secs(2);
 const DEEP_INTERVAL: Duration = Duration::from_secs(2);
+/// How long nobody is asked who may be punishing us (`health/schedule.rs`), and the tenth more of any wait.
+pub(super) const PENALTY: Duration = Duration::from_secs(22);
 /// What a machine takes beside.
 const SLACK: Duration = Duration::from_millis(1500);
 

@@ -23,6 +23,8 @@ pub(super) struct Lane {
     entry: String,
     /// What was done to it last.
     pub(super) now: Option<Injection>,
+    /// It may have been cut off as sshd cuts off whose logins have failed: then no check is made for a while.
+    pub(super) is_punished: bool,
 }
 
 enum Fake {
@@ -88,6 +90,7 @@ impl Lane {
             elsewhere: None,
             entry: entry + &addresses,
             now: None,
+            is_punished: false,
         }
     }
 

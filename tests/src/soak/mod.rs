@@ -25,7 +25,7 @@ use tempfile::TempDir;
 pub use self::report::Report;
 use self::{
     cost::Cost,
-    faults::{Act, Evidence, Injection, MENDED, READY, Standing},
+    faults::{Act, Evidence, Injection, MENDED, PENALTY, READY, Standing},
     lane::Lane,
     truth::Truth,
     upset::Laptop,
@@ -181,7 +181,11 @@ impl Soak {
             let since = self.watch.now();
             lane.act(injection.act).await?;
             let is = injection.truth_after(lane.now.replace(injection));
-            let due = self.watch.now() + injection.evidence.due(self.watch.was_ready(lane));
+            let mut due = self.watch.now() + injection.evidence.due(self.watch.was_ready(lane));
+            if lane.is_punished {
+                due += PENALTY;
+            }
+            lane.is_punished = is.len() > injection.truth.len();
             let mut before = self.watch.may_be_published(lane);
             before.extend_from_slice(injection.transit);
             before.extend_from_slice(also);
