@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::{
@@ -150,6 +151,27 @@ impl Nginx {
         self.process = None;
     }
 
+    /// Stops it in its tracks: the kernel accepts connections, and nothing answers.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn freeze(&self) -> Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets it run again.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn thaw(&self) -> Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        let process = self.process.as_ref().ok_or(Error::Gone("nginx"))?;
+        process.signal_tree(signal)
+    }
+
     /// Moves it to another address.
     ///
     /// # Errors
@@ -195,6 +217,12 @@ impl Nginx {
     pub fn requests(&self) -> usize {
         let log = fs::read_to_string(self.file("access.log"));
         log.map_or(0, |log| log.lines().count())
+    }
+
+    /// Those of them that were of `path`.
+    pub fn requests_of(&self, path: &str) -> usize {
+        let log = fs::read_to_string(self.file("access.log")).unwrap_or_default();
+        log.lines().filter(|line| line.contains(path)).count()
     }
 
     /// Different connections among those requests.

@@ -42,12 +42,15 @@ const DIALLED: Duration = Duration::from_secs(1);
 const AGAIN: Duration = Duration::from_secs(5);
 /// A cache that was not checked for so long is checked when it is asked for something.
 const FRESH: Duration = Duration::from_secs(5);
-/// The same of one that is not there.
+/// The same of one that is not there, or did not answer.
 const FRESH_ABSENCE: Duration = Duration::from_secs(2);
 /// How long that check is waited for where there is no other cache.
 const LOOKING: Duration = Duration::from_millis(200);
 /// A cache that failed is checked no more often.
 const SUSPECTED: Duration = Duration::from_secs(1);
+/// A cache that did not answer is not asked again before a check of it has passed, or for so long: what Nix waits for
+/// it, it waits once.
+const DOUBTED: Duration = Duration::from_secs(10);
 /// How long it is known which cache has a NAR, of how many.
 const HELD: Duration = Duration::from_secs(3600);
 const HELD_MOST: usize = 4096;
@@ -71,6 +74,8 @@ pub(super) struct Answers {
     /// When a check of a cache was last asked for, in microseconds of `CLOCK_REALTIME`.
     looked: RefCell<Memory<TargetId, u64>>,
     suspected: RefCell<Memory<TargetId, ()>>,
+    /// When a cache did not answer, in microseconds of `CLOCK_REALTIME`.
+    doubted: RefCell<Memory<TargetId, u64>>,
     dialled: RefCell<Memory<TargetId, (SocketAddr, Dial)>>,
     redirected: RefCell<Memory<String, TargetId>>,
     /// Which cache has a NAR, by its path.
@@ -87,6 +92,7 @@ impl Answers {
             lookups: Lookups::default(),
             looked: RefCell::new(Memory::new(FRESH, MOST)),
             suspected: RefCell::new(Memory::new(SUSPECTED, MOST)),
+            doubted: RefCell::new(Memory::new(DOUBTED, MOST)),
             dialled: RefCell::new(Memory::new(DIALLED, MOST)),
             redirected: RefCell::new(Memory::new(AGAIN, MOST)),
             holders: RefCell::new(Memory::new(HELD, HELD_MOST)),
@@ -156,12 +162,16 @@ impl Answers {
                 Ok(Reply::Missing) => {}
                 Err(error) => {
                     tracing::debug!("{}: {path}: {error}", cache.id);
+                    if matches!(error, UpstreamError::Nowhere) {
+                        self.doubt(&cache.id);
+                    }
                     self.suspect(&cache.id);
                 }
             }
         }
         for id in silent {
             tracing::debug!("{id}: {path}: no answer within {ANSWER:?}");
+            self.doubt(id);
             self.suspect(id);
         }
         missing()
@@ -213,6 +223,7 @@ impl Answers {
             self.suspect(&cache.id);
         }
         let Some(address) = self.reach(cache).await else {
+            self.doubt(&cache.id);
             self.suspect(&cache.id);
             return missing();
         };
@@ -291,7 +302,10 @@ impl Answers {
                 self.look(cache);
             }
             let may_change = caches.iter().any(|cache| self.is_looked_at(cache));
-            let usable: Vec<Cache> = caches.into_iter().filter(|it| it.is_usable).collect();
+            let usable = caches
+                .into_iter()
+                .filter(|it| it.is_usable && !self.is_doubted(it));
+            let usable: Vec<Cache> = usable.collect();
             if !usable.is_empty() || !may_change {
                 return usable;
             }
@@ -309,8 +323,8 @@ impl Answers {
     fn look(&self, cache: &Cache) {
         let now = Now::read();
         let fresh = match (cache.is_usable, cache.may_be_back) {
-            (true, _) => FRESH,
-            (false, true) => FRESH_ABSENCE,
+            (true, _) if !self.is_doubted(cache) => FRESH,
+            (true, _) | (false, true) => FRESH_ABSENCE,
             (false, false) => return,
         };
         let looked = self.looked.borrow().get(now, &cache.id).copied();
@@ -327,6 +341,20 @@ impl Answers {
         looked.is_some_and(|then| {
             cache.may_be_back && !cache.was_checked_since(then) && since(now, then) < LOOKING
         })
+    }
+
+    /// It did not answer in time.
+    fn doubt(&self, id: &TargetId) {
+        let now = Now::read();
+        let mut doubted = self.doubted.borrow_mut();
+        doubted.put(now, id.clone(), now.realtime_usec);
+    }
+
+    /// Whether it did not answer, and no check has passed since.
+    fn is_doubted(&self, cache: &Cache) -> bool {
+        let doubted = self.doubted.borrow();
+        let since = doubted.get(Now::read(), &cache.id);
+        since.is_some_and(|since| !cache.has_passed_since(*since))
     }
 
     /// It did not do what it was thought to.

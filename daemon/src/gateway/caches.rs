@@ -31,6 +31,8 @@ pub(super) struct Cache {
     pub(super) may_be_back: bool,
     /// When it was last checked, in microseconds of `CLOCK_REALTIME`.
     last_check: u64,
+    /// When a check last passed, likewise.
+    last_success: u64,
     /// What it says of itself; empty before it was asked.
     pub(super) facts: CacheFacts,
 }
@@ -58,6 +60,7 @@ impl Cache {
             is_usable: is_usable(target),
             may_be_back: matches!(target.state, TargetState::Down | TargetState::Unknown),
             last_check: target.last_check_timestamp,
+            last_success: target.last_success_timestamp,
             facts: match &target.facts {
                 Facts::Cache(facts) => facts.clone(),
                 Facts::Builder(_) => CacheFacts::default(),
@@ -73,6 +76,11 @@ impl Cache {
     /// Whether a check has ended since then, in microseconds of `CLOCK_REALTIME`.
     pub(super) const fn was_checked_since(&self, then: u64) -> bool {
         self.last_check >= then
+    }
+
+    /// Whether a check has passed since then, likewise.
+    pub(super) const fn has_passed_since(&self, then: u64) -> bool {
+        self.last_success >= then
     }
 
     /// Whether its own URL names the address at which it is; nothing where a name would have to be looked up.

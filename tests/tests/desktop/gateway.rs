@@ -37,12 +37,16 @@ struct Desk {
 impl Desk {
     /// With the caches of `entries` behind it, which are signed with `keys`.
     async fn start(entries: &str, keys: &[&str]) -> Self {
+        Self::start_at(POLL, entries, keys).await
+    }
+
+    async fn start_at(poll: &str, entries: &str, keys: &[&str]) -> Self {
         let gateway = free_address().unwrap();
         let nix = NixConf::new().unwrap();
         let url = format!("http://{gateway}");
         nix.set_caches(&[(&url, &keys.join(" "))]).unwrap();
         let config = format!(
-            "{POLL}[nix]\nconf = \"{}\"\n[steer]\ngateway = \"{gateway}\"\n{entries}",
+            "{poll}[nix]\nconf = \"{}\"\n[steer]\ngateway = \"{gateway}\"\n{entries}",
             nix.path().display()
         );
         let laptop = Laptop::start_with(Launch {
@@ -301,6 +305,28 @@ async fn who_accepts_no_connection_is_asked_for_nothing_over_one_that_was_kept()
     assert_eq!(desk.get(&path).await.status, 404);
     assert_eq!(cache.requests() - requests, asked);
     desk.until("fake", TargetState::Down).await;
+}
+
+#[tokio::test]
+async fn who_has_not_answered_is_not_asked_again_before_a_check_has_passed() {
+    let ground = Ground::take().await.unwrap();
+    let nginx = Nginx::start(ground.cache()).await.unwrap();
+    // It stays ready, whatever becomes of a check.
+    let poll = POLL.replace("fall = 1", "fall = 100");
+    let desk = Desk::start_at(&poll, &nginx.entry("desktop"), &[nginx.public_key()]).await;
+    desk.laptop.until_ready().await.unwrap();
+    nginx.freeze().unwrap();
+    for _ in 0..4 {
+        assert_eq!(desk.get(NOBODYS).await.status, 404);
+    }
+    nginx.thaw().unwrap();
+    let path = narinfo(nginx.store_path());
+    let back = async || Some(desk.get(&path).await).filter(|it| it.status == 200);
+    eventually(PATIENCE, "it is asked again", back)
+        .await
+        .unwrap();
+    // What it was asked while it stood still it has read since.
+    assert_eq!(nginx.requests_of(NOBODYS), 1, "{}", nginx.log());
 }
 
 #[tokio::test]

@@ -30,11 +30,12 @@ const ASKING: Duration = Duration::from_millis(50);
 const FRESH: Duration = Duration::from_secs(2);
 /// Of what is not there by such a verdict.
 const LOOKING: Duration = Duration::from_millis(200);
-/// Of what is there.
-const THERE: Patience = Patience {
-    accept: Duration::from_millis(500),
-    greet: Some(Duration::from_secs(1)),
-};
+/// What is there accepts within this, or within so many of its round trips, but never later than that.
+const ACCEPT: Duration = Duration::from_millis(300);
+const ROUND_TRIPS: u32 = 10;
+const ACCEPT_AT_MOST: Duration = Duration::from_millis(500);
+/// And greets within this.
+const GREET: Duration = Duration::from_secs(1);
 /// Where nobody knows. ssh itself waits for the greeting.
 const UNKNOWN: Patience = Patience {
     accept: Duration::from_secs(3),
@@ -133,7 +134,17 @@ async fn at(target: &Target, host: &str, port: u16) -> Result<Socket, ConnectErr
     if !places.contains(&own) {
         places.push(own);
     }
-    dial::first(places, THERE, &target.label().into()).await
+    dial::first(places, patience(target), &target.label().into()).await
+}
+
+/// For who is down the street and not there, Nix need not wait as long as for who is across the country.
+fn patience(target: &Target) -> Patience {
+    let round_trip = Duration::from_micros(target.latency_usec);
+    let accept = round_trip.saturating_mul(ROUND_TRIPS);
+    Patience {
+        accept: accept.clamp(ACCEPT, ACCEPT_AT_MOST),
+        greet: Some(GREET),
+    }
 }
 
 /// Whether ssh gets no socket by this verdict.
@@ -197,5 +208,21 @@ impl ConnectError {
     /// Whether it is the command line, or ssh_config, that is wrong.
     pub(super) const fn is_usage(&self) -> bool {
         matches!(self, Self::NotSsh | Self::Foreign { .. })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_near_is_waited_for_less_and_nobody_for_long() {
+        for (round_trip, accept) in [(0, 300), (800, 300), (40_000, 400), (600_000, 500)] {
+            let target = Target {
+                latency_usec: round_trip,
+                ..Target::default()
+            };
+            assert_eq!(patience(&target).accept, Duration::from_millis(accept));
+        }
     }
 }
