@@ -246,7 +246,8 @@ impl Nginx {
             "daemon off;\n\
              master_process off;\n\
              pid nginx.pid;\n\
-             events {{ worker_connections 64; }}\n\
+             worker_rlimit_nofile 4096;\n\
+             events {{ worker_connections 2048; }}\n\
              http {{\n\
                log_format seen '$pid.$connection $request_uri $status';\n\
                access_log access.log seen;\n\

@@ -80,7 +80,14 @@ impl Desk {
 }
 
 /// Waits until so many rounds are `made`.
-async fn reach(rounds: usize, id: u32, made: &impl Fn() -> usize) -> Result<(usize, Account)> {
+///
+/// # Errors
+/// When the process ends or makes no more of them.
+pub(super) async fn reach(
+    rounds: usize,
+    id: u32,
+    made: &impl Fn() -> usize,
+) -> Result<(usize, Account)> {
     let left = rounds.saturating_sub(made());
     let patience = BRISK * 3 * u32::try_from(left).unwrap_or(u32::MAX).max(10);
     eventually(patience, "the rounds are made", async || {

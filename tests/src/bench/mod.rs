@@ -2,6 +2,7 @@
 
 pub mod contestant;
 pub mod figures;
+pub mod many;
 pub mod offloadd;
 pub mod peers;
 pub mod proc;

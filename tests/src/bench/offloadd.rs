@@ -103,12 +103,13 @@ pub async fn answers() -> Result<Answers> {
     Ok(Answers {
         ready: Sample::new(ready),
         status: Sample::new(status),
-        objects: calls(&connection, manager, "GetManagedObjects", &()).await?,
+        objects: calls(&connection, manager, "GetManagedObjects", &(), [CALLS, 0]).await?,
         property: calls(
             &connection,
             "org.freedesktop.DBus.Properties",
             "Get",
             &state,
+            [CALLS, 0],
         )
         .await?,
     })
@@ -187,7 +188,11 @@ async fn settle(connection: &Connection) -> Result<()> {
         .context("Check()")
 }
 
-async fn run_status(offloadctl: &Path, bus: &str) -> Result<Duration> {
+/// Runs `offloadctl status` once; it must find everything ready.
+///
+/// # Errors
+/// When it does not.
+pub(super) async fn run_status(offloadctl: &Path, bus: &str) -> Result<Duration> {
     let mut command = tokio::process::Command::new(offloadctl);
     command.args(["--bus", bus, "status"]).kill_on_drop(true);
     let watch = Stopwatch::start();
@@ -208,23 +213,30 @@ async fn run_status(offloadctl: &Path, bus: &str) -> Result<Duration> {
     }
 }
 
-async fn calls<B>(
+/// Calls a method of the root object so many `times`, with a `pause` of milliseconds after each: who asks
+/// for much is refused where that is too often.
+///
+/// # Errors
+/// When a call fails.
+pub(super) async fn calls<B>(
     connection: &Connection,
     interface: &str,
     method: &str,
     body: &B,
+    [times, pause]: [usize; 2],
 ) -> Result<Sample>
 where
     B: serde::Serialize + zbus::wire::DynamicType,
 {
-    let mut took = Vec::with_capacity(CALLS);
-    for _ in 0..CALLS {
+    let mut took = Vec::with_capacity(times);
+    for _ in 0..times {
         let watch = Stopwatch::start();
         let answer = connection
             .call_method(Some(NAME), ROOT, Some(interface), method, body)
             .await;
         took.push(watch.elapsed());
         answer.map_err(std::io::Error::other).context(method)?;
+        tokio::time::sleep(Duration::from_millis(pause as u64)).await;
     }
     Ok(Sample::new(took))
 }

@@ -1,7 +1,7 @@
 //! What offloadd costs beside others; `tests/bench/run` builds what it measures and starts it.
 //!
-//! `bench [--peers] [--beside FILE] [ROUNDS]`: with `--peers` only the others, which need no build of ours; with
-//! `--beside` this offloadd and the one in FILE.
+//! `bench [--peers] [--many] [--beside FILE] [ROUNDS]`: with `--peers` only the others, which need no build of ours; with
+//! `--many` what 10, 100 and 1,000 targets cost; with `--beside` this offloadd and the one in FILE.
 //! `OFFLOAD_TESTS_BIN_DIR` holds the release binaries, `OFFLOAD_BENCH_WITHOUT_BUS` names the
 //! offloadd that was built without its embedded bus.
 
@@ -16,6 +16,7 @@ use offload_tests::{
     bench::{
         contestant::Cost,
         figures::{Sample, megabytes, milliseconds},
+        many::{self, Many},
         offloadd, peers,
         proc::Memory,
         table::table,
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         .position(|argument| argument == "--beside")
         .and_then(|at| arguments.get(at + 1))
         .map(PathBuf::from);
+    let many_only = arguments.iter().any(|argument| argument == "--many");
     let peers_only = arguments.iter().any(|argument| argument == "--peers");
     let rounds = arguments
         .iter()
@@ -61,6 +63,7 @@ fn main() -> ExitCode {
         runtime.block_on(async {
             match &other {
                 Some(other) => beside(other, rounds).await,
+                None if many_only => many().await,
                 None => measure(peers_only, rounds).await,
             }
         })
@@ -110,6 +113,8 @@ async fn measure(peers_only: bool, rounds: usize) -> Result<String> {
     text += "\n";
     // One after the other: these are times on the wall.
     text += &answers().await?;
+    text += "\n";
+    text += &many().await?;
     text += "\n";
     text += &sizes()?;
     Ok(text)
@@ -187,6 +192,20 @@ fn deep_costs(rounds: usize, (memory, cpu): (Memory, Duration)) -> String {
         ),
     ];
     table(&head, &rows)
+}
+
+/// Many targets: what of that grows with their number.
+async fn many() -> Result<String> {
+    let all = many::many(&program("offloadd")?).await?;
+    let head = many::TARGETS.map(|targets| format!("{targets} caches"));
+    let head: Vec<&str> = std::iter::once("")
+        .chain(head.iter().map(String::as_str))
+        .collect();
+    let rows = Many::ROWS.iter().enumerate().map(|(row, name)| {
+        let of_each = all.iter().filter_map(|many| many.cells().get(row).cloned());
+        std::iter::once((*name).to_owned()).chain(of_each).collect()
+    });
+    Ok(table(&head, &rows.collect::<Vec<Vec<String>>>()))
 }
 
 async fn answers() -> Result<String> {
