@@ -6,7 +6,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::link::Link;
+use super::link::{Link, Resting};
 use crate::{clock::Stopwatch, probe::Closed, target::TargetId};
 
 /// A connection at rest, watched by a task of its own that only the peer's bytes wake.
@@ -14,7 +14,7 @@ use crate::{clock::Stopwatch, probe::Closed, target::TargetId};
 /// Dropping it closes the connection: without the other end of `recall` the task ends.
 pub(super) struct Idle {
     recall: oneshot::Sender<()>,
-    watcher: JoinHandle<Option<Link>>,
+    watcher: JoinHandle<Option<Resting>>,
 }
 
 impl Idle {
@@ -23,7 +23,7 @@ impl Idle {
         let (recall, recalled) = oneshot::channel();
         Self {
             recall,
-            watcher: tokio::spawn(watch(link, recalled, target, closed)),
+            watcher: tokio::spawn(watch(link.rest(), recalled, target, closed)),
         }
     }
 
@@ -31,27 +31,34 @@ impl Idle {
     pub(super) async fn recall(self) -> Option<Link> {
         // The watcher may have ended; the join says so as well.
         let _ = self.recall.send(());
-        self.watcher.await.ok().flatten()
+        let resting = self.watcher.await.ok().flatten()?;
+        resting.wake().await.ok()
     }
 }
 
 async fn watch(
-    mut link: Link,
+    mut link: Option<Resting>,
     recalled: oneshot::Receiver<()>,
     target: TargetId,
     closed: mpsc::Sender<Closed>,
-) -> Option<Link> {
+) -> Option<Resting> {
     let resting = Stopwatch::start();
     select! {
         // First what we want ourselves: a close that comes with it is the check's to find. Where
         // nobody is there to take the link, it closes here.
         biased;
-        _ = recalled => Some(link),
-        () = link.ended() => {
+        _ = recalled => link,
+        () = ended(&mut link) => {
             let idle = resting.elapsed();
             // Where the queue is full, the next check will find it out.
             let _ = closed.try_send(Closed { target, idle });
             None
         }
+    }
+}
+
+async fn ended(link: &mut Option<Resting>) {
+    if let Some(link) = link {
+        link.ended().await;
     }
 }

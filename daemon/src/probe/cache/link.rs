@@ -15,7 +15,7 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use offload_client::{Printable, Reason, Stage};
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite},
     pin, select,
 };
 use tokio_rustls::rustls;
@@ -36,7 +36,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 /// A connection over which one question at a time is asked.
 ///
 /// Nobody but the owner polls it: while a question is out [`Link::ask`] does, while it is idle
-/// [`Link::ended`] does. Dropping it closes the connection.
+/// [`Resting::ended`] does. Dropping it closes the connection.
 pub(super) struct Link {
     /// Who is on the other side.
     pub peer: SocketAddr,
@@ -119,13 +119,33 @@ impl Link {
         drive(&mut self.connection, ready).await.is_ok() && self.connection.is_some()
     }
 
+    /// Lays it to rest; `None` where it has ended, or the peer has said more than it was asked.
+    pub(super) fn rest(self) -> Option<Resting> {
+        let parts = Pin::into_inner(self.connection?).into_parts();
+        parts.read_buf.is_empty().then(|| Resting {
+            peer: self.peer,
+            stream: parts.io.into_inner(),
+        })
+    }
+}
+
+/// A connection between two questions: its stream, without the buffers that HTTP needs, which would be more
+/// than all else that is kept of a target.
+pub(super) struct Resting {
+    peer: SocketAddr,
+    stream: Box<dyn Stream>,
+}
+
+impl Resting {
     /// Ends when the peer closes the connection, or breaks the silence that it owes us.
     pub(super) async fn ended(&mut self) {
-        if let Some(connection) = &mut self.connection {
-            // How it ended makes no difference: it is of no use any more.
-            let _ = connection.await;
-            self.connection = None;
-        }
+        // How it ended makes no difference: it is of no use any more.
+        let _ = self.stream.read(&mut [0]).await;
+    }
+
+    /// Speaks HTTP over it again.
+    pub(super) async fn wake(self) -> Result<Link, Broken> {
+        Link::new(self.stream, self.peer).await
     }
 }
 
