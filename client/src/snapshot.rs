@@ -4,10 +4,13 @@
 //! inside the daemon reads. All text in it is [`Printable`], whoever wrote it. Timestamps are microseconds: `CLOCK_REALTIME` unless the name says
 //! monotonic (`CLOCK_MONOTONIC`), 0 for never, as systemd has them.
 
+mod targets;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::targets::Targets;
 pub use crate::words::CauseKind;
 use crate::{Kind, OverallState, Printable, Reason, Stage, TargetState, WarningCode};
 
@@ -39,7 +42,7 @@ pub struct Snapshot {
     /// The same, on the monotonic clock.
     pub state_change_timestamp_monotonic: u64,
     /// Caches and builders, in the order in which Nix would try them.
-    pub targets: Vec<Target>,
+    pub targets: Targets,
     /// What differs or is broken without being a target's state, the heaviest first.
     pub warnings: Vec<Warning>,
     /// Where all caches are one substituter, `127.0.0.1:5001`; empty where Nix is not steered. Only in JSON, not on
@@ -239,6 +242,33 @@ impl Snapshot {
         })
     }
 
+    /// Whether it differs from `old` in something that a signal tells.
+    pub fn is_news_to(&self, old: &Self) -> bool {
+        let Self {
+            describe_version,
+            version,
+            state,
+            reason,
+            builder_state,
+            cache_state,
+            state_change_timestamp,
+            state_change_timestamp_monotonic,
+            targets,
+            warnings,
+            gateway,
+            root_cause,
+        } = self;
+        let mut both = targets.iter().zip(&old.targets);
+        (describe_version, version) != (&old.describe_version, &old.version)
+            || (state, reason) != (&old.state, &old.reason)
+            || (builder_state, cache_state) != (&old.builder_state, &old.cache_state)
+            || *state_change_timestamp != old.state_change_timestamp
+            || *state_change_timestamp_monotonic != old.state_change_timestamp_monotonic
+            || targets.len() != old.targets.len()
+            || both.any(|(new, old)| new.is_news_to(old))
+            || (warnings, gateway, root_cause) != (&old.warnings, &old.gateway, &old.root_cause)
+    }
+
     /// Whether at least one builder is ready: what `offload-ready.target` and the file
     /// `/run/offloadd/ready` stand for.
     pub fn has_ready_builder(&self) -> bool {
@@ -251,6 +281,35 @@ impl Target {
     /// Its object path.
     pub fn path(&self) -> String {
         crate::names::target_path(self.kind, &self.name)
+    }
+
+    /// Whether it differs from `old` in something that a signal tells. No signal tells what every check
+    /// changes: times, latency, failures, details.
+    pub fn is_news_to(&self, old: &Self) -> bool {
+        let Self {
+            name,
+            kind,
+            uri,
+            address,
+            state,
+            reason,
+            stage,
+            state_change_timestamp,
+            state_change_timestamp_monotonic,
+            last_check_timestamp: _,
+            last_success_timestamp: _,
+            next_check_timestamp: _,
+            latency_usec: _,
+            consecutive_failures: _,
+            facts,
+            details: _,
+            layers,
+        } = self;
+        (name, kind, uri, address) != (&old.name, &old.kind, &old.uri, &old.address)
+            || (state, reason, stage) != (&old.state, &old.reason, &old.stage)
+            || *state_change_timestamp != old.state_change_timestamp
+            || *state_change_timestamp_monotonic != old.state_change_timestamp_monotonic
+            || (facts, layers) != (&old.facts, &old.layers)
     }
 
     /// Whether its own reason and details say all that `warning` says.

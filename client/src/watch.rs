@@ -9,7 +9,7 @@ use futures_util::{
 use tokio::{runtime::Handle, sync::watch as channel, task::AbortHandle, time::timeout};
 use zbus::{Connection, MatchRule, MessageStream, message::Type};
 
-use crate::{Snapshot, names, read, snapshot::Target};
+use crate::{Snapshot, names, read};
 
 /// How long the daemon may take to answer before it counts as not there, and is asked again.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -86,7 +86,11 @@ async fn follow(
         let (snapshot, stale) = read_beside(connection, &mut signals).await;
         let snapshot = snapshot.map(Arc::new);
         news.send_if_modified(|last| {
-            let changed = first || last.as_deref().map(steady) != snapshot.as_deref().map(steady);
+            let changed = match (last.as_deref(), snapshot.as_deref()) {
+                (Some(last), Some(snapshot)) => snapshot.is_news_to(last),
+                (last, snapshot) => last.is_some() != snapshot.is_some(),
+            };
+            let changed = changed || first;
             *last = snapshot;
             changed
         });
@@ -154,21 +158,4 @@ async fn signals(connection: &Connection) -> zbus::Result<Pin<Box<dyn Stream<Ite
         async move { goes_on }
     });
     Ok(Box::pin(ends.map(|_| ())))
-}
-
-/// The snapshot without what every check changes and no signal tells.
-fn steady(snapshot: &Snapshot) -> Snapshot {
-    let mut steady = snapshot.clone();
-    for target in &mut steady.targets {
-        *target = Target {
-            last_check_timestamp: 0,
-            last_success_timestamp: 0,
-            next_check_timestamp: 0,
-            latency_usec: 0,
-            consecutive_failures: 0,
-            details: Default::default(),
-            ..std::mem::take(target)
-        };
-    }
-    steady
 }

@@ -134,7 +134,7 @@ fn at(address: &str, mut snapshot: Snapshot) -> Snapshot {
 }
 
 fn builder(snapshot: &mut Snapshot) -> &mut Target {
-    snapshot.targets.last_mut().unwrap()
+    snapshot.targets.iter_mut().last().unwrap()
 }
 
 fn now_usec() -> u64 {

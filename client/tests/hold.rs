@@ -59,7 +59,7 @@ impl Manager {
 /// Everything down but for one thing.
 fn only(what: &str) -> Snapshot {
     let mut snapshot = builder_down();
-    for target in &mut snapshot.targets {
+    for target in snapshot.targets.iter_mut() {
         target.state = match target.label() == what {
             true => TargetState::Ready,
             false => TargetState::Down,
@@ -141,7 +141,7 @@ async fn hold_outlives_a_restart_of_the_daemon() {
         .await;
     // As a daemon is that has just started.
     let mut unjudged = ready();
-    for target in &mut unjudged.targets {
+    for target in unjudged.targets.iter_mut() {
         target.state = TargetState::Unknown;
     }
     let fake = Fake::start(&bus, unjudged).await;

@@ -38,7 +38,7 @@ fn marked() -> Snapshot {
     let mark = || Printable::from(MARK);
     let details: Details = [(mark(), MARK.into()), ("error".into(), MARK.into())].into();
     snapshot.version = mark();
-    for target in &mut snapshot.targets {
+    for target in snapshot.targets.iter_mut() {
         target.name = mark();
         target.uri = format!("ssh-ng://{MARK}@{MARK}").into();
         target.address = mark();
@@ -176,7 +176,7 @@ async fn no_line_of_a_job_commands_the_terminal() {
         ..Job::default()
     };
     let mut ready = builder_down();
-    for target in &mut ready.targets {
+    for target in ready.targets.iter_mut() {
         target.state = TargetState::Ready;
     }
     let _fake = Fake::building(&bus, ready, job).await;

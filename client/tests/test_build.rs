@@ -187,9 +187,10 @@ async fn json_is_one_object_at_the_end() {
 async fn without_a_name_every_builder_builds_in_turn() {
     let bus = Bus::start().await;
     let mut snapshot = ready();
-    let mut second = snapshot.targets.last().unwrap().clone();
+    let mut second = snapshot.targets.iter().last().unwrap().clone();
     second.name = "attic".into();
-    snapshot.targets.push(second);
+    let both = snapshot.targets.into_iter().chain([second]);
+    snapshot.targets = both.collect();
     let fake = Fake::building(&bus, snapshot, on_tower()).await;
     let run = offloadctl(&bus, &["test-build", "--json"]).await;
     assert_eq!(run.code, 0);

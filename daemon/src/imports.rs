@@ -27,7 +27,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("plan", "config drift nix target"),
     (
         "monitor",
-        "clock config discover drift health limits net nix notify plan probe report target",
+        "clock config discover drift health limits net notify plan probe report target",
     ),
     (
         "build",

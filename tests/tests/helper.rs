@@ -156,9 +156,9 @@ async fn a_key_that_only_root_may_read_logs_in_with_the_helper_and_is_not_visibl
         ("nix.conf", "substituters =\n"),
         ("machines", &line(&sshd, sshd.user_key())),
     ]);
-    let only = |snapshot: Snapshot| match snapshot.targets.as_slice() {
-        [target] => target.clone(),
-        targets => panic!("{targets:#?}"),
+    let only = |snapshot: Snapshot| {
+        assert_eq!(snapshot.targets.len(), 1, "{:#?}", snapshot.targets);
+        snapshot.targets[0].clone()
     };
     let with = only(laptop.found(OFFLOADD, "socket"));
     assert_eq!(

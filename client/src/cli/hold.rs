@@ -259,7 +259,8 @@ mod tests {
                     _ => Reason::None,
                 },
                 ..Target::default()
-            }],
+            }]
+            .into(),
             ..Snapshot::default()
         })
     }

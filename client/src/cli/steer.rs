@@ -112,7 +112,8 @@ mod tests {
                 target(Kind::Builder, "ssh://other@192.0.2.6"),
                 target(Kind::Builder, "ssh-ng://tower:2222"),
                 target(Kind::Builder, "ssh-ng://*"),
-            ],
+            ]
+            .into(),
             ..Snapshot::default()
         };
         let expected = "\

@@ -127,7 +127,8 @@ mod tests {
                 reason,
                 stage: Stage::Connect,
                 ..Target::default()
-            }],
+            }]
+            .into(),
             ..Snapshot::default()
         }
     }
@@ -149,7 +150,7 @@ mod tests {
             changes(
                 Some(&ready),
                 Some(&Snapshot {
-                    targets: vec![],
+                    targets: vec![].into(),
                     ..ready.clone()
                 }),
                 &style

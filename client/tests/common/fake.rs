@@ -240,7 +240,7 @@ pub(crate) fn ready() -> Snapshot {
         state_change_timestamp: 1_700_000_000_000_000,
         state_change_timestamp_monotonic: 42,
         // Not in alphabetical order: Nix's order is not.
-        targets: vec![cache, builder],
+        targets: vec![cache, builder].into(),
         warnings: Vec::new(),
         ..Snapshot::default()
     }
@@ -252,7 +252,7 @@ pub(crate) fn builder_down() -> Snapshot {
     snapshot.state = OverallState::Degraded;
     snapshot.reason = Reason::Refused;
     snapshot.builder_state = OverallState::Offline;
-    if let Some(builder) = snapshot.targets.last_mut() {
+    if let Some(builder) = snapshot.targets.iter_mut().last() {
         builder.state = TargetState::Down;
         builder.reason = Reason::Refused;
         builder.stage = Stage::Connect;

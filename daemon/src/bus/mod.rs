@@ -158,20 +158,16 @@ impl Service {
     async fn publish(&mut self) -> zbus::Result<()> {
         let new = self.snapshots.borrow_and_update().clone();
         let old = std::mem::replace(&mut self.published, new.clone());
+        let changes = Changes::between(&old, &new);
         let server = self.connection.object_server();
-        let (before, after) = (objects(&old), objects(&new));
-        for target in &old.targets {
-            if !after.contains_key(&object_key(target)) {
-                withdraw(server, target.kind, &target.path()).await?;
-            }
+        for target in &changes.gone {
+            withdraw(server, target.kind, &target.path()).await?;
         }
-        for target in &new.targets {
-            if !before.contains_key(&object_key(target)) {
-                let to = (&self.monitor, &self.jobs, &self.authority);
-                announce(server, to, target).await?;
-            }
+        for target in &changes.come {
+            let to = (&self.monitor, &self.jobs, &self.authority);
+            announce(server, to, target).await?;
         }
-        publish::publish(&self.connection, &old, &new).await
+        publish::publish(&self.connection, &old, &new, &changes).await
     }
 }
 
@@ -232,6 +228,44 @@ fn builder_object(target: &TargetObject, (_, jobs, _): To<'_>) -> BuilderObject 
     BuilderObject {
         target: target.clone(),
         jobs: jobs.clone(),
+    }
+}
+
+/// What became of the objects between two snapshots.
+#[derive(Default)]
+struct Changes<'a> {
+    gone: Vec<&'a Target>,
+    come: Vec<&'a Target>,
+    /// Those that stayed and are not the same: as they were, and as they are.
+    other: Vec<(&'a Target, &'a Target)>,
+    /// Whether they are the same ones in the same order.
+    are_same_objects: bool,
+}
+
+impl<'a> Changes<'a> {
+    fn between(old: &'a Snapshot, new: &'a Snapshot) -> Self {
+        let mut pairs = old.targets.iter().zip(&new.targets);
+        let are_same_objects = old.targets.len() == new.targets.len()
+            && pairs.all(|(old, new)| std::ptr::eq(old, new) || object_key(old) == object_key(new));
+        if are_same_objects {
+            let pairs = old.targets.iter().zip(&new.targets);
+            let other = pairs.filter(|(old, new)| !std::ptr::eq(*old, *new));
+            return Self {
+                other: other.collect(),
+                are_same_objects,
+                ..Self::default()
+            };
+        }
+        let (before, after) = (objects(old), objects(new));
+        let is_gone = |target: &&Target| !after.contains_key(&object_key(target));
+        let is_new = |target: &&Target| !before.contains_key(&object_key(target));
+        let stayed = |target: &'a Target| Some((*before.get(&object_key(target))?, target));
+        Self {
+            gone: old.targets.iter().filter(is_gone).collect(),
+            come: new.targets.iter().filter(is_new).collect(),
+            other: new.targets.iter().filter_map(stayed).collect(),
+            are_same_objects,
+        }
     }
 }
 

@@ -10,12 +10,12 @@ use offload_client::{
 };
 use zbus::{Connection, Variant, fdo, names::InterfaceName, object_server::SignalEmitter};
 
-use super::{manager::Manager, object_key, objects, values};
+use super::{Changes, manager::Manager, values};
 
 /// The changed properties of one interface.
-struct Changes<'a>(HashMap<&'static str, Variant<'a>>);
+struct Properties<'a>(HashMap<&'static str, Variant<'a>>);
 
-impl<'a> Changes<'a> {
+impl<'a> Properties<'a> {
     fn new() -> Self {
         Self(HashMap::new())
     }
@@ -47,20 +47,18 @@ pub(super) async fn publish(
     connection: &Connection,
     old: &Snapshot,
     new: &Snapshot,
+    changes: &Changes<'_>,
 ) -> zbus::Result<()> {
-    let before = objects(old);
-    for target in &new.targets {
-        // A target that is new was announced with all its properties.
-        if let Some(before) = before.get(&object_key(target)) {
-            publish_target(connection, before, target).await?;
-        }
+    // A target that is new was announced with all its properties.
+    for (old, new) in &changes.other {
+        publish_target(connection, old, new).await?;
     }
-    publish_manager(connection, old, new).await
+    publish_manager(connection, old, new, changes.are_same_objects).await
 }
 
 async fn publish_target(connection: &Connection, old: &Target, new: &Target) -> zbus::Result<()> {
     let path = new.path();
-    let mut target = Changes::new();
+    let mut target = Properties::new();
     target.note("Address", &old.address, &new.address, Variant::from);
     target.note("State", &old.state, &new.state, |word| word.as_str().into());
     target.note("Reason", &old.reason, &new.reason, |word| {
@@ -81,7 +79,7 @@ async fn publish_target(connection: &Connection, old: &Target, new: &Target) -> 
     );
     target.emit(connection, &path, TARGET).await?;
 
-    let mut own = Changes::new();
+    let mut own = Properties::new();
     match (&old.facts, &new.facts) {
         (Facts::Cache(old), Facts::Cache(new)) => {
             own.note("StoreDir", &old.store_dir, &new.store_dir, Variant::from);
@@ -132,9 +130,9 @@ async fn publish_manager(
     connection: &Connection,
     old: &Snapshot,
     new: &Snapshot,
+    are_same_objects: bool,
 ) -> zbus::Result<()> {
-    let (old_targets, new_targets) = (values::targets(old), values::targets(new));
-    let mut manager = Changes::new();
+    let mut manager = Properties::new();
     manager.note("State", &old.state, &new.state, |word| word.as_str().into());
     manager.note("Reason", &old.reason, &new.reason, |word| {
         word.as_str().into()
@@ -160,9 +158,12 @@ async fn publish_manager(
         &new.state_change_timestamp_monotonic,
         number,
     );
-    manager.note("Targets", &old_targets, &new_targets, |paths| {
-        paths.as_slice().into()
-    });
+    if !are_same_objects {
+        let (old, new) = (values::targets(old), values::targets(new));
+        if old != new {
+            manager.0.insert("Targets", new.into());
+        }
+    }
     if old.warnings != new.warnings {
         manager.0.insert("Warnings", values::warnings(new).into());
     }

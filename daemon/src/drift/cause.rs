@@ -215,7 +215,7 @@ mod tests {
     fn of(targets: Vec<Target>, mut warnings: Vec<Warning>) -> Option<RootCause> {
         sort(&mut warnings);
         root_cause(&Snapshot {
-            targets,
+            targets: targets.into(),
             warnings,
             ..Snapshot::default()
         })

@@ -14,33 +14,48 @@ use crate::{
     target::TargetId,
 };
 
-/// What differs between the layers.
-pub(super) fn differences(
+/// What differs between the layers of this machine, whatever the target.
+pub(super) fn over_all(
     origins: &BTreeMap<TargetId, Origin>,
     loaded: &Loaded,
     observed: &BTreeMap<TargetId, Observed>,
-) -> Vec<Warning> {
-    let unseen = Observed::default();
-    let mut found = Vec::new();
-    found.extend(loaded.stale.as_ref().map(|stale| outdated(loaded, stale)));
-    found.extend(fallback_off(origins));
-    found.extend(lan_cache_last(origins, observed));
-    for (id, origin) in origins {
-        let seen = observed.get(id).unwrap_or(&unseen);
-        let one = Target { id, origin, seen };
-        let single = [
-            one.address_mismatch(),
-            one.address_moved(),
-            one.not_in_nix_conf(),
-            one.ssh_config_mismatch(),
-            one.host_key_not_known(),
-            one.negative_cache_stale(),
-            one.not_steered(),
-        ];
-        found.extend(single.into_iter().flatten());
-        found.extend(one.strangers());
-    }
-    found
+) -> impl Iterator<Item = Warning> {
+    let stale = loaded.stale.as_ref().map(|stale| outdated(loaded, stale));
+    let all = [
+        stale,
+        fallback_off(origins),
+        lan_cache_last(origins, observed),
+    ];
+    all.into_iter().flatten()
+}
+
+/// What its checks found that makes their verdict less than Nix's.
+pub(super) fn option_ignored(id: &TargetId, seen: &Observed) -> Option<Warning> {
+    let options = seen.unsupported.as_ref()?;
+    Some(Warning {
+        code: WarningCode::SshOptionIgnored,
+        target: Some((id.kind, id.name.clone())),
+        details: BTreeMap::from([("option".into(), options.clone())]),
+    })
+}
+
+/// What differs between the layers of one target.
+pub(super) fn differences(id: &TargetId, origin: &Origin, seen: &Observed) -> Vec<Warning> {
+    let one = Target { id, origin, seen };
+    let single = [
+        one.address_mismatch(),
+        one.address_moved(),
+        one.not_in_nix_conf(),
+        one.ssh_config_mismatch(),
+        one.host_key_not_known(),
+        one.negative_cache_stale(),
+        one.not_steered(),
+    ];
+    single
+        .into_iter()
+        .flatten()
+        .chain(one.strangers())
+        .collect()
 }
 
 /// What keeps Nix from a target that passes its checks, each for itself.

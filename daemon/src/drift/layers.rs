@@ -1,30 +1,20 @@
 //! What each layer says of a target, side by side.
 
-use std::collections::BTreeMap;
-
 use offload_client::{
     Kind, Printable,
     snapshot::{Comparison, Placed},
 };
 
 use super::{Observed, Origin, Side, place::is_same_host};
-use crate::{nix::loaded::Loaded, target::TargetId};
+use crate::nix::loaded::Loaded;
 
-/// The comparisons of each target: address, key, user; none of what no layer speaks of.
-pub(super) fn side_by_side(
-    origins: &BTreeMap<TargetId, Origin>,
+/// The comparisons of a target: address, key, user; none of what no layer speaks of.
+pub(super) fn of_target(
+    kind: Kind,
+    origin: &Origin,
     loaded: &Loaded,
-    observed: &BTreeMap<TargetId, Observed>,
-) -> BTreeMap<TargetId, Vec<Comparison>> {
-    let unseen = Observed::default();
-    let one = |(id, origin): (&TargetId, &Origin)| {
-        let seen = observed.get(id).unwrap_or(&unseen);
-        (id.clone(), of_target(id.kind, origin, loaded, seen))
-    };
-    origins.iter().map(one).collect()
-}
-
-fn of_target(kind: Kind, origin: &Origin, loaded: &Loaded, seen: &Observed) -> Vec<Comparison> {
+    seen: &Observed,
+) -> Vec<Comparison> {
     let (declared, deployed) = (origin.declared.as_ref(), origin.deployed.as_ref());
     // It reads its files once: what changed since, it does not have, and what it has instead is
     // written nowhere.

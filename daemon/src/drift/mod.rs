@@ -1,30 +1,30 @@
 //! Compares what is declared, deployed, loaded and observed. Pure: no I/O, no clock.
 //!
-//! [`Ledger::compare`] is the whole of it: `compare` finds the differences, the ledger in `since`
-//! remembers when each began, `roots` leaves out those that follow from others, and `layers` sets the
-//! values side by side. [`hindrance`] says which of them keeps Nix from a target.
+//! The [`Ledger`] is told of both sides and is the whole of it: `compare` finds the differences, the
+//! ledger remembers when each began, `roots` leaves out those that follow from others, and `layers` sets
+//! the values side by side. [`hindrance`] says which of them keeps Nix from a target.
 
 pub mod cause;
 mod compare;
 mod hindrance;
 mod layers;
+mod ledger;
 mod place;
 mod roots;
-mod since;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use offload_client::{
     Printable,
-    snapshot::{Comparison, Warning},
+    snapshot::{Detail, Warning},
 };
 
-use crate::{nix::loaded::Loaded, probe::Stranger, target::TargetId};
+use crate::{probe::Stranger, target::TargetId};
 
 pub use hindrance::{hindrance, of_kind};
-pub use since::Ledger;
+pub use ledger::Ledger;
 
 /// What is declared and deployed of one target.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -118,42 +118,10 @@ pub struct Observed {
     pub ssh_config: Option<Printable>,
     /// Whether Nix's ssh would know its host key: not where only offloadd's configuration has it.
     pub host_key_known: Option<bool>,
+    /// The options of ssh_config that its checks do not honour.
+    pub unsupported: Option<Detail>,
     /// Who answered at one of its addresses without being it.
     pub strangers: Vec<Stranger>,
     /// How many of the paths that Nix remembers as missing the cache has after all.
     pub stale_misses: u64,
-}
-
-/// What the comparison shows.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Drift {
-    /// The differences: root causes only, each with its `since`.
-    pub warnings: Vec<Warning>,
-    /// Each target's layers, side by side.
-    pub layers: BTreeMap<TargetId, Vec<Comparison>>,
-}
-
-impl Ledger {
-    /// `warnings` are those of the plan. `now` is in microseconds of `CLOCK_REALTIME`.
-    pub fn compare(
-        &mut self,
-        now: u64,
-        warnings: &[Warning],
-        origins: &BTreeMap<TargetId, Origin>,
-        loaded: &Loaded,
-        observed: &BTreeMap<TargetId, Observed>,
-    ) -> Drift {
-        let mut found = warnings.to_vec();
-        found.extend(compare::differences(origins, loaded, observed));
-        let hidden = roots::hidden(&found, origins);
-        // One that is hidden ages all the same: it is no news when its root is mended.
-        let dated = self.date(now, found);
-        let shown = dated.into_iter().zip(hidden);
-        Drift {
-            warnings: shown
-                .filter_map(|(warning, hidden)| (!hidden).then_some(warning))
-                .collect(),
-            layers: layers::side_by_side(origins, loaded, observed),
-        }
-    }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use offload_client::{
-    Kind, WarningCode,
+    Kind, Printable, WarningCode,
     snapshot::{Detail, Warning},
 };
 
@@ -62,34 +62,44 @@ const TABLE: &[(WarningCode, WarningCode, Tie)] = {
 
 /// Which of `warnings` follow from another of them, in their order.
 pub(super) fn hidden(warnings: &[Warning], origins: &BTreeMap<TargetId, Origin>) -> Vec<bool> {
+    let mut known = BTreeMap::<WarningCode, BTreeMap<_, Vec<&Warning>>>::new();
+    for warning in warnings {
+        let of_code = known.entry(warning.code).or_default();
+        of_code
+            .entry(warning.target.as_ref())
+            .or_default()
+            .push(warning);
+    }
     let follows = |one: &Warning| {
         let mut rows = TABLE.iter().filter(|(code, ..)| *code == one.code);
         rows.any(|(_, root, tie)| {
-            let mut roots = warnings.iter().filter(|warning| warning.code == *root);
-            roots.any(|root| is_tied(*tie, one, root, origins))
+            let Some(roots) = known.get(root) else {
+                return false;
+            };
+            match tie {
+                Tie::Machine => true,
+                Tie::Kind(kind) => one.target.as_ref().is_some_and(|(of, _)| of == kind),
+                Tie::Target => one.target.is_some() && roots.contains_key(&one.target.as_ref()),
+                Tie::Host => {
+                    let Some(builder) = host(one, origins) else {
+                        return false;
+                    };
+                    let mut roots = roots.get(&Some(&builder)).into_iter().flatten();
+                    roots.any(|root| is_same_move(one, root))
+                }
+            }
         })
     };
     warnings.iter().map(follows).collect()
 }
 
-fn is_tied(tie: Tie, one: &Warning, root: &Warning, origins: &BTreeMap<TargetId, Origin>) -> bool {
-    match tie {
-        Tie::Machine => true,
-        Tie::Kind(kind) => one.target.as_ref().is_some_and(|(of, _)| *of == kind),
-        Tie::Target => one.target.is_some() && one.target == root.target,
-        Tie::Host => is_of_host(one, root, origins) && is_same_move(one, root),
-    }
-}
-
-/// Whether `one` is about a cache, and `root` about the builder on the same machine.
-fn is_of_host(one: &Warning, root: &Warning, origins: &BTreeMap<TargetId, Origin>) -> bool {
-    let (Some((Kind::Cache, cache)), Some((Kind::Builder, builder))) = (&one.target, &root.target)
-    else {
-        return false;
+/// The builder on the same machine, where `one` is about a cache.
+fn host(one: &Warning, origins: &BTreeMap<TargetId, Origin>) -> Option<(Kind, Printable)> {
+    let (Kind::Cache, cache) = one.target.as_ref()? else {
+        return None;
     };
-    let origin = origins.get(&TargetId::cache(cache));
-    let host = origin.and_then(|origin| origin.host.as_ref());
-    host.is_some_and(|host| *host.name == **builder)
+    let host = origins.get(&TargetId::cache(cache))?.host.as_ref()?;
+    Some((host.kind, host.name.clone()))
 }
 
 /// Whether both go from one host to one host, whatever the ports.
@@ -205,10 +215,10 @@ mod tests {
         let shown = shown(all);
         let rows = TABLE.iter().filter(|(code, ..)| *code == one.code);
         depth > 0
-            && rows.into_iter().any(|(_, code, tie)| {
+            && rows.into_iter().any(|(_, code, _)| {
                 let mut roots = all.iter().filter(|root| root.code == *code);
                 roots.any(|root| {
-                    is_tied(*tie, one, root, &origins())
+                    hidden(&[root.clone(), one.clone()], &origins()).ends_with(&[true])
                         && (shown.contains(&root) || is_explained(root, all, depth - 1))
                 })
             })

@@ -3,8 +3,10 @@ use offload_client::{
     snapshot::{Detail, Placed},
 };
 
+use std::collections::BTreeMap;
+
 use super::*;
-use crate::nix::loaded::Stale;
+use crate::nix::loaded::{Loaded, Stale};
 
 const CACHE: &str = "http://192.0.2.6:5000";
 
@@ -40,12 +42,25 @@ fn cache(declared: &[&str], deployed: &str, seen: &str) -> (Origin, Observed) {
     (origin, observed)
 }
 
+/// What is configured and what is observed of each target.
+type Sides = BTreeMap<TargetId, (Origin, Observed)>;
+
+fn compare_all(ledger: &mut Ledger, now: u64, loaded: &Loaded, sides: Sides) -> Vec<Warning> {
+    let origins = sides
+        .iter()
+        .map(|(id, (origin, _))| (id.clone(), origin.clone()));
+    ledger.plan(Vec::new(), origins.collect(), loaded.clone());
+    for (id, (_, observed)) in sides {
+        ledger.observe(&id, observed);
+    }
+    let found = ledger.compare(now).unwrap();
+    assert_eq!(ledger.compare(now), None, "nothing is new since then");
+    found
+}
+
 fn compare_at(ledger: &mut Ledger, now: u64, one: &(Origin, Observed)) -> Vec<Warning> {
-    let id = TargetId::cache("desktop");
-    let origins = [(id.clone(), one.0.clone())].into();
-    let observed = [(id, one.1.clone())].into();
-    let drift = ledger.compare(now, &[], &origins, &Loaded::default(), &observed);
-    drift.warnings
+    let sides = [(TargetId::cache("desktop"), one.clone())].into();
+    compare_all(ledger, now, &Loaded::default(), sides)
 }
 
 fn compare(one: &(Origin, Observed)) -> Vec<Warning> {
@@ -207,19 +222,15 @@ fn a_warning_keeps_its_date_while_it_says_the_same() {
 
 #[test]
 fn a_configuration_that_nix_daemon_has_not_read_is_told_and_not_taken_for_loaded() {
-    let (id, (origin, seen)) = (
-        TargetId::cache("desktop"),
-        cache(&[], "192.0.2.6", "192.0.2.6"),
-    );
-    let (origins, observed) = ([(id.clone(), origin)].into(), [(id.clone(), seen)].into());
+    let id = TargetId::cache("desktop");
+    let sides = Sides::from([(id.clone(), cache(&[], "192.0.2.6", "192.0.2.6"))]);
     let mut loaded = Loaded {
         started: Some(5),
         stale: None,
     };
-    let compare = |loaded: &Loaded| Ledger::default().compare(9, &[], &origins, loaded, &observed);
-    let fresh = compare(&loaded);
-    assert_eq!(fresh.warnings, []);
-    let address = &fresh.layers[&id][0];
+    let mut ledger = Ledger::default();
+    assert_eq!(compare_all(&mut ledger, 9, &loaded, sides.clone()), []);
+    let address = &ledger.layers(&id)[0];
     let deployed = Placed {
         value: "192.0.2.6:5000".into(),
         source: "nix.conf:12".into(),
@@ -234,13 +245,13 @@ fn a_configuration_that_nix_daemon_has_not_read_is_told_and_not_taken_for_loaded
         file: "/etc/nix/nix.conf".into(),
         changed: 7,
     });
-    let stale = compare(&loaded);
-    assert_eq!(codes(&stale.warnings), [WarningCode::DaemonConfigStale]);
-    let details = &stale.warnings[0].details;
-    assert_eq!(text(&stale.warnings[0], "file"), "/etc/nix/nix.conf");
+    let stale = compare_all(&mut ledger, 9, &loaded, sides);
+    assert_eq!(codes(&stale), [WarningCode::DaemonConfigStale]);
+    let details = &stale[0].details;
+    assert_eq!(text(&stale[0], "file"), "/etc/nix/nix.conf");
     assert_eq!(details["changed"], Detail::Uint(7));
     assert_eq!(details["started"], Detail::Uint(5));
-    assert_eq!(stale.layers[&id][0].loaded, None);
+    assert_eq!(ledger.layers(&id)[0].loaded, None);
 }
 
 #[test]
@@ -308,11 +319,10 @@ fn a_stranger_is_told_while_the_desktop_itself_is_elsewhere() {
 
     one.1.passes = false;
     assert_eq!(compare(&one), [], "it is the target's own reason then");
-    let builder = TargetId::builder("desktop");
     one.1.passes = true;
-    let (origins, observed) = ([(builder.clone(), one.0)].into(), [(builder, one.1)].into());
-    let drift = Ledger::default().compare(1, &[], &origins, &Loaded::default(), &observed);
-    assert_eq!(codes(&drift.warnings), [WarningCode::HostKeyMismatch]);
+    let sides = [(TargetId::builder("desktop"), one)].into();
+    let warnings = compare_all(&mut Ledger::default(), 1, &Loaded::default(), sides);
+    assert_eq!(codes(&warnings), [WarningCode::HostKeyMismatch]);
 }
 
 #[test]
@@ -360,13 +370,11 @@ fn the_last_cache_is_fatal_without_fallback() {
 fn a_machine_that_moved_is_told_once_for_its_builder_and_its_cache() {
     let (mut origin, seen) = cache(&["192.0.2.7"], "192.0.2.6", "192.0.2.6");
     let builder = TargetId::builder("desktop");
-    let mut origins = BTreeMap::from([(builder.clone(), origin.clone())]);
+    let mut sides = Sides::from([(builder.clone(), (origin.clone(), seen.clone()))]);
     origin.host = Some(builder);
-    origins.insert(TargetId::cache("desktop"), origin);
-    let observed = origins.keys().map(|id| (id.clone(), seen.clone()));
-    let observed = observed.collect();
-    let drift = Ledger::default().compare(1, &[], &origins, &Loaded::default(), &observed);
-    assert_eq!(codes(&drift.warnings), [WarningCode::AddressMismatch]);
+    sides.insert(TargetId::cache("desktop"), (origin, seen));
+    let warnings = compare_all(&mut Ledger::default(), 1, &Loaded::default(), sides);
+    assert_eq!(codes(&warnings), [WarningCode::AddressMismatch]);
     let target = Some((Kind::Builder, "desktop".into()));
-    assert_eq!(drift.warnings[0].target, target);
+    assert_eq!(warnings[0].target, target);
 }

@@ -20,6 +20,8 @@ pub struct Overall {
     pub since: Now,
     /// What keeps Nix from all builders, and from all caches.
     hindered: [Option<Reason>; 2],
+    /// Whether that is news since the last update.
+    is_hindered_otherwise: bool,
 }
 
 impl Overall {
@@ -32,16 +34,23 @@ impl Overall {
             cache_state: OverallState::Unknown,
             since: now,
             hindered: [None; 2],
+            is_hindered_otherwise: false,
         }
     }
 
     /// What keeps Nix from all targets of `kind` is this now; it shows in the next update.
     pub(super) fn hinder(&mut self, kind: Kind, reason: Option<Reason>) {
         let [builders, caches] = &mut self.hindered;
-        match kind {
-            Kind::Builder => *builders = reason,
-            Kind::Cache => *caches = reason,
-        }
+        let hindered = match kind {
+            Kind::Builder => builders,
+            Kind::Cache => caches,
+        };
+        self.is_hindered_otherwise |= std::mem::replace(hindered, reason) != reason;
+    }
+
+    /// Whether the next update has something to take in though no target stands otherwise.
+    pub(super) fn is_hindered_otherwise(&self) -> bool {
+        self.is_hindered_otherwise
     }
 
     /// Takes in the targets as they stand now. Returns the old state if it was another.
@@ -69,6 +78,7 @@ impl Overall {
                 all.add(standing);
             }
         }
+        self.is_hindered_otherwise = false;
         self.builder_state = builders.state();
         self.cache_state = caches.state();
         self.reason = all.reason();

@@ -162,6 +162,11 @@ impl Target {
         &self.health
     }
 
+    /// What is published of it: state and reason.
+    pub(super) fn standing(&self) -> Standing {
+        (self.health.state, self.health.reason)
+    }
+
     pub(super) fn history(&self) -> &History {
         &self.history
     }

@@ -3,77 +3,128 @@
 use std::sync::Arc;
 
 use offload_client::{
-    Snapshot,
-    snapshot::{DESCRIBE_VERSION, Target},
+    Printable, Snapshot,
+    snapshot::{DESCRIBE_VERSION, Target, Targets, Warning},
 };
 
-use super::{Monitor, watched::Watched};
-use crate::{clock::Now, drift::cause, target::TargetId};
+use super::Monitor;
+use crate::{clock::Now, drift::cause, health::Overall, target::TargetId};
 
 impl Monitor {
-    /// Publishes what is known, if that changed.
+    /// Publishes what this turn changed. What no signal tells, such as the time of a check that changed
+    /// nothing, is there for who reads it, and wakes nobody.
     pub(super) fn publish(&mut self, now: Now) {
-        self.compare(now);
-        let snapshot = self.describe();
-        self.snapshot.send_if_modified(|published| {
-            let changed = **published != snapshot;
-            if changed {
-                *published = Arc::new(snapshot);
+        let mut touched = self.health.take_touched();
+        touched.append(&mut self.touched);
+        let is_replanned = std::mem::take(&mut self.replanned);
+        if is_replanned {
+            touched.extend(self.order.iter().cloned());
+        }
+        for id in &touched {
+            if let Some((watched, health)) = self.watched.get(id).zip(self.health.target(id)) {
+                self.ledger.observe(id, watched.observed(health.passes));
             }
-            changed
+        }
+        let warnings = self.ledger.compare(now.realtime_usec);
+        self.snapshot.send_if_modified(|published| {
+            let mut draft = Draft::of(Arc::make_mut(published));
+            if is_replanned {
+                draft.replan(self.describe_all(), &self.gateway);
+            }
+            for id in touched {
+                if let Some((watched, target)) = self.watched.get(&id).zip(self.describe(&id)) {
+                    draft.put(watched.position, target);
+                }
+            }
+            draft.set_overall(self.health.overall());
+            draft.set_warnings(warnings);
+            draft.finish()
         });
+        #[cfg(test)]
+        assert_eq!(self.snapshot.borrow().targets, self.describe_all());
     }
 
-    /// Holds what is configured against what is observed, where either is new.
-    fn compare(&mut self, now: Now) {
-        let observed = |(id, watched): (&TargetId, &Watched)| {
-            let health = self.health.target(id)?;
-            Some((id.clone(), watched.observed(health.passes)))
-        };
-        let observed = self.watched.iter().filter_map(observed).collect();
-        if !self.replanned && observed == self.observed {
-            return;
+    fn describe_all(&self) -> Targets {
+        self.order
+            .iter()
+            .filter_map(|id| self.describe(id))
+            .collect()
+    }
+
+    fn describe(&self, id: &TargetId) -> Option<Target> {
+        let (watched, health) = self.watched.get(id).zip(self.health.target(id))?;
+        Some(watched.describe(health, self.ledger.layers(id)))
+    }
+}
+
+/// A snapshot that is about to be published in place of the last one.
+struct Draft<'a> {
+    snapshot: &'a mut Snapshot,
+    /// Whether it has something new that a signal tells.
+    is_news: bool,
+    /// Whether it has something new that the root cause may follow from.
+    is_cause: bool,
+}
+
+impl<'a> Draft<'a> {
+    fn of(snapshot: &'a mut Snapshot) -> Self {
+        Self {
+            snapshot,
+            is_news: false,
+            is_cause: false,
         }
-        self.replanned = false;
-        self.observed = observed;
-        self.drift = self.ledger.compare(
-            now.realtime_usec,
-            &self.warnings,
-            &self.origins,
-            &self.loaded,
-            &self.observed,
+    }
+
+    fn replan(&mut self, targets: Targets, gateway: &Printable) {
+        self.set(|it| &mut it.describe_version, DESCRIBE_VERSION);
+        self.set(|it| &mut it.version, env!("CARGO_PKG_VERSION").into());
+        self.set(|it| &mut it.gateway, gateway.clone());
+        self.set(|it| &mut it.targets, targets);
+    }
+
+    fn put(&mut self, position: usize, target: Target) {
+        if let Some(old) = self.snapshot.targets.get(position) {
+            self.is_news |= target.is_news_to(old);
+            self.is_cause |= !target.state.is_ready() && target.details != old.details;
+            self.snapshot.targets.put(position, target);
+        }
+    }
+
+    fn set_overall(&mut self, overall: &Overall) {
+        self.set(|it| &mut it.state, overall.state);
+        self.set(|it| &mut it.reason, overall.reason);
+        self.set(|it| &mut it.builder_state, overall.builder_state);
+        self.set(|it| &mut it.cache_state, overall.cache_state);
+        let since = overall.since;
+        self.set(|it| &mut it.state_change_timestamp, since.realtime_usec);
+        self.set(
+            |it| &mut it.state_change_timestamp_monotonic,
+            since.monotonic_usec,
         );
     }
 
-    pub(super) fn describe(&self) -> Snapshot {
-        let overall = self.health.overall();
-        let watched = self.order.iter().filter_map(|id| self.watched.get(id));
-        let mut warnings = self.drift.warnings.clone();
-        warnings.extend(watched.filter_map(Watched::warning));
-        let described = self.order.iter().filter_map(|id| {
-            let watched = self.watched.get(id)?;
-            let layers = self.drift.layers.get(id).cloned().unwrap_or_default();
-            Some(Target {
-                layers,
-                ..watched.describe(self.health.target(id)?)
-            })
-        });
-        cause::sort(&mut warnings);
-        let mut snapshot = Snapshot {
-            describe_version: DESCRIBE_VERSION,
-            version: env!("CARGO_PKG_VERSION").into(),
-            state: overall.state,
-            reason: overall.reason,
-            builder_state: overall.builder_state,
-            cache_state: overall.cache_state,
-            state_change_timestamp: overall.since.realtime_usec,
-            state_change_timestamp_monotonic: overall.since.monotonic_usec,
-            targets: described.collect(),
-            warnings,
-            gateway: self.gateway.clone(),
-            root_cause: None,
-        };
-        snapshot.root_cause = cause::root_cause(&snapshot);
-        snapshot
+    /// Nothing where they are what they were.
+    fn set_warnings(&mut self, warnings: Option<Vec<Warning>>) {
+        if let Some(mut warnings) = warnings {
+            cause::sort(&mut warnings);
+            self.set(|it| &mut it.warnings, warnings);
+        }
+    }
+
+    /// Whether whoever follows is to be told.
+    fn finish(mut self) -> bool {
+        if self.is_news || self.is_cause {
+            let cause = cause::root_cause(self.snapshot);
+            self.set(|it| &mut it.root_cause, cause);
+        }
+        self.is_news
+    }
+
+    fn set<T: PartialEq>(&mut self, field: impl FnOnce(&mut Snapshot) -> &mut T, new: T) {
+        let field = field(self.snapshot);
+        if *field != new {
+            *field = new;
+            self.is_news = true;
+        }
     }
 }

@@ -21,10 +21,7 @@ use std::{
     time::Duration,
 };
 
-use offload_client::{
-    Kind, Printable, Reason, Snapshot,
-    snapshot::{Target, Warning},
-};
+use offload_client::{Kind, Printable, Reason, Snapshot, snapshot::Target};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::{JoinError, JoinSet},
@@ -42,17 +39,20 @@ use self::{
 use crate::{
     clock::{Alarm, Now},
     config::{Discover, Poll},
-    drift::{Drift, Ledger, Observed, Origin},
+    drift::Ledger,
     health::{CheckId, Denied, Depth, Effect, Event, Health},
     limits,
     net::Network,
-    nix::loaded::Loaded,
     notify::Watchdog,
     plan::Plan,
     probe::{self, Claim, Closed, Lookups, Report, Session, Shares},
     report::Tested,
     target::{TargetId, TargetSpec},
 };
+
+/// How many closed connections may wait for the monitor's next turn: a server that goes closes all of its
+/// targets' at once.
+const CLOSED: usize = 4096;
 
 /// Watches the targets of a [`Plan`] until it is dropped.
 pub struct Monitor {
@@ -61,15 +61,11 @@ pub struct Monitor {
     watched: BTreeMap<TargetId, Watched>,
     /// The order in which Nix would try them.
     order: Vec<TargetId>,
-    /// Those of the plan.
-    warnings: Vec<Warning>,
-    origins: BTreeMap<TargetId, Origin>,
-    loaded: Loaded,
-    /// Whether any of these is new since the last comparison.
+    /// Whether the plan is another than the published one.
     replanned: bool,
     ledger: Ledger,
-    observed: BTreeMap<TargetId, Observed>,
-    drift: Drift,
+    /// Those of which something was learned in this turn that the health core does not know.
+    touched: BTreeSet<TargetId>,
     checks: JoinSet<Finished>,
     /// The targets that were checked in this turn, or will not be: who waits for them is answered at its end.
     answerable: Vec<TargetId>,
@@ -109,7 +105,7 @@ enum Turn {
     /// Several that ended meanwhile are one turn: a round of many checks is not as many snapshots.
     Finished(Vec<Finished>),
     Searched(Searched),
-    Closed(Closed),
+    Closed(Vec<Closed>),
     Command(Command),
     Alarm,
 }
@@ -122,7 +118,7 @@ impl Monitor {
         let now = Now::read();
         let seed = now.boot.as_nanos() as u64 ^ u64::from(std::process::id());
         let (commands, inbox) = mpsc::channel(INBOX);
-        let (closed_sender, closed) = mpsc::channel(INBOX);
+        let (closed_sender, closed) = mpsc::channel(CLOSED);
         let (snapshot, receiver) = watch::channel(Arc::default());
         let (cache_hosts, hosts) = watch::channel(BTreeSet::new());
         let (specs, specs_receiver) = watch::channel(Vec::new());
@@ -145,13 +141,9 @@ impl Monitor {
             poll,
             watched: BTreeMap::new(),
             order: Vec::new(),
-            warnings: Vec::new(),
-            origins: BTreeMap::new(),
-            loaded: Loaded::default(),
             replanned: false,
             ledger: Ledger::default(),
-            observed: BTreeMap::new(),
-            drift: Drift::default(),
+            touched: BTreeSet::new(),
             checks: JoinSet::new(),
             answerable: Vec::new(),
             turns: Shares::new(checks_at_once(limits::files())),
@@ -208,7 +200,10 @@ impl Monitor {
                     }
                     Err(_) => continue,
                 },
-                Some(closed) = self.closed.recv() => Turn::Closed(closed),
+                Some(first) = self.closed.recv() => {
+                    let rest = std::iter::from_fn(|| self.closed.try_recv().ok());
+                    Turn::Closed(std::iter::once(first).chain(rest).collect())
+                }
                 rung = self.alarm.rings() => {
                     rung?;
                     Turn::Alarm
@@ -249,8 +244,11 @@ impl Monitor {
         match turn {
             Turn::Finished(finished) => self.finished(now, finished),
             Turn::Searched(searched) => self.searched(now, searched),
-            Turn::Closed(Closed { target, idle }) => {
-                self.handle(now, Event::Closed { target, idle });
+            Turn::Closed(closed) => {
+                let events = closed.into_iter();
+                let events = events.map(|Closed { target, idle }| Event::Closed { target, idle });
+                let effects = self.health.handle_all(now, events);
+                self.carry_out(now, effects);
             }
             Turn::Alarm => self.handle(now, Event::Tick),
             Turn::Command(Command::Check { target, reply }) => self.check(now, target, reply),
@@ -331,7 +329,7 @@ impl Monitor {
                         let target = Target {
                             state,
                             reason,
-                            ..watched.describe(health)
+                            ..watched.describe(health, Vec::new())
                         };
                         transition::target(&target, watched.failure(reason));
                     }
@@ -460,7 +458,7 @@ impl Monitor {
         let watched = self.watched.get_mut(target)?;
         Some(Event::Hindered {
             target: target.clone(),
-            reason: watched.hinder(self.origins.get(target)),
+            reason: watched.hinder(self.ledger.origin(target)),
         })
     }
 
@@ -473,6 +471,7 @@ impl Monitor {
         };
         let (outcome, blames) = (tested.outcome, tested.blames);
         watched.tested(tested);
+        self.touched.insert(target.clone());
         if outcome.is_ok() || blames {
             self.handle(now, Event::Tested { target, outcome });
         }
@@ -529,9 +528,7 @@ impl Monitor {
         self.cache_hosts
             .send_replace(probe::cache::hosts(&plan.targets));
         self.order = plan.targets.iter().map(|spec| spec.id.clone()).collect();
-        self.warnings = plan.warnings;
-        self.origins = plan.origins;
-        self.loaded = plan.loaded;
+        self.ledger.plan(plan.warnings, plan.origins, plan.loaded);
         self.discover = plan.discover;
         self.gateway = plan.gateway;
         self.replanned = true;
@@ -539,30 +536,32 @@ impl Monitor {
         let gone = self.watched.keys().filter(|id| !wanted.contains(id));
         let gone: Vec<_> = gone.cloned().collect();
         for id in gone {
+            self.ledger.forget(&id);
             self.waiters.done(&id, Err(CheckError::NoSuchTarget));
             self.handle(now, Event::Removed(id.clone()));
             self.abort(&id);
             self.watched.remove(&id);
         }
         let mut added = Vec::new();
-        for spec in plan.targets {
+        for (position, spec) in plan.targets.into_iter().enumerate() {
             let id = spec.id.clone();
             match self.watched.get_mut(&id) {
-                Some(watched) if *watched.spec == spec => {}
+                Some(watched) if *watched.spec == spec => watched.position = position,
                 Some(watched) => {
                     if let Some(running) = watched.running.take() {
                         running.abort.abort();
                     }
                     // How near it was is what the health core knows, until it is placed.
                     let outlook = std::mem::take(&mut watched.outlook);
-                    *watched = Watched::new(spec);
+                    *watched = Watched::new(spec, position);
                     watched.outlook = outlook;
                     self.handle(now, Event::Changed(id.clone()));
                     self.answerable.push(id.clone());
                     self.place(now, &id);
                 }
                 None => {
-                    self.watched.insert(id.clone(), Watched::new(spec));
+                    self.watched
+                        .insert(id.clone(), Watched::new(spec, position));
                     added.push(id);
                 }
             }

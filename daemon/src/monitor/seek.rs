@@ -249,6 +249,7 @@ impl Monitor {
             return;
         }
         watched.met(search.strangers, search.found.is_some());
+        self.touched.insert(target.clone());
         let Some((address, how)) = search.found else {
             tracing::debug!("{target} was not found");
             return;

@@ -5,8 +5,10 @@ mod place;
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 use offload_client::{
-    JobState, Printable, Reason, Stage, WarningCode,
-    snapshot::{BuilderFacts, CacheFacts, DETAIL_ERROR, Detail, Details, Facts, Target, Warning},
+    JobState, Printable, Reason, Stage,
+    snapshot::{
+        BuilderFacts, CacheFacts, Comparison, DETAIL_ERROR, Detail, Details, Facts, Target, Warning,
+    },
 };
 use tokio::task::AbortHandle;
 
@@ -37,6 +39,8 @@ const MAX_STRANGERS: usize = 16;
 pub(super) struct Watched {
     /// What is configured.
     pub(super) spec: Arc<TargetSpec>,
+    /// Its place in Nix's order.
+    pub(super) position: usize,
     /// Where it was found, where that is none of its own addresses.
     found: Option<Found>,
     /// What it is checked by: `spec`, with `found` behind its own addresses.
@@ -81,7 +85,7 @@ pub(super) struct Running {
 }
 
 impl Watched {
-    pub(super) fn new(spec: TargetSpec) -> Self {
+    pub(super) fn new(spec: TargetSpec, position: usize) -> Self {
         let spec = Arc::new(spec);
         Self {
             session: None,
@@ -103,6 +107,7 @@ impl Watched {
             searching: None,
             outlook: Outlook::default(),
             spec,
+            position,
         }
     }
 
@@ -268,16 +273,6 @@ impl Watched {
         details
     }
 
-    /// What the last check found that makes its verdict less than Nix's.
-    pub(super) fn warning(&self) -> Option<Warning> {
-        let options = self.details.get(DETAIL_UNSUPPORTED)?;
-        Some(Warning {
-            code: WarningCode::SshOptionIgnored,
-            target: Some((self.spec.id.kind, self.spec.id.name.clone())),
-            details: BTreeMap::from([("option".into(), options.clone())]),
-        })
-    }
-
     /// What checks and searches have shown of it; whether its checks pass now, the health core knows.
     pub(super) fn observed(&self, passes: bool) -> Observed {
         let known = |text: &Printable| (!text.is_empty()).then(|| text.clone());
@@ -310,6 +305,7 @@ impl Watched {
                 Some(Detail::Bool(known)) => Some(*known),
                 _ => None,
             },
+            unsupported: self.details.get(DETAIL_UNSUPPORTED).cloned(),
             strangers,
             stale_misses: match self.details.get("stale_misses") {
                 Some(Detail::Uint(misses)) => *misses,
@@ -318,7 +314,7 @@ impl Watched {
         }
     }
 
-    pub(super) fn describe(&self, health: &TargetHealth) -> Target {
+    pub(super) fn describe(&self, health: &TargetHealth, layers: Vec<Comparison>) -> Target {
         Target {
             name: self.spec.id.name.clone(),
             kind: self.spec.id.kind,
@@ -336,7 +332,7 @@ impl Watched {
             consecutive_failures: health.consecutive_failures,
             facts: self.facts.clone(),
             details: self.described(health),
-            layers: Vec::new(),
+            layers,
         }
     }
 }
@@ -359,10 +355,11 @@ fn configured(kind: &SpecKind) -> Facts {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use offload_client::Kind;
+    use offload_client::{Kind, WarningCode};
 
     use super::*;
     use crate::{
+        clock::Now,
         config::Poll,
         monitor::{Monitor, tests::desktop},
         plan::Plan,
@@ -388,11 +385,13 @@ pub(super) mod tests {
             targets: vec![spec],
             ..Plan::default()
         };
-        let (mut monitor, _handle) = Monitor::new(plan, Poll::default(), None).unwrap();
+        let (mut monitor, handle) = Monitor::new(plan, Poll::default(), None).unwrap();
         let mut told = |details| {
             let watched = monitor.watched.get_mut(&id).unwrap();
             assert_eq!(watched.learn(report(details)).0, Ok(Stage::Auth));
-            monitor.describe().warnings
+            monitor.touched.insert(id.clone());
+            monitor.publish(Now::read());
+            handle.snapshot().warnings.clone()
         };
         assert_eq!(told(BTreeMap::new()), []);
         let options = Detail::List(vec![

@@ -110,7 +110,8 @@ mod tests {
                 kind,
                 state,
                 ..Target::default()
-            }],
+            }]
+            .into(),
             ..Snapshot::default()
         })
     }

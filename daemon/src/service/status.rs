@@ -87,7 +87,7 @@ mod tests {
     fn degraded(targets: Vec<Target>) -> Snapshot {
         Snapshot {
             state: OverallState::Degraded,
-            targets,
+            targets: targets.into(),
             ..Snapshot::default()
         }
     }

@@ -41,7 +41,8 @@ mod tests {
                 kind,
                 uri: uri.into(),
                 ..Target::default()
-            }],
+            }]
+            .into(),
             ..Snapshot::default()
         };
         assert!(has_certificates(&snapshot(Kind::Cache, "https://desktop")));

@@ -100,7 +100,8 @@ mod tests {
                 stage: Stage::Connect,
                 latency_usec: 640,
                 ..Target::default()
-            }],
+            }]
+            .into(),
             ..Snapshot::default()
         }
     }
@@ -143,7 +144,7 @@ mod tests {
             reason: Reason::HostKeyMismatch,
             ..down.targets[0].clone()
         };
-        down.targets.push(builder);
+        down.targets = down.targets.into_iter().chain([builder]).collect();
         let both = said(None, &down);
         let mut first = down.clone();
         first.targets[1].reason = Reason::AuthRejected;

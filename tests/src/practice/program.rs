@@ -200,7 +200,8 @@ mod tests {
                     TargetState::Down
                 },
                 ..Target::default()
-            }],
+            }]
+            .into(),
             ..Snapshot::default()
         }
     }

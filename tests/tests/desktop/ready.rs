@@ -30,7 +30,8 @@ async fn cache_and_builder_are_ready_within_a_second_of_the_start() {
     assert_eq!(snapshot.builder_state, OverallState::Ready);
     assert_eq!(snapshot.cache_state, OverallState::Ready);
     assert_eq!(snapshot.warnings, []);
-    let [cache, builder] = &snapshot.targets[..] else {
+    let targets: Vec<_> = snapshot.targets.iter().collect();
+    let [cache, builder] = targets[..] else {
         panic!("{snapshot:#?}");
     };
     assert_eq!(

@@ -176,9 +176,8 @@ async fn once_as_json_is_a_snapshot() {
     assert_eq!(snapshot.version, env!("CARGO_PKG_VERSION"));
     assert_eq!(snapshot.state, OverallState::Degraded);
     assert_eq!(snapshot.reason, Reason::Refused);
-    let [cache, builder] = &snapshot.targets[..] else {
-        panic!("{:?}", snapshot.targets);
-    };
+    assert_eq!(snapshot.targets.len(), 2);
+    let (cache, builder) = (&snapshot.targets[0], &snapshot.targets[1]);
     assert_eq!(cache.state, TargetState::Down);
     assert_eq!(builder.state, TargetState::Ready);
     assert!(matches!(&builder.facts, Facts::Builder(facts) if facts.protocol == "ssh-ng"));

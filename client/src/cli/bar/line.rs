@@ -150,7 +150,8 @@ mod tests {
                 state: target,
                 reason,
                 ..Target::default()
-            }],
+            }]
+            .into(),
             root_cause: (reason != Reason::None).then(|| RootCause {
                 kind: CauseKind::Reason,
                 code: reason.as_str().into(),
@@ -203,7 +204,7 @@ mod tests {
     #[test]
     fn a_thousand_targets_are_a_dozen_and_a_count() {
         let mut many = snapshot(OverallState::Ready, TargetState::Ready, Reason::None);
-        many.targets = vec![many.targets[0].clone(); 1000];
+        many.targets = vec![many.targets[0].clone(); 1000].into();
         let line = Line::of(Some(&many), false);
         assert_eq!(line.tooltip.last().unwrap(), "and 988 more");
     }

@@ -72,9 +72,10 @@ impl Daemon {
 }
 
 async fn builders(connection: &Connection) -> Option<Vec<Target>> {
-    let mut targets = read::snapshot_if_running(connection).await.ok()?.targets;
-    targets.retain(|target| target.kind == Kind::Builder);
-    Some(targets)
+    let snapshot = read::snapshot_if_running(connection).await.ok()?;
+    let targets = snapshot.targets.iter();
+    let builders = targets.filter(|target| target.kind == Kind::Builder);
+    Some(builders.cloned().collect())
 }
 
 /// Whether `host` and `port`, as ssh has them, are a builder's: the host of its URI, or what ssh_config makes

@@ -78,7 +78,7 @@ fn snapshot(targets: Vec<Target>, warnings: Vec<Warning>) -> Snapshot {
         },
         cache_state: OverallState::Ready,
         builder_state: OverallState::Offline,
-        targets,
+        targets: targets.into(),
         warnings,
         ..Snapshot::default()
     }

@@ -68,7 +68,7 @@ fn snapshot(cache: Target, builder: Target) -> Snapshot {
         cache_state,
         builder_state,
         state_change_timestamp: NOW - 120_000_000,
-        targets: vec![cache, builder],
+        targets: vec![cache, builder].into(),
         ..Snapshot::default()
     }
 }
@@ -257,7 +257,7 @@ fn verbose_adds_what_is_known() {
         ..style()
     };
     let snapshot = Snapshot {
-        targets: vec![cache()],
+        targets: vec![cache()].into(),
         builder_state: OverallState::Unknown,
         ..snapshot(cache(), builder())
     };
@@ -451,7 +451,7 @@ fn what_a_row_does_not_say_is_still_warned_of() {
 #[test]
 fn a_kind_of_which_nix_uses_none_is_named_though_none_is_watched() {
     let mut snapshot = snapshot(cache(), builder());
-    snapshot.targets.pop();
+    snapshot.targets.retain(|target| target.kind == Kind::Cache);
     snapshot.state = OverallState::Degraded;
     snapshot.builder_state = OverallState::Degraded;
     let page = render(&snapshot, &style());
