@@ -23,11 +23,15 @@ const ROOMS: &[(&str, &str)] = &[
         "clock config credential files health helper net nix program reason target",
     ),
     ("discover", "net probe target"),
+    (
+        "whereabouts",
+        "clock config discover health net probe target",
+    ),
     ("drift", "nix probe reason target"),
     ("plan", "config drift nix target"),
     (
         "monitor",
-        "clock config discover drift health limits net notify plan probe report target",
+        "clock config discover drift health limits net notify plan probe report target whereabouts",
     ),
     (
         "build",

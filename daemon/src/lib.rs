@@ -37,5 +37,6 @@ pub mod report;
 mod run;
 pub mod service;
 pub mod target;
+pub mod whereabouts;
 
 pub use run::{Options, RunError, run};

@@ -170,6 +170,12 @@ impl Health {
         self.targets.get(target).is_some_and(Target::is_asked)
     }
 
+    /// Whether a check of `target` is under way.
+    pub fn is_in_flight(&self, target: &TargetId) -> bool {
+        let target = self.targets.get(target);
+        target.is_some_and(|target| target.in_flight().is_some())
+    }
+
     /// When [`Event::Tick`] is due (boot clock); `None` when nothing is scheduled. Always later
     /// than the last moment handled, so that waiting for it never spins.
     pub fn next_wake(&self) -> Option<Duration> {

@@ -21,8 +21,10 @@ impl Monitor {
             touched.extend(self.order.iter().cloned());
         }
         for id in &touched {
-            if let Some((watched, health)) = self.watched.get(id).zip(self.health.target(id)) {
-                self.ledger.observe(id, watched.observed(health.passes));
+            let known = self.watched.get(id).zip(self.whereabouts.place(id));
+            if let Some(((watched, place), health)) = known.zip(self.health.target(id)) {
+                let observed = watched.observed(place, health.passes);
+                self.ledger.observe(id, observed);
             }
         }
         let warnings = self.ledger.compare(now.realtime_usec);
@@ -53,7 +55,8 @@ impl Monitor {
 
     fn describe(&self, id: &TargetId) -> Option<Target> {
         let (watched, health) = self.watched.get(id).zip(self.health.target(id))?;
-        Some(watched.describe(health, self.ledger.layers(id)))
+        let address = self.whereabouts.place(id)?.address();
+        Some(watched.describe(health, address, self.ledger.layers(id)))
     }
 }
 

@@ -11,6 +11,7 @@ use crate::{
     plan::Plan,
     report::Tested,
     target::{TargetId, TargetSpec},
+    whereabouts::DiscoverError,
 };
 
 /// How many requests may wait for the monitor's next turn.
@@ -39,23 +40,6 @@ pub enum CheckError {
     /// Too many callers wait already.
     #[error("too many callers wait for checks")]
     Busy,
-    /// The daemon is about to end.
-    #[error("the daemon is about to end")]
-    Stopping,
-}
-
-/// Why nothing was looked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum DiscoverError {
-    /// Nothing is watched.
-    #[error("nothing is configured to be watched")]
-    NotConfigured,
-    /// Checks are paused, and so is this.
-    #[error("checks are paused")]
-    Paused,
-    /// A search that somebody asked for ended less than ten seconds ago.
-    #[error("searches were asked for too often")]
-    RateLimited,
     /// The daemon is about to end.
     #[error("the daemon is about to end")]
     Stopping,

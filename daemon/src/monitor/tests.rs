@@ -12,6 +12,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use offload_client::{JobState, Reason, Stage, TargetState, snapshot::Detail, test_build};
 
 use super::{Finished, Handle, Monitor, Turn, handle::Command};
+pub(super) use crate::whereabouts::tests::targets::desktop;
 use crate::{
     clock::Now,
     config::Poll,
@@ -19,7 +20,6 @@ use crate::{
     plan::Plan,
     probe::{Failure, Report, Session},
     report::Tested,
-    target::{Address, BuilderSpec, HostKeyRule, Protocol, SpecKind, TargetId, TargetSpec},
 };
 
 /// A monitor of one builder, and the hour.
@@ -190,31 +190,4 @@ async fn a_test_build_of_another_specification_is_old_news() {
     watch.check(None);
     assert_eq!(watch.published(), READY);
     assert_eq!(test_build::of(&watch.handle.snapshot().targets[0]), None);
-}
-
-/// A builder that nobody dials.
-pub(super) fn desktop() -> TargetSpec {
-    TargetSpec {
-        id: TargetId::builder("desktop"),
-        uri: "ssh-ng://desktop".into(),
-        addresses: vec![Address {
-            host: "desktop".into(),
-            port: None,
-        }],
-        kind: SpecKind::Builder(BuilderSpec {
-            protocol: Protocol::SshNg,
-            host: "desktop".into(),
-            user: None,
-            port: None,
-            params: BTreeMap::new(),
-            ssh_key: None,
-            host_keys: HostKeyRule::KnownHosts,
-            systems: Vec::new(),
-            features: Vec::new(),
-            mandatory_features: Vec::new(),
-            max_jobs: 1,
-            speed_factor: 1.0,
-            dispatch: Vec::new(),
-        }),
-    }
 }

@@ -1,8 +1,6 @@
 //! One target as the monitor holds it: what is configured, the kept session, what was learned.
 
-mod place;
-
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use offload_client::{
     JobState, Printable, Reason, Stage,
@@ -12,18 +10,16 @@ use offload_client::{
 };
 use tokio::task::AbortHandle;
 
-use self::place::{Found, first_address};
-use super::{outlook::Outlook, seek::Searching};
 use crate::{
     drift::{self, Observed, Origin},
     health::{CheckId, TargetHealth},
     probe::{
-        Context, Learned, Report, Session, Stranger,
+        Context, Learned, Report, Session,
         builder::{DETAIL_PROVED, DETAIL_STEERED, DETAIL_UNSUPPORTED},
-        cache::has_identity,
     },
     report::Tested,
-    target::{CacheSpec, SpecKind, TargetSpec},
+    target::{SpecKind, TargetSpec},
+    whereabouts::{Place, Sighting},
 };
 
 /// The words of a failed test build.
@@ -32,41 +28,19 @@ const TEST_BUILD_ERROR: &str = "test_build_error";
 /// The detail of a builder that is reached through a proxy command.
 const DETAIL_PROXY: &str = "proxy";
 
-/// So many strangers of one check or search are told of: more are no help to anybody.
-const MAX_STRANGERS: usize = 16;
-
 /// One target as the monitor holds it.
 pub(super) struct Watched {
     /// What is configured.
     pub(super) spec: Arc<TargetSpec>,
     /// Its place in Nix's order.
     pub(super) position: usize,
-    /// Where it was found, where that is none of its own addresses.
-    found: Option<Found>,
-    /// What it is checked by: `spec`, with `found` behind its own addresses.
-    pub(super) checked_by: Arc<TargetSpec>,
-    /// A search under way.
-    pub(super) searching: Option<Searching>,
-    /// What the networks of this machine mean to it.
-    pub(super) outlook: Outlook,
     /// What is kept between checks; with the check while one is under way.
     pub(super) session: Option<Session>,
     pub(super) running: Option<Running>,
-    address: Printable,
-    /// Whether `address` is of a check.
-    located: bool,
-    /// Whether it has answered there.
-    answered: bool,
     /// Whether that is none of the addresses that Nix goes to.
     elsewhere: bool,
     /// What keeps Nix from it, though its checks pass.
     hindrance: Option<Warning>,
-    /// Where the last check saw it prove a host key that is known.
-    proved: Option<IpAddr>,
-    /// Who else answered: to the last deep check, and to the last search.
-    strangers: [Vec<Stranger>; 2],
-    /// Whether the check of what the last search found is still to come.
-    has_news: bool,
     facts: Facts,
     details: Details,
     /// The same before the last check, until it is known whether that changed the verdict.
@@ -90,71 +64,33 @@ impl Watched {
         Self {
             session: None,
             running: None,
-            address: first_address(&spec),
-            located: false,
-            answered: false,
             elsewhere: false,
             hindrance: None,
-            proved: None,
-            strangers: [Vec::new(), Vec::new()],
-            has_news: false,
             facts: configured(&spec.kind),
             details: BTreeMap::new(),
             details_before: None,
             test_build: BTreeMap::new(),
-            found: None,
-            checked_by: spec.clone(),
-            searching: None,
-            outlook: Outlook::default(),
             spec,
             position,
         }
     }
 
     /// What the next check uses: what the last one has kept, or a session without connections.
-    pub(super) fn take_session(&mut self, context: &Arc<Context>) -> Session {
-        let new = || Session::new(self.checked_by.clone(), context.clone());
+    pub(super) fn take_session(
+        &mut self,
+        checked_by: &Arc<TargetSpec>,
+        context: &Arc<Context>,
+    ) -> Session {
+        let new = || Session::new(checked_by.clone(), context.clone());
         self.session.take().unwrap_or_else(new)
     }
 
-    /// What a search is to look for: a cache that has shown with which key it signs is known by that
-    /// one. Nix may trust others, and each of them is some other cache's.
-    pub(super) fn known_by(&self) -> Arc<TargetSpec> {
-        let (SpecKind::Cache(cache), Facts::Cache(facts)) = (&self.spec.kind, &self.facts) else {
-            return self.spec.clone();
-        };
-        if cache.public_keys.len() < 2
-            || !cache
-                .public_keys
-                .iter()
-                .any(|key| *key == facts.signing_key)
-        {
-            return self.spec.clone();
+    /// Whatever is kept of the addresses that it was checked at goes.
+    pub(super) fn let_go(&mut self) {
+        self.session = None;
+        if let Some(running) = &mut self.running {
+            running.keep_session = false;
         }
-        let cache = CacheSpec {
-            public_keys: vec![facts.signing_key.to_string()],
-            ..cache.clone()
-        };
-        Arc::new(TargetSpec {
-            kind: SpecKind::Cache(cache),
-            ..TargetSpec::clone(&self.spec)
-        })
-    }
-
-    /// Whether something can prove who it is, where it is no builder.
-    pub(super) fn is_cache_with_identity(&self) -> bool {
-        match &self.known_by().kind {
-            SpecKind::Cache(cache) => has_identity(cache),
-            SpecKind::Builder(_) => false,
-        }
-    }
-
-    /// Keeps whom a search met in its place, instead of whom an earlier one met: until the next deep
-    /// check passes that is not the one of what this search `has_found`.
-    pub(super) fn met(&mut self, mut strangers: Vec<Stranger>, has_found: bool) {
-        strangers.truncate(MAX_STRANGERS);
-        self.strangers[1] = strangers;
-        self.has_news = has_found;
     }
 
     /// Keeps what a check learned; gives back what the health core judges.
@@ -167,15 +103,6 @@ impl Watched {
             self.details.insert(DETAIL_ERROR.into(), detail.into());
             return (Err(outcome), report.latency);
         }
-        let is_proved = report.details.get(DETAIL_PROVED) == Some(&Detail::Bool(true));
-        self.locate(report.address, report.outcome.is_ok(), is_proved);
-        if let Some(mut strangers) = report.strangers {
-            strangers.truncate(MAX_STRANGERS);
-            self.strangers[0] = strangers;
-            if report.outcome.is_ok() && !std::mem::take(&mut self.has_news) {
-                self.strangers[1].clear();
-            }
-        }
         match report.facts {
             Some(Learned::Cache(facts)) => self.facts = Facts::Cache(facts),
             Some(Learned::Builder(facts)) => self.facts = Facts::Builder(facts),
@@ -184,7 +111,6 @@ impl Watched {
         self.details_before = Some(std::mem::replace(&mut self.details, report.details));
         if report.outcome.is_ok() {
             self.elsewhere = report.elsewhere;
-            self.come_home();
         }
         let outcome = report.outcome.map_err(|failure| {
             self.details
@@ -223,9 +149,9 @@ impl Watched {
     }
 
     /// Holds what is known of it against its `origin`, as if its checks pass now: why Nix does not go there.
-    pub(super) fn hinder(&mut self, origin: Option<&Origin>) -> Option<Reason> {
+    pub(super) fn hinder(&mut self, origin: Option<&Origin>, place: &Place) -> Option<Reason> {
         self.hindrance = origin.and_then(|origin| {
-            let seen = self.observed(true);
+            let seen = self.observed(place, true);
             drift::hindrance(&self.spec.id, origin, &seen)
         });
         self.hindrance.as_ref()?.code.hinders()
@@ -274,7 +200,7 @@ impl Watched {
     }
 
     /// What checks and searches have shown of it; whether its checks pass now, the health core knows.
-    pub(super) fn observed(&self, passes: bool) -> Observed {
+    pub(super) fn observed(&self, place: &Place, passes: bool) -> Observed {
         let known = |text: &Printable| (!text.is_empty()).then(|| text.clone());
         let (key, priority) = match &self.facts {
             // Before a check has learned of a store directory, its priority is nobody's word.
@@ -284,17 +210,11 @@ impl Watched {
             ),
             Facts::Builder(facts) => (known(&facts.host_key_fingerprint), None),
         };
-        let mut strangers = self.strangers[0].clone();
-        for met in &self.strangers[1] {
-            if !strangers.iter().any(|known| known.address == met.address) {
-                strangers.push(met.clone());
-            }
-        }
         Observed {
             passes,
             elsewhere: self.elsewhere,
             steered: self.details.get(DETAIL_STEERED) == Some(&Detail::Bool(true)),
-            address: self.answered.then(|| self.address.clone()),
+            address: place.answered().cloned(),
             key,
             priority,
             ssh_config: match self.details.get("ssh_config_host") {
@@ -306,7 +226,7 @@ impl Watched {
                 _ => None,
             },
             unsupported: self.details.get(DETAIL_UNSUPPORTED).cloned(),
-            strangers,
+            strangers: place.strangers(),
             stale_misses: match self.details.get("stale_misses") {
                 Some(Detail::Uint(misses)) => *misses,
                 _ => 0,
@@ -314,12 +234,17 @@ impl Watched {
         }
     }
 
-    pub(super) fn describe(&self, health: &TargetHealth, layers: Vec<Comparison>) -> Target {
+    pub(super) fn describe(
+        &self,
+        health: &TargetHealth,
+        address: &Printable,
+        layers: Vec<Comparison>,
+    ) -> Target {
         Target {
             name: self.spec.id.name.clone(),
             kind: self.spec.id.kind,
             uri: self.spec.uri.clone(),
-            address: self.address.clone(),
+            address: address.clone(),
             state: health.state,
             reason: health.reason,
             stage: health.stage,
@@ -335,6 +260,26 @@ impl Watched {
             layers,
         }
     }
+}
+
+/// What a check shows of where its target is; nothing where it could not look.
+pub(super) fn sighting(report: &Report) -> Option<Sighting> {
+    if let Err(failure) = &report.outcome
+        && failure.reason == Reason::OutOfResources
+    {
+        return None;
+    }
+    Some(Sighting {
+        address: report.address.clone(),
+        passed: report.outcome.is_ok(),
+        proved: report.details.get(DETAIL_PROVED) == Some(&Detail::Bool(true)),
+        proxied: report.details.contains_key(DETAIL_PROXY),
+        signing_key: match &report.facts {
+            Some(Learned::Cache(facts)) => Some(facts.signing_key.clone()),
+            Some(Learned::Builder(_)) | None => None,
+        },
+        strangers: report.strangers.clone(),
+    })
 }
 
 /// What is known of a target before its first check.

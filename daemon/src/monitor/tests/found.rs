@@ -9,7 +9,7 @@ use super::{
 use crate::{
     config::Discover,
     discover::{How, Search},
-    monitor::{Turn, seek::Searched},
+    monitor::{Turn, searches::Searched},
     net::Reach,
     plan::Plan,
     target::{SpecKind, TargetSpec},
@@ -30,10 +30,9 @@ async fn a_search_ends_when_its_target_is_ready_where_it_was() {
     let mut stage = Stage::new(vec![builder(&[OLD])], mdns());
     stage.check(&id, Err(Reason::Refused));
     let mut asked = stage.discover();
-    let number = stage.monitor.watched[&id].searching.as_ref().unwrap();
     let late = Searched {
         target: id.clone(),
-        number: number.number,
+        number: stage.number(&id).unwrap(),
         search: Search {
             found: Some(("127.0.15.7:22".parse().unwrap(), How::Mdns)),
             ..Search::default()
@@ -95,7 +94,7 @@ async fn unattended_a_search_goes_where_it_is_configured_to_and_not_beyond_a_rou
     );
     stage.search(&id, None);
     stage.next(&id, Err(Reason::HostKeyMismatch));
-    let scope = &stage.monitor.watched[&id].searching.as_ref().unwrap().scope;
+    let (_, scope) = stage.place(&id).search().unwrap();
     assert!(!scope.mdns && !scope.neighbours && scope.sweep.len() == 1);
 
     let mut stage = Stage::new(vec![builder(&["192.0.2.6"])], mdns());

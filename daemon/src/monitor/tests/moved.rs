@@ -86,12 +86,7 @@ async fn one_search_at_a_time_and_the_next_with_a_later_check() {
     let (id, _) = ids();
     let mut stage = Stage::new(vec![builder(&[OLD])], mdns());
     stage.check(&id, Err(Reason::HostKeyMismatch));
-    let number = |stage: &Stage| {
-        stage.monitor.watched[&id]
-            .searching
-            .as_ref()
-            .map(|s| s.number)
-    };
+    let number = |stage: &Stage| stage.number(&id);
     let first = number(&stage);
     stage.next(&id, Err(Reason::HostKeyMismatch));
     assert_eq!(number(&stage), first);
@@ -147,11 +142,8 @@ async fn what_was_found_and_what_is_sought_goes_with_the_specification() {
     assert_eq!(stage.tried(&id), ["127.0.15.9"]);
     stage.check(&id, Err(Reason::Refused));
     stage.monitor.watch(now, plan(Vec::new()));
-    let ended = stage.monitor.searches.join_next().await.unwrap();
-    assert!(
-        ended.is_err_and(|error| error.is_cancelled()),
-        "it is dropped"
-    );
+    let ended = stage.monitor.searches.next().await.unwrap();
+    assert!(ended.is_none(), "it is dropped");
 }
 
 #[tokio::test]
@@ -180,7 +172,7 @@ async fn who_asks_is_answered_when_what_was_found_is_checked() {
     stage.check(&id, Err(Reason::TimedOut));
     stage.check(&cache, Err(Reason::TimedOut));
     let mut answers = [stage.discover(), stage.discover()];
-    let scope = &stage.monitor.watched[&id].searching.as_ref().unwrap().scope;
+    let (_, scope) = stage.place(&id).search().unwrap();
     assert!(scope.mdns && scope.neighbours && scope.sweep.is_empty());
     stage.search(&id, Some("127.0.15.7:22"));
     stage.check(&id, Ok("127.0.15.7:22"));
@@ -260,10 +252,7 @@ async fn a_search_ends_with_the_networks_that_it_looks_at() {
     let (id, _) = ids();
     let mut stage = Stage::new(vec![builder(&[OLD])], mdns());
     stage.check(&id, Err(Reason::Refused));
-    let number = |stage: &Stage| {
-        let searching = stage.monitor.watched[&id].searching.as_ref();
-        searching.map(|searching| searching.number)
-    };
+    let number = |stage: &Stage| stage.number(&id);
     let here = Arc::new(crate::net::read_now().unwrap());
     stage.turn(Turn::Command(Command::Network(here.clone())));
     assert!(!stage.is_sought(&id));

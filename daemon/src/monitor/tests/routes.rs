@@ -1,6 +1,6 @@
 //! What a change of this machine's networks does to the checks.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use offload_client::{Reason, TargetState};
 use tokio::sync::oneshot;
@@ -13,6 +13,7 @@ use crate::{
     net::Reach::{Far, Near},
     plan::Plan,
     target::TargetId,
+    whereabouts,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -95,7 +96,7 @@ async fn loopback_and_proxies_never_lose_their_way() {
     let mut report =
         super::super::watched::tests::report([("proxy".into(), "ssh -W".into())].into());
     report.address = Some("192.0.2.6:22".to_owned());
-    let session = watched.take_session(&stage.monitor.context);
+    let session = watched.take_session(&watched.spec.clone(), &stage.monitor.context);
     stage.turn(Turn::Finished(vec![super::Finished {
         target: id.clone(),
         check: running,
@@ -156,7 +157,8 @@ async fn networks_that_are_known_first_spare_the_first_checks() {
     assert!(monitor.watched[&id].running.is_none(), "nothing has begun");
     let now = super::Now::read();
     monitor.turn(now, Turn::Command(Command::Refresh));
-    monitor.set_routes(now, std::sync::Arc::new(Ways::default()));
+    let nowhere = Arc::new(Ways::default());
+    monitor.locate(now, whereabouts::Event::Networks(nowhere));
     monitor.begin();
     monitor.end_turn(now);
     assert!(monitor.watched[&id].running.is_none());

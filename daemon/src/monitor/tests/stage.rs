@@ -1,6 +1,6 @@
 //! A monitor whose checks and searches are answered by the test, at the test's own hours.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use offload_client::{
     Kind, Reason, Stage as CheckStage, TargetState,
@@ -8,20 +8,18 @@ use offload_client::{
 };
 use tokio::sync::oneshot;
 
-use super::desktop;
+pub(super) use crate::whereabouts::tests::targets::{Ways, builder, cache};
 use crate::{
     clock::Now,
     config::{Discover, Poll},
     discover::{How, Search},
     monitor::{
-        DiscoverError, Finished, Handle, Monitor, Turn, handle::Command, outlook::Routes,
-        seek::Searched,
+        DiscoverError, Finished, Handle, Monitor, Turn, handle::Command, searches::Searched,
     },
-    net::{Reach, Way},
-    nix::{netrc::Login, version::NixVersion},
     plan::Plan,
     probe::{Failure, Report, Session, Stranger, builder::DETAIL_PROVED},
-    target::{Address, CacheSpec, SpecKind, TargetId, TargetSpec},
+    target::{TargetId, TargetSpec},
+    whereabouts::{self, Place},
 };
 
 /// A monitor, and the hour.
@@ -69,7 +67,8 @@ impl Stage {
     }
 
     pub(super) fn networks(&mut self, routes: Ways) {
-        self.monitor.set_routes(self.now, Arc::new(routes));
+        let networks = whereabouts::Event::Networks(Arc::new(routes));
+        self.monitor.locate(self.now, networks);
         self.monitor.end_turn(self.now);
     }
 
@@ -78,12 +77,21 @@ impl Stage {
     }
 
     pub(super) fn is_sought(&self, id: &TargetId) -> bool {
-        self.monitor.watched[id].searching.is_some()
+        self.place(id).search().is_some()
+    }
+
+    pub(super) fn place(&self, id: &TargetId) -> &Place {
+        self.monitor.whereabouts.place(id).unwrap()
+    }
+
+    /// The number of the search under way.
+    pub(super) fn number(&self, id: &TargetId) -> Option<u64> {
+        self.place(id).search().map(|(number, _)| number)
     }
 
     /// The addresses that the next check of `id` would try.
     pub(super) fn tried(&self, id: &TargetId) -> Vec<String> {
-        let spec = &self.monitor.watched[id].checked_by;
+        let spec = self.place(id).checked_by();
         spec.addresses.iter().map(ToString::to_string).collect()
     }
 
@@ -170,8 +178,7 @@ impl Stage {
         found: Option<&str>,
         strangers: Vec<Stranger>,
     ) {
-        let searching = self.monitor.watched[id].searching.as_ref();
-        let number = searching.expect("it is sought").number;
+        let number = self.number(id).expect("it is sought");
         let searched = Searched {
             target: id.clone(),
             number,
@@ -202,73 +209,3 @@ impl Stage {
 }
 
 pub(super) type Answer = oneshot::Receiver<Result<Vec<TargetId>, DiscoverError>>;
-
-/// Networks that lead to what stands here, and by which interface; nowhere else.
-#[derive(Clone, Default)]
-pub(super) struct Ways(pub(super) BTreeMap<IpAddr, (Reach, u32)>);
-
-impl Ways {
-    pub(super) fn to<const N: usize>(ways: [(&str, Reach, u32); N]) -> Self {
-        let ways = ways.map(|(ip, reach, interface)| (ip.parse().unwrap(), (reach, interface)));
-        Self(ways.into())
-    }
-}
-
-impl Routes for Ways {
-    fn way(&self, address: IpAddr) -> Option<Way> {
-        let (_, interface) = self.0.get(&address)?;
-        Some(Way {
-            interface: *interface,
-            gateway: None,
-            prefix: 24,
-        })
-    }
-
-    fn reach(&self, address: IpAddr) -> Reach {
-        self.0
-            .get(&address)
-            .map_or(Reach::Nowhere, |(reach, _)| *reach)
-    }
-
-    fn is_alone(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-/// The builder `desktop` at `addresses`.
-pub(super) fn builder(addresses: &[&str]) -> TargetSpec {
-    TargetSpec {
-        addresses: parsed(addresses),
-        ..desktop()
-    }
-}
-
-/// The cache `desktop` at `addresses`, on the same machine as the builder `host`.
-pub(super) fn cache(addresses: &[&str], host: Option<&str>) -> TargetSpec {
-    TargetSpec {
-        id: TargetId::cache("desktop"),
-        uri: "http://desktop:5000".into(),
-        addresses: parsed(addresses),
-        kind: SpecKind::Cache(CacheSpec {
-            tls: false,
-            host: "desktop".into(),
-            port: 5000,
-            path: String::new(),
-            store_dir: "/nix/store".into(),
-            nix_version: NixVersion::default(),
-            ssl_cert_file: None,
-            login: Login::None,
-            netrc_file: "/etc/nix/netrc".into(),
-            public_keys: Vec::new(),
-            has_own_keys: false,
-            require_sigs: true,
-            sample: None,
-            negative_ttl: 3600,
-            host_builder: host.map(str::to_owned),
-        }),
-    }
-}
-
-fn parsed(addresses: &[&str]) -> Vec<Address> {
-    addresses.iter().map(|text| text.parse().unwrap()).collect()
-}

@@ -1,0 +1,6 @@
+//! The two cores together: checks and searches are answered by the test.
+
+mod plays;
+mod properties;
+pub(crate) mod targets;
+mod world;
