@@ -13,7 +13,7 @@ mod units;
 mod verbose;
 
 use crate::{
-    Kind, OverallState, Reason, Snapshot, reasons,
+    Kind, OverallState, Reason, Snapshot, WarningCode, reasons,
     snapshot::{Target, Warning},
 };
 
@@ -123,6 +123,9 @@ fn sentence(snapshot: &Snapshot) -> String {
         }
         OverallState::Away => "this machine is on no network that reaches the desktop".to_owned(),
         OverallState::Paused => reasons::text(Reason::Paused).title.to_owned(),
+        OverallState::Unknown if is_unseen(snapshot) => {
+            format!("not judged: {}", reasons::text(Reason::NotVisible).title)
+        }
         OverallState::Unknown if snapshot.reason == Reason::NotConfigured => {
             reasons::text(Reason::NotConfigured).title.to_owned()
         }
@@ -154,9 +157,18 @@ fn noun(count: usize, word: &str) -> Option<String> {
 fn common_cause(snapshot: &Snapshot) -> Option<Reason> {
     match (snapshot.state, snapshot.reason) {
         (OverallState::Paused, _) => Some(Reason::Paused),
-        (OverallState::Unknown, Reason::NotConfigured) => Some(Reason::NotConfigured),
+        (OverallState::Unknown, Reason::NotConfigured) if !is_unseen(snapshot) => {
+            Some(Reason::NotConfigured)
+        }
         _ => None,
     }
+}
+
+/// Whether nothing is configured as far as can be seen, and not all can.
+fn is_unseen(snapshot: &Snapshot) -> bool {
+    let mut warnings = snapshot.warnings.iter();
+    snapshot.reason == Reason::NotConfigured
+        && warnings.any(|warning| warning.code == WarningCode::NotVisible)
 }
 
 impl Default for Style {

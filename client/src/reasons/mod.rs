@@ -145,9 +145,9 @@ pub const fn text(reason: Reason) -> Text {
                      503 that the cache behind the proxy is down.",
         },
         Reason::NotVisible => Text {
-            title: "a login that only root may read",
-            explanation: "The cache at {address} wants a login. Nix takes it from {netrc|its netrc file}, which offloadd may \
-                          not read: whether it is the right one is not known here.",
+            title: "something only root may read",
+            explanation: "Nix takes what {host} wants from a file of root's that offloadd may not read: whether it is the right \
+                          one is not known here.",
             remedy: "Look as root: `sudo offloadd --once`. The service reads it through offload-helper: `systemctl status \
                      offload-helper.socket` says whether it is there, `journalctl -u offload-helper` what it refuses and why.",
         },

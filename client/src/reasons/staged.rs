@@ -80,12 +80,17 @@ pub(super) fn words(target: &Target) -> Text {
                      web server's rules keep this machine out (nginx: `deny`).",
         },
         (Reason::TlsFailed, _) => tls(target),
+        (Reason::NotVisible, _) if says(target, "login", "not-visible") => Text {
+            title: "a login that only root may read",
+            explanation: "The cache at {address} wants a login. Nix takes it from {netrc|its netrc file}, which offloadd may \
+                          not read: whether it is the right one is not known here.",
+            ..text(Reason::NotVisible)
+        },
         (Reason::NotVisible, Stage::Auth) => Text {
             title: "a key that only root may use",
             explanation: "The builder {host} wants a key, and {keys_not_visible|root's keys} can't be used by offloadd: whether Nix \
                           is let in is not known here.",
-            remedy: "Look as root: `sudo offloadd --once`. The service has root's keys used for it by offload-helper: `systemctl \
-                     status offload-helper.socket` says whether it is there, `journalctl -u offload-helper` what it refuses and why.",
+            ..text(Reason::NotVisible)
         },
         (Reason::SshConfigPrevents, Stage::Resolve)
             if !target.details.contains_key("ssh_config_option") =>

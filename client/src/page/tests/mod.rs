@@ -203,6 +203,23 @@ fn nothing_is_configured() {
 }
 
 #[test]
+fn what_is_configured_is_root_s_to_see() {
+    let snapshot = Snapshot {
+        reason: Reason::NotConfigured,
+        warnings: vec![Warning {
+            code: WarningCode::NotVisible,
+            target: None,
+            details: [("file".into(), "/etc/nix/nix.conf".into())].into(),
+        }],
+        ..Snapshot::default()
+    };
+    let page = render(&snapshot, &style());
+    let headline = "? unknown: not judged: something only root may read\n";
+    assert!(page.starts_with(headline), "{page}");
+    assert!(!page.contains("Give Nix a desktop"), "{page}");
+}
+
+#[test]
 fn a_pause_is_explained_once() {
     let paused = |target| failed(target, TargetState::Paused, Stage::None, Reason::Paused);
     assert_eq!(
