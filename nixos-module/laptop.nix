@@ -39,10 +39,11 @@ let
     exclude = cfg.settings.nix.exclude;
     own = cfg.settings.cache;
   };
-  files = credentials.files {
+  named = {
     machines = lib.optionals isImported nix.buildMachines;
     builders = cfg.settings.builder;
   };
+  files = credentials.files named;
 
   # Other lists of builders are nobody's option.
   hasBuilders =
@@ -57,6 +58,7 @@ let
       files
       hasBuilders
       ;
+    keys = credentials.keys named;
     hasCaches = caches != [ ] || (isImported && lib.any isOurs substituters);
     isFirewallUnsaid =
       options.services.offloadd.openFirewall.highestPrio >= (lib.mkOptionDefault null).priority;

@@ -4,7 +4,8 @@
   config,
   credentials,
   declared,
-  # The files that become credentials.
+  # The SSH keys that are named, and the files that become credentials.
+  keys,
   files,
   hasBuilders,
   hasCaches,
@@ -16,9 +17,9 @@ let
   nix = config.nix;
   shown = lib.concatMapStringsSep ", " (text: ''"${text}"'');
 
-  relative = lib.filter (file: !credentials.isAbsolute file) files;
+  relative = lib.filter (key: !credentials.isAbsolute key) keys;
   strange = lib.filter (file: !credentials.isPlain file) files;
-  inStore = lib.filter (lib.hasPrefix builtins.storeDir) files;
+  inStore = lib.filter (lib.hasPrefix builtins.storeDir) keys;
   collisions = credentials.collisions files;
 
   badHostKeys = lib.filter (
@@ -54,8 +55,7 @@ in
       assertion = strange == [ ];
       message = ''
         systemd can't load credentials from paths with ":", "%" or white space. Rename
-        ${shown strange} of nix.buildMachines.*.sshKey or
-        services.offloadd.settings.builder.*.ssh_key.
+        ${shown strange} of services.offloadd.settings.builder.*.ssh_key.
       '';
     }
     {
@@ -63,7 +63,7 @@ in
       message = ''
         These SSH keys would be one credential (each "/" of a path becomes "-"):
         ${lib.concatMapStringsSep "; " shown collisions}. Rename one of them, in
-        nix.buildMachines.*.sshKey or services.offloadd.settings.builder.*.ssh_key.
+        services.offloadd.settings.builder.*.ssh_key.
       '';
     }
   ]

@@ -1,16 +1,7 @@
-# The files that Nix reads as root, handed to offloadd as systemd credentials. It looks for a key or
-# a known_hosts file that it may not read under the file's path: without the leading "/", each other
-# "/" as "-".
+# The keys that only offloadd's own configuration names, handed to it as systemd credentials: with root's other keys,
+# those of nix.buildMachines and of root's ssh, offload-helper signs. offloadd looks for a key that it may not read under
+# the file's path: without the leading "/", each other "/" as "-".
 { lib }:
-let
-  root = "/root/.ssh";
-  # What OpenSSH tries where no key is named (ssh_config(5), IdentityFile).
-  usualKeys = map (kind: "${root}/id_${kind}") [
-    "ed25519"
-    "ecdsa"
-    "rsa"
-  ];
-in
 rec {
   nameOf = path: lib.replaceStrings [ "/" ] [ "-" ] (lib.removePrefix "/" path);
 
@@ -19,20 +10,22 @@ rec {
   # systemd would read a ":" as an end and a "%" as the begin of a specifier.
   isPlain = path: builtins.match "[^:%[:space:]]+" path != null;
 
-  # The files, none twice, in the order in which they are first named.
-  files =
+  # All keys that are named, none twice.
+  keys =
     { machines, builders }:
     let
-      named = lib.filter (key: key != null) (
-        map (machine: machine.sshKey) machines ++ map (builder: builder.ssh_key or null) builders
-      );
-      keys = lib.filter (key: !lib.hasPrefix "credential:" key) named;
+      named = map (machine: machine.sshKey) machines ++ map (builder: builder.ssh_key or null) builders;
+      isFile = key: key != null && !lib.hasPrefix "credential:" key;
     in
-    lib.unique (
-      keys
-      ++ lib.optionals (lib.any (machine: machine.sshKey == null) machines) usualKeys
-      ++ lib.optional (lib.any (machine: machine.publicHostKey == null) machines) "${root}/known_hosts"
-    );
+    lib.unique (lib.filter isFile named);
+
+  # Those of them that are handed over.
+  files =
+    { machines, builders }:
+    lib.subtractLists (map (machine: machine.sshKey) machines) (keys {
+      inherit builders;
+      machines = [ ];
+    });
 
   # Files that would have one name: [ [ "/etc/nix/key" "/etc/nix-key" ] ].
   collisions =

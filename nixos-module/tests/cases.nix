@@ -21,6 +21,13 @@ let
       buildMachines = map (other: machine // other) list;
     };
   };
+  ownKeys = keys: {
+    services.offloadd.settings.builder = lib.imap0 (index: key: {
+      name = "desktop-${toString index}";
+      uri = "ssh-ng://desktop-${toString index}";
+      ssh_key = key;
+    }) keys;
+  };
   laptopKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEcbCzAVQ26aLrR4QxsMSSkTDnMGGn7+YeEr2Zqp2Gv3 root@laptop";
   good.services.offloadd-desktop = {
     authorizedKeys = [ laptopKey ];
@@ -259,16 +266,13 @@ in
       says = "services.offloadd.settings.builder.*.ssh_key";
     };
     strangeKey = {
-      config = machines [ { sshKey = "/etc/nix/my key"; } ];
+      config = ownKeys [ "/etc/nix/my key" ];
       says = "can't load credentials";
     };
     oneCredential = {
-      config = machines [
-        { sshKey = "/etc/nix/key"; }
-        {
-          hostName = "other";
-          sshKey = "/etc/nix-key";
-        }
+      config = ownKeys [
+        "/etc/nix/key"
+        "/etc/nix-key"
       ];
       says = "\"/etc/nix/key\", \"/etc/nix-key\"";
     };

@@ -41,8 +41,8 @@ async fn units_and_credentials_do_what_the_module_says_of_them() {
     laptop
         .write("/etc/own", "the unit's own condition\n")
         .unwrap();
-    let service = &evaluated["laptop"]["manyMachines"]["units"]["offloadd"]["serviceConfig"];
-    let shown = "cat ${CREDENTIALS_DIRECTORY}/etc-nix-builder_ed25519";
+    let service = &evaluated["laptop"]["ownEntries"]["units"]["offloadd"]["serviceConfig"];
+    let shown = "cat ${CREDENTIALS_DIRECTORY}/etc-nix-other_key";
     unit(
         "keys.service",
         &format!(
@@ -92,11 +92,9 @@ async fn stops_with_the_target(laptop: &Container) {
 fn gets_its_keys_or_empty_lines(laptop: &Container) {
     let secret = "a private key\n";
     start(laptop, "keys");
-    laptop
-        .run(&["rm", "-f", "/etc/nix/builder_ed25519"])
-        .unwrap();
+    laptop.run(&["rm", "-f", "/etc/nix/other_key"]).unwrap();
     start(laptop, "keys");
-    laptop.write("/etc/nix/builder_ed25519", secret).unwrap();
+    laptop.write("/etc/nix/other_key", secret).unwrap();
     start(laptop, "keys");
     let journal = ["journalctl", "-u", "keys.service", "-o", "cat", "-t", "cat"];
     let printed = laptop.run(&journal).unwrap();
