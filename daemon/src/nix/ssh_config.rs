@@ -3,9 +3,9 @@
 //! OpenSSH is asked itself (`ssh -G`, [`ask`]), so that `Include`, `Match` and whatever comes with
 //! its next version are read as it reads them. Its answer is one option a line, in the order of
 //! `dump_client_config` (readconf.c); what it leaves unexpanded is expanded here. The nix-daemon runs
-//! ssh as root: where this process is somebody else, the places and the name that follow from the
-//! account are root's in the answer. Of root's own `~/.ssh/config` counts what systemd hands over
-//! (`root-.ssh-config`); else what the account's own says.
+//! ssh as root: where this process is somebody else, root's is asked through `offload-helper`. Where that is not
+//! there, the places and the name that follow from the account are root's in the answer; of root's own
+//! `~/.ssh/config` counts what systemd hands over (`root-.ssh-config`), else what the account's own says.
 
 mod answer;
 mod demands;

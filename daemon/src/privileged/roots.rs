@@ -33,11 +33,13 @@ impl Nix {
         {
             return true;
         }
-        let Some(machine) = find(&imported, store) else {
-            return of_ssh(&SshOptions::defaults("", None, None, None)).any(|file| file == path);
-        };
-        let options = ssh::options(machine);
-        options.is_ok_and(|options| of_ssh(&options).any(|file| file == path))
+        // What it reads without being told: it need not be asked then, which may take its time.
+        if of_ssh(&SshOptions::defaults("", None, None, None)).any(|file| file == path) {
+            return true;
+        }
+        let options = find(&imported, store).map(ssh::options);
+        let options = options.and_then(Result::ok);
+        options.is_some_and(|options| of_ssh(&options).any(|file| file == path))
     }
 
     /// The builder with the URI `store` in Nix's list.

@@ -86,8 +86,9 @@ pub(super) fn serve(listener: &UnixListener, nix: &Nix, idle: Duration) -> io::R
             }
             let stream = match listener.accept() {
                 Ok((stream, _)) => stream,
-                // Who is gone already; a signal.
-                Err(_) => continue,
+                // Who is gone already; nobody yet.
+                Err(error) if is_passing(&error) => continue,
+                Err(error) => return Err(error),
             };
             let answer = || {
                 answer(stream, owner, nix);
@@ -102,6 +103,12 @@ pub(super) fn serve(listener: &UnixListener, nix: &Nix, idle: Duration) -> io::R
             }
         }
     })
+}
+
+/// Whether nothing is wrong with the socket, or with us.
+fn is_passing(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, Interrupted, WouldBlock};
+    matches!(error.kind(), ConnectionAborted | Interrupted | WouldBlock)
 }
 
 /// Whom the socket is for: the owner that systemd has given it (`SocketUser=`).
