@@ -34,7 +34,7 @@ fn all_that_can_be_known_is_known(desk: &Desk) {
     assert_eq!(detail(builder, "boot_id"), boot_id);
     assert_eq!(detail(builder, "slots"), "2");
     assert_eq!(detail(builder, "slots_in_use"), "0");
-    // The key is root's, and only root can read it: it came as a credential.
+    // The key is root's, and only root can read it: the helper signs with it.
     let key = "/etc/nix/builder_ed25519";
     let read = [
         "setpriv",

@@ -7,6 +7,7 @@
 mod builds;
 mod desk;
 mod follows;
+mod helper;
 mod journal;
 mod killed;
 mod recovers;

@@ -251,7 +251,12 @@ async fn systemd_accepts_every_unit_and_finds_the_daemon_well_locked_up() {
     for unit in UNITS.iter().filter(|unit| unit.ends_with(".service")) {
         let exposure = exposure(&machine, unit);
         println!("{unit}: {exposure}");
-        assert!(exposure <= 1.5, "{unit}: {exposure}");
+        // Root, who may read everything.
+        let most = match *unit {
+            "offload-helper.service" => 2.0,
+            _ => 1.5,
+        };
+        assert!(exposure <= most, "{unit}: {exposure}");
     }
 }
 

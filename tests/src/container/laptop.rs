@@ -18,11 +18,6 @@ const DESKTOP: &str = "desktop";
 const USER: &str = "ada";
 /// Where root's key for builds lies, which only root can read.
 const KEY: &str = "/etc/nix/builder_ed25519";
-/// What is all that a person has to do who has such a key.
-const CREDENTIAL: &str = "\
-[Service]
-LoadCredential=etc-nix-builder_ed25519:/etc/nix/builder_ed25519
-";
 /// A test has less time than a person.
 const POLL: &str = "\
 [poll]
@@ -55,8 +50,6 @@ impl Laptop {
         let key = fs::read_to_string(desktop.user_key()).context("the user's key")?;
         container.write_mode(KEY, &key, 0o600)?;
         container.write("/etc/nix/nix.conf", &nix_conf(desktop, cache)?)?;
-        let drop_in = "/etc/systemd/system/offloadd.service.d/credentials.conf";
-        container.write(drop_in, CREDENTIAL)?;
         let sample = format!(
             "[[cache]]\nname = \"{DESKTOP}\"\nurl = \"{}\"\nsample = \"{}\"\n",
             cache.url(DESKTOP),

@@ -25,6 +25,7 @@ pub(crate) fn page() -> String {
     bus(&mut page);
     journal(&mut page);
     page.see_also(&[
+        "offload-helper(8)",
         "offloadctl(1)",
         "offloadd.toml(5)",
         "nix.conf(5)",
@@ -179,7 +180,7 @@ fn files(page: &mut Page) {
          `offloadd` cannot (nix.conf and what it includes, the list of builders, known_hosts, certificates, netrc, \
          Nix's disk cache), asks root's ssh where it would go for a builder, and signs with root's keys what logs in \
          there. It hands over no private key, nothing that root's own files do not name, and nothing that others than \
-         root may exchange. What it refuses is in the journal: `journalctl -u offload-helper`.",
+         root may exchange: `offload-helper`(8).",
     );
     page.item(
         "/run/credentials/offloadd.service/",

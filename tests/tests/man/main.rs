@@ -8,6 +8,7 @@
 
 mod config;
 mod daemon;
+mod helper;
 mod page;
 mod program;
 
@@ -17,9 +18,10 @@ use offload_client::Reason;
 use offload_tests::{process::system_program, skip::skipped};
 
 /// Where each is, and what should be there.
-fn pages() -> [(&'static str, String); 3] {
+fn pages() -> [(&'static str, String); 4] {
     [
         ("client/man/offloadctl.1", program::page()),
+        ("daemon/man/offload-helper.8", helper::page()),
         ("daemon/man/offloadd.8", daemon::page()),
         ("daemon/man/offloadd.toml.5", config::page()),
     ]

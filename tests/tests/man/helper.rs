@@ -1,0 +1,60 @@
+//! offload-helper(8), which has no command line.
+
+use crate::page::Page;
+
+pub(crate) fn page() -> String {
+    let mut page = Page::new(
+        "offload-helper",
+        "8",
+        "open for offloadd what only root may read",
+    );
+    page.section("DESCRIPTION");
+    page.prose(
+        "Nix hands builds over as root: with root's list of builders, netrc, known_hosts, ssh_config and keys. `offloadd`(8) \
+         speaks with the network and is not root. `offload-helper` does for it what takes root, and speaks with none. It is \
+         started by its socket when it is asked, and ends when nobody has asked for half a minute.",
+    );
+    page.paragraph(
+        "It answers root and the owner of the socket, the user `offloadd`. What may be asked for stands in root's own \
+         files, in as far as nobody but root can exchange them, and never in the question:",
+    );
+    page.item(
+        "open",
+        "A descriptor, for reading, of a file that root's Nix reads (nix.conf and what it includes, root's own nix.conf, \
+         the list of builders, netrc-file, ssl-cert-file, the cache of what is in binary caches) or root's ssh for one of \
+         Nix's builders (known_hosts, revoked keys, certificates and public keys). A file in which there is a private key \
+         is not opened, nor one that somebody other than root could exchange for another, by a link or a directory on \
+         the way.",
+    );
+    page.item(
+        "resolve",
+        "What root's ssh would do for one of Nix's builders: the answer of `ssh -G`, for which it gets what Nix gives it.",
+    );
+    page.item(
+        "identities, sign",
+        "The public keys that root's ssh would offer one of Nix's builders, and a signature with one of them, of nothing \
+         but a login there as the user that ssh would be. A key that ssh does not take is refused for ssh's reason.",
+    );
+    page.section("ENVIRONMENT");
+    page.item(
+        "NIX_CONF_DIR, NIX_SSHOPTS, HOME, XDG_CONFIG_HOME, XDG_CONFIG_DIRS, XDG_CACHE_HOME",
+        "As nix-daemon has them: what is set in nix-daemon.service has to be set in offload-helper.service too.",
+    );
+    page.section("FILES");
+    page.item(
+        "/run/offload-helper.socket",
+        "Where it answers: a socket of the user `offloadd`, with the mode 0600 (offload-helper.socket).",
+    );
+    page.section("JOURNAL");
+    page.prose(
+        "`journalctl -u offload-helper` shows each question, at the priority debug, and what was refused and why, at the \
+         priority warning.",
+    );
+    page.see_also(&[
+        "offloadd(8)",
+        "offloadctl(1)",
+        "ssh(1)",
+        "nix.conf(5)",
+        "systemd.socket(5)",
+    ])
+}
