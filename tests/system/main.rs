@@ -12,3 +12,4 @@ mod journal;
 mod killed;
 mod recovers;
 mod rights;
+mod steers;

@@ -1,0 +1,126 @@
+//! A laptop whose Nix follows the desktop, set up as the README says: it leaves, comes back, and nothing is restarted
+//! and nothing configured for that.
+
+use offload_client::{Snapshot, WarningCode};
+use offload_tests::{eventually, laptop::Run};
+use offloadd::clock::Stopwatch;
+
+use crate::desk::{DAEMON, Desk, PATIENCE};
+
+const GATEWAY: &str = "[steer]\ngateway = \"127.0.0.1:5001\"\n";
+const SOCKET: &str = "offload-gateway.socket";
+/// As the README has it, and then what `steer --print` says is put where it says.
+const SET_UP: &str = r#"
+    set -e
+    systemctl stop offloadd
+    systemctl enable --quiet --now offload-gateway.socket
+    systemctl start offloadd
+    offloadctl steer --print > /root/steer
+    sed -n '1,/^$/p' /root/steer > /etc/ssh/ssh_config.d/offloadd.conf
+    sed -i '/^substituters/d; /^connect-timeout/d' /etc/nix/nix.conf
+    # No store of the internet here, and no sandbox within a container.
+    { echo 'substituters ='; echo 'sandbox = false'; sed '1,/^$/d' /root/steer; } >> /etc/nix/nix.conf
+    systemctl restart nix-daemon
+"#;
+/// Who has built it: no two machines have the same.
+const BUILD: &str = r#"cat "$(nix-build --no-out-link --expr "derivation {
+  name = \"steered-$0\"; system = \"x86_64-linux\"; builder = \"/bin/sh\";
+  args = [ \"-c\" \"read -r id < /proc/sys/kernel/random/boot_id; echo \\\$id > \\\$out\" ]; }")""#;
+
+#[tokio::test]
+async fn nix_follows_a_desktop_that_comes_and_goes() {
+    let Some(mut desk) = Desk::start().await else {
+        return;
+    };
+    it_is_set_up_as_the_readme_says(&desk).await;
+    let mut builds = Builds(0);
+    builds.goes_to_the_desktop(&desk);
+    a_path_comes_through_the_gateway(&desk);
+
+    desk.network.set_link(false).unwrap();
+    builds.stays_here(&desk, "the cable is out");
+    desk.network.set_link(true).unwrap();
+    desk.until_ready().await;
+    builds.goes_to_the_desktop(&desk);
+
+    desk.desktop_off();
+    builds.stays_here(&desk, "the desktop is off");
+    desk.desktop_on().await;
+    desk.until_ready().await;
+    builds.goes_to_the_desktop(&desk);
+
+    no_question_is_refused_while_offloadd_is_not_there(&desk).await;
+    builds.goes_to_the_desktop(&desk);
+    // Stopped for good, as by an administrator: what is steered goes the way that it would have gone.
+    desk.run(&["systemctl", "stop", SOCKET, DAEMON]);
+    desk.run(&["systemctl", "--quiet", "disable", DAEMON]);
+    builds.goes_to_the_desktop(&desk);
+}
+
+async fn it_is_set_up_as_the_readme_says(desk: &Desk) {
+    let place = "/etc/offloadd/config.d/70-steer.toml";
+    desk.laptop.container().write(place, GATEWAY).unwrap();
+    desk.run(&["sh", "-c", SET_UP]);
+    let steered = |said: &Snapshot| {
+        let mut codes = said.warnings.iter().map(|warning| warning.code);
+        said.state.is_ready() && !codes.any(|code| code == WarningCode::NotSteered)
+    };
+    desk.until("both are ready along the steered way", steered)
+        .await;
+    assert_eq!(desk.unit(SOCKET, "SubState"), "running");
+}
+
+/// Builds, each another one.
+struct Builds(u32);
+
+impl Builds {
+    fn build(&mut self, desk: &Desk) -> (String, Run) {
+        self.0 += 1;
+        let built = desk.laptop.root(&["sh", "-c", BUILD, &self.0.to_string()]);
+        let built = built.unwrap();
+        (built.stdout.trim().to_owned(), built)
+    }
+
+    fn goes_to_the_desktop(&mut self, desk: &Desk) {
+        let (id, built) = self.build(desk);
+        let desktop = desk.desktop.boot_id().unwrap();
+        assert_eq!(id, desktop, "{built:#?}\n{}", desk.journal());
+    }
+
+    /// With no more than a line on the terminal that says why.
+    fn stays_here(&mut self, desk: &Desk, why: &str) {
+        let id = desk.run(&["cat", "/proc/sys/kernel/random/boot_id"]);
+        for _ in 0..2 {
+            let watch = Stopwatch::start();
+            let (here, built) = self.build(desk);
+            assert_eq!(here, id.trim(), "{why}: {built:#?}\n{}", desk.journal());
+            eprintln!(
+                "{why}: built here in {:?}: {}",
+                watch.elapsed(),
+                built.stderr
+            );
+        }
+    }
+}
+
+fn a_path_comes_through_the_gateway(desk: &Desk) {
+    let path = desk.cache.store_path();
+    let _ = desk.laptop.root(&["nix-store", "--delete", path]).unwrap();
+    desk.run(&["nix-store", "--realise", path]);
+    assert_eq!(desk.run(&["cat", path]), "hello from the desktop\n");
+}
+
+async fn no_question_is_refused_while_offloadd_is_not_there(desk: &Desk) {
+    let killed = desk.unit(DAEMON, "MainPID");
+    desk.run(&["kill", "-KILL", &killed]);
+    a_path_comes_through_the_gateway(desk);
+    desk.until_ready().await;
+    // Whoever asks starts it.
+    desk.run(&["systemctl", "stop", DAEMON]);
+    a_path_comes_through_the_gateway(desk);
+    let runs = async || (desk.unit(DAEMON, "ActiveState") == "active").then_some(());
+    eventually(PATIENCE, "the question has started it", runs)
+        .await
+        .unwrap();
+    desk.until_ready().await;
+}
