@@ -71,6 +71,14 @@ impl Reachable {
 }
 
 impl Reachable {
+    /// Only what this process may read itself, or has as a credential: what it can name to others.
+    pub(crate) fn without_helper(credentials: Option<&Path>) -> Self {
+        Self {
+            credentials: credentials.map(Path::to_owned),
+            ..Self::default()
+        }
+    }
+
     /// The URI of that builder in Nix's list; empty where there is none.
     pub(crate) fn store(&self) -> &str {
         &self.store

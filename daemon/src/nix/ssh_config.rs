@@ -169,6 +169,9 @@ pub enum SshConfigError {
         /// Its value.
         template: String,
     },
+    /// A file of root's without which a jump could end otherwise than for root.
+    #[error("proxyjump: only root may read {0}")]
+    JumpNotVisible(PathBuf),
     /// A `ProxyJump` that can't be handed to a shell.
     #[error("proxyjump: '{0}' can't be used in a command")]
     BadJump(String),

@@ -3,11 +3,12 @@
 
 use std::{
     fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
 };
 
 use super::{SshConfigError, SshOptions, StrictHostKeyChecking};
-use crate::credential;
+use crate::{credential, files::Files, nix::known_hosts};
 
 /// The last of the hosts, and those before it.
 #[derive(Debug)]
@@ -80,6 +81,31 @@ pub(super) fn command(jump: &str, config: Option<&str>) -> Result<String, SshCon
     }
     command.push_str(&format!(" -o BatchMode=yes -W '[%h]:%p' {host}"));
     Ok(command)
+}
+
+/// A file that only root may read, without which the jump could end otherwise than for root: its keys, where none of
+/// them is among `files`, or its known hosts, where no other file knows it.
+pub(super) fn closed(jump: &SshOptions, files: &dyn Files) -> Option<PathBuf> {
+    let closed = |paths: &[PathBuf]| {
+        let opened = paths.iter().map(|path| (path, files.open(path)));
+        let mut closed = None;
+        for (path, opened) in opened {
+            match opened {
+                Ok(_) => return None,
+                Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                    closed.get_or_insert_with(|| path.clone());
+                }
+                Err(_) => {}
+            }
+        }
+        closed
+    };
+    let (name, port) = jump.known_hosts_name();
+    let known = known_hosts::lookup(files, None, &jump.global_known_hosts_files, name, port).named;
+    let is_known = !known.keys.is_empty() || !known.authorities.is_empty();
+    let accepts = is_known || jump.strict_host_key_checking.accepts_unknown();
+    let hosts = || closed(&jump.user_known_hosts_files).filter(|_| !accepts);
+    closed(&jump.identity_files).or_else(hosts)
 }
 
 /// The same for another account than root, to `host` at `port` by way of what root's ssh would do for the jump:

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     credential,
+    files::Reachable,
     helper::Helper,
     nix::{Machine, account::Accounts, text, uri::SshUri},
     program::{self, End, Lines, Stream},
@@ -301,6 +302,9 @@ impl Query<'_> {
         let asking = own.ask_behind(before, host, user, port, None, false);
         let options = Box::pin(asking).await?;
         check_name(&to.hostname)?;
+        if let Some(file) = jump::closed(&options, &Reachable::without_helper(self.credentials)) {
+            return Err(SshConfigError::JumpNotVisible(file));
+        }
         Ok(jump::command_of(
             &options,
             (&to.hostname, to.port),

@@ -427,6 +427,38 @@ async fn proxies_of_a_real_configuration_become_commands() {
 }
 
 /// As the daemon's own account, whose root has other files.
+#[test]
+fn a_jump_that_hangs_on_what_only_root_may_read_is_not_tried() {
+    use crate::files::Fake;
+    let key = PathBuf::from("/root/.ssh/key");
+    let jump = SshOptions::defaults("gate", None, None, Some(key.clone()));
+    let hosts = jump.user_known_hosts_files[0].clone();
+    let global = jump.global_known_hosts_files[0].clone();
+    let known = tempfile::NamedTempFile::new().unwrap();
+    let closed = |jump: &SshOptions, own: &[&Path]| {
+        let open = |path: &Path| match own.contains(&path) {
+            true => std::fs::File::open(known.path()),
+            false if path.starts_with("/root") || path == hosts => {
+                Err(io::ErrorKind::PermissionDenied.into())
+            }
+            false => Err(io::ErrorKind::NotFound.into()),
+        };
+        jump::closed(jump, &Fake(open))
+    };
+    assert_eq!(closed(&jump, &[]), Some(key.clone()));
+    assert_eq!(closed(&jump, &[&key]), Some(hosts.clone()));
+    assert_eq!(closed(&jump, &[&key, &hosts]), None);
+    let lenient = SshOptions {
+        strict_host_key_checking: StrictHostKeyChecking::AcceptNew,
+        ..jump.clone()
+    };
+    assert_eq!(closed(&lenient, &[&key]), None);
+    let line =
+        "gate ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEcbCzAVQ26aLrR4QxsMSSkTDnMGGn7+YeEr2Zqp2Gv3\n";
+    std::fs::write(known.path(), line).unwrap();
+    assert_eq!(closed(&jump, &[&key, &global]), None);
+}
+
 #[tokio::test]
 async fn roots_own_configuration_counts_where_it_is_handed_over_and_leads_through_jumps() {
     let dir = tempfile::tempdir().unwrap();

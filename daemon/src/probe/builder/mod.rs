@@ -368,6 +368,7 @@ async fn ask(asked: &mut Option<Asked>, spec: &BuilderSpec) -> Result<Arc<SshOpt
                 | SshConfigError::UnknownToken { .. } => Reason::SshConfigPrevents,
                 SshConfigError::TimedOut(_)
                 | SshConfigError::Unreadable
+                | SshConfigError::JumpNotVisible(_)
                 | SshConfigError::BadJump(_) => Reason::SshConfigUnsupported,
             },
             detail: Printable::excerpt(error.to_string().as_bytes(), DETAIL_MAX),
