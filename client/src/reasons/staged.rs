@@ -59,6 +59,13 @@ pub(super) fn words(target: &Target) -> Text {
                      the cache does run on this machine, name it in place of {uri} in `substituters`.",
             ..text(Reason::Redirected)
         },
+        (Reason::Redirected, Stage::Signature) => Text {
+            title: "files kept at another host",
+            explanation: "The cache at {address} has the files behind its narinfos at {redirected_to|another host}. Nix goes there; \
+                          offloadd does not, because whoever answers could send it anywhere: whether they are there is not known.",
+            remedy: "See it with `curl -I {nar|URL}`. To have it watched, let the cache serve its files itself: `URL: nar/…` in its \
+                     narinfos, as `nix copy` writes them.",
+        },
         (Reason::CaptivePortal, Stage::Http) => Text {
             explanation: "What answers at {address} wants something else first: it sends on to {redirected_to|a page of its own} \
                           instead of serving nix-cache-info.",

@@ -68,6 +68,8 @@ pub struct SshOptions {
     pub offers_keys: bool,
     /// The algorithms that keys are offered with, best first; empty where OpenSSH was not asked.
     pub key_algorithms: Vec<String>,
+    /// The fewest bits of an RSA key, of either side: `RequiredRSASize`; 0 where OpenSSH was not asked, or is of before 9.1.
+    pub required_rsa_bits: u32,
     /// Whether an Ed25519 key in PKCS8 is read, as since OpenSSH 9.6.
     pub reads_ed25519_in_pkcs8: bool,
     /// The user's known_hosts files; not looked at where an entry's host key takes their place.
@@ -224,6 +226,7 @@ impl SshOptions {
             certificate_files: Vec::new(),
             offers_keys: true,
             key_algorithms: Vec::new(),
+            required_rsa_bits: 0,
             reads_ed25519_in_pkcs8: true,
             user_known_hosts_files: vec![home.join("known_hosts"), home.join("known_hosts2")],
             global_known_hosts_files: global.map(PathBuf::from).to_vec(),
@@ -354,6 +357,10 @@ fn parse(text: &str, asked: &Asked<'_>) -> Result<SshOptions, SshConfigError> {
                 .get("preferredauthentications")
                 .is_none_or(|methods| methods.split(',').any(|method| method == "publickey")),
         key_algorithms: names("pubkeyacceptedalgorithms"),
+        required_rsa_bits: answer
+            .get("requiredrsasize")
+            .and_then(|bits| bits.parse().ok())
+            .unwrap_or(0),
         // What came with that version.
         reads_ed25519_in_pkcs8: answer.all("channeltimeout").next().is_some(),
         entry_host_key_counts: user_known_hosts_files == [Path::new(query::ENTRY_HOST_KEY)],

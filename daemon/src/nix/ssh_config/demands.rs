@@ -12,6 +12,8 @@ pub struct Demands {
     pub bars_connection: Option<String>,
     /// With it only ssh knows whom it connects to, or what becomes of the connection.
     pub is_beyond_us: Option<String>,
+    /// The interface whose address ssh connects from, where it dials by itself.
+    pub bind_interface: Option<String>,
     /// With it ssh logs in, and does not run the command.
     pub bars_command: Option<String>,
     /// With it the command runs, and Nix can't talk with it.
@@ -49,7 +51,15 @@ pub(super) fn demands(answer: &Answer<'_>) -> Demands {
             listens.extend(answer.all(option).map(|value| listen(option, value)));
         }
     }
+    let is_direct = answer
+        .get("proxycommand")
+        .or(answer.get("proxyjump"))
+        .is_none();
     Demands {
+        bind_interface: answer
+            .get("bindinterface")
+            .filter(|_| is_direct && answer.get("bindaddress").is_none())
+            .map(str::to_owned),
         bars_connection: answer
             .get("remotecommand")
             .map(|command| told("remotecommand", command)),
@@ -62,10 +72,6 @@ pub(super) fn demands(answer: &Answer<'_>) -> Demands {
                 // Which of the name's addresses, it finds by trying. A proxy is not bound.
                 let is_name = |address: &&str| address.parse::<IpAddr>().is_err();
                 let name = answer.get("bindaddress").filter(is_name)?;
-                let is_direct = answer
-                    .get("proxycommand")
-                    .or(answer.get("proxyjump"))
-                    .is_none();
                 is_direct.then(|| told("bindaddress", name))
             }),
         bars_command: is("sessiontype", &["none", "subsystem"]),

@@ -113,6 +113,7 @@ fn written(options: &SshOptions) -> String {
     ] {
         lines.push(format!("{option} {}", names.join(",")));
     }
+    lines.push(format!("requiredrsasize {}", options.required_rsa_bits));
     let is_unchecked = options.no_host_authentication_for_localhost;
     lines.push(format!("nohostauthenticationforlocalhost {is_unchecked}"));
     let alias = options.host_key_alias.iter();

@@ -19,7 +19,7 @@ use russh::{
 };
 
 use super::{
-    host_key::fingerprint,
+    host_key::{fingerprint, too_short},
     identity::{self, Key},
     link::{End, Link},
     note_option,
@@ -323,7 +323,13 @@ impl Applicant<'_> {
         link: &Link,
         attempts: &mut Attempts,
     ) -> Result<Option<Option<HashAlg>>, End> {
-        let algorithm = identity.key.public().algorithm();
+        let public = identity.key.public();
+        if let Some(why) = too_short(public, self.options.required_rsa_bits) {
+            let is_entry = self.entry == Some(identity.path.as_path());
+            attempts.unusable(&identity.path, is_entry, &why);
+            return Ok(None);
+        }
+        let algorithm = public.algorithm();
         if !matches!(algorithm, Algorithm::Rsa { .. }) {
             let takes = self.takes(&algorithm, identity);
             if !takes {
@@ -342,7 +348,7 @@ impl Applicant<'_> {
         if hash.is_none() {
             match served {
                 None => {
-                    let why = "the server takes only SHA-1 signatures of it";
+                    let why = "the server says of no signatures but SHA-1 that it takes them of it";
                     let is_entry = self.entry == Some(identity.path.as_path());
                     attempts.unusable(&identity.path, is_entry, why);
                 }

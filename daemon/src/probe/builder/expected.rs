@@ -29,6 +29,7 @@ pub(super) fn host_keys(spec: &BuilderSpec, options: &SshOptions) -> HostKeys {
                 ..Lines::default()
             },
             is_pinned: true,
+            required_rsa_bits: options.required_rsa_bits,
             accepted: options.host_key_algorithms.clone(),
             algorithms: options.algorithms.clone(),
             ..HostKeys::default()
@@ -101,6 +102,7 @@ fn found_by_ssh(
         unreadable: unreadable.map(|file| file.display().to_string()).collect(),
         strictness: options.strict_host_key_checking,
         revoked: Revoked::read(&reader, &options.revoked_host_keys),
+        required_rsa_bits: options.required_rsa_bits,
         name: name.to_owned(),
         authority_algorithms: options.authority_algorithms.clone(),
         accepted: options.host_key_algorithms.clone(),

@@ -37,6 +37,8 @@ pub(super) struct HostKeys {
     pub hint: Option<String>,
     /// Whether the entry has a host key of its own where nobody looks for one.
     pub is_misplaced: bool,
+    /// `RequiredRSASize`: a shorter RSA key is refused, known or not.
+    pub required_rsa_bits: u32,
     /// What to do with a key that is not known.
     pub strictness: StrictHostKeyChecking,
     /// Whether ssh looks at no key at all: `NoHostAuthenticationForLocalhost`.
@@ -111,6 +113,9 @@ impl HostKeys {
             Revoked::Unread(why) => {
                 return Err(self.refusal(&key, Reason::SshConfigUnsupported, why.clone()));
             }
+        }
+        if let Some(why) = too_short(&key, self.required_rsa_bits) {
+            return Err(self.refusal(&key, Reason::SshConfigPrevents, why));
         }
         if self.is_unchecked {
             return Ok(Basis::Unchecked);
@@ -249,6 +254,12 @@ impl fmt::Display for Refusal {
             false => write!(f, " ({})", self.expected.join(", ")),
         }
     }
+}
+
+/// Why ssh refuses an RSA key of so few bits (`sshkey_check_rsa_length` in OpenSSH's sshkey.c); `None` where it does not.
+pub(super) fn too_short(key: &PublicKey, least: u32) -> Option<String> {
+    let bits = key.key_data().rsa()?.key_size();
+    (bits < least).then(|| format!("it has {bits} bits, and RequiredRSASize is {least}"))
 }
 
 /// The fingerprint as OpenSSH prints it: `SHA256:…`.

@@ -190,10 +190,11 @@ impl Link {
     }
 
     /// The hash for signatures with an RSA key; `None` where the server takes only SHA-1, which
-    /// OpenSSH has not given since 8.8. A server that does not say is thought to be of today.
+    /// OpenSSH has not given since 8.8, or does not say what it takes: then ssh signs with nothing newer
+    /// (`key_sig_algorithm` in OpenSSH's sshconnect2.c).
     pub(super) async fn rsa_hash(&self) -> Result<Option<HashAlg>, End> {
         match self.handle.best_supported_rsa_hash().await {
-            Ok(said) => Ok(said.unwrap_or(Some(HashAlg::Sha512))),
+            Ok(said) => Ok(said.flatten()),
             Err(_) => Err(self.ended().await),
         }
     }

@@ -3,6 +3,7 @@
 use std::{
     io::ErrorKind,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::Path,
 };
 
 use offload_client::{Reason, Stage};
@@ -24,12 +25,18 @@ pub(super) fn before(demands: &Demands, notes: &mut Notes) -> Result<(), Failure
             detail: format!("{option}: only ssh itself does that").into(),
         });
     }
-    match &demands.bars_connection {
-        None => Ok(()),
-        Some(option) => {
-            let why = "ssh runs no command of Nix's beside its own";
-            Err(prevented(Stage::Connect, option, why, notes))
+    if let Some(option) = &demands.bars_connection {
+        let why = "ssh runs no command of Nix's beside its own";
+        return Err(prevented(Stage::Connect, option, why, notes));
+    }
+    match &demands.bind_interface {
+        // A tunnel that is off, as a rule: ssh finds no address to connect from (`check_ifaddrs` in sshconnect.c).
+        Some(name) if !Path::new("/sys/class/net").join(name).exists() => {
+            let option = format!("bindinterface {name}");
+            let why = "there is no such interface";
+            Err(prevented(Stage::Connect, &option, why, notes))
         }
+        Some(_) | None => Ok(()),
     }
 }
 

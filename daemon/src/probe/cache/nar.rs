@@ -51,10 +51,12 @@ const WITHOUT_MAGIC: [&str; 6] = ["b64encode", "grzip", "lrzip", "lzma", "lzop",
 
 impl Session {
     /// Asks for the NAR of a narinfo that Nix would trust: whether it is there, as large as it is said to be, and
-    /// packed in a way that Nix can unpack. One that is kept at somebody else's is not looked at.
+    /// packed in a way that Nix can unpack. One that is kept at somebody else's is not looked at: whoever answers could
+    /// send us anywhere.
     ///
     /// # Errors
-    /// [`Reason::NarMissing`]; [`Reason::NarinfoInvalid`] for a compression that Nix does not know.
+    /// [`Reason::NarMissing`]; [`Reason::NarinfoInvalid`] for a compression that Nix does not know;
+    /// [`Reason::Redirected`] for a file that is not looked at.
     pub(super) async fn nar(
         &mut self,
         narinfo: &NarInfo<'_>,
@@ -66,9 +68,16 @@ impl Session {
         let packing = Packing::of(narinfo, cache.nix_version)
             .map_err(|why| trace.failure(Reason::NarinfoInvalid, why))?;
         let base = Hop::to(cache, "");
-        let Some(hop) = url_of(narinfo, &base).filter(|hop| hop.same_origin(&base)) else {
+        let Some(hop) = url_of(narinfo, &base) else {
             return Ok(());
         };
+        if !hop.same_origin(&base) {
+            found.note_redirect(&hop);
+            let url = Printable::excerpt(narinfo.url.as_bytes(), 160);
+            let detail = format!("its file is kept elsewhere: {url}");
+            found.details.insert("nar".into(), url.into());
+            return Err(trace.failure(Reason::Redirected, detail));
+        }
         // Where nothing is said of a compression it is taken for bzip2, which hardly a cache uses.
         let is_doubtful = narinfo.compression == DEFAULT_COMPRESSION;
         let mut wanted = match is_doubtful {
