@@ -10,10 +10,14 @@ use std::{collections::BTreeMap, fmt, path::PathBuf};
 use offload_client::{Kind, Printable};
 use russh::keys::PublicKey;
 
-use crate::nix::{netrc::Login, version::NixVersion};
+use crate::nix::{keys::parse_nix_public_key, netrc::Login, version::NixVersion};
 
 pub use crate::nix::uri::Protocol;
 pub use address::{Address, AddressError};
+
+/// The key of the public cache, which signs most of what a desktop serves. What it signed says
+/// little of the desktop's own key, with which that signs what it has built.
+pub const PUBLIC_KEY: &str = "cache.nixos.org-1";
 
 /// Names a target: unique among those of its kind.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -137,6 +141,18 @@ pub struct BuilderSpec {
     pub speed_factor: f64,
     /// What Nix's build hook has of it: one for each line of the machines file.
     pub dispatch: Vec<Dispatch>,
+}
+
+impl CacheSpec {
+    /// Whether a key is trusted for it that is not the public cache's: without one nothing can prove it.
+    pub fn has_identity(&self) -> bool {
+        self.public_keys.iter().any(|key| is_own_key(key))
+    }
+}
+
+/// Whether `key` is some cache's own, and not the public cache's.
+pub fn is_own_key(key: &str) -> bool {
+    parse_nix_public_key(key).is_ok_and(|key| key.name != PUBLIC_KEY)
 }
 
 impl BuilderSpec {

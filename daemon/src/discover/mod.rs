@@ -19,7 +19,8 @@ use tokio::sync::Semaphore;
 
 use crate::{
     net::{self, Network},
-    probe::{Context, Failure, Proof, Prover, SEARCH_SOCKETS, Stranger},
+    probe::{Context, Proof, Prover, SEARCH_SOCKETS},
+    report::{Failure, Stranger},
     target::TargetSpec,
 };
 use ground::Ground;

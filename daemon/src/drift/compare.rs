@@ -10,7 +10,7 @@ use offload_client::{
 use super::{Observed, Origin, Side, Steering, Turn, place::is_same_host};
 use crate::{
     nix::loaded::{Loaded, Stale},
-    probe::Stranger,
+    report::Stranger,
     target::TargetId,
 };
 
@@ -31,11 +31,11 @@ pub(super) fn over_all(
 
 /// What its checks found that makes their verdict less than Nix's.
 pub(super) fn option_ignored(id: &TargetId, seen: &Observed) -> Option<Warning> {
-    let options = seen.unsupported.as_ref()?;
-    Some(Warning {
+    let options = &seen.unsupported;
+    (!options.is_empty()).then(|| Warning {
         code: WarningCode::SshOptionIgnored,
         target: Some((id.kind, id.name.clone())),
-        details: BTreeMap::from([("option".into(), options.clone())]),
+        details: BTreeMap::from([("option".into(), options.clone().into())]),
     })
 }
 

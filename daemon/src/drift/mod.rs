@@ -16,12 +16,9 @@ mod tests;
 
 use std::sync::Arc;
 
-use offload_client::{
-    Printable,
-    snapshot::{Detail, Warning},
-};
+use offload_client::{Printable, snapshot::Warning};
 
-use crate::{probe::Stranger, target::TargetId};
+use crate::{report::Stranger, target::TargetId};
 
 pub use hindrance::{hindrance, of_kind};
 pub use ledger::Ledger;
@@ -119,7 +116,7 @@ pub struct Observed {
     /// Whether Nix's ssh would know its host key: not where only offloadd's configuration has it.
     pub host_key_known: Option<bool>,
     /// The options of ssh_config that its checks do not honour.
-    pub unsupported: Option<Detail>,
+    pub unsupported: Vec<Printable>,
     /// Who answered at one of its addresses without being it.
     pub strangers: Vec<Stranger>,
     /// How many of the paths that Nix remembers as missing the cache has after all.

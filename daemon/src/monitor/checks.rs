@@ -10,7 +10,8 @@ use super::{
 use crate::{
     clock::Now,
     health::{CheckId, Depth, Event},
-    probe::{Claim, Report, Session},
+    probe::{Claim, Session},
+    report::Report,
     report::Tested,
     target::{TargetId, TargetSpec},
     whereabouts,

@@ -47,7 +47,8 @@ use crate::{
     net::Network,
     notify::Watchdog,
     plan::Plan,
-    probe::{self, Closed, Lookups, Shares},
+    probe::{self, Lookups, Shares},
+    report::Closed,
     target::{TargetId, TargetSpec},
     whereabouts::{self, Whereabouts},
 };

@@ -18,8 +18,8 @@ use crate::{
     config::Poll,
     health::Event,
     plan::Plan,
-    probe::{Failure, Report, Session},
-    report::Tested,
+    probe::Session,
+    report::{Failure, Report, Signs, Tested},
 };
 
 /// A monitor of one builder, and the hour.
@@ -76,6 +76,7 @@ impl Watch {
                 elsewhere: false,
                 facts: None,
                 details: BTreeMap::from([("slots".into(), 1.into())]),
+                signs: Signs::default(),
             },
             session: Session::new(spec, self.monitor.context.clone()),
         };

@@ -13,20 +13,14 @@ use tokio::task::AbortHandle;
 use crate::{
     drift::{self, Observed, Origin},
     health::{CheckId, TargetHealth},
-    probe::{
-        Context, Learned, Report, Session,
-        builder::{DETAIL_PROVED, DETAIL_STEERED, DETAIL_UNSUPPORTED},
-    },
-    report::Tested,
+    probe::{Context, Session},
+    report::{Learned, Report, Signs, Tested},
     target::{SpecKind, TargetSpec},
     whereabouts::{Place, Sighting},
 };
 
 /// The words of a failed test build.
 const TEST_BUILD_ERROR: &str = "test_build_error";
-
-/// The detail of a builder that is reached through a proxy command.
-const DETAIL_PROXY: &str = "proxy";
 
 /// One target as the monitor holds it.
 pub(super) struct Watched {
@@ -43,8 +37,9 @@ pub(super) struct Watched {
     hindrance: Option<Warning>,
     facts: Facts,
     details: Details,
-    /// The same before the last check, until it is known whether that changed the verdict.
-    details_before: Option<Details>,
+    signs: Signs,
+    /// Both before the last check, until it is known whether that changed the verdict.
+    before: Option<(Details, Signs)>,
     /// What the last test build showed; checks know nothing of it.
     test_build: Details,
 }
@@ -68,7 +63,8 @@ impl Watched {
             hindrance: None,
             facts: configured(&spec.kind),
             details: BTreeMap::new(),
-            details_before: None,
+            signs: Signs::default(),
+            before: None,
             test_build: BTreeMap::new(),
             spec,
             position,
@@ -108,7 +104,10 @@ impl Watched {
             Some(Learned::Builder(facts)) => self.facts = Facts::Builder(facts),
             None => {}
         }
-        self.details_before = Some(std::mem::replace(&mut self.details, report.details));
+        self.before = Some((
+            std::mem::replace(&mut self.details, report.details),
+            std::mem::replace(&mut self.signs, report.signs),
+        ));
         if report.outcome.is_ok() {
             self.elsewhere = report.elsewhere;
         }
@@ -123,9 +122,12 @@ impl Watched {
     /// The health core has judged the last check, which failed for `reason`, and `published` stands: what explains a
     /// verdict stays with it.
     pub(super) fn judged(&mut self, reason: Reason, published: Reason) {
-        let before = self.details_before.take();
-        if published != Reason::None && published != reason {
-            self.details = before.unwrap_or_else(|| std::mem::take(&mut self.details));
+        let before = self.before.take();
+        if published != Reason::None
+            && published != reason
+            && let Some(before) = before
+        {
+            (self.details, self.signs) = before;
         }
     }
 
@@ -213,24 +215,15 @@ impl Watched {
         Observed {
             passes,
             elsewhere: self.elsewhere,
-            steered: self.details.get(DETAIL_STEERED) == Some(&Detail::Bool(true)),
+            steered: self.signs.steered,
             address: place.answered().cloned(),
             key,
             priority,
-            ssh_config: match self.details.get("ssh_config_host") {
-                Some(Detail::Text(host)) => Some(host.clone()),
-                _ => None,
-            },
-            host_key_known: match self.details.get("host_key_known") {
-                Some(Detail::Bool(known)) => Some(*known),
-                _ => None,
-            },
-            unsupported: self.details.get(DETAIL_UNSUPPORTED).cloned(),
+            ssh_config: self.signs.ssh_config.clone(),
+            host_key_known: self.signs.host_key_known,
+            unsupported: self.signs.unsupported.clone(),
             strangers: place.strangers(),
-            stale_misses: match self.details.get("stale_misses") {
-                Some(Detail::Uint(misses)) => *misses,
-                _ => 0,
-            },
+            stale_misses: self.signs.stale_misses,
         }
     }
 
@@ -272,8 +265,8 @@ pub(super) fn sighting(report: &Report) -> Option<Sighting> {
     Some(Sighting {
         address: report.address.clone(),
         passed: report.outcome.is_ok(),
-        proved: report.details.get(DETAIL_PROVED) == Some(&Detail::Bool(true)),
-        proxied: report.details.contains_key(DETAIL_PROXY),
+        proved: report.signs.proved,
+        proxied: report.signs.proxied,
         signing_key: match &report.facts {
             Some(Learned::Cache(facts)) => Some(facts.signing_key.clone()),
             Some(Learned::Builder(_)) | None => None,
@@ -310,14 +303,15 @@ pub(super) mod tests {
         plan::Plan,
     };
 
-    pub(in crate::monitor) fn report(details: Details) -> Report {
+    pub(in crate::monitor) fn report(signs: Signs) -> Report {
         Report {
             outcome: Ok(Stage::Auth),
             latency: Duration::ZERO,
             address: None,
             elsewhere: false,
             facts: None,
-            details,
+            details: Details::new(),
+            signs,
             strangers: None,
         }
     }
@@ -331,26 +325,25 @@ pub(super) mod tests {
             ..Plan::default()
         };
         let (mut monitor, handle) = Monitor::new(plan, Poll::default(), None).unwrap();
-        let mut told = |details| {
+        let mut told = |unsupported: &[&str]| {
+            let unsupported = unsupported.iter().map(|option| (*option).into()).collect();
+            let signs = Signs {
+                unsupported,
+                ..Signs::default()
+            };
             let watched = monitor.watched.get_mut(&id).unwrap();
-            assert_eq!(watched.learn(report(details)).0, Ok(Stage::Auth));
+            assert_eq!(watched.learn(report(signs)).0, Ok(Stage::Auth));
             monitor.touched.insert(id.clone());
             monitor.publish(Now::read());
             handle.snapshot().warnings.clone()
         };
-        assert_eq!(told(BTreeMap::new()), []);
-        let options = Detail::List(vec![
-            "bindaddress 192.0.2.1".into(),
-            "checkhostip yes".into(),
-        ]);
-        let found = told(BTreeMap::from([(
-            DETAIL_UNSUPPORTED.into(),
-            options.clone(),
-        )]));
+        assert_eq!(told(&[]), []);
+        let options = ["bindaddress 192.0.2.1", "checkhostip yes"];
+        let found = told(&options);
         let expected = Warning {
             code: WarningCode::SshOptionIgnored,
             target: Some((Kind::Builder, "desktop".into())),
-            details: BTreeMap::from([("option".into(), options)]),
+            details: BTreeMap::from([("option".into(), options.to_vec().into())]),
         };
         assert_eq!(found, [expected]);
         let words = offload_client::warnings::explanation_for(&found[0]);
@@ -358,6 +351,6 @@ pub(super) mod tests {
             words.contains("bindaddress 192.0.2.1, checkhostip yes"),
             "{words}"
         );
-        assert_eq!(told(BTreeMap::new()), []);
+        assert_eq!(told(&[]), []);
     }
 }

@@ -21,11 +21,11 @@ use tokio::{
 };
 
 use super::{
-    Failure, Trace,
+    Trace,
     fault::reason_of,
     resolve::{Lookups, Unresolved, literal},
 };
-use crate::target::Address;
+use crate::{report::Failure, target::Address};
 
 /// What a candidate has for itself before the next one is tried as well (RFC 8305, 5).
 const HEAD_START: Duration = Duration::from_millis(250);

@@ -12,8 +12,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::Failure;
-use crate::net;
+use crate::{net, report::Failure};
 
 /// The reason behind a failed attempt to connect.
 ///

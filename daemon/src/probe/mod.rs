@@ -14,10 +14,6 @@ pub mod trace;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use offload_client::{
-    Printable, Reason, Stage,
-    snapshot::{BuilderFacts, CacheFacts, Details},
-};
 use tokio::sync::{Semaphore, mpsc, watch};
 
 pub use prove::Prover;
@@ -28,6 +24,7 @@ pub use trace::Trace;
 use crate::{
     config::Connection,
     health::Depth,
+    report::{Closed, Failure, Report, Stranger},
     target::{SpecKind, TargetSpec},
 };
 
@@ -99,41 +96,6 @@ pub fn search_sockets() -> Arc<Semaphore> {
     Arc::new(Semaphore::new(SEARCH_SOCKETS))
 }
 
-/// What one check found.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Report {
-    /// The last stage that passed, or why one did not.
-    pub outcome: Result<Stage, Failure>,
-    /// How long the check took; of a deep one of a builder that was let in, how long that took: what
-    /// Nix takes beyond says nothing of the network.
-    pub latency: Duration,
-    /// `host:port` that answered, or that was tried last.
-    pub address: Option<String>,
-    /// Whether it passed at another address than its first, which is the one that Nix goes to: by a way
-    /// that Nix does not take.
-    pub elsewhere: bool,
-    /// What was learned of the target; `None` where this check learned nothing new.
-    pub facts: Option<Learned>,
-    /// Particulars for `Details`; replaces the last check's.
-    pub details: Details,
-    /// Who answered at one of its addresses without being it. `None` where this check did not look:
-    /// a cheap one goes to where the target was.
-    pub strangers: Option<Vec<Stranger>>,
-}
-
-/// Somebody else, at an address of the target.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stranger {
-    /// `host:port` that answered.
-    pub address: Printable,
-    /// What told it from the target: `host-key-mismatch`, `untrusted-signature`, `not-ssh`, …
-    pub reason: Reason,
-    /// The identity that was expected: fingerprints, signing keys.
-    pub expected: Printable,
-    /// The one that was shown, where one was.
-    pub actual: Printable,
-}
-
 /// What an attempt to prove a target's identity at an address came to.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Proof {
@@ -143,33 +105,4 @@ pub enum Proof {
     Stranger(Stranger),
     /// Nobody answered there, or the target has no identity that could be proved.
     Nobody(Failure),
-}
-
-/// Why a check failed.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Failure {
-    /// The stage that failed.
-    pub stage: Stage,
-    /// The cause.
-    pub reason: Reason,
-    /// The particulars, as a machine says them (`Connection refused (os error 111)`); never a secret.
-    pub detail: Printable,
-}
-
-/// What a check learned of its target.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Learned {
-    /// The whole of `nix-cache-info`.
-    Cache(CacheFacts),
-    /// `host_key_fingerprint` of a builder, and what deeper stages add.
-    Builder(BuilderFacts),
-}
-
-/// The peer closed a connection that lay idle.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Closed {
-    /// Whose it was.
-    pub target: crate::target::TargetId,
-    /// How long it had been idle.
-    pub idle: Duration,
 }

@@ -5,10 +5,10 @@ use std::{future::pending, time::Duration};
 use offload_client::{Printable, Reason, Stage};
 use tokio::sync::watch;
 
-use super::Failure;
 use crate::{
     clock::OwnTime,
     reason::{ANSWERED, traits},
+    report::Failure,
 };
 
 /// Where a check stands: written by the stages, read by who bounds the whole check.

@@ -12,7 +12,7 @@ use crate::{
     config::Discover,
     discover::{How, Scope},
     health,
-    probe::Stranger,
+    report::Stranger,
     target::{TargetId, TargetSpec},
 };
 

@@ -10,7 +10,7 @@ use offload_client::Printable;
 use super::{Sighting, reachability::Reachability};
 use crate::{
     discover::Scope,
-    probe::{Stranger, cache::has_identity},
+    report::Stranger,
     target::{Address, CacheSpec, SpecKind, TargetSpec},
 };
 
@@ -162,7 +162,7 @@ impl Place {
     /// Whether something can prove who it is, where it is no builder.
     pub(super) fn is_cache_with_identity(&self) -> bool {
         match &self.known_by().kind {
-            SpecKind::Cache(cache) => has_identity(cache),
+            SpecKind::Cache(cache) => cache.has_identity(),
             SpecKind::Builder(_) => false,
         }
     }
@@ -177,7 +177,10 @@ impl Place {
 
     /// Keeps what a check showed.
     pub(super) fn see(&mut self, sighting: Sighting) -> Addresses {
-        self.proxied = sighting.proxied;
+        // Who did not come to connect has seen no proxy, and says nothing of one.
+        if sighting.proxied || sighting.strangers.is_some() {
+            self.proxied = sighting.proxied;
+        }
         if sighting.signing_key.is_some() {
             self.signing_key = sighting.signing_key;
         }

@@ -17,7 +17,7 @@ use crate::{
     config::Discover,
     discover::{How, Scope},
     health::{self, Health},
-    probe::Stranger,
+    report::Stranger,
     target::{Address, TargetId, TargetSpec},
 };
 

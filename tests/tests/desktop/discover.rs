@@ -16,7 +16,8 @@ use offloadd::{
     clock::Stopwatch,
     discover::{AT_ONCE, How, Judge, Scope, Search, search_with},
     nix::{netrc::Login, version::NixVersion},
-    probe::{Failure, Proof, search_sockets},
+    probe::{Proof, search_sockets},
+    report::Failure,
     target::{BuilderSpec, CacheSpec, HostKeyRule, Protocol, SpecKind, TargetId, TargetSpec},
 };
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};

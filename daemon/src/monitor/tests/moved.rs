@@ -9,7 +9,7 @@ use crate::{
     config::Discover,
     monitor::{DiscoverError, Turn, handle::Command},
     plan::Plan,
-    probe::Stranger,
+    report::Stranger,
     target::{TargetId, TargetSpec},
 };
 

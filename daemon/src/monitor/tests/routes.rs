@@ -12,6 +12,7 @@ use crate::{
     monitor::{CheckError, Monitor, Turn, handle::Command},
     net::Reach::{Far, Near},
     plan::Plan,
+    report::Signs,
     target::TargetId,
     whereabouts,
 };
@@ -93,8 +94,10 @@ async fn loopback_and_proxies_never_lose_their_way() {
     stage.check(&other, Ok("127.0.15.6:5000"));
     let watched = stage.monitor.watched.get_mut(&id).unwrap();
     let running = watched.running.as_ref().unwrap().check;
-    let mut report =
-        super::super::watched::tests::report([("proxy".into(), "ssh -W".into())].into());
+    let mut report = super::super::watched::tests::report(Signs {
+        proxied: true,
+        ..Signs::default()
+    });
     report.address = Some("192.0.2.6:22".to_owned());
     let session = watched.take_session(&watched.spec.clone(), &stage.monitor.context);
     stage.turn(Turn::Finished(vec![super::Finished {

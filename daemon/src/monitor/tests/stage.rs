@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use offload_client::{
     Kind, Reason, Stage as CheckStage, TargetState,
-    snapshot::{Detail, Target},
+    snapshot::{Details, Target},
 };
 use tokio::sync::oneshot;
 
@@ -17,7 +17,8 @@ use crate::{
         DiscoverError, Finished, Handle, Monitor, Turn, handle::Command, searches::Searched,
     },
     plan::Plan,
-    probe::{Failure, Report, Session, Stranger, builder::DETAIL_PROVED},
+    probe::Session,
+    report::{Failure, Report, Signs, Stranger},
     target::{TargetId, TargetSpec},
     whereabouts::{self, Place},
 };
@@ -136,7 +137,6 @@ impl Stage {
         let watched = &self.monitor.watched[id];
         let check = watched.running.as_ref().expect("it is checked").check;
         let session = Session::new(watched.spec.clone(), self.monitor.context.clone());
-        let proved = known.map(|known| (DETAIL_PROVED.into(), Detail::Bool(known)));
         let report = Report {
             address,
             elsewhere: false,
@@ -147,7 +147,11 @@ impl Stage {
             }),
             latency: Duration::from_millis(1),
             facts: None,
-            details: proved.into_iter().collect(),
+            details: Details::new(),
+            signs: Signs {
+                proved: known == Some(true),
+                ..Signs::default()
+            },
             strangers: Some(strangers),
         };
         self.turn(Turn::Finished(vec![Finished {

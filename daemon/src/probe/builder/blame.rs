@@ -12,7 +12,7 @@ use super::{
     handshake::end_of_login,
     link::Link,
 };
-use crate::{clock::within, nix::wire::ProtocolError, probe::Failure, target::Protocol};
+use crate::{clock::within, nix::wire::ProtocolError, report::Failure, target::Protocol};
 
 /// How much of another program's words is shown.
 const EXCERPT_MAX: usize = 160;

@@ -10,11 +10,7 @@ use super::{
     link::Link,
     system,
 };
-use crate::{
-    nix::worker::Trust,
-    probe::{Failure, Trace},
-    target::BuilderSpec,
-};
+use crate::{nix::worker::Trust, probe::Trace, report::Failure, target::BuilderSpec};
 
 /// What deep checks found, which cheap ones say again.
 #[derive(Debug, Default)]

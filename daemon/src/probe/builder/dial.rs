@@ -2,10 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use offload_client::{
-    Printable, Reason, Stage,
-    snapshot::{BuilderFacts, Detail},
-};
+use offload_client::{Printable, Reason, Stage, snapshot::BuilderFacts};
 use russh::keys::PublicKey;
 
 use super::{
@@ -24,12 +21,13 @@ use crate::{
     files::Reachable,
     nix::ssh_config::{AddressFamily, SshOptions},
     probe::{
-        Failure, Trace,
+        Trace,
         connect::{Race, Way, patience},
         fault::reason_of_start,
         resolve::Lookups,
     },
     reason::traits,
+    report::Failure,
     target::{Address, BuilderSpec, HostKeyRule},
 };
 
@@ -74,15 +72,19 @@ impl Dial<'_> {
         let options = self.options;
         notes.note("user", options.user.as_str());
         if options.steered {
-            notes.note(super::DETAIL_STEERED, true);
+            notes.note("steered", true);
+            notes.signs.steered = true;
         }
         if !options.unsupported.is_empty() {
             let unsupported = options.unsupported.clone();
-            notes.note(super::DETAIL_UNSUPPORTED, unsupported);
+            notes.note("ssh_config_unsupported", unsupported);
+            let unsupported = options.unsupported.iter();
+            notes.signs.unsupported = unsupported.map(|option| option.as_str().into()).collect();
         }
         let is_same_host = options.hostname.eq_ignore_ascii_case(&self.spec.host);
         if !is_same_host || options.port != self.spec.port.unwrap_or(DEFAULT_PORT) {
             notes.note("ssh_config_host", self.ssh_config_host());
+            notes.signs.ssh_config = Some(self.ssh_config_host().into());
         }
     }
 
@@ -153,6 +155,7 @@ impl Dial<'_> {
         notes: &mut Notes,
     ) -> Result<(Link, Proxy), Failure> {
         notes.note("proxy", command);
+        notes.signs.proxied = true;
         let trace = self.trace;
         // It is connecting until something answers.
         trace.enter(Stage::Connect);
@@ -191,11 +194,13 @@ impl Dial<'_> {
         notes.aside = None;
         if let Some((key, basis)) = link.proved() {
             notes.note("host_key_algorithm", key.algorithm().to_string());
-            if let Some(known) = expected::is_known_to_ssh(self.spec, self.options, &key) {
-                notes.note("host_key_known", Detail::Bool(known));
+            let known = expected::is_known_to_ssh(self.spec, self.options, &key);
+            if let Some(known) = known {
+                notes.note("host_key_known", known);
             }
-            let is_proof = Detail::Bool(basis == Basis::Known);
-            notes.note(super::DETAIL_PROVED, is_proof);
+            notes.signs.host_key_known = known;
+            notes.signs.proved = basis == Basis::Known;
+            notes.note("host_key_proved", notes.signs.proved);
             notes.learned = Some(self.learned(&key));
         }
         self.trace.enter(Stage::Auth);

@@ -18,7 +18,7 @@ use crate::{
         serve,
         worker::{self, Trust},
     },
-    probe::Failure,
+    report::Failure,
     target::{BuilderSpec, Protocol},
 };
 

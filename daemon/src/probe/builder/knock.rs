@@ -13,8 +13,9 @@ use super::{
     stream::Duplex,
 };
 use crate::{
-    probe::{Failure, Stranger, Trace},
+    probe::Trace,
     reason::{Who, traits},
+    report::{Failure, Stranger},
 };
 
 /// Whoever answered did not prove to be the builder.

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     clock::{Now, Stopwatch},
-    probe::Closed,
+    report::Closed,
     target::TargetId,
 };
 

@@ -17,13 +17,14 @@ use self::{
     link::{Link, Listener},
     proxy::Proxy,
 };
-use super::{Context, Failure, Learned, Report, Stranger, Trace};
+use super::{Context, Trace};
 use crate::{
     clock::Stopwatch,
     config::Connection,
     health::Depth,
     nix::ssh_config::{self, SshConfigError, SshOptions},
     probe::fault::reason_of_start,
+    report::{Failure, Learned, Report, Signs, Stranger},
     target::{BuilderSpec, HostKeyRule, SpecKind, TargetSpec},
 };
 
@@ -55,13 +56,6 @@ mod tests;
 
 pub use self::prove::Prover;
 pub(crate) use self::slots::in_use as slots_in_use;
-
-/// The detail that lists what ssh_config asks for and the probe does not do.
-pub const DETAIL_UNSUPPORTED: &str = "ssh_config_unsupported";
-/// Whether the host key that it shows is one that is known: a `Detail::Bool`.
-pub const DETAIL_PROVED: &str = "host_key_proved";
-/// That Nix's ssh goes there by `offloadctl connect`: a `Detail::Bool`.
-pub const DETAIL_STEERED: &str = "steered";
 
 /// How long ssh_config's answer holds while all is well.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(600);
@@ -96,12 +90,14 @@ struct Kept {
     address: Option<String>,
     elsewhere: bool,
     details: Details,
+    signs: Signs,
 }
 
 /// What a check found on its way, whether it came to its end or not.
 #[derive(Default)]
 struct Notes {
     details: Details,
+    signs: Signs,
     learned: Option<BuilderFacts>,
     /// Whether anybody was connected to.
     dialled: bool,
@@ -109,8 +105,8 @@ struct Notes {
     elsewhere: bool,
     /// Who answered without being the builder.
     strangers: Vec<Stranger>,
-    /// The details of the most telling one, until the builder is found.
-    aside: Option<Details>,
+    /// What was noted of the most telling one, until the builder is found.
+    aside: Option<(Details, Signs)>,
 }
 
 /// An authenticated connection of this check.
@@ -169,7 +165,7 @@ impl Session {
             }
         };
         if let Some(aside) = notes.aside.take().filter(|_| outcome.is_err()) {
-            notes.details = aside;
+            (notes.details, notes.signs) = aside;
         }
         if let SpecKind::Builder(spec) = &self.spec.kind {
             slots::note(spec, &mut notes);
@@ -186,6 +182,7 @@ impl Session {
             elsewhere: notes.elsewhere,
             facts: notes.learned.map(Learned::Builder),
             details: notes.details,
+            signs: notes.signs,
             strangers: notes.dialled.then_some(notes.strangers),
         }
     }
@@ -204,6 +201,7 @@ impl Session {
         let answers = trace.within(self.context.timeout / 2, kept.link.is_alive());
         if let Some(true) = answers.await {
             notes.details.clone_from(&kept.details);
+            notes.signs.clone_from(&kept.signs);
             notes.elsewhere = kept.elsewhere;
             kept.link.rest();
             self.kept = Some(kept);
@@ -300,6 +298,7 @@ impl Session {
                     address: trace.address(),
                     elsewhere: notes.elsewhere,
                     details: notes.details.clone(),
+                    signs: notes.signs.clone(),
                 });
             }
             (Connection::PerCheck, Depth::Cheap) => {
@@ -332,9 +331,12 @@ impl Notes {
     /// Begins anew with the next address; `is_told` where what was noted is what would be told if
     /// the builder were at none.
     fn set_aside(&mut self, is_told: bool) {
-        let details = std::mem::take(&mut self.details);
+        let noted = (
+            std::mem::take(&mut self.details),
+            std::mem::take(&mut self.signs),
+        );
         if is_told {
-            self.aside = Some(details);
+            self.aside = Some(noted);
         }
     }
 }

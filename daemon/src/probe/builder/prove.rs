@@ -12,7 +12,8 @@ use super::{
 };
 use crate::{
     nix::ssh_config::SshOptions,
-    probe::{Context, Failure, Proof, Stranger, Trace, connect, fault::reason_of},
+    probe::{Context, Proof, Trace, connect, fault::reason_of},
+    report::{Failure, Stranger},
     target::{BuilderSpec, SpecKind, TargetSpec},
 };
 

@@ -12,7 +12,7 @@ use tokio::net::TcpSocket;
 use super::{Notes, note_option};
 use crate::{
     nix::ssh_config::{Demands, Listen},
-    probe::Failure,
+    report::Failure,
 };
 
 /// Before anybody is connected to: ssh says "Cannot execute command-line and remote command".

@@ -23,7 +23,7 @@ use crate::{
         remote::{Missing, Others, RemoteConf},
         system, uri,
     },
-    probe::Failure,
+    report::Failure,
     target::BuilderSpec,
 };
 

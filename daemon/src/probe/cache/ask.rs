@@ -22,7 +22,8 @@ use super::{
 };
 use crate::{
     nix::netrc::Login,
-    probe::{Failure, Trace, connect::connect, resolve::literal},
+    probe::{Trace, connect::connect, resolve::literal},
+    report::Failure,
     target::{Address, CacheSpec},
 };
 

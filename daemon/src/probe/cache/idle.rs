@@ -7,7 +7,7 @@ use tokio::{
 };
 
 use super::link::{Link, Resting};
-use crate::{clock::Stopwatch, probe::Closed, target::TargetId};
+use crate::{clock::Stopwatch, report::Closed, target::TargetId};
 
 /// A connection at rest, watched by a task of its own that only the peer's bytes wake.
 ///

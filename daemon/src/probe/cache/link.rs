@@ -20,7 +20,8 @@ use tokio::{
 };
 use tokio_rustls::rustls;
 
-use crate::probe::{Failure, fault::reason_of_broken};
+use crate::probe::fault::reason_of_broken;
+use crate::report::Failure;
 
 /// The answer's head may have so many bytes; hyper keeps no larger buffer.
 pub(super) const MAX_HEAD: usize = 16 * 1024;

@@ -41,16 +41,14 @@ use self::{
     signature::Deep,
     tls::TlsError,
 };
-pub use self::{
-    prove::{Prover, has_identity},
-    redirect::hosts,
-};
-use super::{Context, Failure, Learned, Report, Trace};
+pub use self::{prove::Prover, redirect::hosts};
+use super::{Context, Trace};
 use crate::{
     clock::Stopwatch,
     config::Connection,
     credential,
     health::Depth,
+    report::{Failure, Learned, Report, Signs},
     target::{CacheSpec, SpecKind, TargetSpec},
 };
 
@@ -133,6 +131,7 @@ impl Session {
                 elsewhere: false,
                 facts: None,
                 details: BTreeMap::new(),
+                signs: Signs::default(),
                 strangers: None,
             };
         };
@@ -155,8 +154,10 @@ impl Session {
             let closed = self.context.closed.clone();
             self.kept = Some(Idle::new(link, spec.id.clone(), closed));
         }
+        let mut signs = Signs::default();
         if let (Ok(()), Some(deep)) = (&outcome, &self.deep) {
             found.details.extend(deep.details.clone());
+            signs.stale_misses = deep.stale_misses;
         }
         if outcome.is_ok()
             && let Some(elsewhere) = search.is_elsewhere()
@@ -179,6 +180,7 @@ impl Session {
             elsewhere: self.elsewhere,
             facts: found.facts.map(Learned::Cache),
             details: found.details,
+            signs,
             strangers,
         }
     }
@@ -219,7 +221,8 @@ impl Session {
                         let trace = Trace::new();
                         let afterwards = search.afterwards(cache, &trace);
                         let remembered = self.remembered(cache, afterwards, found);
-                        if let Some(more) = trace.within(rest, remembered).await {
+                        if let Some((stale, more)) = trace.within(rest, remembered).await {
+                            deep.stale_misses = stale;
                             deep.details.extend(more);
                         }
                         self.deep = Some(deep);

@@ -24,7 +24,7 @@ use crate::{
         narinfo::{DEFAULT_COMPRESSION, NarInfo},
         version::NixVersion,
     },
-    probe::Failure,
+    report::Failure,
     target::CacheSpec,
 };
 

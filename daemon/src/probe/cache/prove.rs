@@ -5,13 +5,14 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use offload_client::{Reason, Stage};
 use tokio_rustls::rustls::ClientConfig;
 
-use super::{Session, redirect::Follow, signature::PUBLIC_KEY, tls};
+use super::{Session, redirect::Follow, tls};
 use crate::{
     config::Connection,
     health::Depth,
-    nix::{keys::parse_nix_public_key, netrc::Login},
-    probe::{Context, Failure, Learned, Proof},
-    target::{Address, CacheSpec, SpecKind, TargetSpec},
+    nix::netrc::Login,
+    probe::{Context, Proof},
+    report::{Failure, Learned},
+    target::{Address, SpecKind, TargetSpec, is_own_key},
 };
 
 /// What a cache is known by: its keys, but for that of the public cache, whose paths anybody may
@@ -44,7 +45,7 @@ impl Prover {
             // It is not for whoever may be at an address.
             cache.login = Login::NotVisible;
         }
-        if !has_identity(cache) {
+        if !cache.has_identity() {
             let why = "no key but the public cache's is trusted for it";
             prover.unprovable = Some(unproved(Reason::UntrustedSignature, why));
         } else if cache.tls {
@@ -84,7 +85,7 @@ impl Prover {
         let report = session.look(Depth::Deep).await;
         match report.outcome {
             Ok(Stage::Signature) => match &report.facts {
-                Some(Learned::Cache(facts)) if is_own(&facts.signing_key) => Proof::Same,
+                Some(Learned::Cache(facts)) if is_own_key(&facts.signing_key) => Proof::Same,
                 _ => {
                     let why = "what it serves is signed by the public cache alone";
                     Proof::Nobody(unproved(Reason::UntrustedSignature, why))
@@ -100,16 +101,6 @@ impl Prover {
             }
         }
     }
-}
-
-/// Whether a key is trusted for `cache` that is not the public cache's: without one nothing can prove it.
-pub fn has_identity(cache: &CacheSpec) -> bool {
-    let mut keys = cache.public_keys.iter();
-    keys.any(|key| is_own(key))
-}
-
-fn is_own(key: &str) -> bool {
-    parse_nix_public_key(key).is_ok_and(|key| key.name != PUBLIC_KEY)
 }
 
 fn unproved(reason: Reason, detail: &str) -> Failure {

@@ -41,7 +41,7 @@ impl Session {
         cache: &CacheSpec,
         mut search: Search<'_>,
         found: &mut Found,
-    ) -> Details {
+    ) -> (u64, Details) {
         let now = Now::read().realtime_usec / 1_000_000;
         let since = now.saturating_sub(cache.negative_ttl);
         let directory = disk_cache::directory();
@@ -74,7 +74,7 @@ impl Session {
         if stale > 0 {
             details.insert("stale_misses".into(), Detail::Uint(stale));
         }
-        details
+        (stale, details)
     }
 
     /// Whether the cache has the path with this hash; `None` where it does not say.

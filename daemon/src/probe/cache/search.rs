@@ -9,16 +9,17 @@ use offload_client::{
 };
 use tokio::{net::TcpStream, sync::watch};
 
-use super::{Found, signature::PUBLIC_KEY};
+use super::Found;
 use crate::{
     nix::keys::parse_nix_public_key,
     probe::{
-        Failure, Stranger, Trace,
+        Trace,
         connect::{Race, connect, patience},
         resolve::Lookups,
     },
     reason::{Who, traits},
-    target::{Address, CacheSpec},
+    report::{Failure, Stranger},
+    target::{Address, CacheSpec, PUBLIC_KEY},
 };
 
 /// How much of what a stranger shows is kept.

@@ -25,17 +25,14 @@ use crate::{
         narinfo::{NarInfo, StorePath},
         signature::{SignatureError, verify},
     },
-    probe::{Failure, Trace},
-    target::CacheSpec,
+    probe::Trace,
+    report::Failure,
+    target::{CacheSpec, PUBLIC_KEY},
 };
 
 /// The most that is read of a narinfo. Nix sets no bound; a whole system with 5,000 references has
 /// a third of this.
 pub(super) const MAX_NARINFO: usize = 1 << 20;
-
-/// The key of the public cache, which signs most of what a desktop serves. What it signed says
-/// little of the desktop's own key, with which that signs what it has built.
-pub(super) const PUBLIC_KEY: &str = "cache.nixos.org-1";
 
 /// What a deep check found beyond `nix-cache-info`: cheap ones say it again.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,6 +41,8 @@ pub(super) struct Deep {
     pub stage: Stage,
     /// For the report.
     pub details: Details,
+    /// How many of the paths that Nix remembers as missing the cache has.
+    pub stale_misses: u64,
 }
 
 impl Deep {
@@ -53,6 +52,7 @@ impl Deep {
         Self {
             stage: Stage::Signature,
             details,
+            stale_misses: 0,
         }
     }
 
@@ -64,6 +64,7 @@ impl Deep {
                 ("sample_missing".into(), Detail::Bool(true)),
                 ("samples_tried".into(), Detail::Uint(tried)),
             ]),
+            stale_misses: 0,
         }
     }
 }

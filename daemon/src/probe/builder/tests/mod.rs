@@ -15,7 +15,8 @@ use crate::{
     config::Connection,
     health::Depth,
     nix::ssh_config::{SshOptions, StrictHostKeyChecking},
-    probe::{Closed, Context, Failure, Learned, Report},
+    probe::Context,
+    report::{Closed, Failure, Learned, Report},
     target::{Address, BuilderSpec, HostKeyRule, Protocol, SpecKind, TargetId, TargetSpec},
 };
 

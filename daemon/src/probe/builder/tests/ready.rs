@@ -4,7 +4,7 @@ use offload_client::{Reason, Stage};
 
 use super::{sshd::Sshd, *};
 use crate::health::Depth;
-use crate::probe::{Learned, builder::DETAIL_PROVED};
+use crate::report::Learned;
 
 /// As Nix has it with a key and a host key in the machines file.
 fn builder(sshd: &Sshd) -> BuilderSpec {
@@ -129,8 +129,9 @@ async fn a_key_that_ssh_accepts_proves_the_builder_only_where_it_is_known() {
         for _ in ["anew", "on the kept connection"] {
             let report = probe.check().await;
             assert_ready(&report);
-            let proved = &report.details[DETAIL_PROVED];
+            let proved = &report.details["host_key_proved"];
             assert_eq!(proved, &Detail::Bool(expected), "{name} {strictness:?}");
+            assert_eq!(report.signs.proved, expected, "{name} {strictness:?}");
         }
     }
 }
@@ -201,6 +202,7 @@ async fn a_jump_host_is_as_good_as_a_wire() {
     let report = probe.check().await;
     assert_ready(&report);
     assert_eq!(text(&report, "proxy"), command);
+    assert!(report.signs.proxied);
     assert_ready(&probe.check().await);
     assert_eq!(sshd.logged("Accepted publickey"), 2);
 

@@ -20,7 +20,8 @@ use super::{
 };
 use crate::{
     nix::known_hosts::Lines,
-    probe::{Proof, Stranger, connect::tests::silent},
+    probe::{Proof, connect::tests::silent},
+    report::Stranger,
 };
 
 /// Who is looked for: `sshd`, pinned, at these ports.
@@ -191,12 +192,15 @@ async fn it_is_told_where_ssh_config_leads_and_whether_ssh_would_know_the_key() 
             let report = probe.check().await;
             assert_ready(&report);
             assert_eq!(report.details["host_key_known"], Detail::Bool(expected));
+            assert_eq!(report.signs.host_key_known, Some(expected));
             assert_eq!(text(&report, "ssh_config_host"), at(port));
+            assert_eq!(report.signs.ssh_config, Some(at(port).into()));
         }
     }
     let ports = [sshd.port];
     let report = probe(&sshd, &ports, PATIENCE).check().await;
     assert!(!report.details.contains_key("ssh_config_host"));
+    assert_eq!(report.signs.ssh_config, None);
 }
 
 #[tokio::test]

@@ -32,7 +32,7 @@ use super::*;
 use crate::{
     health::Depth,
     nix::{netrc::Login, version::NixVersion},
-    probe::Closed,
+    report::Closed,
     target::{Address, CacheSpec, TargetId},
 };
 

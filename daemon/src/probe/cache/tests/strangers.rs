@@ -1,7 +1,8 @@
 //! Somebody else at one of the cache's addresses.
 
 use super::*;
-use crate::probe::{Stranger, connect::tests::silent};
+use crate::probe::connect::tests::silent;
+use crate::report::Stranger;
 
 /// A cache that may be at any of `addresses`.
 fn spec_of(addresses: &[SocketAddr]) -> Arc<TargetSpec> {
