@@ -93,7 +93,7 @@ install-docs:
 	    echo '.so man1/offloadctl.1' > '$(DESTDIR)$(mandir)'/man1/$$name.1 && \
 	    chmod 0644 '$(DESTDIR)$(mandir)'/man1/$$name.1 || exit; \
 	done
-	$(INSTALL) -m 0644 daemon/man/offloadd.toml.5 '$(DESTDIR)$(mandir)'/man5
+	$(INSTALL) -m 0644 daemon/man/offloadd.toml.5 daemon/man/org.offloadd.Offload1.5 '$(DESTDIR)$(mandir)'/man5
 	$(INSTALL) -m 0644 daemon/man/offloadd.8 daemon/man/offload-helper.8 '$(DESTDIR)$(mandir)'/man8
 
 # Made by the program itself. Cross-compiled it does not run here: OFFLOADCTL names one that does.
@@ -118,7 +118,7 @@ uninstall:
 	for file in dbus/*.xml; do rm -f '$(DESTDIR)$(dbusinterfacedir)'/"$${file##*/}" || exit; done
 	rm -f '$(DESTDIR)$(catalogdir)'/offloadd.catalog
 	cd '$(DESTDIR)$(mandir)' && rm -f man1/offloadctl.1 man1/offload-status.1 man1/offload-test-build.1 \
-	    man5/offloadd.toml.5 man8/offloadd.8 man8/offload-helper.8
+	    man5/offloadd.toml.5 man5/org.offloadd.Offload1.5 man8/offloadd.8 man8/offload-helper.8
 	rm -f '$(DESTDIR)$(bashcompletiondir)'/offloadctl '$(DESTDIR)$(zshcompletiondir)'/_offloadctl \
 	    '$(DESTDIR)$(fishcompletiondir)'/offloadctl.fish
 	rm -rf '$(DESTDIR)$(docdir)'

@@ -28,6 +28,7 @@ pub(crate) fn page() -> String {
         "offload-helper(8)",
         "offloadctl(1)",
         "offloadd.toml(5)",
+        "org.offloadd.Offload1(5)",
         "nix.conf(5)",
         "systemd.exec(5)",
         "systemd.unit(5)",

@@ -6,6 +6,7 @@
 // A test program is a test throughout, its helpers too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod bus;
 mod config;
 mod daemon;
 mod helper;
@@ -18,12 +19,13 @@ use offload_client::Reason;
 use offload_tests::{process::system_program, skip::skipped};
 
 /// Where each is, and what should be there.
-fn pages() -> [(&'static str, String); 4] {
+fn pages() -> [(&'static str, String); 5] {
     [
         ("client/man/offloadctl.1", program::page()),
         ("daemon/man/offload-helper.8", helper::page()),
         ("daemon/man/offloadd.8", daemon::page()),
         ("daemon/man/offloadd.toml.5", config::page()),
+        ("daemon/man/org.offloadd.Offload1.5", bus::page()),
     ]
 }
 
