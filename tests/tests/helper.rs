@@ -20,7 +20,7 @@ use std::{
 use data_encoding::BASE64;
 use offload_client::{Reason, Snapshot, TargetState, WarningCode};
 use offload_tests::{
-    Sshd,
+    Ground, Nginx, Sshd,
     daemon::{path_with_new_nix, program},
     skip, supported,
 };
@@ -148,7 +148,8 @@ async fn a_key_that_only_root_may_read_logs_in_with_the_helper_and_is_not_visibl
     if !skip::is_root("a daemon of another user") {
         return;
     }
-    let started = Sshd::start("127.0.15.6:2222".parse().unwrap()).await;
+    let ground = Ground::take().await.unwrap();
+    let started = Sshd::start(ground.ssh()).await;
     let Some(sshd) = supported(started) else {
         return;
     };
@@ -197,6 +198,41 @@ async fn a_key_that_only_root_may_read_logs_in_with_the_helper_and_is_not_visibl
     let without = only(laptop.found(OFFLOADD, "none"));
     assert_eq!(without.state, TargetState::Unknown, "{without:#?}");
     assert_eq!(without.reason, Reason::NotVisible, "{without:#?}");
+}
+
+#[tokio::test]
+async fn a_login_of_root_s_opens_a_cache_with_the_helper_and_is_not_visible_without() {
+    if !skip::is_root("a daemon of another user") {
+        return;
+    }
+    let ground = Ground::take().await.unwrap();
+    let started = Nginx::start(ground.cache()).await;
+    let Some(mut nginx) = supported(started) else {
+        return;
+    };
+    let users = nginx.directory().join("users");
+    fs::write(users, "us3r:{PLAIN}s3cret\n").unwrap();
+    nginx.set_server("auth_basic \"Nix\"; auth_basic_user_file users;");
+    nginx.restart().await.unwrap();
+    let (url, key) = (nginx.url(), nginx.public_key());
+    let conf = format!("substituters = {url}\ntrusted-public-keys = {key}\nfallback = true\n");
+    let laptop = Laptop::new(&[
+        ("nix.conf", &conf),
+        ("netrc", "machine 127.0.15.6 login us3r password s3cret\n"),
+    ]);
+    mode(&laptop.path("etc"), 0o755);
+    mode(&laptop.path("etc/netrc"), 0o600);
+    let config = laptop.path("offloadd.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(config, text + &nginx.entry("127.0.15.6")).unwrap();
+    let standing = |snapshot: Snapshot| {
+        let cache = snapshot.targets.first().unwrap();
+        (cache.state, cache.reason)
+    };
+    let without = standing(laptop.found(OFFLOADD, "none"));
+    assert_eq!(without, (TargetState::Unknown, Reason::NotVisible));
+    let with = standing(laptop.found(OFFLOADD, "socket"));
+    assert_eq!(with, (TargetState::Ready, Reason::None), "{}", laptop.log());
 }
 
 #[test]
