@@ -34,7 +34,8 @@ pub const fn text(code: WarningCode) -> Text {
             title: "nix.conf is broken",
             explanation: "Nix itself would refuse {file|its configuration}, or it can't be read.",
             remedy: "`nix config show` names the fault. On NixOS change `nix.settings` or `nix.extraOptions`; \
-                     /etc/nix/nix.conf is generated from them.",
+                     /etc/nix/nix.conf is generated from them. A file that is not there is named by `conf` below `[nix]` in \
+                     /etc/offloadd/config.toml.",
         },
         WarningCode::MachinesFileBroken => Text {
             title: "the list of builders is broken",

@@ -157,7 +157,7 @@ fn noun(count: usize, word: &str) -> Option<String> {
 fn common_cause(snapshot: &Snapshot) -> Option<Reason> {
     match (snapshot.state, snapshot.reason) {
         (OverallState::Paused, _) => Some(Reason::Paused),
-        (OverallState::Unknown, Reason::NotConfigured) if !is_unseen(snapshot) => {
+        (OverallState::Unknown, Reason::NotConfigured) if !is_explained(snapshot) => {
             Some(Reason::NotConfigured)
         }
         _ => None,
@@ -169,6 +169,20 @@ fn is_unseen(snapshot: &Snapshot) -> bool {
     let mut warnings = snapshot.warnings.iter();
     snapshot.reason == Reason::NotConfigured
         && warnings.any(|warning| warning.code == WarningCode::NotVisible)
+}
+
+/// Whether a warning says why nothing is watched: something is configured, and can't be read or watched.
+fn is_explained(snapshot: &Snapshot) -> bool {
+    let mut warnings = snapshot.warnings.iter();
+    warnings.any(|warning| {
+        matches!(
+            warning.code,
+            WarningCode::NotVisible
+                | WarningCode::NotWatchable
+                | WarningCode::NixConfBroken
+                | WarningCode::MachinesFileBroken
+        )
+    })
 }
 
 impl Default for Style {

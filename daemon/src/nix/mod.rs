@@ -41,10 +41,7 @@ pub mod watch;
 pub mod wire;
 pub mod worker;
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use crate::files::Files;
 
@@ -137,7 +134,7 @@ fn read_with(path: &Path, users: &[PathBuf], version: NixVersion, files: &dyn Fi
             file: path.to_owned(),
             line: None,
             field: None,
-            text: io::Error::from(io::ErrorKind::NotFound).to_string(),
+            text: "there is no such file".to_owned(),
         });
     }
     let environment = |name| std::env::var(name).ok().filter(|value| !value.is_empty());

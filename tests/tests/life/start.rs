@@ -226,7 +226,7 @@ async fn a_missing_nix_conf_is_named_and_taken_up_when_it_comes() {
     assert_eq!(warning.code, WarningCode::NixConfBroken);
     assert_eq!(text(warning, "file"), missing.display().to_string());
     let line = format!(
-        "nix-conf-broken: error entity not found, file {}",
+        "nix-conf-broken: error there is no such file, file {}",
         missing.display()
     );
     assert!(daemon.log().contains(&line), "{}", daemon.log());

@@ -220,6 +220,31 @@ fn what_is_configured_is_root_s_to_see() {
 }
 
 #[test]
+fn what_is_configured_and_can_t_be_watched_is_not_nothing() {
+    for code in [
+        WarningCode::NotWatchable,
+        WarningCode::NixConfBroken,
+        WarningCode::MachinesFileBroken,
+    ] {
+        let snapshot = Snapshot {
+            reason: Reason::NotConfigured,
+            warnings: vec![Warning {
+                code,
+                target: None,
+                details: [("file".into(), "/etc/nix/nix.conf".into())].into(),
+            }],
+            ..Snapshot::default()
+        };
+        let page = render(&snapshot, &style());
+        assert!(
+            page.starts_with("? unknown: nothing to watch\n\n! "),
+            "{page}"
+        );
+        assert!(!page.contains("Neither Nix nor offloadd"), "{page}");
+    }
+}
+
+#[test]
 fn a_pause_is_explained_once() {
     let paused = |target| failed(target, TargetState::Paused, Stage::None, Reason::Paused);
     assert_eq!(
