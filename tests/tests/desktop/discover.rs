@@ -300,7 +300,9 @@ impl Desk {
             assert_eq!((target.state, target.reason), moved, "{target:#?}");
             assert_eq!(target.address, format!("{MOVED}:{port}"));
             let line = format!("{} was found at {};", target.label(), target.address);
-            assert!(run.stdout.contains(&line), "{run:?}");
+            // offloadd looks by itself for what is gone, and may have been first.
+            let was_first = run.stdout.starts_with("Nothing is missing");
+            assert!(was_first || run.stdout.contains(&line), "{run:?}");
         }
     }
 }
