@@ -6,7 +6,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
 };
-use zbus::Address;
+use zbus::{Address, fdo};
 
 use crate::{
     build::{Jobs, Nix},
@@ -244,6 +244,11 @@ fn no_bus(error: zbus::Error) -> RunError {
     RunError::NoBus(match error {
         zbus::Error::NameTaken => format!(
             "another offloadd owns {}: stop it first, or use --bus embedded",
+            offload_client::names::BUS_NAME
+        ),
+        zbus::Error::FDO(error) if matches!(*error, fdo::Error::AccessDenied(_)) => format!(
+            "the bus does not let this user have {}: {error}. Who may stands in org.offloadd.Offload1.conf, in \
+             dbus-1/system.d of /etc or /usr/share; a bus that runs reads it with `systemctl reload dbus`",
             offload_client::names::BUS_NAME
         ),
         error => format!("the bus can't be used: {error}"),

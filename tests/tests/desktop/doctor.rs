@@ -143,7 +143,7 @@ async fn the_daemons_page_has_the_root_cause_and_how_far_each_check_came() {
     let root = "\nRoot cause: key not accepted · builder/127.0.15.6";
     assert!(run.stdout.contains(root), "{run:?}");
     assert!(run.stdout.contains("host-key ✔  auth ✗"), "{run:?}");
-    let told = run.stdout.matches("authorized_keys").count();
+    let told = run.stdout.matches("Put the public half of the key").count();
     assert_eq!(told, 1, "the remedy stands once: {run:?}");
 }
 

@@ -193,7 +193,7 @@ fn common() -> Vec<(Cause, Told)> {
                 Reason::NotNix,
                 Handshake,
                 "another program than Nix answers",
-                "`command=` in ~USER/.ssh/authorized_keys",
+                "`command=` out of ~USER/.ssh/authorized_keys",
             ),
         ),
         (

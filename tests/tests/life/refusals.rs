@@ -5,10 +5,12 @@ use std::{fs, time::Duration};
 
 use offload_tests::{
     Bus, Daemon,
-    daemon::Launch,
+    daemon::{Launch, program},
     eventually,
-    outcome::{Outcome, command, run_to_end},
+    outcome::{Outcome, command, isolate, run_to_end},
+    skip::is_root,
 };
+use tokio::process::Command;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const NOTHING: &str = "[nix]\nimport = false\n";
@@ -93,6 +95,25 @@ async fn a_second_daemon_on_the_same_bus_gives_way() {
     assert!(outcome.stderr.contains(told), "{}", outcome.stderr);
     assert!(fs::exists(format!("/proc/{}", first.id())).unwrap());
     assert_eq!(first.log().matches("ERROR").count(), 0, "{}", first.log());
+}
+
+#[tokio::test]
+async fn a_bus_that_does_not_let_it_have_the_name_has_not_read_the_policy() {
+    if !is_root("becoming another user") {
+        return;
+    }
+    let bus = Bus::start().await.unwrap();
+    let mut command = Command::new("setpriv");
+    isolate(&mut command);
+    command
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"])
+        .arg(program("offloadd").unwrap())
+        .args(["--bus", &bus.address(), "--cache", "http://127.0.15.6:5000"]);
+    let outcome = run_to_end(command).await.unwrap();
+    assert_eq!(outcome.code, Some(69), "{outcome:?}");
+    for told in ["org.offloadd.Offload1.conf", "`systemctl reload dbus`"] {
+        assert!(outcome.stderr.contains(told), "{outcome:?}");
+    }
 }
 
 #[tokio::test]
