@@ -6,6 +6,7 @@
 
 mod include;
 mod settings;
+mod typed;
 
 use std::{
     env, io,

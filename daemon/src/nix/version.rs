@@ -58,6 +58,11 @@ impl NixVersion {
         self >= Self::new(2, 23, 0)
     }
 
+    /// Whether numbers in nix.conf may end with K, M, G or T.
+    pub(super) fn takes_units(self) -> bool {
+        self >= Self::new(2, 23, 0)
+    }
+
     /// Whether the speed factor may have a fraction.
     pub(super) fn takes_fractions_of_speed(self) -> bool {
         self >= Self::new(2, 20, 0)
@@ -76,11 +81,6 @@ impl NixVersion {
 
     /// Whether the path of an SSH key must be absolute.
     pub fn wants_absolute_keys(self) -> bool {
-        self >= Self::new(2, 34, 0)
-    }
-
-    /// Whether one substituter that can't be parsed makes it refuse the whole of nix.conf.
-    pub(super) fn parses_substituters(self) -> bool {
         self >= Self::new(2, 34, 0)
     }
 
@@ -155,7 +155,7 @@ mod tests {
                 version.takes_fractions_of_speed(),
                 version.takes_ports_of_ssh(),
                 version.wants_absolute_keys(),
-                version.parses_substituters(),
+                version.takes_units(),
                 version.parses_signatures(),
                 version.goes_by_name_of_compression(),
                 version.has_ssl_cert_file(),
@@ -167,7 +167,7 @@ mod tests {
         );
         assert_eq!(
             middle,
-            (true, true, true, false, false, false, false, true, true)
+            (true, true, true, false, false, true, false, true, true)
         );
         assert_eq!(new, (false, true, true, true, true, true, true, true, true));
     }

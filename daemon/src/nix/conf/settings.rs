@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Assignment;
+use super::{
+    Assignment,
+    typed::{self, boolean, long, unsigned},
+};
 use crate::nix::{NixVersion, current_load, disk_cache, keys, text, uri};
 
 /// Nix's default substituter.
@@ -132,12 +135,8 @@ impl NixConf {
                 self.substituters.clear();
                 self.substituters_at.clear();
                 self.add_substituters(line);
-                parsed(value, version)?;
             }
-            "extra-substituters" | "extra-binary-caches" => {
-                self.add_substituters(line);
-                parsed(value, version)?;
-            }
+            "extra-substituters" | "extra-binary-caches" => self.add_substituters(line),
             "substitute" | "build-use-substitutes" => self.substitute = boolean(line)?,
             "trusted-public-keys" | "binary-cache-public-keys" => {
                 self.trusted_public_keys = public_keys(value)?;
@@ -157,11 +156,8 @@ impl NixConf {
                 self.store_dir = uri::store_dir(value);
                 self.state_dir = state_dir(value);
             }
-            "connect-timeout" => self.connect_timeout = Some(number(line)?),
-            "narinfo-cache-negative-ttl" => {
-                let seconds = u32::try_from(number(line)?);
-                self.negative_ttl = seconds.map_err(|_| invalid(line))?.into();
-            }
+            "connect-timeout" => self.connect_timeout = Some(long(line, version)?),
+            "narinfo-cache-negative-ttl" => self.negative_ttl = unsigned(line, version)?.into(),
             "fallback" | "build-fallback" => self.fallback = boolean(line)?,
             "ssl-cert-file" if version.has_ssl_cert_file() => {
                 self.ssl_cert_file = Some(value)
@@ -178,7 +174,7 @@ impl NixConf {
             "max-jobs" | "build-max-jobs" => self.max_jobs = max_jobs(value)?,
             _ => {}
         }
-        Ok(())
+        typed::check(line, version)
     }
 }
 
@@ -201,20 +197,6 @@ fn list(value: &str) -> Vec<String> {
     text::tokens(value).map(str::to_owned).collect()
 }
 
-/// Whether all of the substituters are stores to a Nix that asks at once.
-fn parsed(value: &str, version: NixVersion) -> Result<(), String> {
-    if !version.parses_substituters() {
-        return Ok(());
-    }
-    match text::tokens(value).find(|store| !uri::is_reference(store, version)) {
-        Some(store) => {
-            let shown = uri::redacted(store);
-            Err(format!("Nix {version} can't parse the store '{shown}'"))
-        }
-        None => Ok(()),
-    }
-}
-
 /// One key that Nix can't read makes it refuse every download.
 fn public_keys(value: &str) -> Result<Vec<String>, String> {
     let keys = list(value);
@@ -222,28 +204,6 @@ fn public_keys(value: &str) -> Result<Vec<String>, String> {
         keys::parse_nix_public_key(key).map_err(|error| format!("public key: {error}"))?;
     }
     Ok(keys)
-}
-
-fn boolean(line: &Assignment) -> Result<bool, String> {
-    match line.value.as_str() {
-        "true" | "yes" | "1" => Ok(true),
-        "false" | "no" | "0" => Ok(false),
-        _ => Err(invalid(line)),
-    }
-}
-
-/// `string2IntWithUnitPrefix` (src/libutil/include/nix/util/util.hh): K, M, G and T are binary.
-fn number(line: &Assignment) -> Result<u64, String> {
-    let value = line.value.as_str();
-    let (digits, shift) = match value.as_bytes().last() {
-        Some(b'k' | b'K') => (&value[..value.len() - 1], 10),
-        Some(b'm' | b'M') => (&value[..value.len() - 1], 20),
-        Some(b'g' | b'G') => (&value[..value.len() - 1], 30),
-        Some(b't' | b'T') => (&value[..value.len() - 1], 40),
-        _ => (value, 0),
-    };
-    let number: u64 = digits.parse().map_err(|_| invalid(line))?;
-    Ok(number.wrapping_mul(1 << shift))
 }
 
 fn max_jobs(value: &str) -> Result<MaxJobs, String> {
@@ -254,10 +214,6 @@ fn max_jobs(value: &str) -> Result<MaxJobs, String> {
         .parse()
         .map(MaxJobs::Count)
         .map_err(|_| "'max-jobs' should be 'auto' or an integer".into())
-}
-
-fn invalid(line: &Assignment) -> String {
-    format!("'{}' has the invalid value '{}'", line.name, line.value)
 }
 
 /// What Nix was built for; this program runs beside it on the same machine.
