@@ -1,21 +1,23 @@
 //! `org.offloadd.Offload1.Job`, and what is new of all jobs as signals.
 
-use std::{
-    borrow::Cow,
-    collections::{BTreeMap, HashMap},
-};
+use std::collections::BTreeMap;
 
 use offload_client::{
-    JobState, Printable,
+    JobState, Printable, Reason,
     errors::BusError,
-    names::{JOB, job_path, target_path},
+    names::{job_path, target_path},
 };
 use zbus::{
-    Connection, ObjectServer, OwnedObjectPath, Variant, fdo, interface, message::Header,
-    names::InterfaceName, object_server::SignalEmitter,
+    Connection, ObjectPath, ObjectServer, OwnedObjectPath, interface, message::Header,
+    object_server::SignalEmitter,
 };
 
-use super::{authority::Authority, refused::Refused};
+use super::{
+    authority::Authority,
+    properties::{Property, Rows, WithRows},
+    publish::publish_changed,
+    refused::Refused,
+};
 use crate::build::{Handle, Job, Status};
 
 /// One job on the bus.
@@ -25,11 +27,23 @@ pub(super) struct JobObject {
     authority: Authority,
 }
 
-impl JobObject {
-    /// Reads the job; what is not set where it is gone, which its object is about to be too.
-    fn read<T: Default>(&self, read: impl FnOnce(&Job) -> T) -> T {
+impl Rows for JobObject {
+    type Of = Status;
+
+    const ROWS: &'static [Property<Status>] = &[
+        Property::told("State", "s", |it| it.state.as_str().into()),
+        Property::told("Reason", "s", |it| it.reason.as_str().into()),
+        Property::constant("Builder", "o", |it| {
+            let path = target_path(it.builder.kind, &it.builder.name);
+            ObjectPath::from_string_unchecked(path).into()
+        }),
+        Property::constant("StartTimestamp", "t", |it| it.started.into()),
+        Property::told("FinishTimestamp", "t", |it| it.finished.into()),
+    ];
+
+    fn read<T>(&self, read: impl FnOnce(&Status) -> T) -> Option<T> {
         self.jobs
-            .read(|board| board.get(self.number).map_or_else(T::default, read))
+            .read(|board| board.get(self.number).map(|job| read(&job.status)))
     }
 }
 
@@ -41,7 +55,7 @@ impl JobObject {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<(), Refused> {
-        let uid = self.read(|job| Some(job.status.uid));
+        let uid = self.read(|job| job.uid);
         let gone = || BusError::Failed("the job is gone".to_owned());
         let uid = uid.ok_or_else(gone)?;
         self.authority
@@ -54,41 +68,15 @@ impl JobObject {
     /// What it has printed so far.
     #[zbus(out_args("lines"))]
     async fn get_output(&self) -> Vec<Printable> {
-        self.read(|job| job.output.after(0))
+        self.jobs.read(|board| {
+            let job = board.get(self.number);
+            job.map_or_else(Vec::new, |job| job.output.after(0))
+        })
     }
 
     /// It printed a line.
     #[zbus(signal)]
     async fn output(emitter: &SignalEmitter<'_>, line: &Printable) -> zbus::Result<()>;
-
-    #[zbus(property)]
-    fn state(&self) -> String {
-        self.read(|job| job.status.state.to_string())
-    }
-
-    #[zbus(property)]
-    fn reason(&self) -> String {
-        self.read(|job| job.status.reason.to_string())
-    }
-
-    #[zbus(property(emits_changed_signal = "const"))]
-    fn builder(&self) -> fdo::Result<OwnedObjectPath> {
-        let path = self.read(|job| {
-            let id = &job.status.builder;
-            OwnedObjectPath::try_from(target_path(id.kind, &id.name)).ok()
-        });
-        path.ok_or_else(|| fdo::Error::UnknownObject("the job is gone".to_owned()))
-    }
-
-    #[zbus(property(emits_changed_signal = "const"))]
-    fn start_timestamp(&self) -> u64 {
-        self.read(|job| job.status.started)
-    }
-
-    #[zbus(property)]
-    fn finish_timestamp(&self) -> u64 {
-        self.read(|job| job.status.finished)
-    }
 }
 
 /// Puts a job on the bus: before whoever started it is answered.
@@ -104,7 +92,7 @@ pub(super) async fn announce(
         jobs: jobs.clone(),
         authority: authority.clone(),
     };
-    server.at(&path, object).await?;
+    server.at(&path, WithRows(object)).await?;
     Ok(path)
 }
 
@@ -115,9 +103,9 @@ pub(super) struct Told(BTreeMap<u32, (Status, u64)>);
 /// What is new of one job.
 struct News {
     number: u32,
-    status: Status,
+    /// As it was told, and as it is.
+    status: [Status; 2],
     lines: Vec<Printable>,
-    has_changed: bool,
 }
 
 impl Told {
@@ -154,17 +142,21 @@ impl Told {
 
     fn news(&mut self, number: u32, job: &Job) -> Option<News> {
         let now = (job.status.clone(), job.output.count());
-        let (has_changed, seen) = match self.0.insert(number, now) {
-            Some((status, seen)) => (status != job.status, seen),
+        let (old, seen) = self.0.insert(number, now).unwrap_or_else(|| {
             // It may have ended before anything was told of it, and somebody have read it as running.
-            None => (job.status.state != JobState::Running, 0),
-        };
+            let running = Status {
+                state: JobState::Running,
+                reason: Reason::None,
+                finished: 0,
+                ..job.status.clone()
+            };
+            (running, 0)
+        });
         let lines = job.output.after(seen);
-        (has_changed || !lines.is_empty()).then(|| News {
+        (old != job.status || !lines.is_empty()).then(|| News {
             number,
-            status: job.status.clone(),
+            status: [old, job.status.clone()],
             lines,
-            has_changed,
         })
     }
 }
@@ -175,23 +167,13 @@ impl News {
         for line in &self.lines {
             JobObject::output(&emitter, line).await?;
         }
-        if !self.has_changed {
-            return Ok(());
-        }
-        let changed = HashMap::from([
-            ("State", Variant::from(self.status.state.as_str())),
-            ("Reason", self.status.reason.as_str().into()),
-            ("FinishTimestamp", self.status.finished.into()),
-        ]);
-        let interface = InterfaceName::try_from(JOB)?;
-        fdo::Properties::properties_changed(&emitter, interface, changed, Cow::default()).await
+        let [old, new] = &self.status;
+        publish_changed::<JobObject>(&emitter, old, new).await
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use offload_client::Reason;
-
     use super::*;
     use crate::{build::Board, target::TargetId};
 
@@ -213,7 +195,7 @@ mod tests {
             board.print(number, "a line".into());
             board.end(number, JobState::Failed, Reason::BuilderFull, 2);
             let news = told.news(number, board.get(number).unwrap()).unwrap();
-            assert!(news.has_changed);
+            assert_ne!(news.status[0], news.status[1]);
             assert_eq!(news.lines.len(), 1);
             assert!(told.news(number, board.get(number).unwrap()).is_none());
         }

@@ -2,14 +2,17 @@
 
 use std::{sync::Arc, time::Duration};
 
-use offload_client::{Kind, Printable, Snapshot, errors::BusError};
-use zbus::{Connection, OwnedObjectPath, interface, message::Header, object_server::SignalEmitter};
+use offload_client::{Kind, Snapshot, errors::BusError};
+use zbus::{
+    Connection, OwnedObjectPath, Variant, interface, message::Header, object_server::SignalEmitter,
+};
 
 use super::{
     authority::Authority,
     polkit::Action,
+    properties::{Property, Rows},
     refused::Refused,
-    values::{self, Dict},
+    values,
 };
 use crate::monitor::{DiscoverError, Handle};
 
@@ -22,6 +25,40 @@ pub(super) struct Manager {
 impl Manager {
     fn now(&self) -> Arc<Snapshot> {
         self.monitor.snapshot()
+    }
+}
+
+impl Rows for Manager {
+    type Of = Snapshot;
+
+    const ROWS: &'static [Property<Snapshot>] = &[
+        Property::constant("Version", "s", |it| (&it.version).into()),
+        Property::told("State", "s", |it| it.state.as_str().into()),
+        Property::told("Reason", "s", |it| it.reason.as_str().into()),
+        Property::told("BuilderState", "s", |it| it.builder_state.as_str().into()),
+        Property::told("CacheState", "s", |it| it.cache_state.as_str().into()),
+        Property::told("StateChangeTimestamp", "t", |it| {
+            it.state_change_timestamp.into()
+        }),
+        Property::told("StateChangeTimestampMonotonic", "t", |it| {
+            it.state_change_timestamp_monotonic.into()
+        }),
+        Property::told_unless("Targets", "ao", values::are_same_objects, |it| {
+            Variant::new(values::targets(it))
+        }),
+        Property::told_unless(
+            "Warnings",
+            "a(ssa{sv})",
+            |old, new| old.warnings == new.warnings,
+            |it| Variant::new(values::warnings(it)),
+        ),
+        Property::told("RootCause", "(sss)", |it| {
+            Variant::new(values::root_cause(it))
+        }),
+    ];
+
+    fn read<T>(&self, read: impl FnOnce(&Snapshot) -> T) -> Option<T> {
+        Some(read(&self.now()))
     }
 }
 
@@ -116,56 +153,6 @@ impl Manager {
         new: &str,
         reason: &str,
     ) -> zbus::Result<()>;
-
-    #[zbus(property(emits_changed_signal = "const"))]
-    fn version(&self) -> Printable {
-        self.now().version.clone()
-    }
-
-    #[zbus(property)]
-    fn state(&self) -> String {
-        self.now().state.to_string()
-    }
-
-    #[zbus(property)]
-    fn reason(&self) -> String {
-        self.now().reason.to_string()
-    }
-
-    #[zbus(property)]
-    fn builder_state(&self) -> String {
-        self.now().builder_state.to_string()
-    }
-
-    #[zbus(property)]
-    fn cache_state(&self) -> String {
-        self.now().cache_state.to_string()
-    }
-
-    #[zbus(property)]
-    fn state_change_timestamp(&self) -> u64 {
-        self.now().state_change_timestamp
-    }
-
-    #[zbus(property)]
-    fn state_change_timestamp_monotonic(&self) -> u64 {
-        self.now().state_change_timestamp_monotonic
-    }
-
-    #[zbus(property)]
-    fn targets(&self) -> Vec<OwnedObjectPath> {
-        values::targets(&self.now())
-    }
-
-    #[zbus(property)]
-    fn warnings(&self) -> Vec<(String, String, Dict)> {
-        values::warnings(&self.now())
-    }
-
-    #[zbus(property)]
-    fn root_cause(&self) -> (String, String, String) {
-        values::root_cause(&self.now())
-    }
 }
 
 fn refusal(error: DiscoverError) -> BusError {

@@ -11,7 +11,9 @@ mod job;
 mod link;
 mod log_control;
 mod manager;
+mod objects;
 mod polkit;
+mod properties;
 mod publish;
 mod refusals;
 mod refused;
@@ -27,7 +29,7 @@ use offload_client::{
     snapshot::Target,
 };
 use tokio::sync::{mpsc, watch};
-use zbus::{Connection, ObjectServer, connection, fdo::ObjectManager};
+use zbus::{Connection, ObjectServer, connection};
 
 pub use self::link::Link;
 use self::{
@@ -35,6 +37,8 @@ use self::{
     job::Told,
     log_control::LogControl,
     manager::Manager,
+    objects::Objects,
+    properties::WithRows,
     refusals::RefusedCall,
     target::{BuilderObject, CacheObject, TargetObject},
 };
@@ -74,14 +78,18 @@ impl Service {
             monitor: monitor.clone(),
             authority: authority.clone(),
         };
+        let objects = Objects {
+            monitor: monitor.clone(),
+            jobs: jobs.clone(),
+        };
         let mut connection = link.builder;
         if let Some(log) = log {
             let control = LogControl(log, authority.clone());
             connection = connection.serve_at(log_control::PATH, control);
         }
         let connection = connection
-            .serve_at(ROOT_PATH, ObjectManager)
-            .serve_at(ROOT_PATH, manager)
+            .serve_at(ROOT_PATH, objects)
+            .serve_at(ROOT_PATH, WithRows(manager))
             .name(BUS_NAME)
             .allow_name_replacements(false)
             .replace_existing_names(false);
@@ -167,7 +175,10 @@ impl Service {
             let to = (&self.monitor, &self.jobs, &self.authority);
             announce(server, to, target).await?;
         }
-        publish::publish(&self.connection, &old, &new, &changes).await
+        for (old, new) in &changes.other {
+            publish::target(&self.connection, old, new).await?;
+        }
+        publish::manager(&self.connection, &old, &new).await
     }
 }
 
@@ -180,10 +191,10 @@ fn with_targets<'a>(
         let object = object(to, target.kind, &target.name);
         let path = target.path();
         builder = match target.kind {
-            Kind::Cache => builder.serve_at(path.clone(), CacheObject(object.clone())),
-            Kind::Builder => builder.serve_at(path.clone(), builder_object(&object, to)),
+            Kind::Cache => builder.serve_at(path.clone(), WithRows(CacheObject(object.clone()))),
+            Kind::Builder => builder.serve_at(path.clone(), WithRows(builder_object(&object, to))),
         };
-        builder = builder.serve_at(path, object);
+        builder = builder.serve_at(path, WithRows(object));
     }
     builder
 }
@@ -192,10 +203,18 @@ async fn announce(server: &ObjectServer, to: To<'_>, target: &Target) -> zbus::R
     let object = object(to, target.kind, &target.name);
     let path = target.path();
     match target.kind {
-        Kind::Cache => drop(server.at(&*path, CacheObject(object.clone())).await?),
-        Kind::Builder => drop(server.at(&*path, builder_object(&object, to)).await?),
+        Kind::Cache => drop(
+            server
+                .at(&*path, WithRows(CacheObject(object.clone())))
+                .await?,
+        ),
+        Kind::Builder => drop(
+            server
+                .at(&*path, WithRows(builder_object(&object, to)))
+                .await?,
+        ),
     }
-    server.at(path, object).await?;
+    server.at(path, WithRows(object)).await?;
     Ok(())
 }
 
@@ -238,8 +257,6 @@ struct Changes<'a> {
     come: Vec<&'a Target>,
     /// Those that stayed and are not the same: as they were, and as they are.
     other: Vec<(&'a Target, &'a Target)>,
-    /// Whether they are the same ones in the same order.
-    are_same_objects: bool,
 }
 
 impl<'a> Changes<'a> {
@@ -252,7 +269,6 @@ impl<'a> Changes<'a> {
             let other = pairs.filter(|(old, new)| !std::ptr::eq(*old, *new));
             return Self {
                 other: other.collect(),
-                are_same_objects,
                 ..Self::default()
             };
         }
@@ -264,7 +280,6 @@ impl<'a> Changes<'a> {
             gone: old.targets.iter().filter(is_gone).collect(),
             come: new.targets.iter().filter(is_new).collect(),
             other: new.targets.iter().filter_map(stayed).collect(),
-            are_same_objects,
         }
     }
 }

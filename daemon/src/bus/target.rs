@@ -9,17 +9,18 @@ use std::{
 };
 
 use offload_client::{
-    Printable,
     snapshot::{BuilderFacts, CacheFacts, Facts, Target},
+    wire,
 };
-use zbus::{Connection, ObjectServer, OwnedObjectPath, interface, message::Header};
+use zbus::{Connection, ObjectServer, OwnedObjectPath, Variant, interface, message::Header};
 
 use super::{
     authority::Authority,
     job,
     polkit::Action,
+    properties::{Property, Rows},
     refused::Refused,
-    values::{self, Dict},
+    values::Dict,
 };
 use crate::{build, monitor::Handle, target::TargetId};
 
@@ -43,9 +44,42 @@ pub(super) struct BuilderObject {
     pub(super) jobs: build::Handle,
 }
 
-impl TargetObject {
-    /// Reads the target; what is not set where it is gone, which its object is about to be too.
-    fn read<T: Default>(&self, read: impl FnOnce(&Target) -> T) -> T {
+impl Rows for TargetObject {
+    type Of = Target;
+
+    const ROWS: &'static [Property<Target>] = &[
+        Property::constant("Name", "s", |it| (&it.name).into()),
+        Property::constant("Kind", "s", |it| it.kind.as_str().into()),
+        Property::constant("Uri", "s", |it| (&it.uri).into()),
+        Property::told("Address", "s", |it| (&it.address).into()),
+        Property::told("State", "s", |it| it.state.as_str().into()),
+        Property::told("Reason", "s", |it| it.reason.as_str().into()),
+        Property::told("Stage", "s", |it| it.stage.as_str().into()),
+        Property::told("StateChangeTimestamp", "t", |it| {
+            it.state_change_timestamp.into()
+        }),
+        Property::told("StateChangeTimestampMonotonic", "t", |it| {
+            it.state_change_timestamp_monotonic.into()
+        }),
+        Property::silent("LastCheckTimestamp", "t", |it| {
+            it.last_check_timestamp.into()
+        }),
+        Property::silent("LastSuccessTimestamp", "t", |it| {
+            it.last_success_timestamp.into()
+        }),
+        Property::silent("NextCheckTimestamp", "t", |it| {
+            it.next_check_timestamp.into()
+        }),
+        Property::silent("LatencyUSec", "t", |it| it.latency_usec.into()),
+        Property::silent("ConsecutiveFailures", "u", |it| {
+            it.consecutive_failures.into()
+        }),
+        Property::silent("Details", "a{sv}", |it| {
+            Variant::new(wire::variants(&it.details))
+        }),
+    ];
+
+    fn read<T>(&self, read: impl FnOnce(&Target) -> T) -> Option<T> {
         let snapshot = self.monitor.snapshot();
         let targets = &snapshot.targets;
         let is_it = |target: &Target| target.kind == self.id.kind && *target.name == *self.id.name;
@@ -56,25 +90,51 @@ impl TargetObject {
             self.place.store(place, Relaxed);
             targets.get(place)
         });
-        found.map_or_else(T::default, read)
+        found.map(read)
     }
 }
 
-impl CacheObject {
-    fn read<T: Default>(&self, read: impl FnOnce(&CacheFacts) -> T) -> T {
-        self.0.read(|target| match &target.facts {
-            Facts::Cache(facts) => read(facts),
-            Facts::Builder(_) => T::default(),
-        })
+impl Rows for CacheObject {
+    type Of = CacheFacts;
+
+    const ROWS: &'static [Property<CacheFacts>] = &[
+        Property::told("StoreDir", "s", |it| (&it.store_dir).into()),
+        Property::told("WantMassQuery", "b", |it| it.want_mass_query.into()),
+        Property::told("Priority", "u", |it| it.priority.into()),
+        Property::told("SigningKey", "s", |it| (&it.signing_key).into()),
+    ];
+
+    fn read<T>(&self, read: impl FnOnce(&CacheFacts) -> T) -> Option<T> {
+        let read = |target: &Target| match &target.facts {
+            Facts::Cache(facts) => Some(read(facts)),
+            Facts::Builder(_) => None,
+        };
+        self.0.read(read).flatten()
     }
 }
 
-impl BuilderObject {
-    fn read<T: Default>(&self, read: impl FnOnce(&BuilderFacts) -> T) -> T {
-        self.target.read(|target| match &target.facts {
-            Facts::Builder(facts) => read(facts),
-            Facts::Cache(_) => T::default(),
-        })
+impl Rows for BuilderObject {
+    type Of = BuilderFacts;
+
+    const ROWS: &'static [Property<BuilderFacts>] = &[
+        Property::told("Protocol", "s", |it| (&it.protocol).into()),
+        Property::told("Systems", "as", |it| it.systems.as_slice().into()),
+        Property::told("Features", "as", |it| it.features.as_slice().into()),
+        Property::told("MaxJobs", "u", |it| it.max_jobs.into()),
+        Property::told("SpeedFactor", "d", |it| it.speed_factor.into()),
+        Property::told("NixVersion", "s", |it| (&it.nix_version).into()),
+        Property::told("Trusted", "s", |it| (&it.trusted).into()),
+        Property::told("HostKeyFingerprint", "s", |it| {
+            (&it.host_key_fingerprint).into()
+        }),
+    ];
+
+    fn read<T>(&self, read: impl FnOnce(&BuilderFacts) -> T) -> Option<T> {
+        let read = |target: &Target| match &target.facts {
+            Facts::Builder(facts) => Some(read(facts)),
+            Facts::Cache(_) => None,
+        };
+        self.target.read(read).flatten()
     }
 }
 
@@ -91,7 +151,8 @@ impl TargetObject {
             .require(connection, &header, Action::Check)
             .await?;
         self.monitor.check(Some(self.id.clone())).await?;
-        Ok(self.read(|target| target.state.to_string()))
+        let state = self.read(|target| target.state.to_string());
+        Ok(state.unwrap_or_default())
     }
 
     /// The last `max` changes that are kept, newest first: time, state, reason, latency.
@@ -105,105 +166,10 @@ impl TargetObject {
         };
         entries.map(entry).collect()
     }
-
-    #[zbus(property(emits_changed_signal = "const"))]
-    fn name(&self) -> String {
-        self.id.name.to_string()
-    }
-
-    #[zbus(property(emits_changed_signal = "const"))]
-    fn kind(&self) -> String {
-        self.id.kind.to_string()
-    }
-
-    #[zbus(property(emits_changed_signal = "const"))]
-    fn uri(&self) -> Printable {
-        self.read(|target| target.uri.clone())
-    }
-
-    #[zbus(property)]
-    fn address(&self) -> Printable {
-        self.read(|target| target.address.clone())
-    }
-
-    #[zbus(property)]
-    fn state(&self) -> String {
-        self.read(|target| target.state.to_string())
-    }
-
-    #[zbus(property)]
-    fn reason(&self) -> String {
-        self.read(|target| target.reason.to_string())
-    }
-
-    #[zbus(property)]
-    fn stage(&self) -> String {
-        self.read(|target| target.stage.to_string())
-    }
-
-    #[zbus(property)]
-    fn state_change_timestamp(&self) -> u64 {
-        self.read(|target| target.state_change_timestamp)
-    }
-
-    #[zbus(property)]
-    fn state_change_timestamp_monotonic(&self) -> u64 {
-        self.read(|target| target.state_change_timestamp_monotonic)
-    }
-
-    #[zbus(property(emits_changed_signal = "false"))]
-    fn last_check_timestamp(&self) -> u64 {
-        self.read(|target| target.last_check_timestamp)
-    }
-
-    #[zbus(property(emits_changed_signal = "false"))]
-    fn last_success_timestamp(&self) -> u64 {
-        self.read(|target| target.last_success_timestamp)
-    }
-
-    #[zbus(property(emits_changed_signal = "false"))]
-    fn next_check_timestamp(&self) -> u64 {
-        self.read(|target| target.next_check_timestamp)
-    }
-
-    #[zbus(property(emits_changed_signal = "false"), name = "LatencyUSec")]
-    fn latency_usec(&self) -> u64 {
-        self.read(|target| target.latency_usec)
-    }
-
-    #[zbus(property(emits_changed_signal = "false"))]
-    fn consecutive_failures(&self) -> u32 {
-        self.read(|target| target.consecutive_failures)
-    }
-
-    #[zbus(property(emits_changed_signal = "false"))]
-    fn details(&self) -> Dict {
-        self.read(|target| values::dict(&target.details))
-    }
 }
 
 #[interface(name = "org.offloadd.Offload1.Cache", introspection_docs = false)]
-impl CacheObject {
-    #[zbus(property)]
-    fn store_dir(&self) -> Printable {
-        self.read(|facts| facts.store_dir.clone())
-    }
-
-    #[zbus(property)]
-    fn want_mass_query(&self) -> bool {
-        self.read(|facts| facts.want_mass_query)
-    }
-
-    #[zbus(property)]
-    fn priority(&self) -> u32 {
-        self.read(|facts| facts.priority)
-    }
-
-    #[zbus(property)]
-    fn signing_key(&self) -> Printable {
-        self.read(|facts| facts.signing_key.clone())
-    }
-}
+impl CacheObject {}
 
 #[interface(name = "org.offloadd.Offload1.Builder", introspection_docs = false)]
 impl BuilderObject {
@@ -223,46 +189,6 @@ impl BuilderObject {
             .await?;
         let number = self.jobs.start(&self.target.id, timeout, uid).await?;
         Ok(job::announce(server, &self.jobs, authority, number).await?)
-    }
-
-    #[zbus(property)]
-    fn protocol(&self) -> Printable {
-        self.read(|facts| facts.protocol.clone())
-    }
-
-    #[zbus(property)]
-    fn systems(&self) -> Vec<Printable> {
-        self.read(|facts| facts.systems.clone())
-    }
-
-    #[zbus(property)]
-    fn features(&self) -> Vec<Printable> {
-        self.read(|facts| facts.features.clone())
-    }
-
-    #[zbus(property)]
-    fn max_jobs(&self) -> u32 {
-        self.read(|facts| facts.max_jobs)
-    }
-
-    #[zbus(property)]
-    fn speed_factor(&self) -> f64 {
-        self.read(|facts| facts.speed_factor)
-    }
-
-    #[zbus(property)]
-    fn nix_version(&self) -> Printable {
-        self.read(|facts| facts.nix_version.clone())
-    }
-
-    #[zbus(property)]
-    fn trusted(&self) -> Printable {
-        self.read(|facts| facts.trusted.clone())
-    }
-
-    #[zbus(property)]
-    fn host_key_fingerprint(&self) -> Printable {
-        self.read(|facts| facts.host_key_fingerprint.clone())
     }
 }
 

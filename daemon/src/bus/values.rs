@@ -4,34 +4,26 @@ use std::collections::HashMap;
 
 use offload_client::{
     Snapshot, names,
-    snapshot::{Details, Warning},
+    snapshot::{Target, Warning},
     wire,
 };
-use zbus::{OwnedObjectPath, OwnedVariant};
+use zbus::{OwnedObjectPath, OwnedVariant, Variant};
 
 use crate::target::TargetId;
 
 /// `a{sv}`.
 pub(super) type Dict = HashMap<String, OwnedVariant>;
 
-/// Details as `a{sv}`.
-pub(super) fn dict(details: &Details) -> Dict {
-    details
-        .iter()
-        .filter_map(|(key, detail)| {
-            Some((key.to_string(), wire::variant(detail).try_to_owned().ok()?))
-        })
-        .collect()
-}
-
 /// The Manager's `Warnings a(ssa{sv})`: code, object path or `""`, details.
-pub(super) fn warnings(snapshot: &Snapshot) -> Vec<(String, String, Dict)> {
-    let one = |warning: &Warning| {
+pub(super) fn warnings(snapshot: &Snapshot) -> Vec<(&str, String, HashMap<String, Variant<'_>>)> {
+    let warnings = snapshot.warnings.iter();
+    let one = |warning: &'_ Warning| {
         let path = warning.target.as_ref();
-        let path = path.map_or_else(String::new, |(kind, name)| names::target_path(*kind, name));
-        (warning.code.to_string(), path, dict(&warning.details))
+        path.map_or_else(String::new, |(kind, name)| names::target_path(*kind, name))
     };
-    snapshot.warnings.iter().map(one).collect()
+    warnings
+        .map(|it| (it.code.as_str(), one(it), wire::variants(&it.details)))
+        .collect()
 }
 
 /// The Manager's `RootCause (sss)`: whose vocabulary, code, object path or `""`; empty where nothing is wrong.
@@ -54,6 +46,14 @@ pub(super) fn targets(snapshot: &Snapshot) -> Vec<OwnedObjectPath> {
     paths
         .filter_map(|path| OwnedObjectPath::try_from(path).ok())
         .collect()
+}
+
+/// Whether both have the same targets in the same order.
+pub(super) fn are_same_objects(old: &Snapshot, new: &Snapshot) -> bool {
+    let is_same = |(old, new): (&Target, &Target)| {
+        std::ptr::eq(old, new) || (old.kind == new.kind && old.name == new.name)
+    };
+    old.targets.len() == new.targets.len() && old.targets.iter().zip(&new.targets).all(is_same)
 }
 
 /// The objects of `targets`.
