@@ -32,7 +32,8 @@ impl Rows for JobObject {
 
     const ROWS: &'static [Property<Status>] = &[
         Property::told("State", "s", |it| it.state.as_str().into()),
-        Property::told("Reason", "s", |it| it.reason.as_str().into()),
+        // With how it ended, also where nothing was wrong.
+        Property::told_unless("Reason", "s", PartialEq::eq, |it| it.reason.as_str().into()),
         Property::constant("Builder", "o", |it| {
             let path = target_path(it.builder.kind, &it.builder.name);
             ObjectPath::from_string_unchecked(path).into()

@@ -20,6 +20,7 @@ mod refused;
 mod target;
 mod turns;
 mod values;
+mod verdict;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -28,7 +29,10 @@ use offload_client::{
     names::{BUS_NAME, ROOT_PATH},
     snapshot::Target,
 };
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
 use zbus::{Connection, ObjectServer, connection};
 
 pub use self::link::Link;
@@ -41,6 +45,7 @@ use self::{
     properties::WithRows,
     refusals::RefusedCall,
     target::{BuilderObject, CacheObject, TargetObject},
+    verdict::Verdict,
 };
 use crate::{build, log::Log, monitor::Handle, target::TargetId};
 
@@ -54,6 +59,7 @@ pub struct Service {
     monitor: Handle,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     published: Arc<Snapshot>,
+    verdict: Verdict,
     jobs: build::Handle,
     authority: Authority,
     refusals: Option<mpsc::Receiver<RefusedCall>>,
@@ -100,6 +106,7 @@ impl Service {
             connection,
             monitor,
             snapshots,
+            verdict: Verdict::new(published.clone()),
             published,
             jobs,
             authority,
@@ -147,6 +154,12 @@ impl Service {
                     }
                     self.publish().await?;
                 }
+                () = self.verdict.due() => {
+                    let new = self.snapshots.borrow().clone();
+                    if let Some(old) = self.verdict.settle(Instant::now(), &new) {
+                        publish::manager(connection, &old, &new).await?;
+                    }
+                }
                 changed = board.changed() => {
                     if changed.is_err() {
                         return Ok(());
@@ -178,7 +191,10 @@ impl Service {
         for (old, new) in &changes.other {
             publish::target(&self.connection, old, new).await?;
         }
-        publish::manager(&self.connection, &old, &new).await
+        match self.verdict.take_in(Instant::now(), &new) {
+            Some(old) => publish::manager(&self.connection, &old, &new).await,
+            None => Ok(()),
+        }
     }
 }
 
