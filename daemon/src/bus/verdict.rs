@@ -6,6 +6,8 @@ use std::{sync::Arc, time::Duration};
 use offload_client::{OverallState, Snapshot, TargetState, snapshot::Target};
 use tokio::time::Instant;
 
+use super::values;
+
 /// So long nothing more has come when it is told that not everything is ready any more.
 const QUIET: Duration = Duration::from_millis(50);
 /// So long it waits at most, for that and for targets that are in doubt.
@@ -30,10 +32,11 @@ impl Verdict {
         Self { told, waits: None }
     }
 
-    /// Takes in what is known at `now`: the one that was told before, where it is to be told. Good news, and what adds
-    /// to bad news, do not wait.
+    /// Takes in what is known at `now`: the one that was told before, where it is to be told. Good news, what adds to
+    /// bad news, and who is watched do not wait.
     pub(super) fn take_in(&mut self, now: Instant, new: &Arc<Snapshot>) -> Option<Arc<Snapshot>> {
-        if self.told.state != OverallState::Ready || new.state == OverallState::Ready {
+        let is_worse = self.told.state == OverallState::Ready && new.state != OverallState::Ready;
+        if !is_worse || !values::are_same_objects(&self.told, new) {
             return Some(self.tell(new));
         }
         self.wait(now);
@@ -111,7 +114,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn doubt_holds_bad_news_back_for_two_seconds_at_most() {
-        let ready = snapshot(OverallState::Ready, &[]);
+        let ready = snapshot(OverallState::Ready, &[(TargetState::Ready, 0)]);
         let mut verdict = Verdict::new(ready.clone());
         let doubtful = snapshot(OverallState::Degraded, &[(TargetState::Ready, 1)]);
         let from = Instant::now();
