@@ -40,16 +40,14 @@ const ROOMS: &[(&str, &str)] = &[
     ),
     ("bus", "build clock log monitor nonce target"),
     ("gateway", "clock monitor nix probe reason target"),
-    (
-        "service",
-        "clock config files health monitor nix notify plan",
-    ),
+    ("service", "clock health monitor notify"),
+    ("reload", "config files monitor nix notify plan service"),
     ("privileged", "clock exit file files helper nix probe"),
     (
         "run",
-        "build bus cli config exit gateway log monitor net notify service",
+        "build bus cli config exit gateway log monitor net notify reload service",
     ),
-    ("once", "clock config exit monitor net run service"),
+    ("once", "clock config exit monitor net reload run"),
 ];
 
 type Imports = BTreeMap<String, BTreeSet<String>>;

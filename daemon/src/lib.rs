@@ -33,6 +33,7 @@ pub mod privileged;
 pub mod probe;
 mod program;
 pub mod reason;
+mod reload;
 pub mod report;
 mod run;
 pub mod service;

@@ -15,8 +15,8 @@ use crate::{
     exit,
     monitor::{CheckError, Monitor},
     net,
+    reload::Reloader,
     run::stop_signal,
-    service::Reloader,
 };
 
 /// What one round has to say.

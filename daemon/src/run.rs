@@ -19,7 +19,8 @@ use crate::{
     monitor::{Handle, Monitor},
     net::{self, News},
     notify::{Teller, Watchdog},
-    service::{Flag, Reloader, follow_sleep, follow_wall_clock, report_status, status_line},
+    reload::Reloader,
+    service::{Flag, follow_sleep, follow_wall_clock, report_status, status_line},
 };
 
 /// What the daemon needs to know to start.

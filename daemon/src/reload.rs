@@ -1,5 +1,7 @@
 //! Takes up a changed configuration: Nix's own as soon as it changes, ours on SIGHUP.
 
+mod debounce;
+
 use std::{io, path::PathBuf};
 
 use offload_client::{
@@ -8,7 +10,7 @@ use offload_client::{
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{debounce::Debounce, status::status_line};
+use self::debounce::Debounce;
 use crate::{
     config::{self, Settings, Sources},
     files::Reachable,
@@ -21,6 +23,7 @@ use crate::{
     },
     notify::Notifier,
     plan::{Plan, plan},
+    service::status_line,
 };
 
 /// Takes up a changed configuration.
