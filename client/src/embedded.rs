@@ -77,9 +77,10 @@ pub fn check(socket: &Path) -> Result<(), EmbeddedError> {
     if place.mode() & OTHERS_WRITE != 0 {
         return Err(EmbeddedError::Writable(directory.to_owned()));
     }
-    match look(socket)?.file_type().is_socket() {
-        true => Ok(()),
-        false => Err(EmbeddedError::NotASocket),
+    if look(socket)?.file_type().is_socket() {
+        Ok(())
+    } else {
+        Err(EmbeddedError::NotASocket)
     }
 }
 

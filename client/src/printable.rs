@@ -74,9 +74,10 @@ fn replaced(bytes: &[u8], max: usize) -> String {
             end = text.len();
         }
     }
-    match enough.len() < bytes.len() {
-        true => cut(text, end),
-        false => text,
+    if enough.len() < bytes.len() {
+        cut(text, end)
+    } else {
+        text
     }
 }
 

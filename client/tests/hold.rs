@@ -60,9 +60,10 @@ impl Manager {
 fn only(what: &str) -> Snapshot {
     let mut snapshot = builder_down();
     for target in snapshot.targets.iter_mut() {
-        target.state = match target.label() == what {
-            true => TargetState::Ready,
-            false => TargetState::Down,
+        target.state = if target.label() == what {
+            TargetState::Ready
+        } else {
+            TargetState::Down
         };
     }
     snapshot

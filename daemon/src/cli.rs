@@ -106,9 +106,10 @@ impl Cli {
 impl Usage {
     /// 0 for help and version, 64 for a mistake.
     pub fn exit_code(&self) -> u8 {
-        match self.0.use_stderr() {
-            true => exit::USAGE,
-            false => exit::OK,
+        if self.0.use_stderr() {
+            exit::USAGE
+        } else {
+            exit::OK
         }
     }
 

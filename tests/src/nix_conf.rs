@@ -189,9 +189,12 @@ impl Machine {
     /// The line that leads where `entry` does; none where it has no URI.
     fn declared(entry: BuilderEntry) -> Option<Self> {
         let host_key = entry.host_keys.first();
-        let or = |own: Vec<String>, default: &str| match own.is_empty() {
-            true => default.to_owned(),
-            false => own.join(","),
+        let or = |own: Vec<String>, default: &str| {
+            if own.is_empty() {
+                default.to_owned()
+            } else {
+                own.join(",")
+            }
         };
         Some(Self {
             uri: entry.uri?,

@@ -38,9 +38,10 @@ impl<'a> Goal<'a> {
     /// No target has that name.
     pub(super) fn judge(self, snapshot: &Snapshot) -> Result<Verdict, Failure> {
         if self == Self::Everything {
-            return Ok(match snapshot.state.is_ready() {
-                true => Verdict::Ready,
-                false => Verdict::NotReady,
+            return Ok(if snapshot.state.is_ready() {
+                Verdict::Ready
+            } else {
+                Verdict::NotReady
             });
         }
         let states: Vec<TargetState> = self

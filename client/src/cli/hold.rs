@@ -161,9 +161,10 @@ struct Told {
 
 impl Tell for Told {
     fn ready(&mut self, what: &str, first: bool) -> Result<(), Failure> {
-        match first {
-            true => tell(&[NotifyState::Ready, NotifyState::Status(what)]),
-            false => tell(&[NotifyState::Status(what)]),
+        if first {
+            tell(&[NotifyState::Ready, NotifyState::Status(what)]);
+        } else {
+            tell(&[NotifyState::Status(what)]);
         }
         self.spinner.clear();
         self.waiting = false;
@@ -186,9 +187,10 @@ impl Tell for Told {
     }
 
     async fn turn(&mut self) -> Infallible {
-        match self.waiting {
-            true => self.spinner.turn().await,
-            false => std::future::pending().await,
+        if self.waiting {
+            self.spinner.turn().await
+        } else {
+            std::future::pending().await
         }
     }
 }

@@ -103,9 +103,10 @@ async fn run(cli: &Cli) -> Result<Outcome, Failure> {
             any_builder,
             timeout,
         } => {
-            let goal = match any_builder {
-                true => Goal::AnyBuilder,
-                false => Goal::targets(target.as_deref()),
+            let goal = if *any_builder {
+                Goal::AnyBuilder
+            } else {
+                Goal::targets(target.as_deref())
             };
             wait::wait(cli, output, goal, *timeout).await
         }

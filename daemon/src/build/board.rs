@@ -108,9 +108,10 @@ impl Transcript {
             return;
         }
         self.told += line.len() + 1;
-        match self.told > TOLD_MAX {
-            true => self.keep("… and more than is worth telling".into()),
-            false => self.keep(line),
+        if self.told > TOLD_MAX {
+            self.keep("… and more than is worth telling".into());
+        } else {
+            self.keep(line);
         }
     }
 

@@ -146,13 +146,15 @@ impl Attempt {
         };
         if !status.success() {
             let told = self.told();
-            let detail = match told.is_empty() {
-                true => format!("nix-build ended with {status}").into(),
-                false => told,
+            let detail = if told.is_empty() {
+                format!("nix-build ended with {status}").into()
+            } else {
+                told
             };
-            return match self.was_reached(builder, nonce) {
-                true => failed(Reason::BuildFailed, detail),
-                false => unblamed(Reason::BuildFailed, detail),
+            return if self.was_reached(builder, nonce) {
+                failed(Reason::BuildFailed, detail)
+            } else {
+                unblamed(Reason::BuildFailed, detail)
             };
         }
         self.judge(builder, nonce, &path).await
@@ -243,9 +245,10 @@ impl Attempt {
             return unblamed(Reason::BuilderFull, detail);
         }
         // Whoever asked for less than a build usually takes learns what he asked for, and no more.
-        match was_reached && self.timeout >= TIMEOUT {
-            true => failed(Reason::BuildFailed, detail),
-            false => unblamed(Reason::BuildFailed, detail),
+        if was_reached && self.timeout >= TIMEOUT {
+            failed(Reason::BuildFailed, detail)
+        } else {
+            unblamed(Reason::BuildFailed, detail)
         }
     }
 

@@ -165,9 +165,10 @@ pub(super) fn given<'a>(
         return Given::Unknown;
     };
     let mut wanted = uris.into_iter().filter_map(place);
-    match wanted.any(|wanted| wanted == (host.clone(), port)) {
-        true => Given::Here,
-        false => Given::Another(host),
+    if wanted.any(|wanted| wanted == (host.clone(), port)) {
+        Given::Here
+    } else {
+        Given::Another(host)
     }
 }
 

@@ -162,10 +162,13 @@ impl ReadHalf for Reader {
                 continue;
             };
             match &mut self.entrance {
-                Some(entrance) if message.message_type() == Type::MethodCall => match is_whole {
-                    true => entrance.take(message),
-                    false => entrance.refuse_long(&message),
-                },
+                Some(entrance) if message.message_type() == Type::MethodCall => {
+                    if is_whole {
+                        entrance.take(message);
+                    } else {
+                        entrance.refuse_long(&message);
+                    }
+                }
                 _ if is_whole => return Ok(message),
                 _ => {}
             }

@@ -87,9 +87,10 @@ pub(super) async fn ask(
     action: Action,
     is_interactive: bool,
 ) -> Result<Answer, Silence> {
-    let (flags, patience) = match is_interactive {
-        true => (ALLOW_USER_INTERACTION, PERSON),
-        false => (0, PROGRAM),
+    let (flags, patience) = if is_interactive {
+        (ALLOW_USER_INTERACTION, PERSON)
+    } else {
+        (0, PROGRAM)
     };
     match tokio::time::timeout(PROGRAM, is_there(connection)).await {
         Ok(Ok(true)) => question(connection, sender, action, flags, patience).await,

@@ -74,9 +74,12 @@ fn keys<'a>(variable: &str, entries: &impl Fn(&str) -> Vec<&'a str>) -> Vec<Stri
 /// How a name looks in a variable's: `Desktop.local` is `desktop_local`.
 fn as_variable(name: &str) -> String {
     name.chars()
-        .map(|c| match c.is_alphanumeric() {
-            true => c.to_ascii_lowercase(),
-            false => '_',
+        .map(|c| {
+            if c.is_alphanumeric() {
+                c.to_ascii_lowercase()
+            } else {
+                '_'
+            }
         })
         .collect()
 }

@@ -204,8 +204,9 @@ pub(super) fn quoted(text: &str) -> String {
 
 /// A path, key or variable for a message: as it is, or quoted where it would break the line.
 pub(super) fn printable(text: &str) -> String {
-    match text.is_empty() || !Printable::passes(text) {
-        true => quoted(text),
-        false => text.to_owned(),
+    if text.is_empty() || !Printable::passes(text) {
+        quoted(text)
+    } else {
+        text.to_owned()
     }
 }

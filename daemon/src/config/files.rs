@@ -61,9 +61,10 @@ pub(super) fn read(
             Ok(text) => text,
             Err(error) if is_absent(&error) && path == file && !explicit => continue,
             Err(error) => {
-                let hint = match is_absent(&error) && path == file {
-                    true => "; --config must name a file that exists",
-                    false => "",
+                let hint = if is_absent(&error) && path == file {
+                    "; --config must name a file that exists"
+                } else {
+                    ""
                 };
                 let message = format!("can't be read: {error}{hint}");
                 problems.source(Place::File(path, None), message);

@@ -65,8 +65,9 @@ fn read(text: &str) -> Result<(Settings, Merged), Problems> {
     };
     let files = Files::default();
     let settings = validate::validate(&merged, files, None, &mut problems);
-    match problems.is_empty() {
-        true => Ok((settings, merged)),
-        false => Err(problems),
+    if problems.is_empty() {
+        Ok((settings, merged))
+    } else {
+        Err(problems)
     }
 }

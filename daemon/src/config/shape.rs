@@ -98,9 +98,10 @@ impl Shaping<'_> {
             }
             other => {
                 let found = describe(&other);
-                let example = match by_name {
-                    true => "[{name=\"desktop\", …}]".to_owned(),
-                    false => section.title(),
+                let example = if by_name {
+                    "[{name=\"desktop\", …}]".to_owned()
+                } else {
+                    section.title()
                 };
                 let message = format!("must be a list of tables, not {found}; write {example}");
                 self.lost(path, message);

@@ -225,9 +225,10 @@ impl<J: Judge> Hunt<'_, J> {
                 }
                 Proof::Stranger(stranger) => {
                     tracing::debug!("at {} is somebody else", candidate.address);
-                    let met = match candidate.named {
-                        true => &mut self.result.strangers,
-                        false => &mut self.result.others,
+                    let met = if candidate.named {
+                        &mut self.result.strangers
+                    } else {
+                        &mut self.result.others
                     };
                     if met.len() < MOST_STRANGERS {
                         met.push(stranger);

@@ -192,9 +192,12 @@ async fn searches_for_two_targets_share_64_sockets() {
 #[tokio::test(start_paused = true)]
 async fn it_ends_with_the_first_proof() {
     let home: SocketAddr = "192.0.2.7:22".parse().unwrap();
-    let world = |address| match address == home {
-        true => (Proof::Same, Duration::from_millis(100)),
-        false => nobody(),
+    let world = |address| {
+        if address == home {
+            (Proof::Same, Duration::from_millis(100))
+        } else {
+            nobody()
+        }
     };
     let seen = look(&builder(&["192.0.2.6"]), "192.0.2.0/24", world).await;
     assert_eq!(seen.search.found, Some((home, How::Sweep)));

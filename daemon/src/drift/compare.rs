@@ -93,9 +93,10 @@ impl Target<'_> {
         }
         let seen = self.seen_now();
         // That the deployed one is wrong, its having moved says; unless Nix gets there all the same.
-        let is_deployed = match self.seen.steered {
-            true => seen.and_then(|seen| is_same_host(actual, seen)) == Some(true),
-            false => seen.is_some() && !self.seen.elsewhere,
+        let is_deployed = if self.seen.steered {
+            seen.and_then(|seen| is_same_host(actual, seen)) == Some(true)
+        } else {
+            seen.is_some() && !self.seen.elsewhere
         };
         let wrong = if is_deployed { "declared" } else { "" };
         let mut warning = self.warning(WarningCode::AddressMismatch, expected, actual);

@@ -227,9 +227,10 @@ impl Answers {
             self.suspect(&cache.id);
             return missing();
         };
-        let location = match cache.spec.tls || self.is_at_home(cache, address).await {
-            true => cache.own_url(path),
-            false => cache.url_at(address, path),
+        let location = if cache.spec.tls || self.is_at_home(cache, address).await {
+            cache.own_url(path)
+        } else {
+            cache.url_at(address, path)
         };
         let Ok(location) = HeaderValue::try_from(location) else {
             return missing();

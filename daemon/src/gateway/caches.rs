@@ -91,9 +91,10 @@ impl Cache {
 
     /// Its URL as it is configured, with `path` behind it: logins and certificates go by that host.
     pub(super) fn own_url(&self, path: &str) -> String {
-        let (scheme, default) = match self.spec.tls {
-            true => ("https", 443),
-            false => ("http", 80),
+        let (scheme, default) = if self.spec.tls {
+            ("https", 443)
+        } else {
+            ("http", 80)
         };
         let host = &self.spec.host;
         let host = if host.contains(':') {

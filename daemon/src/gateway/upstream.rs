@@ -117,12 +117,12 @@ impl Upstream {
         path: &str,
     ) -> Result<reqwest::Response, UpstreamError> {
         let address = cache.address.ok_or(UpstreamError::Nowhere)?;
-        let mut request = match cache.spec.tls {
-            true => self.secure(cache)?.request(method, cache.own_url(path)),
-            false => self
-                .plain
+        let mut request = if cache.spec.tls {
+            self.secure(cache)?.request(method, cache.own_url(path))
+        } else {
+            self.plain
                 .request(method, cache.url_at(address, path))
-                .header(header::HOST, cache.authority()),
+                .header(header::HOST, cache.authority())
         };
         if let Login::Basic(basic) = &cache.spec.login
             && may_log_in(cache, address)

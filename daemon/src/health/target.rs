@@ -273,9 +273,10 @@ impl Target {
         }
         let cause = outcome.map(drop).map_err(|(_, reason)| reason);
         let reach = self.proved_reach();
-        let verdict = match self.is_punished(now, outcome) {
-            true => self.judge.turned_away(),
-            false => self.judge.weigh(self.checks.0, cause, reach, thresholds),
+        let verdict = if self.is_punished(now, outcome) {
+            self.judge.turned_away()
+        } else {
+            self.judge.weigh(self.checks.0, cause, reach, thresholds)
         };
         let (Ok(stage) | Err((stage, _))) = outcome;
         if is_behind_host_key(stage) {

@@ -213,9 +213,10 @@ pub(crate) fn read_frame(from: &mut impl Read) -> io::Result<Vec<u8>> {
 /// `InvalidData`: too long.
 pub(crate) fn frame_length(length: [u8; 4]) -> io::Result<usize> {
     let length = usize::try_from(u32::from_be_bytes(length)).map_err(|_| WireError)?;
-    match length > MAX_FRAME {
-        true => Err(WireError.into()),
-        false => Ok(length),
+    if length > MAX_FRAME {
+        Err(WireError.into())
+    } else {
+        Ok(length)
     }
 }
 

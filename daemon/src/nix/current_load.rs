@@ -236,9 +236,10 @@ fn rendered(store_uri: &str) -> Option<String> {
         None => (String::new(), authority),
     };
     // An address of version 6 that stands without its brackets.
-    let host = match host.matches(':').count() > 1 && !host.starts_with('[') {
-        true => format!("[{}]", host.replacen('%', "%25", 1)),
-        false => host.to_owned(),
+    let host = if host.matches(':').count() > 1 && !host.starts_with('[') {
+        format!("[{}]", host.replacen('%', "%25", 1))
+    } else {
+        host.to_owned()
     };
     let mut text = format!("{scheme}://{user}{host}");
     let mut separator = '?';
@@ -255,9 +256,10 @@ fn rendered(store_uri: &str) -> Option<String> {
 /// `percentEncode` with what `encodeQuery` leaves (src/libutil/url.cc).
 fn encode(text: &mut String, value: &str) {
     for byte in value.bytes() {
-        match byte.is_ascii_alphanumeric() || b"-._~:@/?".contains(&byte) {
-            true => text.push(byte.into()),
-            false => text.push_str(&format!("%{byte:02X}")),
+        if byte.is_ascii_alphanumeric() || b"-._~:@/?".contains(&byte) {
+            text.push(byte.into());
+        } else {
+            text.push_str(&format!("%{byte:02X}"));
         }
     }
 }

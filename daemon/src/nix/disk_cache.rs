@@ -57,9 +57,12 @@ pub fn directory() -> PathBuf {
             .filter(|value| !value.is_empty())
             .map(PathBuf::from)
     };
-    let of_root = || match rustix::process::geteuid().is_root() {
-        true => named("XDG_CACHE_HOME").or_else(|| Some(named("HOME")?.join(".cache"))),
-        false => None,
+    let of_root = || {
+        if rustix::process::geteuid().is_root() {
+            named("XDG_CACHE_HOME").or_else(|| Some(named("HOME")?.join(".cache")))
+        } else {
+            None
+        }
     };
     of_root()
         .unwrap_or_else(|| "/root/.cache".into())
@@ -174,9 +177,10 @@ fn caches(database: &Database, is_it: impl Fn(&str) -> bool) -> Result<Vec<u64>,
         {
             found.extend(u64::try_from(row.number));
         }
-        match found.len() < MAX_SPELLINGS {
-            true => ControlFlow::Continue(()),
-            false => ControlFlow::Break(()),
+        if found.len() < MAX_SPELLINGS {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
         }
     })?;
     Ok(found)

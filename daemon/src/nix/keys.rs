@@ -92,9 +92,10 @@ pub fn parse_host_key(text: &str) -> Result<Vec<PublicKey>, KeyError> {
         }
         keys.push(key_line(line)?);
     }
-    match keys.is_empty() {
-        true => Err(KeyError::Empty),
-        false => Ok(keys),
+    if keys.is_empty() {
+        Err(KeyError::Empty)
+    } else {
+        Ok(keys)
     }
 }
 

@@ -59,9 +59,12 @@ pub fn is_host_key(field: &str) -> bool {
 impl fmt::Display for Machine {
     /// The line, its eight fields written out.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let field = |text: String| match text.is_empty() {
-            true => "-".to_owned(),
-            false => text,
+        let field = |text: String| {
+            if text.is_empty() {
+                "-".to_owned()
+            } else {
+                text
+            }
         };
         // A list of a dash alone, or of no system, is not what "-" stands for.
         let list = |items: &[String]| match items {

@@ -100,9 +100,10 @@ impl RemoteConf {
             }),
             features: features.value.0,
             builds_nothing: raw.max_jobs.is_some_and(|set| set.value == 0),
-            others: match raw.external_builders.is_some_and(is_set) {
-                true => Others::Some,
-                false => others(&builders),
+            others: if raw.external_builders.is_some_and(is_set) {
+                Others::Some
+            } else {
+                others(&builders)
             },
         })
     }
@@ -118,9 +119,10 @@ impl RemoteConf {
         };
         for feature in features.iter().filter(|f| !self.features.contains(f)) {
             let is_seen = self.features_are_written || !OF_A_DEVICE.contains(&feature.as_str());
-            match is_seen {
-                true => missing.features.push(feature.clone()),
-                false => missing.in_doubt.push(feature.clone()),
+            if is_seen {
+                missing.features.push(feature.clone());
+            } else {
+                missing.in_doubt.push(feature.clone());
             }
         }
         missing
@@ -174,9 +176,10 @@ struct Words(Vec<Printable>);
 impl<'de> Deserialize<'de> for Builders {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        match text.len() <= BUILDERS_MAX {
-            true => Ok(Self(text)),
-            false => Err(D::Error::custom("a value is too long")),
+        if text.len() <= BUILDERS_MAX {
+            Ok(Self(text))
+        } else {
+            Err(D::Error::custom("a value is too long"))
         }
     }
 }

@@ -94,13 +94,15 @@ pub async fn greet(wire: &mut impl Wire) -> Result<Hello, ProtocolError> {
         put_numbers(&mut bytes, &[0]);
     }
     wire.write(&bytes).await;
-    let nix = match spoken >= v1(33) {
-        true => Some(string(wire, "version of Nix", VERSION_MAX).await?),
-        false => None,
+    let nix = if spoken >= v1(33) {
+        Some(string(wire, "version of Nix", VERSION_MAX).await?)
+    } else {
+        None
     };
-    let trust = match spoken >= v1(35) {
-        true => trust(number(wire, "trust").await?)?,
-        false => Trust::Unknown,
+    let trust = if spoken >= v1(35) {
+        trust(number(wire, "trust").await?)?
+    } else {
+        Trust::Unknown
     };
     listen(wire, spoken, |_| {}).await?;
     Ok(Hello {

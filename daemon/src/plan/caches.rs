@@ -80,11 +80,12 @@ pub(super) fn plan(
     let has_nix = settings.nix.import && imported.has_conf;
     let conf = has_nix.then_some(&imported.conf);
     let may_lack = settings.nix.import && imported.has_whole_conf();
-    let named: BTreeSet<_> = match may_lack {
-        true => substituters_of(&imported.conf)
+    let named: BTreeSet<_> = if may_lack {
+        substituters_of(&imported.conf)
             .filter_map(|(_, cache)| Some(key(&cache?)))
-            .collect(),
-        false => BTreeSet::new(),
+            .collect()
+    } else {
+        BTreeSet::new()
     };
     let unwatched = unwatched(&found, &imported.conf);
     let is_by_gateway = settings.nix.import
@@ -352,9 +353,10 @@ fn target(name: &str, cache: &Found<'_>, imported: &Imported, is_imported: bool)
     let listed = entry.map(|entry| entry.addresses.as_slice());
     let other = entry.and_then(own_uri).map(|own| address(&own.host));
     // What Nix would take decides; where Nix is not asked, what the configuration says of it.
-    let public_keys = match is_imported {
-        true => conf.trusted_public_keys.clone(),
-        false => entry.map_or_else(Vec::new, |entry| entry.public_keys.clone()),
+    let public_keys = if is_imported {
+        conf.trusted_public_keys.clone()
+    } else {
+        entry.map_or_else(Vec::new, |entry| entry.public_keys.clone())
     };
     let is_known = is_imported || !public_keys.is_empty();
     TargetSpec {

@@ -116,9 +116,10 @@ impl<'a> Login<'a> {
             key: fields.string()?,
         };
         fields.end()?;
-        match is_session && is_request && is_login && has_signature {
-            true => Ok(login),
-            false => Err(AgentError::NotALogin),
+        if is_session && is_request && is_login && has_signature {
+            Ok(login)
+        } else {
+            Err(AgentError::NotALogin)
         }
     }
 

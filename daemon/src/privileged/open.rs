@@ -76,9 +76,10 @@ pub(super) fn open(path: &Path) -> Result<File, OpenError> {
     let mut start = vec![0; LOOKED_AT];
     let length = file.read_at(&mut start, 0)?;
     let mut windows = start[..length].windows(PRIVATE_KEY.len());
-    match windows.any(|window| window == PRIVATE_KEY) {
-        true => Err(OpenError::PrivateKey),
-        false => Ok(file),
+    if windows.any(|window| window == PRIVATE_KEY) {
+        Err(OpenError::PrivateKey)
+    } else {
+        Ok(file)
     }
 }
 

@@ -146,16 +146,19 @@ fn answer(mut stream: UnixStream, owner: u32, nix: &Nix) {
     };
     let asked = told(&request);
     let (answer, file) = match &request {
-        Request::Open { path, store } => match nix.reads(path, store) {
-            true => match open::open(path) {
-                Ok(file) => (Answer::Done(Vec::new()), Some(file)),
-                Err(error) => (refusal(error), None),
-            },
-            false => (
-                Answer::Refused("neither root's Nix nor its ssh reads it".into()),
-                None,
-            ),
-        },
+        Request::Open { path, store } => {
+            if nix.reads(path, store) {
+                match open::open(path) {
+                    Ok(file) => (Answer::Done(Vec::new()), Some(file)),
+                    Err(error) => (refusal(error), None),
+                }
+            } else {
+                (
+                    Answer::Refused("neither root's Nix nor its ssh reads it".into()),
+                    None,
+                )
+            }
+        }
         Request::Resolve { store } => match nix.builder(store).map(|builder| ssh::ask(&builder)) {
             Some(Ok(text)) => (Answer::Done(text.into_bytes()), None),
             // It would refuse Nix as well.

@@ -52,9 +52,10 @@ pub(super) fn ask(machine: &Machine) -> Result<String, SshConfigError> {
     }
     let status = child.wait()?;
     let (output, complaints) = heard?;
-    match status.success() {
-        true => Ok(String::from_utf8_lossy(&output).into_owned()),
-        false => Err(SshConfigError::refused(&complaints, status)),
+    if status.success() {
+        Ok(String::from_utf8_lossy(&output).into_owned())
+    } else {
+        Err(SshConfigError::refused(&complaints, status))
     }
 }
 

@@ -236,12 +236,13 @@ impl Race {
             }
         }
         let failure = trace.told();
-        Err(failure.unwrap_or_else(|| match self.passed_over {
-            true => {
+        Err(failure.unwrap_or_else(|| {
+            if self.passed_over {
                 let why = "no address of the family that ssh_config has (AddressFamily)";
                 trace.failure(Reason::SshConfigPrevents, why)
+            } else {
+                trace.failure(Reason::DnsFailed, "no address to try")
             }
-            false => trace.failure(Reason::DnsFailed, "no address to try"),
         }))
     }
 

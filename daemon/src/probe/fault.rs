@@ -84,9 +84,10 @@ pub fn reason_of_start(error: &io::Error, otherwise: Reason) -> Reason {
 pub(super) fn reason_of_lookup(error: &io::Error) -> Reason {
     const NO_MEMORY: [&str; 2] = ["Memory allocation failure", "Out of memory"];
     let words = error.to_string();
-    match is_want(error) || NO_MEMORY.iter().any(|said| words.contains(said)) {
-        true => Reason::OutOfResources,
-        false => Reason::DnsFailed,
+    if is_want(error) || NO_MEMORY.iter().any(|said| words.contains(said)) {
+        Reason::OutOfResources
+    } else {
+        Reason::DnsFailed
     }
 }
 

@@ -138,9 +138,10 @@ impl Trace {
             let told = progress.told.as_ref();
             told.is_some_and(|(told, _)| has_answered(told) && !outranks(&failure, told))
         };
-        match is_told {
-            true => self.told().unwrap_or(failure),
-            false => failure,
+        if is_told {
+            self.told().unwrap_or(failure)
+        } else {
+            failure
         }
     }
 

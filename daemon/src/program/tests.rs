@@ -112,9 +112,10 @@ async fn a_program_of_which_enough_was_heard_is_ended_whole() {
     let (mut command, mut heard) = (sh("echo $$; yes & wait"), Vec::new());
     let end = run(&mut command, Stdio::null(), PATIENCE, |_, chunk| {
         heard.extend_from_slice(chunk);
-        match heard.len() > 64 << 10 {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
+        if heard.len() > 64 << 10 {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
         }
     });
     assert!(matches!(end.await, Ok(End::Enough)));

@@ -163,9 +163,10 @@ impl Soak {
         let Some(lane) = self.lanes.get_mut(at) else {
             return Ok(());
         };
-        let injection = match is_mended(lane.now) || self.dice.comes(25) {
-            true => self.dice.one_of(&lane.injections()).copied(),
-            false => Some(MENDED),
+        let injection = if is_mended(lane.now) || self.dice.comes(25) {
+            self.dice.one_of(&lane.injections()).copied()
+        } else {
+            Some(MENDED)
         };
         let injection = injection.unwrap_or(MENDED);
         match injection.act {

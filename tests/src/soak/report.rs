@@ -80,10 +80,10 @@ impl fmt::Display for Report {
         writeln!(f, "missed transitions:  {}", self.missed)?;
         for (name, (count, longest)) in &self.injected {
             write!(f, "  {name:36} {count:5} times")?;
-            match longest.is_zero() {
-                // It changes nothing that is published.
-                true => writeln!(f)?,
-                false => writeln!(f, ", longest latency {:6.3} s", longest.as_secs_f64())?,
+            if longest.is_zero() {
+                writeln!(f)?;
+            } else {
+                writeln!(f, ", longest latency {:6.3} s", longest.as_secs_f64())?;
             }
         }
         for (number, life) in self.lives.iter().enumerate() {

@@ -115,9 +115,10 @@ impl Desk {
             .kill_on_drop(true);
         let output = timeout(PATIENCE, command.output()).await;
         let output = output.expect("Nix does not end").unwrap();
-        match output.status.success() {
-            true => Ok(()),
-            false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+        if output.status.success() {
+            Ok(())
+        } else {
+            Err(String::from_utf8_lossy(&output.stderr).into_owned())
         }
     }
 }

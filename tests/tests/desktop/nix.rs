@@ -112,9 +112,10 @@ impl Desk {
             let told = |target: &Target| (target.reason, target.stage) == (*reason, *stage);
             let target = self.until(&what, told).await;
             let frozen = *reason == Reason::TimedOut;
-            let state = match frozen {
-                true => TargetState::Down,
-                false => TargetState::Degraded,
+            let state = if frozen {
+                TargetState::Down
+            } else {
+                TargetState::Degraded
             };
             assert_eq!(target.state, state, "{what}: {target:#?}");
 

@@ -161,9 +161,10 @@ async fn busctl_reads_every_property_and_finds_every_object() {
         let shown = laptop.busctl(&["introspect", NAME, path]).await.unwrap();
         assert_eq!(shown.code, 0, "{shown:?}");
         for member in expected {
-            let name = match member.starts_with('.') {
-                true => (*member).to_owned(),
-                false => format!("{NAME}.{member}"),
+            let name = if member.starts_with('.') {
+                (*member).to_owned()
+            } else {
+                format!("{NAME}.{member}")
             };
             let mut names = shown
                 .stdout

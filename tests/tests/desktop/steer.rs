@@ -105,9 +105,10 @@ impl Steered {
         command.arg("-F").arg(self.ssh_config());
         command.args(["-oBatchMode=yes", &HERE.to_string(), "echo here"]);
         let output = self.run(command).await;
-        match output.status.success() {
-            true => Ok(String::from_utf8(output.stdout).unwrap()),
-            false => Err(String::from_utf8(output.stderr).unwrap()),
+        if output.status.success() {
+            Ok(String::from_utf8(output.stdout).unwrap())
+        } else {
+            Err(String::from_utf8(output.stderr).unwrap())
         }
     }
 }

@@ -79,9 +79,10 @@ impl Page {
         let (places, options): (Vec<&Arg>, Vec<&Arg>) =
             command.get_arguments().partition(|arg| arg.is_positional());
         for arg in options.into_iter().chain(places) {
-            let (before, after) = match arg.is_required_set() {
-                true => (" ", ""),
-                false => (" [", "]"),
+            let (before, after) = if arg.is_required_set() {
+                (" ", "")
+            } else {
+                (" [", "]")
             };
             line.push(roman(before));
             if let Some(long) = arg.get_long() {
@@ -177,10 +178,11 @@ impl Page {
                 _ => self.0.push_str("\\fB"),
             }
             for c in part.chars() {
-                match c.is_ascii() {
-                    true => self.0.push(c),
+                if c.is_ascii() {
+                    self.0.push(c);
+                } else {
                     // groff takes no UTF-8 by itself.
-                    false => self.0.push_str(&format!("\\[u{:04X}]", u32::from(c))),
+                    self.0.push_str(&format!("\\[u{:04X}]", u32::from(c)));
                 }
             }
         }

@@ -47,9 +47,10 @@ fn each_mistake_gets_the_one_complaint_that_names_the_option() {
     assert!(wrong.len() > 20, "{}", wrong.len());
     for (name, case) in wrong {
         let says = case["says"].as_str().unwrap();
-        let (told, silent) = match case["isWarning"].as_bool().unwrap() {
-            true => ("warnings", "failed"),
-            false => ("failed", "warnings"),
+        let (told, silent) = if case["isWarning"].as_bool().unwrap() {
+            ("warnings", "failed")
+        } else {
+            ("failed", "warnings")
         };
         let told = case[told].as_array().unwrap();
         let [only] = told.as_slice() else {

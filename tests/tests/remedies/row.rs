@@ -176,9 +176,10 @@ async fn done(machines: &Machines, step: &Step, script: &str) -> Result<(), Stri
         let said = machines.run(step.place, script);
         let is_shown = said.words.contains(step.shows);
         last = said.words;
-        match step.shows.is_empty() {
-            true => Some(said.is_well),
-            false => is_shown.then_some(true),
+        if step.shows.is_empty() {
+            Some(said.is_well)
+        } else {
+            is_shown.then_some(true)
         }
     });
     match seen.await {

@@ -48,20 +48,22 @@ fn of(warning: &Warning) -> Option<Wrong> {
         _ => return None,
     };
     let ((host, port), (right_host, right_port)) = (split(&wrong)?, split(&right)?);
-    match host.eq_ignore_ascii_case(right_host) {
-        false => Some(Wrong {
+    if !host.eq_ignore_ascii_case(right_host) {
+        let right = if may_replace(host, right_host) {
+            right_host
+        } else {
+            ""
+        };
+        return Some(Wrong {
             wrong: host.to_owned(),
-            right: match may_replace(host, right_host) {
-                true => right_host.to_owned(),
-                false => String::new(),
-            },
-        }),
-        true if port != right_port && port.is_some() && right_port.is_some() => Some(Wrong {
-            wrong: joined(host, port?),
-            right: joined(right_host, right_port?),
-        }),
-        true => None,
+            right: right.to_owned(),
+        });
     }
+    let (port, right_port) = (port?, right_port?);
+    (port != right_port).then(|| Wrong {
+        wrong: joined(host, port),
+        right: joined(right_host, right_port),
+    })
 }
 
 /// Whether `right` may be written where `wrong` stands: not what holds until the next boot only (a
@@ -96,9 +98,10 @@ fn split(address: &str) -> Option<(&str, Option<&str>)> {
 }
 
 fn joined(host: &str, port: &str) -> String {
-    match host.contains(':') {
-        true => format!("[{host}]:{port}"),
-        false => format!("{host}:{port}"),
+    if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
     }
 }
 

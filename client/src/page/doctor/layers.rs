@@ -66,9 +66,10 @@ impl Subject {
             .collect();
         let short = !address && shortens(&values);
         let cell = |placed: &Placed| Cell {
-            value: match short {
-                true => shortened(&placed.value),
-                false => placed.value.to_string(),
+            value: if short {
+                shortened(&placed.value)
+            } else {
+                placed.value.to_string()
             },
             source: placed.source.to_string(),
             differs: !same(&placed.value, &standard.value, address),
@@ -142,9 +143,10 @@ fn shown(cell: Option<&Cell>, width: usize, style: &Style) -> String {
     match cell {
         Some(cell) => {
             let value = padded(&cell.value, width);
-            match cell.differs {
-                true => style.paint(Tone::Bad, &format!("≠ {value}")),
-                false => format!("  {value}"),
+            if cell.differs {
+                style.paint(Tone::Bad, &format!("≠ {value}"))
+            } else {
+                format!("  {value}")
             }
         }
         None => style.paint(Tone::Faint, &format!("  {}", padded("–", width))),

@@ -18,12 +18,13 @@ pub(super) fn found(search: Option<&Search>, style: &Style) -> String {
     let mut part = String::from("\n");
     let prose = |words: &str, tone| help::lines(words, "", INDENT, style, tone);
     if search.findings.is_empty() {
-        let words = match search.notes.is_empty() {
-            true => format!(
+        let words = if search.notes.is_empty() {
+            format!(
                 "{wrong} stands nowhere in {directory}. If you have corrected it already, a rebuild \
                  deploys that; if your configuration is elsewhere, name it: `--config-dir DIR`."
-            ),
-            false => format!("{wrong} was not found in {directory}, as far as that was searched."),
+            )
+        } else {
+            format!("{wrong} was not found in {directory}, as far as that was searched.")
         };
         part.push_str(&prose(&words, Some(Tone::Strong)));
     } else {
@@ -38,9 +39,10 @@ pub(super) fn found(search: Option<&Search>, style: &Style) -> String {
     for finding in search.findings.iter().take(PLACES) {
         let place = format!("{}:{}:{}", finding.file, finding.line, finding.column);
         let place = style.paint(Tone::Uneasy, &place);
-        let comment = match finding.comment {
-            true => style.paint(Tone::Faint, "  (a comment: left as it is)"),
-            false => String::new(),
+        let comment = if finding.comment {
+            style.paint(Tone::Faint, "  (a comment: left as it is)")
+        } else {
+            String::new()
         };
         part.push_str(&format!("{INDENT}{place}{comment}\n"));
         part.push_str(&format!("{INDENT}  {}\n", finding.text.trim()));

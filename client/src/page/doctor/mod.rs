@@ -160,12 +160,13 @@ fn block(target: &Target, before: &[&Target], snapshot: &Snapshot, style: &Style
     told.push_str(&format!(", checked {checked}"));
     let fits = text::width(&name) + 2 + text::width(&told) <= style.width;
     let name = style.paint(tone, &name);
-    let mut block = match fits {
-        true => format!("{name}  {told}\n"),
-        false => format!(
+    let mut block = if fits {
+        format!("{name}  {told}\n")
+    } else {
+        format!(
             "{name}\n{}",
             help::lines(&told, "    ", "    ", style, None)
-        ),
+        )
     };
     block.push_str(&stages::line(target, style));
     let cause = snapshot.root_cause.as_ref();

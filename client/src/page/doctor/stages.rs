@@ -36,9 +36,10 @@ pub(super) fn line(target: &Target, style: &Style) -> String {
     let failed = failed(target);
     let mut items: Vec<(String, Option<Tone>)> = Vec::new();
     for stage in stages.iter().take(at + 1) {
-        let (sign, tone) = match failed && *stage == target.stage {
-            true => ("✗", state_tone(target.state)),
-            false => ("✔", Tone::Good),
+        let (sign, tone) = if failed && *stage == target.stage {
+            ("✗", state_tone(target.state))
+        } else {
+            ("✔", Tone::Good)
         };
         items.push((format!("{stage} {sign}"), Some(tone)));
     }

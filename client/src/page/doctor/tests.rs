@@ -72,9 +72,10 @@ fn builder() -> Target {
 fn snapshot(targets: Vec<Target>, warnings: Vec<Warning>) -> Snapshot {
     let ready = targets.iter().all(|target| target.state.is_ready());
     Snapshot {
-        state: match ready {
-            true => OverallState::Ready,
-            false => OverallState::Degraded,
+        state: if ready {
+            OverallState::Ready
+        } else {
+            OverallState::Degraded
         },
         cache_state: OverallState::Ready,
         builder_state: OverallState::Offline,

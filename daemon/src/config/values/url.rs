@@ -121,12 +121,13 @@ fn split_scheme<'a>(text: &'a str, example: &str) -> Result<(&'a str, &'a str), 
 /// Nix knows its schemes in small letters only.
 fn other_scheme(scheme: &str, known: &[&str], otherwise: &str) -> String {
     let small = scheme.to_lowercase();
-    match known.contains(&small.as_str()) {
-        true => format!(
+    if known.contains(&small.as_str()) {
+        format!(
             "{} is no scheme to Nix; write it in small letters: {small}://",
             quoted(scheme)
-        ),
-        false => format!("{} {otherwise}", quoted(scheme)),
+        )
+    } else {
+        format!("{} {otherwise}", quoted(scheme))
     }
 }
 

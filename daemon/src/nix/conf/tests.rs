@@ -294,9 +294,10 @@ fn files_that_are_included_again_and_again_hold_no_more_than_one_may() {
     let large = "# a comment\n".repeat(100_000);
     let mut read_so_far = 0;
     let file = read(Path::new(CONF), &[], NixVersion::default(), |path| {
-        let text = match path == Path::new(CONF) {
-            true => "include large\n".repeat(100),
-            false => large.clone(),
+        let text = if path == Path::new(CONF) {
+            "include large\n".repeat(100)
+        } else {
+            large.clone()
         };
         read_so_far += text.len();
         Ok(text)

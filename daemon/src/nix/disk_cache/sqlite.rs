@@ -89,9 +89,10 @@ impl<'a> Database<'a> {
     /// Whether what was read since [`Self::open`] is of one transaction.
     pub(super) fn is_unchanged(&self) -> Result<(), DiskCacheError> {
         self.refuse_journal()?;
-        match changes(&header(&self.file)?) == self.changes {
-            true => Ok(()),
-            false => Err(DiskCacheError::Busy),
+        if changes(&header(&self.file)?) == self.changes {
+            Ok(())
+        } else {
+            Err(DiskCacheError::Busy)
         }
     }
 
@@ -155,9 +156,10 @@ impl<'a> Database<'a> {
                 Err(error) => Err(error),
             }
         };
-        match is_there("-journal")? || is_there("-wal")? {
-            true => Err(DiskCacheError::Busy),
-            false => Ok(()),
+        if is_there("-journal")? || is_there("-wal")? {
+            Err(DiskCacheError::Busy)
+        } else {
+            Ok(())
         }
     }
 }
@@ -165,9 +167,10 @@ impl<'a> Database<'a> {
 fn header(file: &File) -> Result<[u8; HEADER], DiskCacheError> {
     let mut header = [0; HEADER];
     let read = file.read_exact_at(&mut header, 0);
-    match read.is_ok() && header.starts_with(MAGIC) {
-        true => Ok(header),
-        false => Err(DiskCacheError::Format("the header")),
+    if read.is_ok() && header.starts_with(MAGIC) {
+        Ok(header)
+    } else {
+        Err(DiskCacheError::Format("the header"))
     }
 }
 
@@ -206,9 +209,10 @@ impl<'a> Tree<'a> {
 
     /// The page of a child; the one after all cells is the last.
     fn child(&self, at: usize) -> Result<u32, DiskCacheError> {
-        let at = match at < self.cells {
-            true => short(self.page, self.list + 2 * at)?,
-            false => self.last,
+        let at = if at < self.cells {
+            short(self.page, self.list + 2 * at)?
+        } else {
+            self.last
         };
         let bytes = self.page.get(at..).and_then(|rest| rest.first_chunk());
         bytes.copied().map(u32::from_be_bytes).ok_or(OUTSIDE)

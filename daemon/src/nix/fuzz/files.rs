@@ -196,11 +196,12 @@ pub(crate) fn proc(bytes: &[u8]) {
 /// The file with the number that `file` is called after, `named` like its neighbours.
 fn piece(texts: &[String], beside: &Path, file: &Path) -> io::Result<String> {
     let number = || file.file_name()?.to_str()?.parse::<usize>().ok();
-    let text = match file == beside {
-        true => texts.first(),
-        false => number()
+    let text = if file == beside {
+        texts.first()
+    } else {
+        number()
             .filter(|number| *number > 0)
-            .and_then(|number| texts.get(number)),
+            .and_then(|number| texts.get(number))
     };
     text.cloned().ok_or(ErrorKind::NotFound.into())
 }

@@ -67,9 +67,10 @@ pub(super) fn collect(file: &Path, started: u64, places: &Places) -> Facts {
             real.is_ok_and(|real| real.starts_with(&places.store)),
         )
     });
-    let then = match links.is_empty() {
-        true => None,
-        false => generation::counterpart(file, started, places).map(|then| read(&then)),
+    let then = if links.is_empty() {
+        None
+    } else {
+        generation::counterpart(file, started, places).map(|then| read(&then))
     };
     Facts {
         file: file.to_owned(),

@@ -61,9 +61,10 @@ impl<'t> Words<'t> {
             word.push(*byte);
         }
         self.next_byte();
-        match word.is_empty() {
-            true => Err(Unreadable),
-            false => Ok(word),
+        if word.is_empty() {
+            Err(Unreadable)
+        } else {
+            Ok(word)
         }
     }
 
@@ -100,9 +101,12 @@ impl Iterator for Words<'_> {
             b'"' => self.quoted(),
             _ => self.plain(),
         };
-        let word = word.and_then(|word| match word.len() > MAX_WORD {
-            true => Err(Unreadable),
-            false => Ok(word),
+        let word = word.and_then(|word| {
+            if word.len() > MAX_WORD {
+                Err(Unreadable)
+            } else {
+                Ok(word)
+            }
         });
         Some(word.map(Word::Text))
     }

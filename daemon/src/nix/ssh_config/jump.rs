@@ -151,9 +151,10 @@ pub(super) fn command_of(
             .iter()
             .map(|file| format!("\"{}\"", at_hand(file)))
             .collect();
-        let files = match files.is_empty() {
-            true => "none".to_owned(),
-            false => files.join(" ").replace('%', "%%"),
+        let files = if files.is_empty() {
+            "none".to_owned()
+        } else {
+            files.join(" ").replace('%', "%%")
         };
         option(name, &files);
     }

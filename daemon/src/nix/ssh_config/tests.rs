@@ -436,12 +436,16 @@ fn a_jump_that_hangs_on_what_only_root_may_read_is_not_tried() {
     let global = jump.global_known_hosts_files[0].clone();
     let known = tempfile::NamedTempFile::new().unwrap();
     let closed = |jump: &SshOptions, own: &[&Path]| {
-        let open = |path: &Path| match own.contains(&path) {
-            true => std::fs::File::open(known.path()),
-            false if path.starts_with("/root") || path == hosts => {
-                Err(io::ErrorKind::PermissionDenied.into())
+        let open = |path: &Path| {
+            if own.contains(&path) {
+                return std::fs::File::open(known.path());
             }
-            false => Err(io::ErrorKind::NotFound.into()),
+            let is_closed = path.starts_with("/root") || path == hosts;
+            Err(if is_closed {
+                io::ErrorKind::PermissionDenied.into()
+            } else {
+                io::ErrorKind::NotFound.into()
+            })
         };
         jump::closed(jump, &Fake(open))
     };

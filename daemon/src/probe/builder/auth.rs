@@ -107,9 +107,10 @@ impl Applicant<'_> {
             },
             _ => end,
         });
-        match result? {
-            true => Ok(()),
-            false => Err(self.rejected(attempts, details)),
+        if result? {
+            Ok(())
+        } else {
+            Err(self.rejected(attempts, details))
         }
     }
 
@@ -162,9 +163,10 @@ impl Applicant<'_> {
                 }
                 continue;
             };
-            let beside = match self.options.certificate_files.is_empty() {
-                true => identity::beside(&self.files, file),
-                false => None,
+            let beside = if self.options.certificate_files.is_empty() {
+                identity::beside(&self.files, file)
+            } else {
+                None
             };
             let of = |certificate| Identity {
                 path: file.clone(),
@@ -251,9 +253,10 @@ impl Applicant<'_> {
                 if partial_success {
                     attempts.demanded = Some(remaining_methods);
                 }
-                Ok(match go_on {
-                    true => ControlFlow::Continue(()),
-                    false => ControlFlow::Break(false),
+                Ok(if go_on {
+                    ControlFlow::Continue(())
+                } else {
+                    ControlFlow::Break(false)
                 })
             }
         }
@@ -286,10 +289,10 @@ impl Applicant<'_> {
             Err(error) => return Err(NoKey::Unusable(error.to_string())),
         };
         let Some(agent) = self.files.agent() else {
-            return Err(match self.files.store().is_empty() {
-                // Of what Nix does not have, nobody else has the key.
-                true => NoKey::Unusable(error.to_string()),
-                false => NoKey::NotVisible,
+            return Err(if self.files.store().is_empty() {
+                NoKey::Unusable(error.to_string())
+            } else {
+                NoKey::NotVisible
             });
         };
         if attempts.roots.is_none() {
@@ -395,12 +398,13 @@ impl Applicant<'_> {
             note_option(details, "pubkeyacceptedalgorithms");
             (Reason::SshConfigPrevents, attempts.barred.join("; "))
         } else if attempts.entry_unusable || attempts.tried.is_empty() {
-            let why = match attempts.unusable.is_empty() {
-                true => format!(
+            let why = if attempts.unusable.is_empty() {
+                format!(
                     "none of the keys exists: {}",
                     list(&self.options.identity_files)
-                ),
-                false => attempts.unusable.join("; "),
+                )
+            } else {
+                attempts.unusable.join("; ")
             };
             (Reason::KeyUnreadable, why)
         } else {

@@ -149,9 +149,10 @@ fn reason(
     } else if let Some(said) = said {
         let is_other = protocol == Protocol::Ssh && said.contains(HANDED_ON);
         let lacks_daemon = NO_DAEMON.iter().any(|words| said.contains(words)) && !is_other;
-        match lacks_daemon || is_of_its_conf(said) {
-            true => Reason::NixDaemonDown,
-            false => Reason::ProtocolMismatch,
+        if lacks_daemon || is_of_its_conf(said) {
+            Reason::NixDaemonDown
+        } else {
+            Reason::ProtocolMismatch
         }
     } else if is_relay_without_daemon(broken, exit, protocol) {
         Reason::NixDaemonDown
@@ -204,9 +205,10 @@ fn detail(broken: &Broken, exec: &Exec, command: &Command) -> String {
             Printable::excerpt(error.to_string().as_bytes(), EXCERPT_MAX).to_string()
         }
         Broken::Noise(Noise { heard, then }) => {
-            let heard = match heard.is_empty() {
-                true => "no answer".to_owned(),
-                false => format!("\"{}\"", Printable::excerpt(heard, EXCERPT_MAX)),
+            let heard = if heard.is_empty() {
+                "no answer".to_owned()
+            } else {
+                format!("\"{}\"", Printable::excerpt(heard, EXCERPT_MAX))
             };
             match then {
                 Then::Nix => format!("{heard} before Nix's answer"),

@@ -113,22 +113,22 @@ impl Dial<'_> {
             self.trace.enter(Stage::Banner);
             // Read when somebody answers, and once.
             let host_keys = &*host_keys.get_or_insert_with(|| self.host_keys());
-            let host_keys = &match self.is_unchecked(address) {
-                true => Arc::new(HostKeys {
+            let host_keys = &if self.is_unchecked(address) {
+                Arc::new(HostKeys {
                     is_unchecked: true,
                     ..HostKeys::clone(host_keys)
-                }),
-                false => host_keys.clone(),
+                })
+            } else {
+                host_keys.clone()
             };
             let stream: Box<dyn Duplex> = Box::new(stream);
             let knocking = knock(stream, host_keys, listener.clone(), self.trace, notes);
-            let met = match race.is_open() {
-                true => {
-                    let left = until.saturating_sub(self.trace.elapsed());
-                    let met = self.trace.within(patience(left), knocking).await;
-                    met.unwrap_or_else(|| Err(Stray::mute(self.trace.stage())))
-                }
-                false => knocking.await,
+            let met = if race.is_open() {
+                let left = until.saturating_sub(self.trace.elapsed());
+                let met = self.trace.within(patience(left), knocking).await;
+                met.unwrap_or_else(|| Err(Stray::mute(self.trace.stage())))
+            } else {
+                knocking.await
             };
             match met {
                 Ok(link) => {
@@ -231,9 +231,10 @@ impl Dial<'_> {
     /// The addresses, the URI's own host replaced by what ssh_config makes of it.
     fn candidates(&self) -> Vec<Address> {
         let own = |address: &Address| Address {
-            host: match address.host == self.spec.host {
-                true => self.options.hostname.clone(),
-                false => address.host.clone(),
+            host: if address.host == self.spec.host {
+                self.options.hostname.clone()
+            } else {
+                address.host.clone()
             },
             port: address.port,
         };

@@ -124,10 +124,7 @@ impl Exec {
             exec.hear().await;
         }
         let whole = exec.stdout.len() <= most;
-        let exit = match whole {
-            true => exec.ending().await,
-            false => None,
-        };
+        let exit = if whole { exec.ending().await } else { None };
         if let Some(end) = link.end() {
             return Err(StartError::End(end));
         }

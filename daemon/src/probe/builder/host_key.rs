@@ -233,9 +233,10 @@ impl HostKeys {
 
     /// The keys that it may prove.
     pub(super) fn keys(&self) -> &[PublicKey] {
-        match self.known.keys.is_empty() {
-            true => &self.without_port.keys,
-            false => &self.known.keys,
+        if self.known.keys.is_empty() {
+            &self.without_port.keys
+        } else {
+            &self.known.keys
         }
     }
 
@@ -249,9 +250,10 @@ impl HostKeys {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the host key is {}: {}", self.presented, self.why)?;
-        match self.expected.is_empty() {
-            true => Ok(()),
-            false => write!(f, " ({})", self.expected.join(", ")),
+        if self.expected.is_empty() {
+            Ok(())
+        } else {
+            write!(f, " ({})", self.expected.join(", "))
         }
     }
 }

@@ -201,9 +201,10 @@ fn read(path: &Path, is_credential: bool) -> Result<String, KeyError> {
             io::ErrorKind::InvalidData => KeyError::NotAKey("not text".into()),
             _ => KeyError::Io(error),
         })?;
-    match text.len() as u64 > SIZE_MAX {
-        true => Err(KeyError::TooLarge),
-        false => Ok(text),
+    if text.len() as u64 > SIZE_MAX {
+        Err(KeyError::TooLarge)
+    } else {
+        Ok(text)
     }
 }
 
@@ -212,9 +213,10 @@ fn readable(metadata: &Metadata) -> Result<usize, KeyError> {
     if !metadata.is_file() {
         return Err(KeyError::NotAFile);
     }
-    match metadata.len() > SIZE_MAX {
-        true => Err(KeyError::TooLarge),
-        false => Ok(metadata.len() as usize),
+    if metadata.len() > SIZE_MAX {
+        Err(KeyError::TooLarge)
+    } else {
+        Ok(metadata.len() as usize)
     }
 }
 

@@ -150,18 +150,17 @@ impl Session {
         let trace = Trace::new();
         let mut notes = Notes::default();
         let mut latency = None;
-        let outcome = match self.revive(&trace, &mut notes).await {
-            true => Ok(()),
-            false => {
-                let target = self.spec.clone();
-                match self.renew(&target, &trace, &mut notes).await {
-                    Ok((dialled, spec, since)) => {
-                        latency = Some(stopwatch.elapsed());
-                        self.go_on(depth, dialled, spec, since, &trace, &mut notes)
-                            .await
-                    }
-                    Err(failure) => Err(failure),
+        let outcome = if self.revive(&trace, &mut notes).await {
+            Ok(())
+        } else {
+            let target = self.spec.clone();
+            match self.renew(&target, &trace, &mut notes).await {
+                Ok((dialled, spec, since)) => {
+                    latency = Some(stopwatch.elapsed());
+                    self.go_on(depth, dialled, spec, since, &trace, &mut notes)
+                        .await
                 }
+                Err(failure) => Err(failure),
             }
         };
         if let Some(aside) = notes.aside.take().filter(|_| outcome.is_err()) {

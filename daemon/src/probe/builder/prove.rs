@@ -124,16 +124,14 @@ fn identity(spec: &BuilderSpec, options: &SshOptions) -> Result<Arc<HostKeys>, F
         return Err(unproved(Reason::SshConfigUnsupported, why));
     }
     let host_keys = expected::host_keys(spec, options);
-    match host_keys.can_prove() {
-        true => Ok(Arc::new(host_keys)),
-        false if host_keys.unreadable.is_empty() => {
-            Err(unproved(Reason::HostKeyUnknown, "no host key is known"))
-        }
-        false => {
-            let why = format!("only root may read {}", host_keys.unreadable.join(", "));
-            Err(unproved(Reason::KnownHostsUnreadable, why))
-        }
+    if host_keys.can_prove() {
+        return Ok(Arc::new(host_keys));
     }
+    if host_keys.unreadable.is_empty() {
+        return Err(unproved(Reason::HostKeyUnknown, "no host key is known"));
+    }
+    let why = format!("only root may read {}", host_keys.unreadable.join(", "));
+    Err(unproved(Reason::KnownHostsUnreadable, why))
 }
 
 fn unproved(reason: Reason, detail: impl Into<Printable>) -> Failure {

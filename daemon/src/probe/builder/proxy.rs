@@ -46,9 +46,10 @@ impl Proxy {
             Err(_) => "the proxy command closed its output".to_owned(),
         };
         let said = self.said.borrow();
-        match said.is_empty() {
-            true => how,
-            false => format!("{how}: {}", *said),
+        if said.is_empty() {
+            how
+        } else {
+            format!("{how}: {}", *said)
         }
     }
 }

@@ -53,9 +53,10 @@ pub(super) fn after(demands: &Demands, notes: &mut Notes) -> Result<(), Failure>
         return Err(prevented(Stage::Auth, option, why, notes));
     }
     if let Some(option) = &demands.bars_conversation {
-        let why = match option.starts_with("stdinnull") {
-            true => "what Nix says does not reach the builder",
-            false => "a terminal in between changes what Nix says",
+        let why = if option.starts_with("stdinnull") {
+            "what Nix says does not reach the builder"
+        } else {
+            "a terminal in between changes what Nix says"
         };
         return Err(prevented(Stage::Handshake, option, why, notes));
     }

@@ -257,9 +257,10 @@ mod tests {
                 .read_exact(&mut read)
                 .await
                 .map_err(|error| error.kind());
-            let expected = match is_in {
-                true => Ok(read.len()),
-                false => Err(io::ErrorKind::InvalidData),
+            let expected = if is_in {
+                Ok(read.len())
+            } else {
+                Err(io::ErrorKind::InvalidData)
             };
             assert_eq!(ended, expected);
         }

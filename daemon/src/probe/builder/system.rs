@@ -119,9 +119,10 @@ async fn judge(
     }
     let missing = conf.missing(&spec.systems, &spec.features);
     let (reason, lost, offered) = if !missing.systems.is_empty() {
-        let offered = match conf.builds_nothing {
-            true => Detail::List(vec!["nothing (max-jobs = 0)".into()]),
-            false => list(&conf.systems),
+        let offered = if conf.builds_nothing {
+            Detail::List(vec!["nothing (max-jobs = 0)".into()])
+        } else {
+            list(&conf.systems)
         };
         (Reason::SystemMissing, &missing.systems, offered)
     } else if !missing.features.is_empty() {

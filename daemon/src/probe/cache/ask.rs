@@ -296,14 +296,13 @@ impl Session {
         let found = found.map_err(|error| trace.failure(error.reason(), error.to_string()))?;
         let permitted = found.iter().filter(|to| may_lead(elsewhere.sender, **to));
         let permitted: Vec<_> = permitted.map(|to| Address::from(*to)).collect();
-        match permitted.is_empty() {
-            false => Ok(permitted),
-            true => {
-                trace.enter(question.stage);
-                trace.at(elsewhere.sender);
-                let detail = format!("redirects to this machine or its link: {}", found[0]);
-                Err(trace.failure(Reason::Redirected, detail))
-            }
+        if permitted.is_empty() {
+            trace.enter(question.stage);
+            trace.at(elsewhere.sender);
+            let detail = format!("redirects to this machine or its link: {}", found[0]);
+            Err(trace.failure(Reason::Redirected, detail))
+        } else {
+            Ok(permitted)
         }
     }
 

@@ -64,9 +64,10 @@ pub(super) fn parse(body: &[u8], store_dir: &str) -> Result<CacheFacts, InfoErro
     }
     let mismatch = store_dirs.iter().find(|found| **found != store_dir);
     let Some(found) = mismatch.or(store_dirs.last()) else {
-        return Err(match ours || text.trim().is_empty() {
-            true => InfoError::Invalid("no StoreDir line".to_owned()),
-            false => InfoError::Page(Printable::excerpt(body, 80)),
+        return Err(if ours || text.trim().is_empty() {
+            InfoError::Invalid("no StoreDir line".to_owned())
+        } else {
+            InfoError::Page(Printable::excerpt(body, 80))
         });
     };
     facts.store_dir = (*found).into();

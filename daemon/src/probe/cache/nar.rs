@@ -80,9 +80,10 @@ impl Session {
         }
         // Where nothing is said of a compression it is taken for bzip2, which hardly a cache uses.
         let is_doubtful = narinfo.compression == DEFAULT_COMPRESSION;
-        let mut wanted = match is_doubtful {
-            true => Wanted::First(BEGINNING),
-            false => Wanted::Head,
+        let mut wanted = if is_doubtful {
+            Wanted::First(BEGINNING)
+        } else {
+            Wanted::Head
         };
         loop {
             // Half of what is left, so that who hangs over HEAD can still be asked otherwise.

@@ -87,13 +87,15 @@ impl Hop {
 
     /// The `Host:` header: without a port where it is the scheme's own (RFC 9110, 4.2.3).
     pub(super) fn authority(&self) -> String {
-        let host = match self.host.contains(':') {
-            true => format!("[{}]", self.host),
-            false => self.host.clone(),
+        let host = if self.host.contains(':') {
+            format!("[{}]", self.host)
+        } else {
+            self.host.clone()
         };
-        match self.port == default_port(self.tls) {
-            true => host,
-            false => format!("{host}:{}", self.port),
+        if self.port == default_port(self.tls) {
+            host
+        } else {
+            format!("{host}:{}", self.port)
         }
     }
 
@@ -154,9 +156,10 @@ impl Hop {
         }
         Ok(Self {
             tls,
-            host: match host.eq_ignore_ascii_case(&self.host) {
-                true => self.host.clone(),
-                false => host.to_ascii_lowercase(),
+            host: if host.eq_ignore_ascii_case(&self.host) {
+                self.host.clone()
+            } else {
+                host.to_ascii_lowercase()
             },
             port: uri.port_u16().unwrap_or(default_port(tls)),
             path: match uri.path_and_query().map_or("/", |path| path.as_str()) {

@@ -89,9 +89,10 @@ impl TlsError {
         match self {
             Self::Handshake(error) => {
                 let inner = error.get_ref();
-                match inner.is_some_and(|inner| inner.is::<rustls::Error>()) {
-                    true => Reason::TlsFailed,
-                    false => reason_of_broken(error),
+                if inner.is_some_and(|inner| inner.is::<rustls::Error>()) {
+                    Reason::TlsFailed
+                } else {
+                    reason_of_broken(error)
                 }
             }
             Self::Bundle { source, .. } if is_want(source) => Reason::OutOfResources,

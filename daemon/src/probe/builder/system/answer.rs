@@ -35,9 +35,12 @@ impl Identity {
 
 fn is_uuid(line: &[u8]) -> bool {
     let is_dash = |at: usize| matches!(at, 8 | 13 | 18 | 23);
-    let fits = |(at, byte): (usize, &u8)| match is_dash(at) {
-        true => *byte == b'-',
-        false => byte.is_ascii_hexdigit(),
+    let fits = |(at, byte): (usize, &u8)| {
+        if is_dash(at) {
+            *byte == b'-'
+        } else {
+            byte.is_ascii_hexdigit()
+        }
     };
     line.len() == 36 && line.iter().enumerate().all(fits)
 }

@@ -22,9 +22,10 @@ fn moved(location: &str) -> String {
 async fn a_redirect_to_another_path_is_followed_on_the_same_connection() {
     let fake = Fake::new(|mut stream, _| async move {
         while let Some(head) = question(&mut stream).await {
-            let answer = match head.starts_with("GET /real/info ") {
-                true => ok(INFO),
-                false => moved("/real/info"),
+            let answer = if head.starts_with("GET /real/info ") {
+                ok(INFO)
+            } else {
+                moved("/real/info")
             };
             stream.write_all(answer.as_bytes()).await.unwrap();
         }

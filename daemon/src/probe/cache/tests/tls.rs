@@ -264,9 +264,10 @@ async fn a_common_name_serves_where_there_is_no_other_as_for_curl() {
             let (certificate, key) = certificate_of(subject, &[], options);
             let fake = secured(&certificate, &key).await;
             let report = check_secured(&fake, &certificate, host).await;
-            match passes {
-                true => assert_eq!(verdict(&report), READY, "{subject} {report:?}"),
-                false => assert_eq!(fault(&report), "other-name", "{subject}"),
+            if passes {
+                assert_eq!(verdict(&report), READY, "{subject} {report:?}");
+            } else {
+                assert_eq!(fault(&report), "other-name", "{subject}");
             }
         }
     }
