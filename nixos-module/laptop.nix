@@ -79,6 +79,9 @@ in
     ./laptop/catalog.nix
     ./laptop/steer.nix
     ./laptop/units.nix
+    (lib.mkRemovedOptionModule [ "services" "offloadd" "testBuilds" "trusted" ] ''
+      offload-helper has root's Nix make the test builds: nix-daemon need not trust offloadd.
+    '')
   ];
 
   options.services.offloadd = {
@@ -147,17 +150,6 @@ in
         over IPv4 from port 5353 to the ports that the kernel gives to whoever asks.
       '';
     };
-
-    testBuilds.trusted = mkOption {
-      type = types.bool;
-      default = false;
-      description = ''
-        Whether nix-daemon trusts the user `offloadd`. Where there are several builders, only a
-        trusted user can choose the one that a test build goes to; a test build that went to another
-        one judges nothing. Whom nix-daemon trusts can become root on this machine by it, so this
-        gives away much of what offloadd's own sandbox is for.
-      '';
-    };
   };
 
   config = lib.mkIf cfg.enable {
@@ -199,14 +191,12 @@ in
       serviceConfig = lib.mkIf (files != [ ]) (credentials.serviceConfig files);
       reloadTriggers = [ configFile ];
     };
-    # It asks root's ssh.
-    systemd.services.offload-helper.path = [ config.programs.ssh.package ];
-    systemd.paths.offload-ready.wantedBy = [ "multi-user.target" ];
-
-    nix.settings.trusted-users = lib.mkIf cfg.testBuilds.trusted [
-      "root"
-      "offloadd"
+    # It asks root's ssh, and has root's Nix make test builds.
+    systemd.services.offload-helper.path = [
+      nix.package
+      config.programs.ssh.package
     ];
+    systemd.paths.offload-ready.wantedBy = [ "multi-user.target" ];
 
     networking.firewall = lib.mkIf cfg.openFirewall (
       if isNftables then

@@ -11,7 +11,7 @@ use std::{
 const ROOMS: &[(&str, &str)] = &[
     ("program", "clock limits"),
     ("notify", "clock"),
-    ("helper", "clock file"),
+    ("helper", "clock file program"),
     ("files", "credential file helper"),
     ("nix", "clock credential file files helper program"),
     ("target", "nix"),
@@ -36,13 +36,16 @@ const ROOMS: &[(&str, &str)] = &[
     ),
     (
         "build",
-        "clock file monitor nix nonce probe program report target",
+        "clock file helper monitor nix nonce probe program report target",
     ),
     ("bus", "build clock log monitor nonce target"),
     ("gateway", "clock monitor nix probe reason target"),
     ("service", "clock health monitor notify"),
     ("reload", "config files monitor nix notify plan service"),
-    ("privileged", "clock exit file files helper nix probe"),
+    (
+        "privileged",
+        "build clock exit file files helper nix nonce probe program target",
+    ),
     (
         "run",
         "build bus cli config exit gateway log monitor net notify reload service",

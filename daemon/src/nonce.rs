@@ -1,6 +1,12 @@
 //! Words that were never used before.
 
-use std::{fs, io};
+use std::io;
+
+use data_encoding::HEXLOWER;
+use rustix::{
+    io::retry_on_intr,
+    rand::{GetRandomFlags, getrandom},
+};
 
 /// A word of letters and digits that no other call gives.
 ///
@@ -8,8 +14,13 @@ use std::{fs, io};
 ///
 /// Where the kernel gives no random numbers.
 pub(crate) fn nonce() -> io::Result<String> {
-    let uuid = fs::read_to_string("/proc/sys/kernel/random/uuid")?;
-    Ok(uuid.chars().filter(char::is_ascii_alphanumeric).collect())
+    // Not from /proc/sys, which a sandbox may hide.
+    let mut bytes = [0; 16];
+    let mut filled = 0;
+    while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        filled += retry_on_intr(|| getrandom(&mut *rest, GetRandomFlags::empty()))?;
+    }
+    Ok(HEXLOWER.encode(&bytes))
 }
 
 #[cfg(test)]

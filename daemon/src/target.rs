@@ -10,7 +10,9 @@ use std::{collections::BTreeMap, fmt, path::PathBuf};
 use offload_client::{Kind, Printable};
 use russh::keys::PublicKey;
 
-use crate::nix::{keys::parse_nix_public_key, netrc::Login, version::NixVersion};
+use crate::nix::{
+    Machine, NixConf, current_load, keys::parse_nix_public_key, netrc::Login, version::NixVersion,
+};
 
 pub use crate::nix::uri::Protocol;
 pub use address::{Address, AddressError};
@@ -183,6 +185,27 @@ pub struct Dispatch {
     pub is_native: bool,
     /// The features a build must ask for to go there.
     pub mandatory_features: Vec<String>,
+}
+
+impl Dispatch {
+    /// Of a line that is Nix's (`is_nixs`), or that Nix would be told.
+    pub fn new(machine: &Machine, conf: &NixConf, is_nixs: bool) -> Self {
+        let is_native = machine.systems.contains(&conf.system);
+        let system = match machine.systems.first() {
+            Some(first) if !is_native => first,
+            Some(_) | None => &conf.system,
+        };
+        Self {
+            system: system.clone(),
+            is_native,
+            mandatory_features: machine.mandatory_features.clone(),
+            slots: current_load::slots(conf.state_dir(), &machine.uri),
+            store_uri: machine.uri.clone(),
+            max_jobs: machine.max_jobs,
+            is_nixs,
+            line: machine.to_string(),
+        }
+    }
 }
 
 /// What a builder's host key is held against.

@@ -132,10 +132,6 @@ in
       builder
       { services.offloadd.validate = false; }
     ];
-    trusted = lib.mkMerge [
-      builder
-      { services.offloadd.testBuilds.trusted = true; }
-    ];
     withIptables = lib.mkMerge [
       builder
       {

@@ -16,6 +16,7 @@ async fn a_test_build_goes_from_the_sandbox_to_the_desktop() {
     };
     all_that_can_be_known_is_known(&desk);
     root_builds_on_the_desktop(&desk);
+    each_of_two_builders_gets_its_own(&desk).await;
     the_cache_has_what_nix_can_use(&desk);
     slots_in_use_are_counted(&desk).await;
     what_nix_daemon_has_not_read_is_told(&desk).await;
@@ -62,6 +63,42 @@ fn root_builds_on_the_desktop(desk: &Desk) {
     ] {
         assert!(built.stdout.contains(part), "{part}: {built:#?}");
     }
+}
+
+/// A user whom the nix-daemon does not trust can't say on which of several builders it is to build. Root can.
+async fn each_of_two_builders_gets_its_own(desk: &Desk) {
+    let conf = "/etc/nix/nix.conf";
+    let before = desk.run(&["cat", conf]);
+    // The same desktop by another name: whom Nix gives a build to is by its name.
+    desk.run(&[
+        "sh",
+        "-c",
+        "sed -i 's/ desktop$/ desktop tower/' /etc/hosts",
+    ]);
+    let line = before.lines().find(|line| line.starts_with("builders = "));
+    let line = line.unwrap();
+    let other = line
+        .replace("builders = ", "")
+        .replace("@desktop", "@tower");
+    let both = before.replace(line, &format!("{line} ; {other}"));
+    let laptop = desk.laptop.container();
+    laptop.write(conf, &both).unwrap();
+    desk.run(&["systemctl", "restart", "nix-daemon.service"]);
+    let both_ready = |said: &Snapshot| said.state.is_ready() && said.targets.len() == 3;
+    desk.until("both builders are ready", both_ready).await;
+    for name in ["desktop", "tower"] {
+        let built = desk.laptop.root(&["offloadctl", "test-build", name]);
+        let built = built.unwrap();
+        println!("{}", built.stdout);
+        let place = format!("on 'ssh-ng://nix-builder@{name}'");
+        assert!(
+            built.code == 0 && built.stdout.contains(&place),
+            "{built:#?}"
+        );
+    }
+    laptop.write(conf, &before).unwrap();
+    desk.run(&["systemctl", "restart", "nix-daemon.service"]);
+    desk.until_ready().await;
 }
 
 /// What offloadd calls ready, Nix takes its path from.

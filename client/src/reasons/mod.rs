@@ -343,8 +343,9 @@ pub const fn text(reason: Reason) -> Text {
             title: "built on another builder",
             explanation: "A test build that was meant for {host} ran on {test_build_place|another builder}.",
             remedy: "Either the builder hands on what it gets (`builders` in the desktop's nix.conf; NixOS: `nix.buildMachines` \
-                     there), or this machine's nix-daemon does not let offloadd choose: `trusted-users` in \
-                     /etc/nix/nix.conf must name the user that offloadd runs as (NixOS: `nix.settings.trusted-users`).",
+                     there), or this machine's nix-daemon does not let root choose: `trusted-users` in /etc/nix/nix.conf must name \
+                     root (NixOS: `nix.settings.trusted-users`), or, where offload-helper is not running, the user that \
+                     offloadd runs as.",
         },
         Reason::BuilderFull => Text {
             title: "no free slot",

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::target::BuilderSpec;
+use crate::target::Dispatch;
 
 /// What every store path of a test build is called; the nonce follows.
 pub(super) const NAME: &str = "offload-test-build-";
@@ -25,13 +25,13 @@ const SCRIPT: &str = "\
     echo \"hostname=$host\" >> \"$out\"\n\
     echo \"its boot id is $boot\"\n";
 
-/// The Nix expression of a test build on `builder`, as `nix-build -E` takes it.
+/// The Nix expression of a test build on a builder of these lines, as `nix-build -E` takes it.
 ///
 /// It asks for what one line of the machines file offers, or the build would go nowhere: for this
 /// machine's own system where a line has it, and for the features that the line is reserved for.
 /// `nonce` is a word of letters and digits: it is a part of the store path's name.
-pub(super) fn expression(builder: &BuilderSpec, nonce: &str) -> String {
-    let lines = builder.dispatch.iter();
+pub(super) fn expression(lines: &[Dispatch], nonce: &str) -> String {
+    let lines = lines.iter();
     let line = lines.min_by_key(|line| (!line.is_native, line.mandatory_features.len()));
     let system = line.map_or("builtins.currentSystem".to_owned(), |line| {
         quoted(&line.system)

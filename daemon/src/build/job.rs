@@ -9,13 +9,15 @@ use offload_client::{
 use tokio::sync::watch;
 
 use super::{
-    Board, Nix, StartError, TIMEOUT, Verdict, derivation,
+    Board, Nix, StartError, TIMEOUT, Verdict,
     nix::NixError,
     verdict::{self, Evidence, Given, failed, unblamed},
 };
 use crate::{
     clock::{Now, Stopwatch},
-    file, monitor,
+    file,
+    helper::{Ended, Helper, Told},
+    monitor,
     nix::uri,
     nonce::nonce,
     probe::builder::slots_in_use,
@@ -33,14 +35,12 @@ const DETAIL_HOSTNAME: &str = "hostname";
 const LOOKS: u32 = 10;
 /// The time between two looks.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
-/// How much longer Nix itself is given, which ends the build on the other side if nobody here can.
-const GRACE: Duration = Duration::from_secs(10);
 /// How long this machine's Nix may take to say what it knows of a path.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
 /// More than any output of a test build has, in bytes.
 const OUTPUT_MAX: u64 = 4096;
 /// How much of one line of the build's log is kept, in bytes.
-const LINE_MAX: usize = 1024;
+pub(crate) const LINE_MAX: usize = 1024;
 /// More than Nix says of one path, in bytes.
 const JSON_MAX: usize = 64 * 1024;
 
@@ -78,10 +78,7 @@ impl Attempt {
             return tested(watch.elapsed(), unblamed(Reason::BuilderFull, full));
         }
         let watch = Stopwatch::start();
-        let verdict = match nonce() {
-            Ok(nonce) => self.build(builder, &nonce).await,
-            Err(error) => unblamed(Reason::BuildFailed, format!("no random number: {error}")),
-        };
+        let verdict = self.build(builder).await;
         tested(watch.elapsed(), verdict)
     }
 
@@ -106,58 +103,70 @@ impl Attempt {
             .send_modify(|board| board.end(self.number, state, reason, now));
     }
 
-    async fn build(&self, builder: &BuilderSpec, nonce: &str) -> Verdict {
-        let expression = derivation::expression(builder, nonce);
-        let lines: Vec<_> = builder.dispatch.iter().map(|way| &*way.line).collect();
-        let (lines, seconds) = (lines.join("\n"), (self.timeout + GRACE).as_secs());
-        let seconds = seconds.to_string();
-        // With no job of its own, and no other builder, what this Nix builds is built there. (A
-        // nix-daemon that does not trust us keeps its own list of builders, and says so.)
-        let arguments = [
-            "--no-out-link",
-            "--max-jobs",
-            "0",
-            "--builders",
-            &lines,
-            "--option",
-            "substitute",
-            "false",
-            "--timeout",
-            &seconds,
-            "-E",
-            &expression,
-        ];
-        let mut path = String::new();
-        let heard = |stream, line: &[u8]| {
-            let line = shown(&builder.dispatch, &String::from_utf8_lossy(line));
-            if stream == Stream::Output {
-                path.clone_from(&line);
+    async fn build(&self, builder: &BuilderSpec) -> Verdict {
+        let (mut nonce, mut path) = (String::new(), String::new());
+        let heard = |told: Told| match told {
+            Told::Begun(word) => nonce = word,
+            Told::Line(stream, line) => {
+                let line = shown(&builder.dispatch, &line);
+                if stream == Stream::Output {
+                    path.clone_from(&line);
+                }
+                self.board
+                    .send_modify(|board| board.print(self.number, line.into()));
             }
-            self.board
-                .send_modify(|board| board.print(self.number, line.into()));
         };
-        let building = self
-            .nix
-            .run("nix-build", &arguments, self.timeout, LINE_MAX, heard);
-        let status = match building.await {
-            Ok(status) => status,
-            Err(NixError::TimedOut(_)) => return self.timed_out(builder, nonce),
-            Err(error) => return unblamed(Reason::BuildFailed, error.to_string()),
+        let store = builder.store();
+        let ended = match Helper::of_this_machine().filter(|_| !store.is_empty()) {
+            // Root says which builder Nix is to use.
+            Some(helper) => {
+                let built = helper.build(store, self.timeout, heard).await;
+                built.map_err(|error| format!("offload-helper: {error}"))
+            }
+            None => self.build_here(builder, heard).await,
         };
-        if !status.success() {
-            let told = self.told();
-            let detail = if told.is_empty() {
-                format!("nix-build ended with {status}").into()
-            } else {
-                told
-            };
-            return if self.was_reached(builder, nonce) {
-                failed(Reason::BuildFailed, detail)
-            } else {
-                unblamed(Reason::BuildFailed, detail)
-            };
+        match ended {
+            Ok(Ended::Succeeded) => self.judge(builder, &nonce, &path).await,
+            Ok(Ended::TimedOut) => self.timed_out(builder, &nonce),
+            Ok(Ended::Failed(status)) => {
+                let told = self.told();
+                let detail = if told.is_empty() {
+                    format!("nix-build ended with {status}").into()
+                } else {
+                    told
+                };
+                if self.was_reached(builder, &nonce) {
+                    failed(Reason::BuildFailed, detail)
+                } else {
+                    unblamed(Reason::BuildFailed, detail)
+                }
+            }
+            Err(why) => unblamed(Reason::BuildFailed, why),
         }
-        self.judge(builder, nonce, &path).await
+    }
+
+    /// Builds as this process' own user.
+    async fn build_here(
+        &self,
+        builder: &BuilderSpec,
+        mut heard: impl FnMut(Told),
+    ) -> Result<Ended, String> {
+        let nonce = nonce().map_err(|error| format!("no random number: {error}"))?;
+        let command = self.nix.test_build(&builder.dispatch, &nonce, self.timeout);
+        let command = command.map_err(|error| error.to_string())?;
+        heard(Told::Begun(nonce));
+        let line = |stream, line: &[u8]| {
+            heard(Told::Line(
+                stream,
+                String::from_utf8_lossy(line).into_owned(),
+            ));
+        };
+        match Nix::run(command, self.timeout, LINE_MAX, line).await {
+            Ok(status) if status.success() => Ok(Ended::Succeeded),
+            Ok(status) => Ok(Ended::Failed(status.to_string())),
+            Err(NixError::TimedOut(_)) => Ok(Ended::TimedOut),
+            Err(error) => Err(error.to_string()),
+        }
     }
 
     /// Reads what the build left.
@@ -205,10 +214,8 @@ impl Attempt {
                 json.extend_from_slice(line);
             }
         };
-        let asking = self
-            .nix
-            .run("nix", &arguments, QUERY_TIMEOUT, JSON_MAX, heard);
-        match asking.await {
+        let command = self.nix.command("nix", &arguments).ok()?;
+        match Nix::run(command, QUERY_TIMEOUT, JSON_MAX, heard).await {
             Ok(status) if status.success() => verdict::ultimate(&json, path),
             _ => None,
         }

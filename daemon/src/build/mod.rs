@@ -21,6 +21,7 @@ use tokio::{
     task::JoinSet,
 };
 
+pub(crate) use self::job::LINE_MAX;
 pub use self::{
     board::{Board, Job, LINES_MAX, Status, Transcript},
     nix::Nix,

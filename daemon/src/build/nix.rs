@@ -5,19 +5,25 @@ use std::{
     env, io,
     ops::ControlFlow,
     path::{Path, PathBuf},
-    process::{ExitStatus, Stdio},
+    process::{Command, ExitStatus, Stdio},
     time::Duration,
 };
 
-use tokio::process::Command;
-
-use crate::program::{self, End, Lines, Stream};
+use super::derivation;
+use crate::{
+    program::{self, End, Lines, Stream},
+    target::Dispatch,
+};
 
 /// Where Nix's commands are, where `PATH` does not lead to them: NixOS, and Nix elsewhere.
 const PLACES: [&str; 2] = [
     "/run/current-system/sw/bin",
     "/nix/var/nix/profiles/default/bin",
 ];
+
+/// How much longer than who waits for it Nix itself is given, which ends the build on the other side if nobody here
+/// can.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// This machine's Nix.
 #[derive(Clone, Debug)]
@@ -28,7 +34,7 @@ pub struct Nix {
 
 /// Why a command of Nix's could not be run.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum NixError {
+pub(crate) enum NixError {
     /// It is nowhere.
     #[error("{0} is neither on PATH nor where Nix installs it")]
     Missing(String),
@@ -65,30 +71,73 @@ impl Nix {
 
     /// The same with `dir` searched first.
     #[cfg(test)]
-    pub(super) fn preferring(mut self, dir: PathBuf) -> Self {
+    pub(crate) fn preferring(mut self, dir: PathBuf) -> Self {
         self.path.insert(0, dir);
         self
     }
 
-    /// Runs `program` to its end, for `bound` at the most, and hands each line it prints to `heard`:
-    /// at most `line_max` bytes of it. Dropping the future ends the command and its process group.
+    /// What builds something new on the one builder of these lines, or nothing, within `timeout`.
     ///
     /// # Errors
     ///
-    /// When it can't be found, started or heard, and when it does not end. A failure of its own is
-    /// in the status.
-    pub(super) async fn run(
+    /// [`NixError::Missing`].
+    pub(crate) fn test_build(
         &self,
-        program: &str,
-        arguments: &[&str],
-        bound: Duration,
-        line_max: usize,
-        mut heard: impl FnMut(Stream, &[u8]),
-    ) -> Result<ExitStatus, NixError> {
+        lines: &[Dispatch],
+        nonce: &str,
+        timeout: Duration,
+    ) -> Result<Command, NixError> {
+        let expression = derivation::expression(lines, nonce);
+        let builders: Vec<_> = lines.iter().map(|way| &*way.line).collect();
+        let (builders, seconds) = (builders.join("\n"), (timeout + GRACE).as_secs().to_string());
+        // With no job of its own, and no other builder, what this Nix builds is built there. (A
+        // nix-daemon that does not trust us keeps its own list of builders, and says so.)
+        let arguments = [
+            "--no-out-link",
+            "--max-jobs",
+            "0",
+            "--builders",
+            &builders,
+            "--option",
+            "substitute",
+            "false",
+            "--timeout",
+            &seconds,
+            "-E",
+            &expression,
+        ];
+        self.command("nix-build", &arguments)
+    }
+
+    /// A command of Nix's, found where it is.
+    ///
+    /// # Errors
+    ///
+    /// [`NixError::Missing`].
+    pub(super) fn command(&self, program: &str, arguments: &[&str]) -> Result<Command, NixError> {
         let found = self.find(program);
         let found = found.ok_or_else(|| NixError::Missing(program.to_owned()))?;
         let mut command = Command::new(found);
         command.args(arguments).envs(&self.environment);
+        Ok(command)
+    }
+
+    /// Runs `command` to its end, for `bound` at the most, and hands each line it prints to `heard`:
+    /// at most `line_max` bytes of it. Dropping the future ends the command and its process group.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be started or heard, and when it does not end. A failure of its own is in the
+    /// status.
+    pub(super) async fn run(
+        command: Command,
+        bound: Duration,
+        line_max: usize,
+        mut heard: impl FnMut(Stream, &[u8]),
+    ) -> Result<ExitStatus, NixError> {
+        let name = Path::new(command.get_program()).file_name();
+        let program = name.unwrap_or_default().to_string_lossy().into_owned();
+        let mut command = tokio::process::Command::from(command);
         let (mut output, mut error) = (Lines::new(line_max), Lines::new(line_max));
         let end = program::run(&mut command, Stdio::null(), bound, |stream, chunk| {
             let lines = match stream {
@@ -103,8 +152,8 @@ impl Nix {
         error.finish(|line| heard(Stream::Error, line));
         match end {
             Ok(End::Ended(status)) => Ok(status),
-            Ok(End::Enough | End::TimedOut) => Err(NixError::TimedOut(program.to_owned())),
-            Err(error) => Err(NixError::Failed(program.to_owned(), error)),
+            Ok(End::Enough | End::TimedOut) => Err(NixError::TimedOut(program)),
+            Err(error) => Err(NixError::Failed(program, error)),
         }
     }
 
@@ -144,10 +193,16 @@ mod tests {
     async fn run(nix: &Nix) -> (Result<ExitStatus, NixError>, Vec<(Stream, String)>) {
         let mut lines = Vec::new();
         let bound = Duration::from_secs(20);
-        let status = nix.run("nix-build", &[], bound, 100, |stream, line| {
-            lines.push((stream, String::from_utf8_lossy(line).into_owned()));
-        });
-        (status.await, lines)
+        let status = match nix.command("nix-build", &[]) {
+            Ok(command) => {
+                Nix::run(command, bound, 100, |stream, line| {
+                    lines.push((stream, String::from_utf8_lossy(line).into_owned()));
+                })
+                .await
+            }
+            Err(error) => Err(error),
+        };
+        (status, lines)
     }
 
     #[tokio::test]

@@ -13,8 +13,8 @@ use std::{
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::wire::{self, Answer, Offered, Request};
-use crate::{clock::within, file};
+use super::wire::{self, Answer, Ended, Line, Offered, Request};
+use crate::{clock::within, file, program::Stream};
 
 /// Where systemd listens for it (`offload-helper.socket`).
 const SOCKET: &str = "/run/offload-helper.socket";
@@ -78,19 +78,75 @@ impl Helper {
         self.ask(&Request::Resolve { store }).await
     }
 
+    /// Builds something new, as root and through its Nix, on the builder with the URI `store` alone; for `timeout` at
+    /// the most. What there is to be told of it goes to `heard`. Dropping the future ends it.
+    ///
+    /// # Errors
+    /// It can't be asked, does not answer, or does not build; a build that fails is none.
+    pub(crate) async fn build(
+        &self,
+        store: &str,
+        timeout: Duration,
+        mut heard: impl FnMut(Told),
+    ) -> io::Result<Ended> {
+        let question = Request::Build {
+            store: store.to_owned(),
+            // A second more than none.
+            seconds: u32::try_from(timeout.as_millis().div_ceil(1000)).unwrap_or(u32::MAX),
+        };
+        let exchange = async {
+            let mut stream = self.send(&question).await?;
+            loop {
+                match answer(&mut stream).await? {
+                    Answer::Begun(word) => heard(Told::Begun(word)),
+                    Answer::Line(Line { is_output, text }) => {
+                        let stream = if is_output {
+                            Stream::Output
+                        } else {
+                            Stream::Error
+                        };
+                        heard(Told::Line(stream, text));
+                    }
+                    answer => return Ok(Ended::decode(&done(answer)?)?),
+                }
+            }
+        };
+        // It ends by its own time.
+        let ended = within(timeout + PATIENCE_WITH_SSH, exchange).await;
+        ended.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
+    }
+
     async fn ask(&self, question: &Request) -> io::Result<Vec<u8>> {
         let exchange = async {
-            let mut stream = tokio::net::UnixStream::connect(&self.socket).await?;
-            stream.write_all(&question.encode()).await?;
-            let mut length = [0; 4];
-            stream.read_exact(&mut length).await?;
-            let mut frame = vec![0; wire::frame_length(length)?];
-            stream.read_exact(&mut frame).await?;
-            done(Answer::decode(&frame)?)
+            let mut stream = self.send(question).await?;
+            done(answer(&mut stream).await?)
         };
         let answer = within(PATIENCE_WITH_SSH, exchange).await;
         answer.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
     }
+
+    async fn send(&self, question: &Request) -> io::Result<tokio::net::UnixStream> {
+        let mut stream = tokio::net::UnixStream::connect(&self.socket).await?;
+        stream.write_all(&question.encode()).await?;
+        Ok(stream)
+    }
+}
+
+async fn answer(stream: &mut tokio::net::UnixStream) -> io::Result<Answer> {
+    let mut length = [0; 4];
+    stream.read_exact(&mut length).await?;
+    let mut frame = vec![0; wire::frame_length(length)?];
+    stream.read_exact(&mut frame).await?;
+    Ok(Answer::decode(&frame)?)
+}
+
+/// What is told of a test build.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// It begins; its paths have this word in their names.
+    Begun(String),
+    /// Nix says that.
+    Line(Stream, String),
 }
 
 /// Root's keys, for one builder.
@@ -129,6 +185,7 @@ fn done(answer: Answer) -> io::Result<Vec<u8>> {
         Answer::Missing => return Err(io::ErrorKind::NotFound.into()),
         Answer::Refused(why) => (io::ErrorKind::PermissionDenied, why),
         Answer::Failed(why) => (io::ErrorKind::Other, why),
+        Answer::Begun(_) | Answer::Line(_) => return Err(wire::WireError.into()),
     };
     Err(io::Error::new(kind, why))
 }

@@ -6,4 +6,5 @@ mod client;
 pub(crate) mod fuzz;
 pub(crate) mod wire;
 
-pub(crate) use client::{Agent, Helper};
+pub(crate) use client::{Agent, Helper, Told};
+pub(crate) use wire::Ended;

@@ -1,5 +1,5 @@
-//! What is said to the helper and what it answers: one question and one answer a connection, each a frame: its
-//! length in four bytes, and as many bytes. All numbers are unsigned, the highest byte first, as in ssh's own
+//! What is said to the helper and what it answers: one question and one answer a connection, before which a build
+//! is told, each a frame: its length in four bytes, and as many bytes. All numbers are unsigned, the highest byte first, as in ssh's own
 //! protocols (RFC 4251, 5); a string is its length in four bytes, and as many bytes.
 
 use std::{
@@ -8,6 +8,10 @@ use std::{
     os::unix::ffi::{OsStrExt, OsStringExt},
     path::PathBuf,
 };
+
+use offload_client::Printable;
+
+use crate::program::Stream;
 
 /// The longest frame, without its length. What `ssh -G` prints has 4 to 8 KiB.
 pub(crate) const MAX_FRAME: usize = 256 << 10;
@@ -38,6 +42,14 @@ pub(crate) enum Request {
         store: String,
         /// What a client signs to log in (RFC 4252, 7): it names the user and the key.
         data: Vec<u8>,
+    },
+    /// A test build on a builder alone, through root's Nix. Before the answer, which is [`Ended`], comes
+    /// [`Answer::Begun`] and what Nix says, as it says it; who hangs up ends it.
+    Build {
+        /// Its URI, as the list of builders has it.
+        store: String,
+        /// It has so many seconds.
+        seconds: u32,
     },
 }
 
@@ -70,6 +82,30 @@ pub(crate) enum Answer {
     Refused(String),
     /// It could not be had; the text says why.
     Failed(String),
+    /// A build begins, whose paths have this word in their names, and more comes.
+    Begun(String),
+    /// A line of Nix's, and more comes.
+    Line(Line),
+}
+
+/// A line that a program prints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Line {
+    /// Whether it is a result, and not the log.
+    pub(crate) is_output: bool,
+    /// What it says, fit to be shown.
+    pub(crate) text: String,
+}
+
+/// How a test build ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// Nix has built.
+    Succeeded,
+    /// Nix has not; its status.
+    Failed(String),
+    /// Its time was over.
+    TimedOut,
 }
 
 /// What is no question or no answer.
@@ -93,6 +129,10 @@ impl Request {
             Self::Resolve { store } => Frame::new(2).string(store.as_bytes()),
             Self::Identities { store } => Frame::new(3).string(store.as_bytes()),
             Self::Sign { store, data } => Frame::new(4).string(store.as_bytes()).string(data),
+            Self::Build { store, seconds } => {
+                let seconds = seconds.to_be_bytes();
+                Frame::new(5).string(store.as_bytes()).string(&seconds)
+            }
         }
         .finish()
     }
@@ -118,6 +158,10 @@ impl Request {
                 store: fields.text()?,
                 data: fields.string()?.to_owned(),
             },
+            5 => Self::Build {
+                store: fields.text()?,
+                seconds: fields.number()?,
+            },
             _ => return Err(WireError),
         };
         fields.end()?;
@@ -133,6 +177,10 @@ impl Answer {
             Self::Missing => Frame::new(1),
             Self::Refused(why) => Frame::new(2).string(why.as_bytes()),
             Self::Failed(why) => Frame::new(3).string(why.as_bytes()),
+            Self::Begun(word) => Frame::new(4).string(word.as_bytes()),
+            Self::Line(Line { is_output, text }) => {
+                Frame::new(5 + u8::from(*is_output)).string(text.as_bytes())
+            }
         }
         .finish()
     }
@@ -148,10 +196,52 @@ impl Answer {
             1 => Self::Missing,
             2 => Self::Refused(fields.text()?),
             3 => Self::Failed(fields.text()?),
+            4 => Self::Begun(fields.text()?),
+            5 | 6 => Self::Line(Line {
+                is_output: kind == 6,
+                text: fields.text()?,
+            }),
             _ => return Err(WireError),
         };
         fields.end()?;
         Ok(answer)
+    }
+}
+
+impl Answer {
+    /// A line as it is handed over.
+    pub(crate) fn line(stream: Stream, line: &[u8]) -> Self {
+        Self::Line(Line {
+            is_output: stream == Stream::Output,
+            text: Printable::from(String::from_utf8_lossy(line).into_owned()).to_string(),
+        })
+    }
+}
+
+impl Ended {
+    /// A byte, and a text.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::Succeeded => vec![0],
+            Self::Failed(status) => [&[1], status.as_bytes()].concat(),
+            Self::TimedOut => vec![2],
+        }
+    }
+
+    /// Reads such a row.
+    ///
+    /// # Errors
+    /// It is none.
+    pub(crate) fn decode(row: &[u8]) -> Result<Self, WireError> {
+        match row {
+            [0] => Ok(Self::Succeeded),
+            [1, status @ ..] => {
+                let status = std::str::from_utf8(status).map_err(|_| WireError)?;
+                Ok(Self::Failed(status.to_owned()))
+            }
+            [2] => Ok(Self::TimedOut),
+            _ => Err(WireError),
+        }
     }
 }
 
@@ -277,6 +367,12 @@ impl<'a> Fields<'a> {
         Ok(string)
     }
 
+    /// A number of four bytes, written as a string.
+    fn number(&mut self) -> Result<u32, WireError> {
+        let bytes = self.string()?.try_into().map_err(|_| WireError)?;
+        Ok(u32::from_be_bytes(bytes))
+    }
+
     /// A string in UTF-8.
     pub(crate) fn text(&mut self) -> Result<String, WireError> {
         let text = std::str::from_utf8(self.string()?).map_err(|_| WireError)?;
@@ -310,6 +406,7 @@ mod tests {
             open,
             ".*".prop_map(|store| Request::Resolve { store }),
             ".*".prop_map(|store| Request::Identities { store }),
+            (".*", any::<u32>()).prop_map(|(store, seconds)| Request::Build { store, seconds }),
             sign,
         ]
     }
@@ -320,6 +417,17 @@ mod tests {
             Just(Answer::Missing),
             ".*".prop_map(Answer::Refused),
             ".*".prop_map(Answer::Failed),
+            ".*".prop_map(Answer::Begun),
+            (any::<bool>(), ".*")
+                .prop_map(|(is_output, text)| Answer::Line(Line { is_output, text })),
+        ]
+    }
+
+    fn ended() -> impl Strategy<Value = Ended> {
+        prop_oneof![
+            Just(Ended::Succeeded),
+            ".*".prop_map(Ended::Failed),
+            Just(Ended::TimedOut),
         ]
     }
 
@@ -349,7 +457,9 @@ mod tests {
             request in request(),
             answer in answer(),
             offered in prop::collection::vec(offered(), 0..4),
+            ended in ended(),
         ) {
+            prop_assert_eq!(Ended::decode(&ended.encode()), Ok(ended));
             prop_assert_eq!(Offered::decode_all(&Offered::encode_all(&offered)), Ok(offered));
             prop_assert_eq!(Request::decode(&sent(request.encode())), Ok(request));
             prop_assert_eq!(Answer::decode(&sent(answer.encode())), Ok(answer));

@@ -15,7 +15,7 @@ use crate::{
     config::{BuilderEntry, Settings},
     drift::{Origin, Steering},
     nix::{
-        Imported, Machine, NixConf, current_load, keys, known_hosts,
+        Imported, Machine, NixConf, keys, known_hosts,
         uri::{self, SshUri, StoreUri},
     },
     target::{Address, BuilderSpec, Dispatch, HostKeyRule, SpecKind, TargetId, TargetSpec},
@@ -183,7 +183,7 @@ fn of_machine(
             mandatory_features: machine.mandatory_features.clone(),
             max_jobs: machine.max_jobs,
             speed_factor: machine.speed_factor,
-            dispatch: vec![dispatch(machine, conf, true)],
+            dispatch: vec![Dispatch::new(machine, conf, true)],
             entry: None,
             place: Some(origins::source(&machine.file, machine.line)),
             unused: Vec::new(),
@@ -199,24 +199,6 @@ fn of_machine(
             warnings.push(not_watchable(Kind::Builder, &why, details));
             None
         }
-    }
-}
-
-fn dispatch(machine: &Machine, conf: &NixConf, is_nixs: bool) -> Dispatch {
-    let is_native = machine.systems.contains(&conf.system);
-    let system = match machine.systems.first() {
-        Some(first) if !is_native => first,
-        Some(_) | None => &conf.system,
-    };
-    Dispatch {
-        system: system.clone(),
-        is_native,
-        mandatory_features: machine.mandatory_features.clone(),
-        slots: current_load::slots(conf.state_dir(), &machine.uri),
-        store_uri: machine.uri.clone(),
-        max_jobs: machine.max_jobs,
-        is_nixs,
-        line: machine.to_string(),
     }
 }
 
@@ -311,7 +293,7 @@ fn of_entry<'a>(
         mandatory_features: Vec::new(),
         max_jobs: 1,
         speed_factor: 1.0,
-        dispatch: vec![dispatch(&machine, conf, false)],
+        dispatch: vec![Dispatch::new(&machine, conf, false)],
         entry: Some(entry),
         place: None,
         unused: Vec::new(),

@@ -1,8 +1,10 @@
-//! What `offload-helper` does as root: it opens the files that root's Nix and ssh read, for offloadd alone, and asks
-//! ssh what it would do for a builder. What may be asked for stands in root's own files; a question only picks from
+//! What `offload-helper` does as root: it opens the files that root's Nix and ssh read, for offloadd alone, asks ssh what it
+//! would do for a builder, and has Nix build on it. What may be asked for stands in root's own files; a question only picks from
 //! that. The other side, and what is said between the two, is in `helper`.
 
 mod agent;
+mod build;
+mod child;
 mod open;
 mod roots;
 mod serve;

@@ -3,11 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use super::{open::Roots, ssh};
-use crate::nix::{self, Imported, Machine, NixVersion, disk_cache, ssh_config::SshOptions};
+use crate::{
+    build,
+    nix::{self, Imported, Machine, NixVersion, disk_cache, ssh_config::SshOptions},
+    target::Dispatch,
+};
 
 /// Where root's Nix is configured.
 pub(super) struct Nix {
     conf: PathBuf,
+    programs: build::Nix,
 }
 
 impl Nix {
@@ -19,7 +24,20 @@ impl Nix {
     }
 
     pub(super) fn at(conf: PathBuf) -> Self {
-        Self { conf }
+        let programs = build::Nix::from_environment();
+        Self { conf, programs }
+    }
+
+    /// The same with the programs of `folder`.
+    #[cfg(test)]
+    pub(super) fn with_programs(mut self, folder: &Path) -> Self {
+        self.programs = self.programs.preferring(folder.to_owned());
+        self
+    }
+
+    /// Nix's own.
+    pub(super) fn programs(&self) -> &build::Nix {
+        &self.programs
     }
 
     /// Whether root's Nix reads the file at `path`, or root's ssh for the builder with the URI `store`.
@@ -45,6 +63,16 @@ impl Nix {
     /// The builder with the URI `store` in Nix's list.
     pub(super) fn builder(&self, store: &str) -> Option<Machine> {
         find(&self.read(), store).cloned()
+    }
+
+    /// What Nix's list of builders has of the one with the URI `store`: as many lines as name it.
+    pub(super) fn lines(&self, store: &str) -> Vec<Dispatch> {
+        let imported = self.read();
+        let lines = imported.machines.iter();
+        lines
+            .filter(|machine| machine.uri == store)
+            .map(|machine| Dispatch::new(machine, &imported.conf, true))
+            .collect()
     }
 
     /// Only what root alone has put there counts.

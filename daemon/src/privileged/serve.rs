@@ -1,6 +1,7 @@
 //! Answers one question a connection, to the owner of the socket alone.
 
 use std::{
+    fs::File,
     io::{self, IoSlice, Read, Write},
     mem::MaybeUninit,
     os::{
@@ -26,6 +27,7 @@ use rustix::{
 
 use super::{
     agent::{self, AgentError},
+    build::Builds,
     open::{self, OpenError},
     roots::Nix,
     ssh,
@@ -46,7 +48,10 @@ const MAX_AT_ONCE: usize = 16;
 /// What a thread of ours has for its calls, in bytes; the kernel gives it as it is used.
 const STACK: usize = 256 << 10;
 
-const NO_BUILDER: &str = "Nix has no such builder";
+/// Most answers come alone.
+const NO_FILE: Option<&File> = None;
+
+pub(super) const NO_BUILDER: &str = "Nix has no such builder";
 
 /// Answers at the socket that systemd hands over, until nobody has asked for a while.
 pub fn run() -> ExitCode {
@@ -77,6 +82,7 @@ pub(super) fn serve(listener: &UnixListener, nix: &Nix, idle: Duration) -> io::R
     let idle = Timespec::try_from(idle).map_err(io::Error::other)?;
     let owner = owner(listener)?;
     let at_once = AtomicUsize::new(0);
+    let builds = Builds::default();
     listener.set_nonblocking(true)?;
     thread::scope(|scope| {
         loop {
@@ -90,11 +96,14 @@ pub(super) fn serve(listener: &UnixListener, nix: &Nix, idle: Duration) -> io::R
                 Err(error) if is_passing(&error) => continue,
                 Err(error) => return Err(error),
             };
-            let answer = || {
-                answer(stream, owner, nix);
+            let is_apart = at_once.fetch_add(1, Ordering::Acquire) < MAX_AT_ONCE;
+            let builds = is_apart.then_some(&builds);
+            let at_once = &at_once;
+            let answer = move || {
+                answer(stream, owner, nix, builds);
                 at_once.fetch_sub(1, Ordering::Release);
             };
-            if at_once.fetch_add(1, Ordering::Acquire) < MAX_AT_ONCE {
+            if is_apart {
                 thread::Builder::new()
                     .stack_size(STACK)
                     .spawn_scoped(scope, answer)?;
@@ -120,8 +129,8 @@ fn owner(listener: &UnixListener) -> io::Result<u32> {
     Ok(std::fs::metadata(path)?.uid())
 }
 
-/// Answers one connection.
-fn answer(mut stream: UnixStream, owner: u32, nix: &Nix) {
+/// Answers one connection; without a build where others wait for that.
+fn answer(stream: UnixStream, owner: u32, nix: &Nix, builds: Option<&Builds>) {
     // The mode of the socket keeps others out: this holds where somebody has loosened it.
     let caller = match socket_peercred(&stream) {
         Ok(caller) if [0, owner].contains(&caller.uid.as_raw()) => caller.pid,
@@ -177,9 +186,18 @@ fn answer(mut stream: UnixStream, owner: u32, nix: &Nix) {
             Some(builder) => (signed(agent::sign(&builder, data)), None),
             None => (Answer::Refused(NO_BUILDER.into()), None),
         },
+        Request::Build { store, seconds } => {
+            let timeout = Duration::from_secs((*seconds).into());
+            let tell = |told: Answer| send(&stream, &told.encode(), NO_FILE).is_ok();
+            let built = builds.map(|builds| builds.run(nix, store, timeout, &stream, tell));
+            let busy = || Answer::Refused("too much is under way".into());
+            (built.unwrap_or_else(busy), None)
+        }
     };
     match &answer {
-        Answer::Done(_) => log(Level::Debug, &format!("{caller}: {asked}")),
+        Answer::Done(_) | Answer::Begun(_) | Answer::Line(_) => {
+            log(Level::Debug, &format!("{caller}: {asked}"));
+        }
         Answer::Missing => log(Level::Debug, &format!("{caller}: {asked}: not there")),
         Answer::Failed(why) => log(Level::Debug, &format!("{caller}: {asked}: {why}")),
         Answer::Refused(why) => log(
@@ -187,7 +205,7 @@ fn answer(mut stream: UnixStream, owner: u32, nix: &Nix) {
             &format!("{caller}: {asked}: refused, {why}"),
         ),
     }
-    if let Err(error) = send(&mut stream, &answer.encode(), file.as_ref()) {
+    if let Err(error) = send(&stream, &answer.encode(), file.as_ref()) {
         log(Level::Debug, &format!("{caller}: {error}"));
     }
 }
@@ -199,6 +217,7 @@ fn told(request: &Request) -> String {
         Request::Resolve { store } => format!("resolve {}", uri::redacted(store)),
         Request::Identities { store } => format!("identities of {}", uri::redacted(store)),
         Request::Sign { store, .. } => format!("sign for {}", uri::redacted(store)),
+        Request::Build { store, .. } => format!("build on {}", uri::redacted(store)),
     }
 }
 
@@ -219,7 +238,7 @@ fn refusal(error: OpenError) -> Answer {
 }
 
 /// Sends a frame, and with its first byte a descriptor.
-fn send(stream: &mut UnixStream, frame: &[u8], file: Option<&impl AsFd>) -> io::Result<()> {
+fn send(mut stream: &UnixStream, frame: &[u8], file: Option<&impl AsFd>) -> io::Result<()> {
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
@@ -228,7 +247,7 @@ fn send(stream: &mut UnixStream, frame: &[u8], file: Option<&impl AsFd>) -> io::
         control.push(SendAncillaryMessage::ScmRights(descriptor));
     }
     let sent = sendmsg(
-        &*stream,
+        stream,
         &[IoSlice::new(frame)],
         &mut control,
         SendFlags::NOSIGNAL,

@@ -1,25 +1,16 @@
 //! Asks ssh, as root, what it would do for a builder: `ssh -G`, with the arguments that Nix gives it.
 
-use std::{
-    io::{self, Read},
-    os::{fd::AsFd, unix::process::CommandExt},
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::{ops::ControlFlow, process::Command, time::Duration};
 
-use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
-    process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open},
-};
-
+use super::child::{self, ChildError};
 use crate::{
-    clock::Stopwatch,
     helper::wire::MAX_FRAME,
     nix::{
         Machine,
         ssh_config::{Question, SshConfigError, SshOptions},
         uri::{self, SshUri, StoreUri},
     },
+    program::Stream,
 };
 
 /// So long ssh may take: it may run what `Match exec` names.
@@ -34,24 +25,28 @@ const MAX_ANSWER: usize = MAX_FRAME / 2;
 pub(super) fn ask(machine: &Machine) -> Result<String, SshConfigError> {
     let uri = uri(machine)?;
     let arguments = Question::of(machine, &uri).arguments(&nix_sshopts())?;
-    let mut child = Command::new("ssh")
-        .args(arguments)
-        // As in Nix's build hook, for what `Match exec` runs; and nobody is there to be asked.
-        .env("SHELL", "/bin/sh")
-        .env_remove("DISPLAY")
-        .env_remove("SSH_ASKPASS")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .spawn()?;
-    let heard = hear(&mut child);
-    // What it has started ends with it. It is not reaped yet, so that the number is nobody else's.
-    if let Some(group) = pid(&child) {
-        let _ = kill_process_group(group, Signal::KILL);
-    }
-    let status = child.wait()?;
-    let (output, complaints) = heard?;
+    let (mut output, mut complaints) = (Vec::new(), Vec::new());
+    let mut command = Command::new("ssh");
+    // As in Nix's build hook, for what `Match exec` runs.
+    command.args(arguments).env("SHELL", "/bin/sh");
+    let status = child::run(&mut command, PATIENCE, None, |stream, chunk| {
+        let into = match stream {
+            Stream::Output => &mut output,
+            Stream::Error => &mut complaints,
+        };
+        into.extend_from_slice(chunk);
+        if into.len() > MAX_ANSWER {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    });
+    let status = match status {
+        Ok(status) => status,
+        Err(ChildError::Io(error)) => return Err(error.into()),
+        Err(ChildError::TimedOut) => return Err(SshConfigError::TimedOut(PATIENCE)),
+        Err(ChildError::Enough | ChildError::Abandoned) => return Err(SshConfigError::Unreadable),
+    };
     if status.success() {
         Ok(String::from_utf8_lossy(&output).into_owned())
     } else {
@@ -86,52 +81,4 @@ fn uri(machine: &Machine) -> Result<SshUri, SshConfigError> {
 /// Of the unit: that of nix-daemon can't be read without its capabilities.
 fn nix_sshopts() -> String {
     std::env::var("NIX_SSHOPTS").unwrap_or_default()
-}
-
-/// What it prints and what it complains of, once it has ended.
-fn hear(child: &mut Child) -> Result<(Vec<u8>, Vec<u8>), SshConfigError> {
-    let since = Stopwatch::start();
-    let output = read(child.stdout.take(), since)?;
-    let complaints = read(child.stderr.take(), since)?;
-    if let Some(pid) = pid(child) {
-        wait(
-            &pidfd_open(pid, PidfdFlags::empty()).map_err(io::Error::from)?,
-            since,
-        )?;
-    }
-    Ok((output, complaints))
-}
-
-/// Reads a pipe to its end.
-fn read(pipe: Option<impl Read + AsFd>, since: Stopwatch) -> Result<Vec<u8>, SshConfigError> {
-    let mut read = Vec::new();
-    let Some(mut pipe) = pipe else {
-        return Ok(read);
-    };
-    let mut chunk = [0; 4096];
-    loop {
-        wait(&pipe, since)?;
-        match pipe.read(&mut chunk)? {
-            0 => return Ok(read),
-            length => read.extend_from_slice(&chunk[..length]),
-        }
-        if read.len() > MAX_ANSWER {
-            return Err(SshConfigError::Unreadable);
-        }
-    }
-}
-
-/// Waits for something to be readable.
-fn wait(on: &impl AsFd, since: Stopwatch) -> Result<(), SshConfigError> {
-    let left = PATIENCE.saturating_sub(since.elapsed());
-    let left = Timespec::try_from(left).map_err(io::Error::other)?;
-    match poll(&mut [PollFd::new(on, PollFlags::IN)], Some(&left)) {
-        Ok(0) => Err(SshConfigError::TimedOut(PATIENCE)),
-        Ok(_) => Ok(()),
-        Err(error) => Err(io::Error::from(error).into()),
-    }
-}
-
-fn pid(child: &Child) -> Option<Pid> {
-    i32::try_from(child.id()).ok().and_then(Pid::from_raw)
 }

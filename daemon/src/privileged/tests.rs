@@ -1,3 +1,5 @@
+mod build;
+
 use std::{
     fs,
     io::{self, ErrorKind, Read, Write},
@@ -49,7 +51,7 @@ impl Machine {
             machine.write(name, text);
         }
         let listener = UnixListener::bind(machine.path("socket")).unwrap();
-        let nix = Nix::at(machine.path("etc/nix.conf"));
+        let nix = Nix::at(machine.path("etc/nix.conf")).with_programs(&machine.path("bin"));
         let service = thread::spawn(move || serve(&listener, &nix, idle));
         Self {
             service: Some(service),
@@ -65,6 +67,10 @@ impl Machine {
         let path = self.path("etc").join(name);
         fs::write(&path, text).unwrap();
         fs::set_permissions(path, PermissionsExt::from_mode(0o600)).unwrap();
+    }
+
+    fn helper(&self) -> Helper {
+        Helper::at(&self.path("socket"))
     }
 
     /// What the helper opens at a path.

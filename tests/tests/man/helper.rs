@@ -35,6 +35,11 @@ pub(crate) fn page() -> String {
         "The public keys that root's ssh would offer one of Nix's builders, and a signature with one of them, of nothing \
          but a login there as the user that ssh would be. A key that ssh does not take is refused for ssh's reason.",
     );
+    page.item(
+        "build",
+        "A build of something new, through nix-daemon, on one of Nix's builders and no other, with root's key: what \
+         `offloadctl test-build` shows. At most eight at once, each for ten minutes at most; it ends when who asked is gone.",
+    );
     page.section("ENVIRONMENT");
     page.item(
         "NIX_CONF_DIR, NIX_SSHOPTS, HOME, XDG_CONFIG_HOME, XDG_CONFIG_DIRS, XDG_CACHE_HOME",

@@ -99,17 +99,6 @@ fn the_firewall_lets_in_answers_only_where_that_is_asked_for() {
 }
 
 #[test]
-fn nix_trusts_offloadd_only_where_that_is_asked_for() {
-    let Some(evaluated) = evaluated() else { return };
-    let trusts = |case: &str| {
-        let users = &evaluated["laptop"][case]["trusted-users"];
-        users.as_array().unwrap().contains(&json!("offloadd"))
-    };
-    assert!(trusts("trusted"));
-    assert!(!trusts("onlyEnabled"));
-}
-
-#[test]
 fn the_desktop_lets_in_what_the_laptop_asks_for() {
     let Some(evaluated) = evaluated() else { return };
     let (laptop, desktop) = (

@@ -176,8 +176,9 @@ fn the_end_of_a_test_build_is_a_line_and_help_where_it_failed() {
     A test build that was meant for 192.0.2.6 ran on laptop.
     → Either the builder hands on what it gets (`builders` in the desktop's
       nix.conf; NixOS: `nix.buildMachines` there), or this machine's nix-daemon
-      does not let offloadd choose: `trusted-users` in /etc/nix/nix.conf must
-      name the user that offloadd runs as (NixOS: `nix.settings.trusted-users`).
+      does not let root choose: `trusted-users` in /etc/nix/nix.conf must name
+      root (NixOS: `nix.settings.trusted-users`), or, where offload-helper is
+      not running, the user that offloadd runs as.
 "
     );
 }
