@@ -32,6 +32,11 @@ pub struct TestBuild {
     pub error: Printable,
 }
 
+/// Whether `target` has yet to prove itself, and will.
+pub fn is_yet_to_come(target: &Target) -> bool {
+    target.details.get(STATE) == Some(&Detail::from(""))
+}
+
 /// The last one of `target`; `None` before the first.
 pub fn of(target: &Target) -> Option<TestBuild> {
     let text = |key| match target.details.get(key) {

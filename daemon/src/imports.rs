@@ -29,6 +29,7 @@ const ROOMS: &[(&str, &str)] = &[
         "clock config discover health net report target",
     ),
     ("drift", "nix reason report target"),
+    ("proof", "config target"),
     ("plan", "config drift nix target"),
     (
         "monitor",
@@ -36,7 +37,7 @@ const ROOMS: &[(&str, &str)] = &[
     ),
     (
         "build",
-        "clock file helper monitor nix nonce probe program report target",
+        "clock file helper monitor nix nonce probe program proof reason report target",
     ),
     ("bus", "build clock log monitor nonce target"),
     ("gateway", "clock monitor nix probe reason target"),

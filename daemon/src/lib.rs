@@ -32,6 +32,7 @@ pub mod plan;
 pub mod privileged;
 pub mod probe;
 mod program;
+pub mod proof;
 pub mod reason;
 mod reload;
 pub mod report;

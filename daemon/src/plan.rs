@@ -19,7 +19,7 @@ use offload_client::{
 };
 
 use crate::{
-    config::{Discover, Settings},
+    config::{Builds, Discover, Settings},
     drift::{self, Origin},
     nix::{self, Imported, LeftOut, Problem, Source, loaded::Loaded},
     target::{Address, SpecKind, TargetId, TargetSpec},
@@ -42,8 +42,29 @@ pub struct Plan {
     pub discover: Discover,
     /// Where all caches are one substituter: `127.0.0.1:5001`; empty where they are not.
     pub gateway: Printable,
+    /// When builders prove themselves unasked, and by which Nix.
+    pub proving: Proving,
     /// The files this came from, those that do not exist included: a change of one needs a new plan.
     pub files: Vec<PathBuf>,
+}
+
+/// When builders prove themselves unasked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proving {
+    /// When they do.
+    pub builds: Builds,
+    /// The version of this machine's Nix.
+    pub version: String,
+}
+
+impl Default for Proving {
+    /// Never.
+    fn default() -> Self {
+        Self {
+            builds: Builds::Never,
+            version: String::new(),
+        }
+    }
 }
 
 /// Makes the plan.
@@ -78,6 +99,11 @@ pub fn plan(settings: &Settings, imported: &Imported) -> Plan {
             .map(|at| at.to_string())
             .unwrap_or_default()
             .into(),
+        // Nobody knows yet of a nix-daemon that would build.
+        proving: Proving {
+            builds: Builds::Never,
+            version: imported.version.to_string(),
+        },
         files: imported.files.clone(),
     }
 }

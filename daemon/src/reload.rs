@@ -119,6 +119,9 @@ impl Reloader {
             plan.loaded = self.nix_daemon.look(&import.conf, &imported.conf_files);
             // Made anew by a nix-daemon that starts.
             watched.push(loaded::socket(&imported.conf));
+            if plan.loaded.started.is_some() {
+                plan.proving.builds = self.settings.proof;
+            }
         }
         (plan, watched)
     }

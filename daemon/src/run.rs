@@ -9,7 +9,7 @@ use tokio::{
 use zbus::{Address, fdo};
 
 use crate::{
-    build::{Jobs, Nix},
+    build::{Jobs, Nix, Prover},
     bus,
     cli::BusChoice,
     config::{Settings, Sources, Steer},
@@ -90,10 +90,16 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         _ = &mut stop => return Ok(()),
     };
     let mut service = tokio::select! {
-        service = bus::Service::start(bus.link, handle.clone(), jobs_handle, options.log) => service.map_err(no_bus)?,
+        service = bus::Service::start(bus.link, handle.clone(), jobs_handle.clone(), options.log) => service.map_err(no_bus)?,
         () = teller.run() => return Ok(()),
         _ = &mut stop => return Ok(()),
     };
+    let prover = Prover::new(
+        handle.clone(),
+        jobs_handle.clone(),
+        Some(service.connection().clone()),
+    );
+    let prover = tokio::spawn(prover.run());
     let gateway = gateway(steer, &handle);
     notifier.ready(status_line(&handle.snapshot()));
     teller.tell();
@@ -125,9 +131,10 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     teller.tell();
     // What they run ends with them.
     jobs.abort();
+    prover.abort();
     network.abort();
     monitor.abort();
-    drop((handle, connection));
+    drop((handle, jobs_handle, connection));
     if result.is_ok() {
         service.stop().await;
         tracing::info!("stopped");

@@ -171,6 +171,17 @@ types.submodule {
           their addresses, and caches that Nix is not configured with.
         '';
 
+    proof = section {
+      builds = optional (types.enum [
+        "changes"
+        "weekly"
+        "never"
+      ]) ''
+        Test builds through Nix that nobody has asked for: when something about a builder has changed and once a
+        week, once a week, or not at all. None is made on battery, nor where the connection is metered.
+      '';
+    } "How builders prove themselves.";
+
     steer = section {
       gateway = optional types.str ''
         Where all caches together are one substituter, such as `127.0.0.1:5001`: an address and port of

@@ -5,7 +5,7 @@ use super::{
     text::{self},
     units,
 };
-use crate::{TargetState, snapshot::Target};
+use crate::{JobState, TargetState, snapshot::Target, test_build};
 
 const GAP: usize = 3;
 
@@ -13,15 +13,16 @@ const GAP: usize = 3;
 const STATE: usize = 0;
 const ADDRESS: usize = 2;
 const LATENCY: usize = 3;
-const COLUMNS: usize = 5;
+const PROOF: usize = 5;
+const COLUMNS: usize = 6;
 
 type Cells = [String; COLUMNS];
 
-/// One line for each target, each with its newline. Where they would be too wide the latency goes
-/// first, then the address.
+/// One line for each target, each with its newline. Where they would be too wide what was proved goes
+/// first, then the latency, then the address.
 pub(super) fn lines(targets: &[&Target], style: &Style) -> Vec<String> {
     let mut rows: Vec<Cells> = targets.iter().map(|target| cells(target, style)).collect();
-    for column in [LATENCY, ADDRESS] {
+    for column in [PROOF, LATENCY, ADDRESS] {
         let total = widths(&rows)
             .iter()
             .filter(|width| **width > 0)
@@ -52,7 +53,25 @@ fn cells(target: &Target, style: &Style) -> Cells {
             String::new()
         },
         units::since(target.state_change_timestamp, style.now_realtime_usec).unwrap_or_default(),
+        proof(target, style),
     ]
+}
+
+/// Whether Nix itself has built there, of what it would use.
+fn proof(target: &Target, style: &Style) -> String {
+    if target.state != TargetState::Ready {
+        return String::new();
+    }
+    match test_build::of(target) {
+        Some(last) if last.state == JobState::Succeeded && last.timestamp != 0 => {
+            format!(
+                "proved {}",
+                units::ago(last.timestamp, style.now_realtime_usec)
+            )
+        }
+        None if test_build::is_yet_to_come(target) => "not proved yet".to_owned(),
+        Some(_) | None => String::new(),
+    }
 }
 
 fn widths(rows: &[Cells]) -> [usize; COLUMNS] {

@@ -3,14 +3,17 @@
 //!
 //! - `derivation`: what is built. `nix`: Nix's commands as children. `job`: one test build.
 //! - `verdict`: what it proves; pure, the table to read first.
+//! - `prove`: those that nobody has asked for. `thrift`: when this machine can't afford them.
 //! - `board`: what everybody may read of the jobs. Here: the actor that starts and ends them.
 
 mod board;
 mod derivation;
 mod job;
 mod nix;
+mod prove;
 #[cfg(test)]
 mod tests;
+mod thrift;
 mod verdict;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -25,6 +28,7 @@ pub(crate) use self::job::LINE_MAX;
 pub use self::{
     board::{Board, Job, LINES_MAX, Status, Transcript},
     nix::Nix,
+    prove::Prover,
 };
 use self::{job::Attempt, verdict::Verdict};
 use crate::{
@@ -96,6 +100,8 @@ pub struct Handle {
 #[derive(Debug)]
 struct Running {
     builder: TargetId,
+    /// Whether somebody has asked for it.
+    asked: bool,
     cancel: Option<oneshot::Sender<()>>,
 }
 
@@ -104,7 +110,8 @@ enum Command {
     Start {
         spec: Arc<TargetSpec>,
         timeout: Duration,
-        uid: u32,
+        /// Who asks; nobody, where it is due.
+        uid: Option<u32>,
         reply: oneshot::Sender<Result<u32, StartError>>,
     },
     Cancel {
@@ -125,6 +132,24 @@ impl Handle {
         builder: &TargetId,
         timeout: Duration,
         uid: u32,
+    ) -> Result<u32, StartError> {
+        self.begin(builder, timeout, Some(uid)).await
+    }
+
+    /// Begins one that nobody has asked for; who asks for one ends it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Handle::start`].
+    pub(super) async fn start_unasked(&self, builder: &TargetId) -> Result<u32, StartError> {
+        self.begin(builder, TIMEOUT, None).await
+    }
+
+    async fn begin(
+        &self,
+        builder: &TargetId,
+        timeout: Duration,
+        uid: Option<u32>,
     ) -> Result<u32, StartError> {
         let spec = self.monitor.spec(builder.clone()).await;
         let spec = spec.ok_or(StartError::NoSuchBuilder)?;
@@ -215,10 +240,17 @@ impl Jobs {
         &mut self,
         spec: Arc<TargetSpec>,
         timeout: Duration,
-        uid: u32,
+        uid: Option<u32>,
     ) -> Result<u32, StartError> {
-        if self.running.values().any(|job| job.builder == spec.id) {
-            return Err(StartError::Busy);
+        let mut running = self.running.values_mut();
+        if let Some(other) = running.find(|job| job.builder == spec.id) {
+            match other.cancel.take() {
+                Some(cancel) if uid.is_some() && !other.asked => drop(cancel.send(())),
+                cancel => {
+                    other.cancel = cancel;
+                    return Err(StartError::Busy);
+                }
+            }
         }
         if self.running.len() >= RUNNING_MAX {
             return Err(StartError::TooMany);
@@ -236,7 +268,7 @@ impl Jobs {
         self.last = number;
         let status = Status {
             builder: spec.id.clone(),
-            uid,
+            uid: uid.unwrap_or_else(|| rustix::process::geteuid().as_raw()),
             state: JobState::Running,
             reason: Reason::None,
             started: Now::read().realtime_usec,
@@ -256,6 +288,7 @@ impl Jobs {
         });
         let running = Running {
             builder: spec.id.clone(),
+            asked: uid.is_some(),
             cancel: Some(cancel),
         };
         self.running.insert(number, running);

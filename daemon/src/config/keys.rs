@@ -100,7 +100,7 @@ use Type::{Count, Duration, Flag, List, Name, Set, Text, TextOrList, Word};
 const ADDRESSES: &str = r#"["192.0.2.6", "192.0.2.7", "desktop.local"]"#;
 
 /// All of it, in the order in which it is shown.
-pub static SECTIONS: [Section; 6] = [
+pub static SECTIONS: [Section; 7] = [
     Section {
         name: "poll",
         is_list: false,
@@ -205,6 +205,19 @@ pub static SECTIONS: [Section; 6] = [
                  only while this machine is in them.",
             ),
         ],
+    },
+    Section {
+        name: "proof",
+        is_list: false,
+        about: "Nix is the second witness: something trivial is built on each builder whose checks pass. Not on battery, nor\n\
+                where NetworkManager calls the connection metered; `offloadctl test-build` does it at any time.",
+        keys: &[key(
+            "builds",
+            Word(&["changes", "weekly", "never"]),
+            "\"changes\"",
+            "\"changes\": when something about a builder has changed (Nix's line for it, its host key, either Nix), and once a\n\
+             week. \"weekly\": once a week. \"never\": only when somebody asks.",
+        )],
     },
     Section {
         name: "steer",

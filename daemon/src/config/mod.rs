@@ -34,7 +34,7 @@ pub use files::{DEFAULT_FILE, Files};
 pub use flags::Flags;
 pub use keys::{Key, SECTIONS, Section};
 pub use settings::{
-    BuilderEntry, CacheEntry, Connection, Discover, NixImport, Poll, Settings, Steer,
+    BuilderEntry, Builds, CacheEntry, Connection, Discover, NixImport, Poll, Settings, Steer,
 };
 pub use values::exclude::exclude_matches;
 

@@ -22,6 +22,8 @@ pub struct Settings {
     pub nix: NixImport,
     /// How a desktop that moved is looked for.
     pub discover: Discover,
+    /// When builders prove themselves unasked.
+    pub proof: Builds,
     /// Whether and how Nix follows the desktop.
     pub steer: Steer,
     /// Caches of the configuration file and of `--cache`.
@@ -84,6 +86,18 @@ pub struct Discover {
     /// Networks whose every address may be tried: of at most 1024 addresses each, and only while
     /// this machine is in them.
     pub sweep: Vec<Ipv4Net>,
+}
+
+/// `[proof]`: when a builder is to prove itself by a test build that nobody has asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Builds {
+    /// When its setup has changed, and once a week.
+    #[default]
+    Changes,
+    /// Once a week.
+    Weekly,
+    /// Not at all.
+    Never,
 }
 
 /// `[steer]`: Nix follows the desktop. Off by default.
@@ -166,6 +180,11 @@ impl Settings {
             discover: Discover {
                 mdns: discover.flag("mdns"),
                 sweep: discover.parsed("sweep", network::parse),
+            },
+            proof: match table("proof").text("builds").as_deref() {
+                Some("weekly") => Builds::Weekly,
+                Some("never") => Builds::Never,
+                _ => Builds::Changes,
             },
             steer: Steer {
                 gateway: steer

@@ -64,6 +64,12 @@ pub enum Event {
         /// What it showed.
         outcome: Result<(), Reason>,
     },
+    /// What a builder was proved with by a test build is not what it was. Where its checks can't look as far as Nix
+    /// goes, it is as if there had been none.
+    Unproved {
+        /// The builder.
+        target: TargetId,
+    },
     /// What keeps Nix from a target, whatever its checks come to; nothing until told otherwise. One that
     /// passes them is degraded for that reason, and ready again as soon as nothing does.
     Hindered {

@@ -5,9 +5,9 @@
 //! - `target`: one target's state machine. `overall`: one verdict over all of them.
 //! - `idle`: which closed connections mean something. `rate`, `history`: what they say.
 
+mod built;
 mod event;
 mod evidence;
-mod flaw;
 mod history;
 mod idle;
 mod overall;
@@ -108,6 +108,10 @@ impl Health {
             } => self.report(now, target, check, outcome, latency, effects),
             Event::Tested { target, outcome } => {
                 let change = self.targets.change(&target, |it| it.tested(now, outcome));
+                effects.extend(changed(&target, change.flatten()));
+            }
+            Event::Unproved { target } => {
+                let change = self.targets.change(&target, |it| it.unproved(now));
                 effects.extend(changed(&target, change.flatten()));
             }
             Event::Hindered { target, reason } => {

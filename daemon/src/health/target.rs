@@ -12,8 +12,8 @@ use offload_client::{Reason, Stage, TargetState, snapshot::HistoryEntry};
 
 use super::{
     CheckId, Depth, Outcome,
+    built::{self, Built},
     evidence::Thresholds,
-    flaw::Flaw,
     history::History,
     idle::Patience,
     rate::Bucket,
@@ -75,7 +75,7 @@ pub(super) struct Target {
     health: TargetHealth,
     /// State, reason and stage by the checks alone.
     checks: (Standing, Stage),
-    flaw: Flaw,
+    built: Built,
     /// What keeps Nix from going there.
     hindrance: Option<Reason>,
     judge: Judge,
@@ -132,7 +132,7 @@ impl Target {
                 consecutive_failures: 0,
             },
             checks: ((TargetState::Unknown, Reason::None), Stage::None),
-            flaw: Flaw::default(),
+            built: Built::default(),
             hindrance: None,
             judge: Judge::default(),
             patience: Patience::default(),
@@ -283,10 +283,15 @@ impl Target {
             self.proved_itself = Some(now.boot);
         }
         let change = match verdict {
-            Verdict::Becomes(state, reason) => self.set(now, (state, reason), latency),
-            Verdict::Stands | Verdict::Again => None,
+            Verdict::Becomes(state, reason) => {
+                self.explain(outcome, reason);
+                self.set(now, (state, reason), latency)
+            }
+            Verdict::Stands | Verdict::Again => {
+                self.explain(outcome, self.checks.0.1);
+                self.publish(now, latency)
+            }
         };
-        self.explain(outcome);
         if check.overtaken && outcome.is_err() {
             self.judge.forget();
             self.again(now, check.asked);
@@ -347,13 +352,23 @@ impl Target {
     }
 
     /// What is to be published: the checks' verdict, unless that is ready and Nix does not go there, or
-    /// a test build failed. What Nix does not even try says more than how it would end.
+    /// a test build failed. What Nix does not even try says more than how it would end. Where the checks could not look
+    /// as far as Nix goes, and somebody is there, what Nix itself has built is the verdict.
     fn verdict(&self) -> (Standing, Stage) {
-        match (self.state_by_checks(), self.hindrance, self.flaw.reason()) {
-            (TargetState::Ready, Some(hindrance), _) => {
-                ((TargetState::Degraded, hindrance), self.checks.1)
+        let (checks, stage) = self.checks;
+        let built = self.built;
+        let passes = checks.0 == TargetState::Ready;
+        let is_for_nix = built::is_for_nix_to_say(checks, is_at_host_key(stage));
+        match (self.hindrance, built.flaw()) {
+            (Some(hindrance), _) if passes || (is_for_nix && built.is_proved()) => {
+                ((TargetState::Degraded, hindrance), stage)
             }
-            (TargetState::Ready, None, Some(flaw)) => ((TargetState::Degraded, flaw), Stage::Build),
+            (None, Some(flaw)) if passes || is_for_nix => {
+                ((TargetState::Degraded, flaw), Stage::Build)
+            }
+            (None, None) if is_for_nix && built.is_proved() => {
+                ((TargetState::Ready, Reason::None), Stage::Build)
+            }
             _ => self.checks,
         }
     }
@@ -374,16 +389,15 @@ impl Target {
         }
     }
 
-    /// Publishes the stage that goes with what is published: of a failure that does not count yet,
+    /// Takes up the stage that goes with the reason that the checks amount to: of a failure that does not count yet,
     /// or of one with another reason, nobody is told.
-    fn explain(&mut self, outcome: Outcome) {
+    fn explain(&mut self, outcome: Outcome, amounts_to: Reason) {
         let (stage, reason) = match outcome {
             Ok(stage) => (stage, Reason::None),
             Err(failure) => failure,
         };
-        if reason == self.checks.0.1 {
+        if reason == amounts_to {
             self.checks.1 = stage;
-            self.health.stage = self.verdict().1;
         }
     }
 
@@ -391,7 +405,7 @@ impl Target {
     fn set(&mut self, now: Now, new: Standing, latency: Duration) -> Change {
         self.checks.0 = new;
         self.health.passes = new.0 == TargetState::Ready;
-        self.flaw.checked(new.0);
+        self.built.checked(new.0);
         self.publish(now, latency)
     }
 
@@ -451,6 +465,11 @@ impl Target {
 
 fn usec(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Whether a builder has been heard before it comes to this stage: its host key is asked for, or proved.
+const fn is_at_host_key(stage: Stage) -> bool {
+    matches!(stage, Stage::HostKey) || is_behind_host_key(stage)
 }
 
 /// Whether a builder has proved its host key before it comes to this stage.

@@ -67,6 +67,15 @@ impl Monitor {
                 self.publish(now);
                 let _ = done.send(());
             }
+            Command::Unproved { target, done } => {
+                if let Some(watched) = self.watched.get_mut(&target) {
+                    watched.unproved();
+                    self.touched.insert(target.clone());
+                    self.handle(now, Event::Unproved { target });
+                    self.publish(now);
+                }
+                let _ = done.send(());
+            }
             Command::Watch { plan, poll, done } => {
                 self.set_poll(now, poll);
                 self.watch(now, *plan);

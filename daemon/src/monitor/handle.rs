@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::{
     config::Poll,
     net::Network,
-    plan::Plan,
+    plan::{Plan, Proving},
     report::Tested,
     target::{TargetId, TargetSpec},
     whereabouts::DiscoverError,
@@ -22,6 +22,7 @@ pub(super) const INBOX: usize = 32;
 pub struct Handle {
     pub(super) snapshot: watch::Receiver<Arc<Snapshot>>,
     pub(super) specs: Specs,
+    pub(super) proving: watch::Receiver<Proving>,
     pub(super) commands: mpsc::Sender<Command>,
 }
 
@@ -86,6 +87,10 @@ pub(super) enum Command {
     Tested {
         spec: Arc<TargetSpec>,
         tested: Tested,
+        done: oneshot::Sender<()>,
+    },
+    Unproved {
+        target: TargetId,
         done: oneshot::Sender<()>,
     },
     Watch {
@@ -190,6 +195,16 @@ impl Handle {
     pub async fn tested(&self, spec: Arc<TargetSpec>, tested: Tested) {
         self.ask(|done| Command::Tested { spec, tested, done })
             .await;
+    }
+
+    /// When builders prove themselves unasked, as it changes.
+    pub fn proving(&self) -> watch::Receiver<Proving> {
+        self.proving.clone()
+    }
+
+    /// Tells that a builder has yet to prove itself, with what it is now. Returns when that is in the snapshot.
+    pub async fn unproved(&self, target: TargetId) {
+        self.ask(|done| Command::Unproved { target, done }).await;
     }
 
     /// Watches what `plan` says from now on; what did not change goes on undisturbed. Returns when

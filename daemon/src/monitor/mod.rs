@@ -46,7 +46,7 @@ use crate::{
     limits,
     net::Network,
     notify::Watchdog,
-    plan::Plan,
+    plan::{Plan, Proving},
     probe::{self, Lookups, Shares},
     report::Closed,
     target::{TargetId, TargetSpec},
@@ -86,6 +86,7 @@ pub struct Monitor {
     context: Arc<probe::Context>,
     cache_hosts: watch::Sender<BTreeSet<String>>,
     specs: watch::Sender<Vec<Arc<TargetSpec>>>,
+    proving: watch::Sender<Proving>,
     closed: mpsc::Receiver<Closed>,
     inbox: mpsc::Receiver<Command>,
     snapshot: watch::Sender<Arc<Snapshot>>,
@@ -115,6 +116,7 @@ impl Monitor {
         let (snapshot, receiver) = watch::channel(Arc::default());
         let (cache_hosts, hosts) = watch::channel(BTreeSet::new());
         let (specs, specs_receiver) = watch::channel(Vec::new());
+        let (proving, proving_receiver) = watch::channel(Proving::default());
         let mut monitor = Self {
             health: Health::new(poll.clone(), seed, now),
             whereabouts: Whereabouts::default(),
@@ -132,6 +134,7 @@ impl Monitor {
             )),
             cache_hosts,
             specs,
+            proving,
             poll,
             watched: BTreeMap::new(),
             order: Vec::new(),
@@ -157,6 +160,7 @@ impl Monitor {
         let handle = Handle {
             snapshot: receiver,
             specs: specs_receiver,
+            proving: proving_receiver,
             commands,
         };
         Ok((monitor, handle))

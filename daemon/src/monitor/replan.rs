@@ -27,6 +27,11 @@ impl Monitor {
             .send_replace(probe::cache::hosts(&plan.targets));
         self.order = plan.targets.iter().map(|spec| spec.id.clone()).collect();
         self.ledger.plan(plan.warnings, plan.origins, plan.loaded);
+        self.proving.send_if_modified(|proving| {
+            let is_new = *proving != plan.proving;
+            proving.clone_from(&plan.proving);
+            is_new
+        });
         self.gateway = plan.gateway;
         self.replanned = true;
         let wanted: BTreeSet<&TargetId> = self.order.iter().collect();

@@ -150,6 +150,11 @@ impl Watched {
         .into();
     }
 
+    /// What the last test build showed is of something else: another is to come.
+    pub(super) fn unproved(&mut self) {
+        self.test_build = [("test_build".into(), Detail::from(""))].into();
+    }
+
     /// Holds what is known of it against its `origin`, as if its checks pass now: why Nix does not go there.
     pub(super) fn hinder(&mut self, origin: Option<&Origin>, place: &Place) -> Option<Reason> {
         self.hindrance = origin.and_then(|origin| {

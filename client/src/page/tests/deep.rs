@@ -27,6 +27,31 @@ fn tested(details: &[(&str, Detail)]) -> Target {
 }
 
 #[test]
+fn a_builder_that_is_ready_says_when_nix_has_built_there() {
+    let page = |details: &[(&str, Detail)], width| {
+        let style = Style { width, ..style() };
+        render_targets(&[tested(details)], &style)
+    };
+    let line = |proof: &str| {
+        format!("✔ ready   builder/desktop   192.0.2.6:22   18 ms   for 3 h{proof}\n")
+    };
+    let built = [
+        ("test_build", "succeeded".into()),
+        ("test_build_timestamp", (NOW - 3 * HOUR).into()),
+    ];
+    assert_eq!(page(&built, 80), line("   proved 3 h ago"));
+    // The verdict of its checks is worth more.
+    assert_eq!(page(&built, 70), line(""));
+    assert_eq!(
+        page(&[("test_build", "".into())], 80),
+        line("   not proved yet")
+    );
+    // Nobody proves it, or what failed is no fault of its own.
+    assert_eq!(page(&[], 80), line(""));
+    assert_eq!(page(&[("test_build", "failed".into())], 80), line(""));
+}
+
+#[test]
 fn verbose_tells_what_a_deep_check_found_and_the_last_test_build() {
     let verbose = Style {
         verbose: true,
@@ -52,7 +77,7 @@ fn verbose_tells_what_a_deep_check_found_and_the_last_test_build() {
     assert_eq!(
         page,
         "\
-✔ ready   builder/desktop   192.0.2.6:22   18 ms   for 3 h
+✔ ready   builder/desktop   192.0.2.6:22   18 ms   for 3 h   proved 1 h ago
     uri             ssh-ng://nix-builder@192.0.2.6
     stage           system
     checked         4 s ago, next in 26 s

@@ -149,6 +149,9 @@ exclude = ["https://cache.nixos.org", "https://*.cachix.org"]  # default
 mdns = false  # default
 sweep = []  # default
 
+[proof]
+builds = "changes"  # default
+
 [steer]
 gateway = ""  # default
 

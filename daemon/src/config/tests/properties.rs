@@ -55,6 +55,7 @@ fn line() -> impl Strategy<Value = String> {
         "[[builder]]",
         "[cache]",
         "[discover]",
+        "[proof]",
         "[steer]",
         "cache = [{}]",
     ]);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use offload_client::{Reason, Stage, TargetState};
 
-use super::{Change, Flaw, Target};
+use super::{Built, Change, Target};
 use crate::{
     clock::Now,
     health::{
@@ -117,7 +117,7 @@ impl Target {
     ) -> (Option<CheckId>, Change) {
         let aborted = self.start_over(now);
         self.checked = None;
-        self.flaw = Flaw::default();
+        self.built = Built::default();
         self.checks.1 = Stage::None;
         self.health.stage = Stage::None;
         self.health.last_check = 0;
@@ -177,7 +177,13 @@ impl Target {
 
     /// A test build ended.
     pub(in crate::health) fn tested(&mut self, now: Now, outcome: Result<(), Reason>) -> Change {
-        self.flaw.tested(outcome, self.state_by_checks());
+        self.built.tested(outcome, self.state_by_checks());
+        self.publish(now, Duration::ZERO)
+    }
+
+    /// What Nix has built with is not what it was.
+    pub(in crate::health) fn unproved(&mut self, now: Now) -> Change {
+        self.built.unproved();
         self.publish(now, Duration::ZERO)
     }
 

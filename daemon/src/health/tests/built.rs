@@ -79,6 +79,60 @@ fn a_builder_that_fails_its_checks_keeps_their_reason() {
 }
 
 #[test]
+fn where_a_check_cannot_look_as_far_as_nix_goes_what_nix_has_built_decides() {
+    play(
+        "0s     known-hosts-unreadable@host-key -> unknown known-hosts-unreadable
+         10s    built    -> ready
+         ~30s   known-hosts-unreadable@host-key
+         10s    misbuilt -> degraded build-failed
+         ~60s   known-hosts-unreadable@host-key
+         10s    built    -> ready
+         11s    unproved -> unknown known-hosts-unreadable",
+    );
+}
+
+#[test]
+fn a_builder_that_nix_has_proved_is_down_as_soon_as_it_is_not_there() {
+    play(
+        "0s     not-visible@auth -> unknown not-visible
+         10s    built    -> ready
+         ~30s   refused  -> down refused
+         3s     not-visible@auth -> ready",
+    );
+}
+
+#[test]
+fn what_was_built_makes_nothing_ready_where_nobody_is_heard() {
+    play(
+        "0s     ssh-config-unsupported@connect -> unknown ssh-config-unsupported
+         10s    built
+         11s    misbuilt
+         ~30s   host-key-mismatch@host-key -> degraded host-key-mismatch
+         10s    built",
+    );
+}
+
+#[test]
+fn a_new_specification_is_yet_to_be_proved() {
+    play(
+        "0s     ssh-config-unsupported@host-key -> unknown ssh-config-unsupported
+         10s    built    -> ready
+         11s    changed  -> unknown
+         11s    ssh-config-unsupported@host-key -> unknown ssh-config-unsupported",
+    );
+}
+
+#[test]
+fn nix_does_not_go_where_something_keeps_it_away_though_it_could_build_there() {
+    play(
+        "0s     ssh-config-unsupported@host-key -> unknown ssh-config-unsupported
+         10s    built    -> ready
+         11s    hindered -> degraded address-moved
+         12s    lifted   -> ready",
+    );
+}
+
+#[test]
 fn the_stage_of_a_failed_test_build_is_its_own() {
     let (mut world, id) = single(Poll::default(), 3);
     answer_next(&mut world, &id, PASSED);

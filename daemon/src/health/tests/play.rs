@@ -78,6 +78,9 @@ impl Play {
                     _ => Err(Reason::BuildFailed),
                 },
             },
+            "unproved" => Event::Unproved {
+                target: self.id.clone(),
+            },
             "hindered" | "lifted" => Event::Hindered {
                 target: self.id.clone(),
                 reason: (word == "hindered").then_some(Reason::AddressMoved),

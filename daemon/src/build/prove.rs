@@ -1,0 +1,222 @@
+//! Has builders prove themselves when that is due ([`crate::proof`]), and keeps what came of it.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use data_encoding::HEXLOWER;
+use offload_client::{
+    JobState, Kind, Stage, TargetState,
+    snapshot::{Facts, Target},
+    test_build,
+};
+use ring::digest::{Context, SHA256};
+use zbus::Connection;
+
+use super::{Handle, thrift::Thrift};
+use crate::{
+    clock::Now,
+    monitor,
+    proof::Proofs,
+    reason::{Weight, traits},
+    target::{BuilderSpec, SpecKind, TargetId, TargetSpec},
+};
+
+/// When it is asked again whether this machine can afford one, and whether there is room for one.
+const LATER: Duration = Duration::from_secs(600);
+
+/// Proves builders.
+#[derive(Debug)]
+pub struct Prover {
+    monitor: monitor::Handle,
+    jobs: Handle,
+    thrift: Thrift,
+    proofs: Proofs,
+    /// The jobs that have ended and are noted.
+    noted: BTreeSet<u32>,
+}
+
+impl Prover {
+    /// Starts what is due with `jobs`. NetworkManager is asked on `bus`.
+    pub fn new(monitor: monitor::Handle, jobs: Handle, bus: Option<Connection>) -> Self {
+        Self {
+            monitor,
+            jobs,
+            thrift: Thrift::new(bus),
+            proofs: Proofs::default(),
+            noted: BTreeSet::new(),
+        }
+    }
+
+    /// Works until the monitor is gone, or the jobs are.
+    pub async fn run(mut self) {
+        let mut snapshots = self.monitor.subscribe();
+        let mut board = self.jobs.subscribe();
+        let mut proving = self.monitor.proving();
+        loop {
+            // What comes from here on is looked at next time.
+            snapshots.mark_unchanged();
+            board.mark_unchanged();
+            proving.mark_unchanged();
+            let next = self.look().await;
+            let now = Now::read().realtime_usec;
+            let wait = next.map(|next| Duration::from_micros(next.saturating_sub(now)));
+            let due = async {
+                match wait {
+                    Some(wait) => tokio::time::sleep(wait).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let changed = tokio::select! {
+                changed = snapshots.changed() => changed,
+                changed = board.changed() => changed,
+                changed = proving.changed() => changed,
+                () = due => Ok(()),
+            };
+            if changed.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Notes what has ended, and starts what is due; when the next is.
+    async fn look(&mut self) -> Option<u64> {
+        let specs = self.monitor.specs().borrow().clone();
+        let snapshot = self.monitor.snapshot();
+        let nix = self.monitor.proving().borrow().clone();
+        let builders: Vec<_> = specs
+            .iter()
+            .filter_map(|spec| {
+                let builder = builder(spec)?;
+                let target = snapshot
+                    .targets
+                    .iter()
+                    .find(|target| target.kind == Kind::Builder && target.name == spec.id.name)?;
+                Some((spec, target, setup(builder, target, &nix.version)))
+            })
+            .collect();
+        self.note_ended(|id| {
+            let mut builders = builders.iter();
+            let found = builders.find(|(spec, ..)| spec.id == *id);
+            found.map(|(.., setup)| setup.clone())
+        });
+        let mut next: Option<u64> = None;
+        for (spec, target, setup) in &builders {
+            if is_stale(target) && !self.proofs.holds(&spec.id, setup) {
+                self.monitor.unproved(spec.id.clone()).await;
+            }
+            if !is_for_a_proof(target) {
+                continue;
+            }
+            let now = Now::read().realtime_usec;
+            let Some(due) = self.proofs.due(&spec.id, setup, nix.builds, now) else {
+                continue;
+            };
+            let due = if due <= now {
+                self.prove(&spec.id, now).await
+            } else {
+                Some(due)
+            };
+            next = next.into_iter().chain(due).min();
+        }
+        next
+    }
+
+    /// Begins one where this machine can afford it; when to look again otherwise. Its end is told by the board.
+    async fn prove(&self, builder: &TargetId, now: u64) -> Option<u64> {
+        let later = now.saturating_add(LATER.as_micros() as u64);
+        if self.is_under_way(builder) {
+            return None;
+        }
+        if let Some(why) = self.thrift.asks_to_wait().await {
+            tracing::debug!("no test build of {builder} yet: {why}");
+            return Some(later);
+        }
+        match self.jobs.start_unasked(builder).await {
+            Ok(_) => None,
+            Err(error) => {
+                tracing::debug!("no test build of {builder}: {error}");
+                Some(later)
+            }
+        }
+    }
+
+    fn is_under_way(&self, builder: &TargetId) -> bool {
+        self.jobs.read(|board| {
+            let mut jobs = board.iter();
+            jobs.any(|(_, job)| {
+                job.status.builder == *builder && job.status.state == JobState::Running
+            })
+        })
+    }
+
+    /// Notes the jobs that have ended; one that was ended by somebody shows nothing.
+    fn note_ended(&mut self, setup: impl Fn(&TargetId) -> Option<String>) {
+        let ended: Vec<_> = self.jobs.read(|board| {
+            let all = board.iter().filter(|(_, job)| job.status.finished != 0);
+            all.map(|(number, job)| (number, job.status.clone()))
+                .collect()
+        });
+        for (number, status) in &ended {
+            if self.noted.insert(*number)
+                && status.state != JobState::Cancelled
+                && let Some(setup) = setup(&status.builder)
+            {
+                let passed = status.state == JobState::Succeeded;
+                self.proofs
+                    .ended(&status.builder, &setup, status.finished, passed);
+            }
+        }
+        self.noted
+            .retain(|noted| ended.iter().any(|(number, _)| number == noted));
+    }
+}
+
+/// A builder that Nix has.
+fn builder(spec: &Arc<TargetSpec>) -> Option<&BuilderSpec> {
+    match &spec.kind {
+        SpecKind::Builder(builder) if !builder.store().is_empty() => Some(builder),
+        SpecKind::Builder(_) | SpecKind::Cache(_) => None,
+    }
+}
+
+/// Whether what is shown of its last test build is of something else, or nothing is.
+fn is_stale(target: &Target) -> bool {
+    match test_build::of(target) {
+        Some(last) => last.state == JobState::Succeeded,
+        None => !test_build::is_yet_to_come(target),
+    }
+}
+
+/// Whether all that the checks can see is well, or what the last test build found is what is wrong.
+fn is_for_a_proof(target: &Target) -> bool {
+    match target.state {
+        TargetState::Ready => true,
+        TargetState::Degraded => target.stage == Stage::Build,
+        TargetState::Unknown => {
+            traits(target.reason).weight == Weight::Withheld && target.stage >= Stage::HostKey
+        }
+        TargetState::Down | TargetState::Away | TargetState::Paused => false,
+    }
+}
+
+/// A digest of what Nix has of it, and of what it is.
+fn setup(builder: &BuilderSpec, target: &Target, nix: &str) -> String {
+    let mut digest = Context::new(&SHA256);
+    let mut add = |text: &str| {
+        digest.update(&(text.len() as u64).to_be_bytes());
+        digest.update(text.as_bytes());
+    };
+    add(nix);
+    for way in &builder.dispatch {
+        add(&way.line);
+    }
+    if let Facts::Builder(facts) = &target.facts {
+        add(&facts.nix_version);
+        add(&facts.host_key_fingerprint);
+    }
+    // The key that logs in.
+    if let Some(identity) = target.details.get("identity") {
+        add(&identity.to_string());
+    }
+    let digest = digest.finish();
+    HEXLOWER.encode(digest.as_ref().get(..16).unwrap_or_default())
+}
