@@ -56,7 +56,7 @@ pub const fn text(code: WarningCode) -> Text {
             title: "this Nix reads it otherwise",
             explanation: "Nix {version|of this machine} does not take what {file|its configuration} says of {uri|a builder}: \
                           {error|it is of a newer version}.",
-            remedy: "{fix|Write it as this version reads it.} Or update Nix on this machine.",
+            remedy: "{fix|Write it as this version reads it, or update Nix on this machine}.",
         },
         WarningCode::BuilderWithoutSlots => Text {
             title: "a builder without slots",

@@ -143,6 +143,12 @@ impl<'a> NarInfo<'a> {
         address.is_some_and(|address| address.is_of(self.path, &self.references, store_dir))
     }
 
+    /// Whether `CA` claims another path than its own, where it refers to none.
+    pub fn leads_elsewhere(&self, store_dir: &str) -> bool {
+        let claims = self.content_address.is_some() && self.references.is_empty();
+        claims && !self.is_content_addressed(store_dir)
+    }
+
     /// What is signed: `1;path;sha256:nix32;size;references`.
     pub fn fingerprint(&self, store_dir: &str) -> String {
         let mut text = format!("1;{store_dir}/{};sha256:", self.path);

@@ -6,6 +6,7 @@
 //! and a key without `=` is ignored.
 
 mod authority;
+mod params;
 mod reference;
 
 use std::collections::BTreeMap;
@@ -13,7 +14,11 @@ use std::collections::BTreeMap;
 use thiserror::Error;
 
 use self::authority::Authority;
-pub use self::{authority::percent_decode, reference::is_reference};
+pub use self::{
+    authority::percent_decode,
+    params::{Misread, misread},
+    reference::is_reference,
+};
 
 /// The parameters of a store URL.
 pub type Params = BTreeMap<String, String>;

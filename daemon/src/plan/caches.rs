@@ -97,6 +97,8 @@ pub(super) fn plan(
             let is_nixs = has_nix || cache.position.is_some();
             let target = target(name, cache, imported, is_nixs);
             let mut origin = origin(cache, &imported.conf, &unwatched);
+            origin.passed_by = passed_over(name, cache, imported);
+            warnings.extend(origin.passed_by.clone());
             if let Some(url) = gateway_url(settings) {
                 origin.steering = match cache.position {
                     None if is_by_gateway => Steering::ByGateway,
@@ -216,6 +218,35 @@ fn untrusted_keys(name: &Printable, cache: &Found<'_>, conf: &NixConf) -> Option
             ("expected".into(), own_keys(conf).into()),
             ("actual".into(), strange.into()),
         ]),
+    })
+}
+
+/// Nix goes on without it for a parameter that it can't read.
+fn passed_over(name: &Printable, cache: &Found<'_>, imported: &Imported) -> Option<Warning> {
+    let position = cache.position?;
+    let misread = uri::misread(&cache.uri.params, imported.version)?;
+    let (parameter, wanted) = (misread.name, misread.wanted);
+    let place = imported.conf.substituters_at.get(position);
+    let mut details = BTreeMap::from([
+        ("uri".into(), uri::redacted(cache.text).into()),
+        ("version".into(), imported.version.to_string().into()),
+        (
+            "error".into(),
+            format!("`{parameter}` is not {wanted}, and it goes on without the cache").into(),
+        ),
+        (
+            "fix".into(),
+            format!("Write {wanted} behind `{parameter}=`, or take it out").into(),
+        ),
+    ]);
+    if let Some((file, line)) = place.and_then(Option::as_ref) {
+        details.insert("file".into(), file.display().to_string().into());
+        details.insert("line".into(), u64::from(*line).into());
+    }
+    Some(Warning {
+        code: WarningCode::NixVersion,
+        target: Some((Kind::Cache, name.clone())),
+        details,
     })
 }
 

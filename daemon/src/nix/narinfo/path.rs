@@ -31,13 +31,14 @@ pub enum StorePathError {
 }
 
 impl<'a> StorePath<'a> {
-    /// Reads `store_dir/hash-name`.
+    /// Reads `store_dir/hash-name`, slashes behind it or none.
     ///
     /// # Errors
     /// [`StorePathError`].
     pub fn parse(text: &'a str, store_dir: &str) -> Result<Self, StorePathError> {
         let below = text.strip_prefix(store_dir);
         let base = below.and_then(|below| below.strip_prefix('/'));
+        let base = base.map(|base| base.trim_end_matches('/'));
         match base {
             Some(base) if !base.contains('/') => Self::parse_base_name(base),
             _ => Err(StorePathError::NotInStore),

@@ -34,7 +34,7 @@ pub(super) fn read_otherwise(
             format!("it looks for a host called \"{}:{port}\"", read.host),
             format!(
                 "Put the port into root's ssh_config instead: `Host {}` and `Port {port}`, and take it out of \
-                 the URI; Nix 2.31 and later read it there.",
+                 the URI. Or update Nix on this machine: 2.31 and later read it there",
                 read.host
             ),
         )
@@ -42,14 +42,21 @@ pub(super) fn read_otherwise(
     {
         (
             format!("it logs in as \"{user}\""),
-            "ssh takes no password from a URI: take it out, from the colon on.".to_owned(),
+            "ssh takes no password from a URI: take it out, from the colon on".to_owned(),
+        )
+    } else if let Some(host) = undecoded(&machine.uri).filter(|_| !version.takes_ports_of_ssh()) {
+        (
+            format!("it looks for \"{host}\", letter by letter"),
+            "Write user and host as they are, without `%` and two digits for a character, and a colon only before a \
+             port. Or update Nix on this machine: 2.31 and later read both"
+                .to_owned(),
         )
     } else if let Some(key) =
         key.filter(|key| version.wants_absolute_keys() && !key.starts_with('/'))
     {
         (
             format!("the path of the key, \"{key}\", is not absolute"),
-            "Write the whole path of the key, from `/` on.".to_owned(),
+            "Write the whole path of the key, from `/` on".to_owned(),
         )
     } else {
         return None;
@@ -68,6 +75,18 @@ fn login_of_old(uri: &str) -> Option<String> {
     let (user, _) = rest.split_once('@')?;
     let (name, _) = user.split_once(':')?;
     Some(format!("{name}:***"))
+}
+
+/// User and host of an SSH URI with something encoded in them, or with a port that is none, which a Nix that reads
+/// neither hands to ssh as they stand.
+fn undecoded(uri: &str) -> Option<&str> {
+    let (_, rest) = uri.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let is_encoded = authority.split('%').skip(1).any(|after| {
+        let digits = after.as_bytes().get(..2);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    });
+    (is_encoded || authority.ends_with(':')).then_some(authority)
 }
 
 /// Two lines of one builder that expect different host keys: Nix refuses it by one of them.

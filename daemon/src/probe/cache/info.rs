@@ -40,8 +40,8 @@ impl InfoError {
 /// As `BinaryCacheStore::init` in Nix's `src/libstore/binary-cache-store.cc` (2.36): lines
 /// `Name: value`, the value trimmed, lines without a colon and unknown names skipped, the last of
 /// several holds, every `StoreDir` must match. Stricter in one point: Nix demands no line at all,
-/// so that the page of a captive portal passes for the empty cache info. Here `StoreDir` must be
-/// there, as it is in what every server of caches sends.
+/// so that the page of a captive portal passes for the empty cache info. Here one of Nix's lines must
+/// be there, as they are in what every server of caches sends.
 pub(super) fn parse(body: &[u8], store_dir: &str) -> Result<CacheFacts, InfoError> {
     if is_page(body) {
         return Err(InfoError::Page(Printable::excerpt(body, 80)));
@@ -63,14 +63,15 @@ pub(super) fn parse(body: &[u8], store_dir: &str) -> Result<CacheFacts, InfoErro
         }
     }
     let mismatch = store_dirs.iter().find(|found| **found != store_dir);
-    let Some(found) = mismatch.or(store_dirs.last()) else {
-        return Err(if ours || text.trim().is_empty() {
-            InfoError::Invalid("no StoreDir line".to_owned())
-        } else {
-            InfoError::Page(Printable::excerpt(body, 80))
-        });
+    let found = match mismatch.or(store_dirs.last()) {
+        Some(found) => *found,
+        None if ours => store_dir,
+        None if text.trim().is_empty() => {
+            return Err(InfoError::Invalid("no line of it".to_owned()));
+        }
+        None => return Err(InfoError::Page(Printable::excerpt(body, 80))),
     };
-    facts.store_dir = (*found).into();
+    facts.store_dir = found.into();
     match mismatch {
         None => Ok(facts),
         Some(_) => Err(InfoError::StoreDir {
@@ -143,6 +144,7 @@ mod tests {
                 facts(false, 20),
             ),
             ("StoreDir: /nix/store\nPriority: -5\n", facts(false, 0)),
+            ("WantMassQuery: 1\nPriority: 30\n", facts(true, 30)),
         ] {
             assert_eq!(read(text), Ok(expected), "{text:?}");
         }
@@ -179,7 +181,6 @@ mod tests {
         for text in [
             "",
             "\n\n",
-            "WantMassQuery: 1\n",
             "StoreDir: /nix/store\nPriority: high\n",
             "StoreDir: /nix/store\nPriority:\n",
             "StoreDir: /nix/store\nPriority: +-3\n",

@@ -354,7 +354,7 @@ impl Found {
     }
 }
 
-/// Any status but 200 fails; 511 is there for captive portals to say so (RFC 6585, 6). What a login would change
+/// Any status fails but those that Nix takes for success (`successfulStatuses`, src/libstore/filetransfer.cc); 511 is there for captive portals to say so (RFC 6585, 6). What a login would change
 /// is not known where Nix may have one that did not go with the question.
 fn refuse(
     answer: &Answer,
@@ -364,7 +364,10 @@ fn refuse(
 ) -> Result<(), Failure> {
     let status = answer.head.status;
     let reason = match status {
-        StatusCode::OK => return Ok(()),
+        StatusCode::OK
+        | StatusCode::CREATED
+        | StatusCode::NO_CONTENT
+        | StatusCode::PARTIAL_CONTENT => return Ok(()),
         StatusCode::NETWORK_AUTHENTICATION_REQUIRED => Reason::CaptivePortal,
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             found.note_login(answer.login, cache);

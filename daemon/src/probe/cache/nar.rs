@@ -20,10 +20,7 @@ use super::{
     status_text,
 };
 use crate::{
-    nix::{
-        narinfo::{DEFAULT_COMPRESSION, NarInfo},
-        version::NixVersion,
-    },
+    nix::{narinfo::NarInfo, version::NixVersion},
     report::Failure,
     target::CacheSpec,
 };
@@ -46,6 +43,9 @@ const MAGIC: [(&str, &[u8]); 8] = [
     ("compress", b"\x1f\x9d"),
 ];
 
+/// As which of them hardly a file is that is not: of others the beginning is looked at.
+const USUAL: [&str; 3] = ["none", "xz", "zstd"];
+
 /// What else libarchive unpacks for Nix by its name (`archive_write_add_filter_by_name`).
 const WITHOUT_MAGIC: [&str; 6] = ["b64encode", "grzip", "lrzip", "lzma", "lzop", "uuencode"];
 
@@ -67,6 +67,11 @@ impl Session {
         let trace = search.trace;
         let packing = Packing::of(narinfo, cache.nix_version)
             .map_err(|why| trace.failure(Reason::NarinfoInvalid, why))?;
+        // curl asks for nothing with such in it.
+        if narinfo.url.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
+            let why = "a blank in URL, which Nix can't ask for";
+            return Err(trace.failure(Reason::NarinfoInvalid, why));
+        }
         let base = Hop::to(cache, "");
         let Some(hop) = url_of(narinfo, &base) else {
             return Ok(());
@@ -79,7 +84,7 @@ impl Session {
             return Err(trace.failure(Reason::Redirected, detail));
         }
         // Where nothing is said of a compression it is taken for bzip2, which hardly a cache uses.
-        let is_doubtful = narinfo.compression == DEFAULT_COMPRESSION;
+        let is_doubtful = !USUAL.contains(&narinfo.compression);
         let mut wanted = if is_doubtful {
             Wanted::First(BEGINNING)
         } else {

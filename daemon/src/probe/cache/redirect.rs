@@ -165,7 +165,7 @@ impl Hop {
             path: match uri.path_and_query().map_or("/", |path| path.as_str()) {
                 // Behind a host alone (RFC 9112, 3.2.1).
                 query if query.starts_with('?') => format!("/{query}"),
-                path => path.to_owned(),
+                path => without_dots(path),
             },
         })
     }
@@ -185,7 +185,7 @@ impl Hop {
         }
     }
 
-    /// RFC 3986, 5.2, as far as a `Location` needs it (dot segments are the server's business).
+    /// RFC 3986, 5.2, as far as a `Location` needs it.
     fn absolute(&self, location: &str) -> String {
         let scheme = if self.tls { "https" } else { "http" };
         let here = self.path.split('?').next().unwrap_or_default();
@@ -235,6 +235,28 @@ fn bare(host: &str) -> &str {
         Some((address, _zone)) if address.contains(':') => address,
         _ => host,
     }
+}
+
+/// Without `.` and `..` in its path (RFC 3986, 5.2.4), as curl asks for it.
+fn without_dots(path: &str) -> String {
+    let (path, query) = path.split_at(path.find('?').unwrap_or(path.len()));
+    let mut kept: Vec<&str> = Vec::new();
+    let mut segments = path.split('/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        let is_last = segments.peek().is_none();
+        match segment {
+            "." => {}
+            ".." => drop(kept.pop()),
+            _ => {
+                kept.push(segment);
+                continue;
+            }
+        }
+        if is_last {
+            kept.push("");
+        }
+    }
+    format!("/{}{query}", kept.join("/"))
 }
 
 fn has_scheme(location: &str) -> bool {

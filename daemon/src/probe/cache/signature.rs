@@ -172,7 +172,9 @@ impl Session {
             return Ok(Verdict::Nothing);
         }
         let invalid = |why| trace.failure(Reason::NarinfoInvalid, why);
-        let (narinfo, verdict) = judge(&text, path, cache, keys).map_err(invalid)?;
+        // What is no text spoils nothing in a field that nobody reads.
+        let text = String::from_utf8_lossy(&text);
+        let (narinfo, verdict) = judge(text.as_bytes(), path, cache, keys).map_err(invalid)?;
         if let Verdict::Good(..) = verdict {
             // A whole exchange, beside the one that is over.
             Box::pin(self.nar(&narinfo, cache, search, found)).await?;
@@ -227,6 +229,10 @@ fn judge<'t>(
         Err(error) if !cache.require_sigs => Verdict::Good(None, error.names().to_vec()),
         Err(error) => Verdict::Bad(error),
     };
+    // `copyStorePath` (src/libstore/store-api.cc) asserts that it does not, and Nix is gone.
+    if matches!(verdict, Verdict::Good(..)) && narinfo.leads_elsewhere(&cache.store_dir) {
+        return Err("CA is that of another path, over which Nix aborts".to_owned());
+    }
     Ok((narinfo, verdict))
 }
 

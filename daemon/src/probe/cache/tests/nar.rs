@@ -199,7 +199,7 @@ async fn a_compression_that_nix_does_not_know_spoils_the_narinfo_since_2_22() {
     let narinfo = |narinfo| uncompressed(narinfo).replace("Compression: none", "Compression: zip");
     let server = server(narinfo, |_| {
         Some(format!(
-            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n",
+            "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-3/{}\r\nContent-Length: 4\r\n\r\nPK\x03\x04",
             nar_size()
         ))
     })

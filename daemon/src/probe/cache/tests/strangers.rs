@@ -41,7 +41,7 @@ async fn who_is_no_cache_is_passed_by_and_told() {
             Reason::HttpStatus,
         ),
         ("SSH-2.0-OpenSSH_9.9\r\n".into(), Reason::NotHttp),
-        (ok("WantMassQuery: 1\n"), Reason::CacheInfoInvalid),
+        (ok("Priority: high\n"), Reason::CacheInfoInvalid),
         (ok("StoreDir: /gnu/store\n"), Reason::StoreDirMismatch),
     ] {
         let wrong = Fake::answering(answer).await;

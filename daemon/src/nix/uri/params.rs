@@ -1,0 +1,75 @@
+//! The parameters of a cache that Nix can't read: it warns, and goes on without the cache.
+//!
+//! Source: `StoreConfig` in src/libstore/include/nix/store/store-api.hh, `BinaryCacheStoreConfig` in
+//! binary-cache-store.hh and `HttpBinaryCacheStoreConfig` in http-binary-cache-store.hh.
+
+use super::Params;
+use crate::nix::NixVersion;
+
+/// A parameter, and what it should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Misread<'p> {
+    /// Its name.
+    pub name: &'p str,
+    /// `true or false`, …
+    pub wanted: &'static str,
+}
+
+/// The first that the Nix of `version` can't read.
+pub fn misread(params: &Params, version: NixVersion) -> Option<Misread<'_>> {
+    params.iter().find_map(|(name, value)| {
+        let (fits, wanted) = match name.as_str() {
+            "trusted"
+            | "want-mass-query"
+            | "write-nar-listing"
+            | "index-debug-info"
+            | "parallel-compression" => (
+                ["true", "yes", "1", "false", "no", "0"].contains(&value.as_str()),
+                "true or false",
+            ),
+            "priority" | "compression-level" | "path-info-cache-size" => {
+                (is_number(value, version), "a whole number")
+            }
+            "local-nar-cache" | "secret-key" | "tls-certificate" | "tls-private-key"
+                if version.wants_absolute_keys() =>
+            {
+                let fits = value.is_empty() || value.starts_with('/');
+                (fits, "an absolute path")
+            }
+            _ => return None,
+        };
+        (!fits).then_some(Misread { name, wanted })
+    })
+}
+
+fn is_number(value: &str, version: NixVersion) -> bool {
+    let units = ['k', 'K', 'm', 'M', 'g', 'G', 't', 'T'];
+    let digits = match value.strip_suffix(units) {
+        Some(digits) if version.takes_units() => digits,
+        _ => value,
+    };
+    digits.parse::<i32>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nix_can_t_read_is_named() {
+        for (name, value, wanted) in [
+            ("priority", "high", Some("a whole number")),
+            ("priority", "-1", None),
+            ("priority", "1k", None),
+            ("priority", "1kk", Some("a whole number")),
+            ("trusted", "TRUE", Some("true or false")),
+            ("want-mass-query", "1", None),
+            ("local-nar-cache", "cache", Some("an absolute path")),
+            ("frob", "x", None),
+        ] {
+            let params = Params::from([(name.to_owned(), value.to_owned())]);
+            let found = misread(&params, NixVersion::default());
+            assert_eq!(found.map(|found| found.wanted), wanted, "{name}={value}");
+        }
+    }
+}
