@@ -5,10 +5,15 @@
 //! unique name is never given out twice (D-Bus specification, "Message Bus Names"), so what was learnt of one
 //! stays true.
 
+mod weight;
+
 use std::{
     collections::{HashMap, VecDeque},
     time::Duration,
 };
+
+pub(super) use self::weight::Weight;
+use self::weight::{cost, pages};
 
 /// What the calls of one user that wait for an answer may weigh: thirty-two that need work.
 const EACH: u32 = 32 * Weight::Work.units();
@@ -16,25 +21,12 @@ const EACH: u32 = 32 * Weight::Work.units();
 const ALL: u32 = 120 * Weight::Work.units();
 /// What a user may ask for in one go, once nothing was asked for a while.
 const BURST: u32 = 2048;
-/// How much of that comes back in a second: two thousand properties, or 125 calls that need work and get little.
-const REFILL: u32 = 2000;
-/// A message costs one for each so many bytes, so that who asks for all that there is can't do that as often.
-const PAGE: usize = 4096;
 /// How many unique names are remembered.
 const NAMES: usize = 1024;
 /// How many users' accounts are kept while they matter to nobody.
 const ACCOUNTS: usize = 64;
 /// How long a call counts that wants no answer: nobody learns when it is over.
 const SILENT: Duration = Duration::from_secs(10);
-
-/// What a call costs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Weight {
-    /// It is answered at once, and in few words.
-    Light,
-    /// Somebody must be asked, or much be told.
-    Work,
-}
 
 /// Why a call is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -103,32 +95,6 @@ struct Account {
 struct Call {
     uid: u32,
     weight: u32,
-}
-
-impl Weight {
-    /// By the member that is called; what is not known needs work.
-    pub(super) fn of(member: &str) -> Self {
-        match member {
-            "Get" | "GetAll" | "Ping" | "GetMachineId" | "GetHistory" | "GetTarget" => Self::Light,
-            _ => Self::Work,
-        }
-    }
-
-    const fn units(self) -> u32 {
-        match self {
-            Self::Light => 1,
-            Self::Work => 16,
-        }
-    }
-}
-
-fn pages(bytes: usize) -> u32 {
-    u32::try_from(bytes / PAGE).unwrap_or(u32::MAX)
-}
-
-/// How long it takes until so much has come back.
-fn cost(units: u32) -> Duration {
-    Duration::from_secs(units.into()) / REFILL
 }
 
 impl Gate {
@@ -243,7 +209,7 @@ impl Gate {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{weight::PAGE, *};
 
     const NOW: Duration = Duration::from_secs(1000);
 

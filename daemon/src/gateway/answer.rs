@@ -15,16 +15,16 @@ use futures_util::{
     future::{LocalBoxFuture, Shared},
     stream::FuturesUnordered,
 };
-use http_body_util::Full;
 use hyper::{
-    Method, Response, StatusCode,
-    header::{self, HeaderName, HeaderValue},
+    Method, StatusCode,
+    header::{self, HeaderValue},
 };
 use tokio::{
     net::TcpStream,
     time::{Instant, timeout, timeout_at},
 };
 
+use super::reply::{Answer, missing, plain, set};
 use super::{
     caches::{Cache, caches},
     memory::Memory,
@@ -63,8 +63,6 @@ const PRIORITY: u32 = 30;
 
 /// Whether somebody accepts a connection, for all who want to know.
 type Dial = Shared<LocalBoxFuture<'static, bool>>;
-
-pub(super) type Answer = Response<Full<Bytes>>;
 
 /// Answers requests.
 pub(super) struct Answers {
@@ -390,20 +388,4 @@ fn nar_of(narinfo: &[u8]) -> Option<&str> {
     let mut lines = std::str::from_utf8(narinfo).ok()?.lines();
     let url = lines.find_map(|line| line.strip_prefix("URL: "))?;
     (!url.contains("://")).then_some(url)
-}
-
-/// Nobody has it.
-pub(super) fn missing() -> Answer {
-    plain(StatusCode::NOT_FOUND, Bytes::new())
-}
-
-fn plain(status: StatusCode, body: Bytes) -> Answer {
-    let mut answer = Response::new(Full::new(body));
-    *answer.status_mut() = status;
-    answer
-}
-
-fn set(answer: &mut Answer, name: HeaderName, value: &'static str) {
-    let value = HeaderValue::from_static(value);
-    answer.headers_mut().insert(name, value);
 }

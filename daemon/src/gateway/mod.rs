@@ -9,6 +9,7 @@ mod answer;
 mod caches;
 mod listen;
 mod memory;
+mod reply;
 mod request;
 mod upstream;
 
@@ -19,7 +20,10 @@ use hyper::{Request, body::Incoming, header, server::conn::http1, service::servi
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 
-use self::answer::{Answer, Answers, missing};
+use self::{
+    answer::Answers,
+    reply::{Answer, missing},
+};
 use crate::monitor::Handle;
 
 /// So many connections are served at once; Nix opens 25 (`http-connections`). Others wait, and none is refused.

@@ -3,8 +3,10 @@
 
 mod away;
 mod built;
+mod closed;
 mod depth;
 mod hindered;
+mod link;
 mod play;
 mod properties;
 mod published;

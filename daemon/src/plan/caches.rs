@@ -1,5 +1,7 @@
 //! Substituters and `[[cache]]` entries.
 
+mod same;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
@@ -8,6 +10,7 @@ use std::{
 
 use offload_client::{Kind, Printable, WarningCode, snapshot::Warning};
 
+use self::same::{is_same, is_same_but_for_host, key};
 use super::{
     candidates, names, naming, naming::Wanted, not_watchable, nothing_to_enrich, origins, pairing,
 };
@@ -324,21 +327,6 @@ fn is_gateway(settings: &Settings, cache: &CacheUri) -> bool {
         };
         is_host && !cache.tls && cache.effective_port() == at.port()
     })
-}
-
-/// Equal for what is one cache.
-fn key(cache: &CacheUri) -> (String, u16, bool, String) {
-    let host = cache.host.to_ascii_lowercase();
-    let port = cache.effective_port();
-    (host, port, cache.tls, cache.path.clone())
-}
-
-fn is_same(a: &CacheUri, b: &CacheUri) -> bool {
-    a.host.eq_ignore_ascii_case(&b.host) && is_same_but_for_host(a, b)
-}
-
-fn is_same_but_for_host(a: &CacheUri, b: &CacheUri) -> bool {
-    a.tls == b.tls && a.effective_port() == b.effective_port() && a.path == b.path
 }
 
 /// The entry with the same URL, else the one that names the host, if its own URL, where it has one,

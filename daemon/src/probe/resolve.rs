@@ -1,9 +1,11 @@
 //! From a host to the addresses to try.
 
+mod literal;
+
 use std::{
     collections::HashMap,
     io,
-    net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6, ToSocketAddrs},
+    net::{SocketAddr, ToSocketAddrs},
     sync::Arc,
     thread::{self, JoinHandle},
 };
@@ -13,9 +15,9 @@ use futures_util::{
     future::{BoxFuture, Shared},
 };
 use offload_client::Reason;
-use rustix::net::{AddressFamily, SocketType, netdevice, socket};
 use tokio::sync::{oneshot, watch};
 
+pub(super) use self::literal::literal;
 use super::{
     fault,
     shares::{Claim, Share, Shares},
@@ -199,30 +201,6 @@ impl Pending {
                 .shared(),
         })
     }
-}
-
-/// What a literal address stands for; `None` where `host` is a name.
-pub(super) fn literal(host: &str, port: u16) -> Option<Result<SocketAddr, Unresolved>> {
-    if let Some((address, zone)) = host.split_once('%') {
-        let address: Ipv6Addr = address.parse().ok()?;
-        let scope = scope_id(zone);
-        return Some(scope.map(|scope| SocketAddrV6::new(address, port, 0, scope).into()));
-    }
-    let address: IpAddr = host.parse().ok()?;
-    Some(Ok(SocketAddr::new(address, port)))
-}
-
-/// RFC 4007, 11.2: a zone is an interface's name or, as on Linux, its number.
-fn scope_id(zone: &str) -> Result<u32, Unresolved> {
-    if let Ok(number) = zone.parse() {
-        return Ok(number);
-    }
-    socket(AddressFamily::INET, SocketType::DGRAM, None)
-        .and_then(|any| netdevice::name_to_index(any, zone))
-        .map_err(|errno| Unresolved::Interface {
-            zone: zone.to_owned(),
-            source: errno.into(),
-        })
 }
 
 /// Alternates the two families, starting with the resolver's favourite (RFC 8305, 4), so that

@@ -1,13 +1,13 @@
 //! The private keys that `ssh` would offer, read as it reads them.
 
+mod access;
 mod certificate;
 mod format;
 
 use std::{
-    fs::{self, Metadata, OpenOptions},
-    io::{self, Read},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
-    path::{Component, Path, PathBuf},
+    fs::{self},
+    io,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -15,14 +15,11 @@ use russh::keys::{
     Algorithm, HashAlg, PrivateKey, PublicKey,
     ssh_key::{self, Signature, private::KeypairData},
 };
-use rustix::{fs::OFlags, process::geteuid};
 use signature::Signer as _;
 
+use self::access::{SIZE_MAX, is_credential, permitted, read};
 pub(super) use self::certificate::{beside, certificate};
 use crate::{credential, helper::Agent};
-
-/// No private key is as large: a bound for whatever the path may name.
-const SIZE_MAX: u64 = 64 * 1024;
 
 /// Why a key can't be used. Names the cause and never what the file holds.
 #[derive(Debug, thiserror::Error)]
@@ -168,67 +165,6 @@ fn load_file(
     match key.algorithm() {
         Algorithm::Ed25519 | Algorithm::Ecdsa { .. } | Algorithm::Rsa { .. } => Ok(key),
         other => Err(KeyError::Unsupported(other.to_string())),
-    }
-}
-
-/// Whether systemd put the file there for this process alone (systemd.exec(5), "CREDENTIALS"). It
-/// belongs to root, and an access control list lets the unit's user read it: what the mode shows for
-/// the group is that list's mask, and nobody else can even enter the folder.
-fn is_credential(path: &Path, own: Option<&Path>) -> bool {
-    let strays = |path: &Path| path.components().any(|part| part == Component::ParentDir);
-    let own = own.filter(|own| own.is_absolute() && own.parent().is_some());
-    let mut folders = [Path::new("/run/credentials")].into_iter().chain(own);
-    !strays(path) && folders.any(|folder| path.starts_with(folder))
-}
-
-fn read(path: &Path, is_credential: bool) -> Result<String, KeyError> {
-    // Without waiting: the path may name a pipe that nobody writes to.
-    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits() as i32;
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(flags)
-        .open(path)?;
-    let metadata = file.metadata()?;
-    if !is_credential {
-        permitted(&metadata)?;
-    }
-    let size = readable(&metadata)?;
-    // One byte more, so that the end is seen without asking for more room.
-    let mut text = String::with_capacity(size + 1);
-    file.take(SIZE_MAX + 1)
-        .read_to_string(&mut text)
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::InvalidData => KeyError::NotAKey("not text".into()),
-            _ => KeyError::Io(error),
-        })?;
-    if text.len() as u64 > SIZE_MAX {
-        Err(KeyError::TooLarge)
-    } else {
-        Ok(text)
-    }
-}
-
-/// The size of what can be a key, in bytes: at most [`SIZE_MAX`].
-fn readable(metadata: &Metadata) -> Result<usize, KeyError> {
-    if !metadata.is_file() {
-        return Err(KeyError::NotAFile);
-    }
-    if metadata.len() > SIZE_MAX {
-        Err(KeyError::TooLarge)
-    } else {
-        Ok(metadata.len() as usize)
-    }
-}
-
-/// Holds the file against OpenSSH's rule: only its owner may read it, which is asked of files that
-/// belong to whoever runs ssh: this process, or root, as which the nix-daemon does.
-fn permitted(metadata: &Metadata) -> Result<(), KeyError> {
-    let is_judged = metadata.uid() == 0 || metadata.uid() == geteuid().as_raw();
-    match metadata.mode() & 0o777 {
-        mode if is_judged && metadata.is_file() && mode & 0o077 != 0 => {
-            Err(KeyError::TooOpen(mode))
-        }
-        _ => Ok(()),
     }
 }
 

@@ -6,14 +6,18 @@
 //! caches that are watched; anywhere else only when somebody asked for the check, who then sees
 //! how Nix fares. From another machine it never leads to this one or to its link (a link-local address).
 
+mod leads;
+
 use std::{
     collections::BTreeSet,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{Ipv6Addr, SocketAddr},
 };
 
 use hyper::{StatusCode, Uri, header::HeaderValue};
 
-use crate::target::{Address, CacheSpec, SpecKind, TargetSpec};
+pub use self::leads::hosts;
+pub(super) use self::leads::may_lead;
+use crate::target::{Address, CacheSpec};
 
 /// Whose hosts a redirect may lead to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,37 +28,6 @@ pub(super) enum Follow {
     Watched,
     /// Anybody's, as Nix: somebody asked.
     Anybody,
-}
-
-/// The hosts of the caches among `targets`, and of all addresses where they are looked for.
-pub fn hosts(targets: &[TargetSpec]) -> BTreeSet<String> {
-    let mut hosts = BTreeSet::new();
-    for target in targets {
-        if let SpecKind::Cache(cache) = &target.kind {
-            let addresses = target.addresses.iter().map(|address| &address.host);
-            let all = addresses.chain([&cache.host]);
-            hosts.extend(all.map(|host| bare(host).to_ascii_lowercase()));
-        }
-    }
-    hosts
-}
-
-/// Whether who answers at `peer` may send us to `to`.
-pub(super) fn may_lead(peer: SocketAddr, to: SocketAddr) -> bool {
-    let (here, there) = (peer.ip().to_canonical(), to.ip().to_canonical());
-    let mut same = peer;
-    same.set_port(to.port());
-    same == to || here.is_loopback() || !is_of_this_machine(there)
-}
-
-/// Whether `address` is this machine, whoever uses it, or means another machine on each link.
-fn is_of_this_machine(address: IpAddr) -> bool {
-    let is_link_local = match address {
-        // All of 0.0.0.0/8 is "this network" (RFC 791), and 0.0.0.0 is this machine.
-        IpAddr::V4(v4) => v4.is_link_local() || v4.octets()[0] == 0 || v4 == Ipv4Addr::BROADCAST,
-        IpAddr::V6(v6) => v6.is_unicast_link_local(),
-    };
-    is_link_local || address.is_loopback() || address.is_unspecified() || address.is_multicast()
 }
 
 /// What is asked of whom.

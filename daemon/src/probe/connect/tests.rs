@@ -1,5 +1,6 @@
 use std::net::Ipv4Addr;
 
+use tokio::net::TcpSocket;
 use tokio::{net::TcpListener, time::timeout};
 
 use super::*;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use russh::keys::{Certificate, ssh_key::certificate::CertType};
 
-use super::SIZE_MAX;
+use super::access::SIZE_MAX;
 use crate::files::Files;
 
 /// The certificate in `path` or in the file of that name that ends in `.pub`; `None` where there is none

@@ -1,7 +1,11 @@
 //! Whether Nix would trust what the cache serves: on paths and caches that Nix made.
 
+mod answers;
+mod files;
+
 use std::sync::{LazyLock, atomic::AtomicBool};
 
+pub(super) use self::files::Server;
 use super::{
     nix::{Cache, Store, narinfo_name},
     *,
@@ -13,116 +17,6 @@ static UNSIGNED: LazyLock<Cache> = LazyLock::new(|| STORE.cache(None));
 
 const SIGNATURE: (Stage, Reason) = (Stage::Signature, Reason::None);
 const ABSENT: &str = "HTTP/1.1 404 Not Found\r\nContent-Length: 5\r\n\r\nnone\n";
-
-/// A server of files, and what it was asked for but for `nix-cache-info`.
-pub(super) struct Server {
-    pub(super) fake: Fake,
-    asked: mpsc::Receiver<String>,
-}
-
-impl Server {
-    /// Answers each question for a narinfo with what `answer` says, all else from a real cache.
-    async fn new(answer: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
-        Self::with_nars(answer, nar).await
-    }
-
-    /// Answers each question for a NAR with what `nar` says to its head.
-    pub(super) async fn with_nars(
-        answer: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
-        nar: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
-    ) -> Self {
-        let (noted, asked) = mpsc::channel(64);
-        let answer = Arc::new((answer, nar));
-        let fake = Fake::new(move |mut stream, _| {
-            let (answer, noted) = (answer.clone(), noted.clone());
-            async move {
-                while let Some(head) = question(&mut stream).await {
-                    let name = head.split([' ', '/']).nth(2).unwrap().to_owned();
-                    let text = match name.as_str() {
-                        "nix-cache-info" => Some(ok(&SIGNED.file(&name).unwrap())),
-                        "nar" => (answer.1)(&head),
-                        _ => (answer.0)(&name),
-                    };
-                    let Some(text) = text else {
-                        return drain(&mut stream).await;
-                    };
-                    if name.ends_with(".narinfo") {
-                        noted.send(name).await.unwrap();
-                    }
-                    if stream.write_all(text.as_bytes()).await.is_err() || is_last(&text) {
-                        return;
-                    }
-                }
-            }
-        });
-        Self {
-            fake: fake.await,
-            asked,
-        }
-    }
-
-    pub(super) async fn of(cache: &'static Cache) -> Self {
-        Self::new(move |name| Some(cache.file(name).map_or(ABSENT.to_owned(), |text| ok(&text))))
-            .await
-    }
-
-    /// Says the same of every path.
-    async fn saying(answer: impl Into<String>) -> Self {
-        let answer = answer.into();
-        Self::new(move |_| Some(answer.clone())).await
-    }
-
-    /// A session that is told of one path, and what a test wants different.
-    pub(super) fn session(&self, change: impl FnOnce(&mut CacheSpec)) -> Session {
-        self.session_within(Connection::Keep, PATIENCE, change)
-    }
-
-    pub(super) fn session_within(
-        &self,
-        connection: Connection,
-        deep_timeout: Duration,
-        change: impl FnOnce(&mut CacheSpec),
-    ) -> Session {
-        let spec = spec(self.fake.address, |cache| {
-            cache.store_dir = STORE.store_dir.clone();
-            cache.public_keys = vec![SIGNED.key.clone()];
-            cache.sample = Some(STORE.path.clone());
-            change(cache);
-        });
-        let context = Context {
-            timeout: PATIENCE,
-            deep_timeout,
-            connection,
-            closed: mpsc::channel(1).0,
-            sockets: crate::probe::search_sockets(),
-            cache_hosts: tokio::sync::watch::channel(Default::default()).1,
-            lookups: crate::probe::Lookups::default(),
-        };
-        Session::new(spec, Arc::new(context))
-    }
-
-    pub(super) async fn check(&self, change: impl FnOnce(&mut CacheSpec)) -> Report {
-        self.session(change).check(Depth::Deep).await
-    }
-
-    /// What it was asked for since the last time.
-    fn asked(&mut self) -> Vec<String> {
-        std::iter::from_fn(|| self.asked.try_recv().ok()).collect()
-    }
-}
-
-fn is_last(answer: &str) -> bool {
-    answer.contains("Connection: close")
-}
-
-/// The head of an answer for a NAR of the signed cache that is there.
-fn nar(head: &str) -> Option<String> {
-    let path = head.split([' ', '?']).nth(1)?.trim_start_matches('/');
-    Some(match SIGNED.size(path) {
-        Some(size) => format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n"),
-        None => ABSENT.to_owned(),
-    })
-}
 
 pub(super) fn detail(report: &Report) -> &str {
     &report.outcome.as_ref().unwrap_err().detail
@@ -351,89 +245,6 @@ async fn what_the_public_key_signed_does_not_vouch_for_the_cache() {
 }
 
 #[tokio::test]
-async fn other_statuses_fail_with_the_name_of_the_file() {
-    for (status, reason) in [
-        ("500 Internal Server Error", Reason::HttpStatus),
-        ("401 Unauthorized", Reason::HttpStatus),
-        ("511 Network Authentication Required", Reason::CaptivePortal),
-    ] {
-        let server = Server::saying(ABSENT.replace("404 Not Found", status)).await;
-        let report = server.check(|_| {}).await;
-        assert_eq!(verdict(&report), (Stage::Signature, reason));
-        let expected = format!("{}: {status}", narinfo_name(&STORE.path));
-        assert_eq!(detail(&report), expected);
-        assert_eq!(report.details["sample"], STORE.path.as_str().into());
-    }
-}
-
-#[tokio::test]
-async fn what_is_no_narinfo_is_told_with_what_it_is() {
-    let good = SIGNED.narinfo(&STORE.path);
-    let endless = format!("Deriver: {}", "x".repeat(2 << 20));
-    for (text, told) in [
-        ("<html>Hotel WiFi</html>", "not a narinfo but: <html>"),
-        (INFO, "StorePath is missing"),
-        ("", "StorePath is missing"),
-        (&good[..good.len() - 1], "line 10 is not 'Name: value'"),
-        (
-            &good.replace("NarHash: sha256:", "NarHash: md5:"),
-            "NarHash can't be read",
-        ),
-        (&SIGNED.narinfo(&STORE.reference), "is of another path: "),
-        (&endless, "more than 1048576 bytes"),
-    ] {
-        let server = Server::saying(ok(text)).await;
-        let report = server.check(|_| {}).await;
-        assert_eq!(
-            verdict(&report),
-            (Stage::Signature, Reason::NarinfoInvalid),
-            "{told}"
-        );
-        assert!(detail(&report).contains(told), "{}", detail(&report));
-    }
-}
-
-#[tokio::test]
-async fn a_body_without_end_is_not_read_to_its_end() {
-    let fake = Fake::new(|mut stream, _| async move {
-        question(&mut stream).await;
-        let info = ok(&SIGNED.file("nix-cache-info").unwrap());
-        stream.write_all(info.as_bytes()).await.unwrap();
-        question(&mut stream).await;
-        let head = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n";
-        stream.write_all(head).await.unwrap();
-        pour(&mut stream, &[b'x'; 4096]).await;
-    });
-    let asked = mpsc::channel(1).1;
-    let server = Server {
-        fake: fake.await,
-        asked,
-    };
-    let report = server.check(|_| {}).await;
-    assert_eq!(verdict(&report), (Stage::Signature, Reason::NarinfoInvalid));
-}
-
-#[tokio::test]
-async fn silence_and_a_cut_are_told_by_their_stage() {
-    let silent = Server::new(|_| None).await;
-    let half = "HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\nStorePath: ";
-    let half = Server::saying(half).await;
-    for server in [&silent, &half] {
-        let mut session = server.session_within(Connection::Keep, IMPATIENCE, |_| {});
-        let report = session.check(Depth::Deep).await;
-        assert_eq!(verdict(&report), (Stage::Signature, Reason::TimedOut));
-        assert_eq!(report.details["sample"], STORE.path.as_str().into());
-        assert_eq!(report.address, Some(server.fake.address.to_string()));
-    }
-    let cut = "HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\nX: Connection: close";
-    let report = Server::saying(cut).await.check(|_| {}).await;
-    assert_eq!(verdict(&report), (Stage::Signature, Reason::ConnectionLost));
-    let noise = Server::saying("SSH-2.0-OpenSSH_9.2p1\r\n").await;
-    let report = noise.check(|_| {}).await;
-    assert_eq!(verdict(&report), (Stage::Signature, Reason::NotHttp));
-}
-
-#[tokio::test]
 async fn a_deep_check_that_fails_leaves_nothing_of_the_one_before() {
     let good = Arc::new(AtomicBool::new(true));
     let now = good.clone();
@@ -491,27 +302,6 @@ async fn a_server_that_closes_after_each_answer_is_asked_over_new_connections() 
     assert_eq!(verdict(&server.check(|_| {}).await), READY);
     // The first one, over which cache-info was read, and one for each further sample.
     assert_eq!(server.fake.connections(), server.asked().len());
-}
-
-#[tokio::test]
-async fn redirects_of_a_narinfo_are_followed() {
-    let server = Server::new(|name| match name {
-        "moved" => Some(ok(&SIGNED.narinfo(&STORE.path))),
-        _ => Some("HTTP/1.1 307 Moved\r\nLocation: /moved\r\nContent-Length: 0\r\n\r\n".into()),
-    })
-    .await;
-    let report = server.check(|_| {}).await;
-    assert_eq!(verdict(&report), SIGNATURE);
-    assert_eq!(server.fake.connections(), 1);
-}
-
-#[tokio::test]
-async fn a_packed_narinfo_is_passed_over() {
-    let packed = ok("\u{1}\u{2}").replace("\r\n\r\n", "\r\nContent-Encoding: br\r\n\r\n");
-    let server = Server::saying(packed).await;
-    let report = server.check(|_| {}).await;
-    assert_eq!(verdict(&report), READY);
-    assert_eq!(report.details["sample_missing"], Detail::Bool(true));
 }
 
 /// A session that may find `here` at the addresses of `servers` alone.
