@@ -71,6 +71,8 @@ pub(super) enum To {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Neighbour {
     pub(super) address: IpAddr,
+    /// The index of the interface that it is behind.
+    pub(super) interface: u32,
     /// What is known of it.
     pub(super) presence: Presence,
 }
@@ -216,6 +218,7 @@ pub(super) fn neighbour(
     const FAILED: u16 = 0x20;
     let body = message.body;
     let family = u8_at(body, 0)?;
+    let interface = u32_at(body, 4)?;
     let state = u16_at(body, 8)?;
     let presence = match state {
         state if state & FAILED != 0 => Presence::Missed,
@@ -235,7 +238,11 @@ pub(super) fn neighbour(
                 IpAddr::V6(v6) => v6.is_multicast(),
             };
             if !is_group && !address.is_unspecified() {
-                found.push(Neighbour { address, presence });
+                found.push(Neighbour {
+                    address,
+                    interface,
+                    presence,
+                });
             }
         }
     }

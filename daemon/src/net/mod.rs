@@ -59,15 +59,28 @@ pub async fn neighbours() -> io::Result<Vec<IpAddr>> {
 pub fn is_absent(address: IpAddr, waited: Duration) -> io::Result<bool> {
     /// It asks again after a second (`retrans_time_ms`, arp(7)): once may have been lost.
     const TWICE: Duration = Duration::from_millis(1_100);
-    let known = known_now()?;
-    let mut of_it = known.iter().filter(|one| one.address == address).peekable();
-    let is_asked = of_it.peek().is_some();
-    let is_missed = |one: &Neighbour| match one.presence {
-        Presence::Missed => true,
-        Presence::Asked => waited >= TWICE,
-        Presence::Seen | Presence::Untold => false,
-    };
-    Ok(is_asked && of_it.all(is_missed))
+    let mut known = known_now()?;
+    known.retain(|one| one.address == address);
+    if known.is_empty() {
+        return Ok(false);
+    }
+    let link = read_now()?.link(address);
+    Ok(is_missed(&known, link, waited >= TWICE))
+}
+
+/// Whether nobody answers for what all of `known` are of, on the link that it would be on: what another link has of it is
+/// of another time.
+fn is_missed(known: &[Neighbour], link: Option<u32>, is_asked_twice: bool) -> bool {
+    let mut on_link = known
+        .iter()
+        .filter(|one| Some(one.interface) == link)
+        .peekable();
+    on_link.peek().is_some()
+        && on_link.all(|one| match one.presence {
+            Presence::Missed => true,
+            Presence::Asked => is_asked_twice,
+            Presence::Seen | Presence::Untold => false,
+        })
 }
 
 fn seen_now() -> io::Result<Vec<IpAddr>> {
@@ -101,6 +114,37 @@ mod tests {
         let own = network.own();
         assert!(own.iter().any(|net| net.contains(&loopback)), "{own:?}");
         assert_eq!(read_now().unwrap(), network, "nothing changed");
+    }
+
+    #[test]
+    fn nobody_answers_on_the_link_that_leads_there() {
+        let on = |interface, presence| Neighbour {
+            address: "192.0.2.6".parse().unwrap(),
+            interface,
+            presence,
+        };
+        let [wlan, cable] = [2, 3];
+        let left = on(wlan, Presence::Missed);
+        assert!(is_missed(&[left], Some(wlan), false));
+        assert!(!is_missed(&[left], Some(cable), true));
+        assert!(!is_missed(
+            &[left, on(cable, Presence::Seen)],
+            Some(cable),
+            true
+        ));
+        assert!(is_missed(
+            &[on(wlan, Presence::Seen), on(cable, Presence::Missed)],
+            Some(cable),
+            true
+        ));
+        assert!(!is_missed(
+            &[on(cable, Presence::Asked)],
+            Some(cable),
+            false
+        ));
+        assert!(is_missed(&[on(cable, Presence::Asked)], Some(cable), true));
+        // It is this machine's own by now, or behind a router.
+        assert!(!is_missed(&[left], None, true));
     }
 
     #[tokio::test]

@@ -100,6 +100,21 @@ impl Network {
         })
     }
 
+    /// The index of the interface on whose link `address` itself would be; `None` where it is this machine's own, or
+    /// behind a router.
+    pub(super) fn link(&self, address: IpAddr) -> Option<u32> {
+        let address = address.to_canonical();
+        let mut routes = self.routes.iter();
+        let route = routes.find(|route| route.destination.contains(&address))?;
+        match route.to {
+            To::Hop {
+                interface,
+                gateway: None,
+            } => Some(interface),
+            To::Hop { .. } | To::Here { .. } | To::Refused => None,
+        }
+    }
+
     /// Whether `address` could be reached.
     pub fn reach(&self, address: IpAddr) -> Reach {
         let address = address.to_canonical();

@@ -162,7 +162,12 @@ fn a_neighbour_is_seen_or_missed() {
     ] {
         let found = read(neighbour, &ndmsg(state, 1, &[192, 0, 2, 6])).unwrap();
         let address = "192.0.2.6".parse().unwrap();
-        assert_eq!(found, [Neighbour { address, presence }], "{state:#x}");
+        let neighbour = Neighbour {
+            address,
+            interface: 2,
+            presence,
+        };
+        assert_eq!(found, [neighbour], "{state:#x}");
     }
     for (kind, address) in [(5, [224, 0, 0, 1]), (1, [224, 0, 0, 1]), (3, [255; 4])] {
         assert_eq!(read(neighbour, &ndmsg(0x02, kind, &address)), Ok(vec![]));

@@ -227,3 +227,13 @@ fn own_networks_are_told_once_each() {
     let expected = ["127.0.0.0/8", "192.168.1.0/24", "fd00::/64"];
     assert_eq!(own, expected.map(|net| net.parse::<IpNet>().unwrap()));
 }
+
+#[test]
+fn a_neighbour_is_on_the_link_of_a_network_of_ones_own() {
+    let network = Network::new(home());
+    assert_eq!(network.link(ip("192.168.1.6")), Some(WIFI));
+    assert_eq!(network.link(ip("fd00::6")), Some(WIFI));
+    for other in ["192.168.1.20", "192.168.2.6", "2001:db8::6"] {
+        assert_eq!(network.link(ip(other)), None, "{other}");
+    }
+}
