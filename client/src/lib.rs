@@ -23,6 +23,7 @@
 //! - [`read`] and [`watch`](mod@watch): the snapshot once, and whenever it changes.
 //! - [`proxy`], [`wire`] and [`errors`]: the interfaces one by one, as they stand on the bus.
 //! - [`job`] and [`test_build`]: a test build followed, and what the last one came to.
+//! - [`explain`]: where Nix would send a build.
 //! - [`page`]: the status page for people.
 
 #[cfg(feature = "cli")]
@@ -30,6 +31,7 @@ pub mod cli;
 pub mod connect;
 pub mod embedded;
 pub mod errors;
+pub mod explain;
 pub mod job;
 pub mod names;
 pub mod page;

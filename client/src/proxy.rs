@@ -41,6 +41,15 @@ pub trait Manager {
     /// The object of the target of that kind (`cache` or `builder`) and name.
     fn get_target(&self, kind: &str, name: &str) -> Result<OwnedObjectPath, BusError>;
 
+    /// Where Nix would send a build for `system` that asks for `features`, as the JSON of
+    /// [`crate::explain::Explanation`]. Option: `prefer-local-build` (`b`).
+    fn explain(
+        &self,
+        system: &str,
+        features: &[&str],
+        options: HashMap<String, OwnedVariant>,
+    ) -> Result<String, BusError>;
+
     /// The whole [`crate::Snapshot`] as JSON.
     fn describe(&self) -> Result<String, BusError>;
 

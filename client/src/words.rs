@@ -3,8 +3,6 @@
 //! Each is an enum here and a kebab-case word on the bus and in JSON. A reader that meets a word
 //! it does not know (a newer daemon) reads it as the vocabulary's first, neutral word.
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
 macro_rules! words {
     (
         $(#[$meta:meta])*
@@ -49,19 +47,20 @@ macro_rules! words {
             }
         }
 
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.serialize_str(self.as_str())
             }
         }
 
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                String::deserialize(deserializer).map(|word| Self::from_word(&word))
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                <String as serde::Deserialize>::deserialize(deserializer).map(|word| Self::from_word(&word))
             }
         }
     };
 }
+pub(crate) use words;
 
 words! {
     /// What is watched: the two things a desktop offers to Nix.

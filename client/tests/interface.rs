@@ -54,7 +54,8 @@ async fn every_member_of_the_proxies_is_the_xmls_and_the_other_way_round() {
     call_all!(job: cancel(), get_output());
     call_all!(builder: test_build(HashMap::new()));
     call_all!(manager: check(), pause(1), resume(), discover(), describe(),
-            get_target("cache", "desktop"));
+            get_target("cache", "desktop"),
+            explain("x86_64-linux", &["kvm"], HashMap::new()));
     call_all!(target: check(), get_history(1));
     // Twice: what announces its changes is read once and cached, what does not is asked for each time.
     for _ in 0..2 {

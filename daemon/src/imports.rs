@@ -35,11 +35,12 @@ const ROOMS: &[(&str, &str)] = &[
         "monitor",
         "clock config discover drift health limits net notify plan probe report target whereabouts",
     ),
+    ("explain", "nix plan"),
     (
         "build",
         "clock file helper monitor nix nonce probe program proof reason report target",
     ),
-    ("bus", "build clock log monitor nonce target"),
+    ("bus", "build clock explain log monitor nix nonce target"),
     ("gateway", "clock monitor nix probe reason target"),
     ("service", "clock health monitor notify"),
     ("reload", "config files monitor nix notify plan service"),

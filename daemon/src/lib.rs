@@ -10,6 +10,7 @@ mod credential;
 pub mod discover;
 pub mod drift;
 pub mod exit;
+mod explain;
 mod file;
 pub mod files;
 #[doc(hidden)]

@@ -7,11 +7,12 @@
 
 mod builders;
 mod caches;
+mod hook;
 mod naming;
 mod origins;
 mod pairing;
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use offload_client::{
     Kind, Printable, Reason, WarningCode,
@@ -25,6 +26,8 @@ use crate::{
     target::{Address, SpecKind, TargetId, TargetSpec},
 };
 
+pub use hook::{Hook, HookLine};
+
 /// What to watch.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
@@ -36,6 +39,8 @@ pub struct Plan {
     pub origins: BTreeMap<TargetId, Origin>,
     /// Why Nix uses nothing of a kind, where something is written down for it.
     pub unused: BTreeMap<Kind, Reason>,
+    /// What Nix decides by where a build goes.
+    pub hook: Arc<Hook>,
     /// What the running nix-daemon has.
     pub loaded: Loaded,
     /// How a target that is at none of its addresses is looked for.
@@ -86,7 +91,9 @@ pub fn plan(settings: &Settings, imported: &Imported) -> Plan {
     warnings.extend(builders_disabled(settings, imported));
     warnings.extend(imported.left_out.as_ref().map(too_many_builders));
     let unused = pass_by(&warnings, imported, &mut origins);
+    let hook = hook::of(settings, imported, &targets, &unused);
     Plan {
+        hook: Arc::new(hook),
         targets,
         warnings,
         origins,

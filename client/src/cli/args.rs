@@ -152,6 +152,26 @@ pub(super) enum Command {
         #[arg(long, value_name = "DURATION", value_parser = limit)]
         timeout: Option<Duration>,
     },
+    /// Say where Nix would send a build now, and why not elsewhere
+    #[command(
+        after_help = "As Nix itself chooses: systems, features, free slots, speed factors, the order of its list; and whom of\n\
+                      those it would reach. Without anything: a build for this machine's own system.\n\
+                      Exit codes: 0 something builds it, 3 nothing now, 4 no daemon, 64 usage, or no derivation."
+    )]
+    Explain {
+        /// A derivation: /nix/store/….drv
+        #[arg(value_name = "DRV", conflicts_with_all = ["system", "feature", "prefer_local"])]
+        derivation: Option<PathBuf>,
+        /// What it is for, as in aarch64-linux
+        #[arg(short, long)]
+        system: Option<String>,
+        /// A feature that it requires; may be repeated
+        #[arg(short, long)]
+        feature: Vec<String>,
+        /// It asks to be built on this machine (preferLocalBuild)
+        #[arg(long)]
+        prefer_local: bool,
+    },
     /// Find the root cause of what is wrong, and what mends it
     #[command(
         after_help = "Compares what is declared, deployed, loaded and really there, after a fresh check; without a daemon\n\

@@ -9,6 +9,7 @@ use super::{
     args::{Cli, Command},
     connect::ConnectError,
     doctor::OnceError,
+    explain::DerivationError,
 };
 use crate::{
     Printable, Reason,
@@ -81,6 +82,8 @@ pub(super) enum Failure {
     LeftMidway,
     /// A test build was asked for, and no builder is watched.
     NoBuilder,
+    /// A derivation that was asked about can't be read.
+    Derivation(PathBuf, DerivationError),
     /// Somebody pressed Ctrl-C, and knows it.
     Stopped,
     /// No daemon came in time.
@@ -123,7 +126,7 @@ impl Failure {
             | Self::DaemonGone
             | Self::LeftMidway
             | Self::Silent => NO_DAEMON,
-            Self::UnknownTarget { .. } | Self::ConfigDir(..) => USAGE,
+            Self::UnknownTarget { .. } | Self::ConfigDir(..) | Self::Derivation(..) => USAGE,
             Self::Once(OnceError::NotFound(_)) => NO_DAEMON,
             Self::Once(OnceError::TimedOut(_)) => TRY_AGAIN,
             Self::Once(OnceError::Run(..) | OnceError::Failed { .. }) => UNAVAILABLE,
@@ -186,6 +189,12 @@ impl Failure {
                                 elsewhere `builders` in /etc/nix/nix.conf; or tell offloadd alone: \
                                 `offloadd --builder ssh-ng://nix-builder@HOST`"
                     .to_owned()
+            }
+            Self::Derivation(path, error) => {
+                let path = Printable::from(path.as_path());
+                format!(
+                    "{path} {error}. A derivation is what `nix-instantiate` prints, or `nix-store --query --deriver PATH`"
+                )
             }
             Self::Interrupted => "the test build may be running still".to_owned(),
             Self::Silent => "offloadd is running but does not answer; \

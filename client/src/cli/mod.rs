@@ -7,6 +7,7 @@ mod connect;
 mod discover;
 mod doctor;
 mod document;
+mod explain;
 mod failure;
 mod goal;
 mod history;
@@ -116,6 +117,20 @@ async fn run(cli: &Cli) -> Result<Outcome, Failure> {
         Command::IsReady { target } => status::is_ready(cli, output, target.as_deref()).await,
         Command::History { target, max } => {
             history::history(cli, output, target.as_deref(), *max).await
+        }
+        Command::Explain {
+            derivation,
+            system,
+            feature,
+            prefer_local,
+        } => {
+            let question = explain::Question {
+                derivation: derivation.as_deref(),
+                system: system.as_deref(),
+                features: feature,
+                prefers_local: *prefer_local,
+            };
+            explain::explain(cli, output, question).await
         }
         Command::TestBuild { builder, timeout } => {
             test_build::test_build(cli, output, builder.as_deref(), *timeout).await

@@ -4,6 +4,7 @@
 
 #[cfg(feature = "cli")]
 pub mod doctor;
+mod explain;
 mod help;
 mod paint;
 mod table;
@@ -17,6 +18,7 @@ use crate::{
     snapshot::{Target, Warning},
 };
 
+pub use explain::explain;
 pub use paint::{Tone, overall_glyph, overall_tone, state_glyph, state_tone};
 pub use test_build::render_test_build;
 pub use units::{ago, duration, latency, took};

@@ -12,9 +12,17 @@ use super::{
     polkit::Action,
     properties::{Property, Rows},
     refused::Refused,
-    values,
+    values::{self, Dict},
 };
-use crate::monitor::{DiscoverError, Handle};
+use crate::{
+    explain,
+    monitor::{DiscoverError, Handle},
+    nix::build_hook::Build,
+};
+
+/// How many features a build may ask for, and how long the words of one may be, in bytes.
+const MAX_FEATURES: usize = 64;
+const MAX_WORD: usize = 256;
 
 /// The verdict over everything, and what may be asked of the daemon as a whole.
 pub(super) struct Manager {
@@ -138,6 +146,29 @@ impl Manager {
             .ok_or_else(|| BusError::NoSuchTarget(format!("there is no {kind} called {name:?}")))?)
     }
 
+    /// Where Nix would send a build for that system with those required features, as JSON.
+    #[zbus(out_args("json"))]
+    async fn explain(
+        &self,
+        system: &str,
+        features: Vec<String>,
+        options: Dict,
+    ) -> Result<String, Refused> {
+        let mut build = build(system, features, &options)?;
+        let hook = self.monitor.hook().await.filter(|hook| hook.is_known);
+        let hook = hook.ok_or_else(|| {
+            let why = "Nix's own configuration is not read (`[nix] import = false`)";
+            BusError::Failed(why.to_owned())
+        })?;
+        if build.system.is_empty() {
+            let own = hook.here.systems.first();
+            build.system = own.cloned().unwrap_or_default();
+        }
+        let explained = explain::explain(&build, &hook, &self.now());
+        let json = serde_json::to_string(&explained);
+        Ok(json.map_err(|error| BusError::Failed(error.to_string()))?)
+    }
+
     /// The whole snapshot as JSON.
     #[zbus(out_args("json"))]
     async fn describe(&self) -> Result<String, Refused> {
@@ -153,6 +184,36 @@ impl Manager {
         new: &str,
         reason: &str,
     ) -> zbus::Result<()>;
+}
+
+/// The build that is asked about.
+///
+/// # Errors
+///
+/// `InvalidArgs` where it is more than any build, or an option is not known or of another type.
+fn build(system: &str, features: Vec<String>, options: &Dict) -> Result<Build, Refused> {
+    let refused = |why: String| Err(Refused::InvalidArgs(why));
+    let is_long = |word: &str| word.len() > MAX_WORD;
+    if features.len() > MAX_FEATURES || is_long(system) || features.iter().any(|it| is_long(it)) {
+        return refused(format!(
+            "more than {MAX_FEATURES} features, or a word of more than {MAX_WORD} bytes"
+        ));
+    }
+    let mut build = Build {
+        system: system.to_owned(),
+        features,
+        prefers_local: false,
+    };
+    for (name, value) in options {
+        if name != "prefer-local-build" {
+            return refused(format!("not known: option {name}"));
+        }
+        match bool::try_from(&**value) {
+            Ok(prefers) => build.prefers_local = prefers,
+            Err(_) => return refused(format!("not of type b: option {name}")),
+        }
+    }
+    Ok(build)
 }
 
 fn refusal(error: DiscoverError) -> BusError {

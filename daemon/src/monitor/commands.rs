@@ -62,6 +62,9 @@ impl Monitor {
                 let watched = self.watched.get(&target);
                 let _ = reply.send(watched.map(|watched| watched.spec.clone()));
             }
+            Command::Hook { reply } => {
+                let _ = reply.send(self.hook.clone());
+            }
             Command::Tested { spec, tested, done } => {
                 self.tested(now, &spec, tested);
                 self.publish(now);

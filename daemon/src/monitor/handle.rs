@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::{
     config::Poll,
     net::Network,
-    plan::{Plan, Proving},
+    plan::{Hook, Plan, Proving},
     report::Tested,
     target::{TargetId, TargetSpec},
     whereabouts::DiscoverError,
@@ -83,6 +83,9 @@ pub(super) enum Command {
     Spec {
         target: TargetId,
         reply: oneshot::Sender<Option<Arc<TargetSpec>>>,
+    },
+    Hook {
+        reply: oneshot::Sender<Arc<Hook>>,
     },
     Tested {
         spec: Arc<TargetSpec>,
@@ -188,6 +191,11 @@ impl Handle {
         self.ask(|reply| Command::Spec { target, reply })
             .await
             .flatten()
+    }
+
+    /// What Nix decides by where a build goes; `None` where the daemon is about to end.
+    pub async fn hook(&self) -> Option<Arc<Hook>> {
+        self.ask(|reply| Command::Hook { reply }).await
     }
 
     /// Keeps what a test build showed of the builder that was `spec` when it began. Returns when

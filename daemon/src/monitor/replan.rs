@@ -33,6 +33,7 @@ impl Monitor {
             is_new
         });
         self.gateway = plan.gateway;
+        self.hook = plan.hook;
         self.replanned = true;
         let wanted: BTreeSet<&TargetId> = self.order.iter().collect();
         let gone = self.watched.keys().filter(|id| !wanted.contains(id));

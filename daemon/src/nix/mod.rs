@@ -6,6 +6,7 @@
 //! - [`ssh_config`] and [`known_hosts`]: what OpenSSH, which Nix runs, would make of a builder.
 //! - [`keys`]: host keys and signing keys as people write them.
 //! - [`remote`]: what a builder's own Nix is configured with; [`current_load`]: its slots in use.
+//! - [`build_hook`]: which builder a build goes to.
 //! - [`worker`] and [`serve`]: what is spoken behind `ssh-ng://` and `ssh://`, on [`wire`].
 //! - [`narinfo`]: what a cache says of a store path; [`signature`]: who vouches for it; [`netrc`]: logins of caches.
 //! - [`version`]: this machine's Nix, and what it reads differently from others.
@@ -16,6 +17,7 @@
 //! [`read`] puts the first two together.
 
 mod account;
+pub mod build_hook;
 pub mod conf;
 pub mod current_load;
 pub mod disk_cache;

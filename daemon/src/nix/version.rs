@@ -53,6 +53,18 @@ impl NixVersion {
         self < Self::new(2, 28, 2)
     }
 
+    /// Whether `uid-range` is among the features that this machine has unless it is told otherwise
+    /// (`getDefaultSystemFeatures`, src/libstore/globals.cc).
+    pub(super) fn has_uid_range(self) -> bool {
+        self >= Self::new(2, 12, 0)
+    }
+
+    /// Whether the speed factors of machines are whole numbers, and so is what is divided by them
+    /// (src/libstore/machines.hh).
+    pub(super) fn has_whole_speed_factors(self) -> bool {
+        self < Self::new(2, 20, 0)
+    }
+
     /// Whether a store of the machines file that can't be parsed fails the whole list.
     pub(super) fn parses_stores_of_machines(self) -> bool {
         self >= Self::new(2, 23, 0)

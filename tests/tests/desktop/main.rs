@@ -9,6 +9,7 @@ mod calls;
 mod changes;
 mod discover;
 mod doctor;
+mod explain;
 mod faults;
 mod gateway;
 mod half_open;

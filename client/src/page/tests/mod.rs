@@ -1,4 +1,5 @@
 mod deep;
+mod explain;
 mod hindered;
 
 use super::*;

@@ -53,8 +53,14 @@ pub struct NixConf {
     /// `system`: what this machine builds for.
     pub system: String,
     /// `extra-platforms`, where set: what it builds for besides. Nix's default depends on the
-    /// processor.
+    /// processor ([`super::super::build_hook::Here`]).
     pub extra_platforms: Option<Vec<String>>,
+    /// `extra-extra-platforms`: besides those, or besides Nix's own.
+    pub extra_extra_platforms: Vec<String>,
+    /// `system-features`, where set: what it has for builds that ask for it.
+    pub system_features: Option<Vec<String>>,
+    /// `extra-system-features`: besides those, or besides Nix's own.
+    pub extra_system_features: Vec<String>,
     /// `max-jobs`: how many builds at once on this machine.
     pub max_jobs: MaxJobs,
 }
@@ -88,6 +94,9 @@ impl Default for NixConf {
             netrc_file: PathBuf::from("/etc/nix/netrc"),
             system: local_system(),
             extra_platforms: None,
+            extra_extra_platforms: Vec::new(),
+            system_features: None,
+            extra_system_features: Vec::new(),
             max_jobs: MaxJobs::Count(1),
         }
     }
@@ -166,11 +175,16 @@ impl NixConf {
             }
             "netrc-file" => self.netrc_file = PathBuf::from(value),
             "system" => self.system = value.to_owned(),
-            "extra-platforms" => self.extra_platforms = Some(list(value)),
-            "extra-extra-platforms" => self
-                .extra_platforms
-                .get_or_insert_default()
-                .extend(list(value)),
+            "extra-platforms" => {
+                self.extra_platforms = Some(list(value));
+                self.extra_extra_platforms.clear();
+            }
+            "extra-extra-platforms" => self.extra_extra_platforms.extend(list(value)),
+            "system-features" => {
+                self.system_features = Some(list(value));
+                self.extra_system_features.clear();
+            }
+            "extra-system-features" => self.extra_system_features.extend(list(value)),
             "max-jobs" | "build-max-jobs" => self.max_jobs = max_jobs(value)?,
             _ => {}
         }

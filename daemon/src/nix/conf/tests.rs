@@ -77,8 +77,11 @@ fn the_lines_of_a_real_nix_conf_are_read() {
     );
     assert_eq!(conf.system, "aarch64-linux");
     assert_eq!(
-        conf.extra_platforms.unwrap(),
-        ["i686-linux", "x86_64-v2-linux"]
+        (conf.extra_platforms.unwrap(), conf.extra_extra_platforms),
+        (
+            vec!["i686-linux".to_owned()],
+            vec!["x86_64-v2-linux".to_owned()]
+        )
     );
     assert_eq!(conf.ssl_cert_file.unwrap(), Path::new("/etc/ssl/x.pem"));
     assert_eq!(conf.store_dir.unwrap(), "/srv/store");

@@ -244,6 +244,16 @@ fn written(conf: &NixConf) -> String {
     lines.extend(certificates.map(|file| format!("ssl-cert-file = {}", file.display())));
     let platforms = conf.extra_platforms.iter();
     lines.extend(platforms.map(|list| format!("extra-platforms = {}", list.join(" "))));
+    let features = conf.system_features.iter();
+    lines.extend(features.map(|list| format!("system-features = {}", list.join(" "))));
+    for (name, list) in [
+        ("extra-extra-platforms", &conf.extra_extra_platforms),
+        ("extra-system-features", &conf.extra_system_features),
+    ] {
+        if !list.is_empty() {
+            lines.push(format!("{name} = {}", list.join(" ")));
+        }
+    }
     lines.join("\n")
 }
 

@@ -1,0 +1,77 @@
+//! `explain`: where Nix would send a build, and why not elsewhere.
+
+mod derivation;
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
+
+use zbus::OwnedVariant;
+
+pub(super) use self::derivation::DerivationError;
+use self::derivation::Wanted;
+use super::{
+    args::Cli,
+    document,
+    failure::{Failure, Outcome},
+    output::Output,
+    session::{Session, call},
+};
+use crate::{
+    explain::{Explanation, Fate},
+    page,
+};
+
+/// What is asked about.
+pub(super) struct Question<'a> {
+    /// A derivation's file.
+    pub(super) derivation: Option<&'a Path>,
+    pub(super) system: Option<&'a str>,
+    pub(super) features: &'a [String],
+    pub(super) prefers_local: bool,
+}
+
+pub(super) async fn explain(
+    cli: &Cli,
+    output: Output,
+    question: Question<'_>,
+) -> Result<Outcome, Failure> {
+    let wanted = wanted(&question)?;
+    let session = Session::open(cli).await?;
+    // A daemon that has only just started has its first verdicts then.
+    session.judged().await?;
+    let manager = session.manager().await?;
+    let features: Vec<&str> = wanted.features.iter().map(String::as_str).collect();
+    let options = HashMap::from([(
+        "prefer-local-build".to_owned(),
+        OwnedVariant::from(wanted.prefers_local),
+    )]);
+    let json = call(manager.explain(&wanted.system, &features, options)).await?;
+    let nonsense = |error: serde_json::Error| Failure::Nonsense(error.to_string());
+    let document = document::read(json.as_bytes()).map_err(nonsense)?;
+    let text = format!("{document}\n");
+    let explanation: Explanation = serde_json::from_value(document).map_err(nonsense)?;
+    if cli.json {
+        output.print(&text)?;
+    } else {
+        output.print(&page::explain(&explanation, &output.style))?;
+    }
+    Ok(Outcome::ready(matches!(
+        explanation.fate,
+        Fate::Builder | Fate::Here
+    )))
+}
+
+fn wanted(question: &Question<'_>) -> Result<Wanted, Failure> {
+    if let Some(path) = question.derivation {
+        return derivation::read(path)
+            .map_err(|error| Failure::Derivation(PathBuf::from(path), error));
+    }
+    Ok(Wanted {
+        // Nothing: what this machine's Nix is set to.
+        system: question.system.unwrap_or_default().to_owned(),
+        features: question.features.to_vec(),
+        prefers_local: question.prefers_local,
+    })
+}
