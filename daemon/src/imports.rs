@@ -30,6 +30,7 @@ const ROOMS: &[(&str, &str)] = &[
     ),
     ("drift", "nix reason report target"),
     ("proof", "config target"),
+    ("state", "file proof target"),
     ("plan", "config drift nix target"),
     (
         "monitor",
@@ -50,7 +51,7 @@ const ROOMS: &[(&str, &str)] = &[
     ),
     (
         "run",
-        "build bus cli config exit gateway log monitor net notify reload service",
+        "build bus cli config exit gateway log monitor net notify proof reload service state target",
     ),
     ("once", "clock config exit monitor net reload run"),
 ];

@@ -39,6 +39,7 @@ mod reload;
 pub mod report;
 mod run;
 pub mod service;
+pub mod state;
 pub mod target;
 pub mod whereabouts;
 

@@ -13,6 +13,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{config::Builds, target::TargetId};
 
 /// Between one that passed and the next.
@@ -25,36 +27,46 @@ const LAST_AGAIN: Duration = Duration::from_secs(24 * 3600);
 const APART: Duration = Duration::from_secs(60);
 
 /// How a builder has proved itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct Proof {
     /// What it was proved with, as a digest.
     pub setup: String,
     /// When it ended.
     pub at: u64,
+    /// How long it took, in microseconds.
+    pub took: u64,
     /// How many have failed since the last that passed: 0 says that it passed.
     pub failures: u32,
 }
 
 /// The last proof of each builder.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Proofs(BTreeMap<TargetId, Proof>);
 
 impl Proofs {
-    /// A test build of `builder` ended at `at`, whoever asked for it. With `setup` it has passed, or not.
-    pub fn ended(&mut self, builder: &TargetId, setup: &str, at: u64, passed: bool) {
+    /// A test build of `builder` ended at `at`, whoever asked for it, and `took` so many microseconds. With `setup` it
+    /// has passed, or not.
+    pub fn ended(&mut self, builder: &TargetId, setup: &str, at: u64, took: u64, passed: bool) {
         let before = self.0.get(builder).map_or(0, |proof| proof.failures);
         let proof = Proof {
             setup: setup.to_owned(),
             at,
+            took,
             failures: if passed { 0 } else { before.saturating_add(1) },
         };
         self.0.insert(builder.clone(), proof);
     }
 
-    /// Whether `builder` has proved itself with `setup`.
-    pub fn holds(&self, builder: &TargetId, setup: &str) -> bool {
+    /// How `builder` has proved itself with `setup`; `None` where it has not.
+    pub fn holds(&self, builder: &TargetId, setup: &str) -> Option<&Proof> {
         let proof = self.0.get(builder);
-        proof.is_some_and(|proof| proof.failures == 0 && proof.setup == setup)
+        proof.filter(|proof| proof.failures == 0 && proof.setup == setup)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (&TargetId, &Proof)> {
+        self.0.iter()
     }
 
     /// When `builder`, whose checks pass with `setup`, is to prove itself; `None` where nobody wants it.
@@ -78,6 +90,12 @@ impl Proofs {
     /// Forgets all builders but these.
     pub fn keep(&mut self, is_watched: impl Fn(&TargetId) -> bool) {
         self.0.retain(|builder, _| is_watched(builder));
+    }
+}
+
+impl FromIterator<(TargetId, Proof)> for Proofs {
+    fn from_iter<I: IntoIterator<Item = (TargetId, Proof)>>(proofs: I) -> Self {
+        Self(proofs.into_iter().collect())
     }
 }
 
@@ -116,7 +134,7 @@ mod tests {
             let now = origin + usec(humantime::parse_duration(time).unwrap());
             let due = proofs.due(&desktop(), setup, builds, now);
             let end = if due.is_some_and(|due| due <= now) {
-                proofs.ended(&desktop(), setup, now, end == "passes");
+                proofs.ended(&desktop(), setup, now, 1, end == "passes");
                 end
             } else {
                 "-"
@@ -183,11 +201,12 @@ mod tests {
     #[test]
     fn it_holds_for_what_it_was_made_with_and_nothing_else() {
         let mut proofs = Proofs::default();
-        proofs.ended(&desktop(), "a", 1, true);
-        assert!(proofs.holds(&desktop(), "a") && !proofs.holds(&desktop(), "b"));
-        assert!(!proofs.holds(&TargetId::builder("other"), "a"));
-        proofs.ended(&desktop(), "a", 2, false);
-        assert!(!proofs.holds(&desktop(), "a"));
+        proofs.ended(&desktop(), "a", 1, 1, true);
+        let holds = |proofs: &Proofs, id, setup| proofs.holds(&id, setup).is_some();
+        assert!(holds(&proofs, desktop(), "a") && !holds(&proofs, desktop(), "b"));
+        assert!(!holds(&proofs, TargetId::builder("other"), "a"));
+        proofs.ended(&desktop(), "a", 2, 1, false);
+        assert!(!holds(&proofs, desktop(), "a"));
         proofs.keep(|_| false);
         assert_eq!(proofs.due(&desktop(), "a", Builds::Weekly, 3), Some(3));
     }
@@ -195,7 +214,7 @@ mod tests {
     #[test]
     fn a_clock_that_was_set_back_puts_none_off() {
         let mut proofs = Proofs::default();
-        proofs.ended(&desktop(), "a", 5_000, true);
+        proofs.ended(&desktop(), "a", 5_000, 1, true);
         assert_eq!(
             proofs.due(&desktop(), "a", Builds::Changes, 4_000),
             Some(4_000)
@@ -213,7 +232,7 @@ mod tests {
                 let due = proofs.due(&desktop(), &setup, Builds::Changes, now).unwrap();
                 prop_assert!(due <= now + usec(WEEK));
                 now = now.max(due);
-                proofs.ended(&desktop(), &setup, now, passes);
+                proofs.ended(&desktop(), &setup, now, 1, passes);
                 let next = proofs.due(&desktop(), &setup, Builds::Changes, now).unwrap();
                 prop_assert!(next >= now + usec(FIRST_AGAIN));
             }

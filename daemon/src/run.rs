@@ -1,10 +1,10 @@
 //! The daemon's life: from a valid configuration to its last reply.
 
-use std::io;
+use std::{collections::BTreeMap, io, net::IpAddr};
 
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::mpsc,
+    sync::{mpsc, watch},
 };
 use zbus::{Address, fdo};
 
@@ -19,8 +19,11 @@ use crate::{
     monitor::{Handle, Monitor},
     net::{self, News},
     notify::{Teller, Watchdog},
+    proof::Proofs,
     reload::Reloader,
     service::{Flag, follow_sleep, follow_wall_clock, report_status, status_line},
+    state::{Learnt, State},
+    target::TargetId,
 };
 
 /// What the daemon needs to know to start.
@@ -94,11 +97,11 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         () = teller.run() => return Ok(()),
         _ = &mut stop => return Ok(()),
     };
-    let prover = Prover::new(
-        handle.clone(),
-        jobs_handle.clone(),
-        Some(service.connection().clone()),
-    );
+    let mut state = State::from_environment();
+    let Learnt { found, proofs } = state.learnt().clone();
+    handle.remember(found).await;
+    let bus_of_prover = Some(service.connection().clone());
+    let (prover, proofs) = Prover::new(handle.clone(), jobs_handle.clone(), proofs, bus_of_prover);
     let prover = tokio::spawn(prover.run());
     let gateway = gateway(steer, &handle);
     notifier.ready(status_line(&handle.snapshot()));
@@ -125,6 +128,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         () = follow_sleep(&connection, handle.clone()) => Ok(()),
         () = follow_wall_clock(handle.clone()) => Ok(()),
         () = gateway => Ok(()),
+        () = keep(&mut state, handle.found(), proofs) => Ok(()),
         _ = &mut stop => Ok(()),
     };
     notifier.stopping();
@@ -154,6 +158,27 @@ async fn follow_network(monitor: Handle) {
         }
     };
     tokio::join!(net::run(news, monitor.subscribe()), telling);
+}
+
+/// Keeps what is learnt. Never ends while the daemon works.
+async fn keep(
+    state: &mut State,
+    mut found: watch::Receiver<BTreeMap<TargetId, IpAddr>>,
+    mut proofs: watch::Receiver<Proofs>,
+) {
+    loop {
+        let changed = tokio::select! {
+            changed = found.changed() => changed,
+            changed = proofs.changed() => changed,
+        };
+        if changed.is_err() {
+            std::future::pending::<()>().await;
+        }
+        state.keep(Learnt {
+            found: found.borrow_and_update().clone(),
+            proofs: proofs.borrow_and_update().clone(),
+        });
+    }
 }
 
 /// Serves the gateway; for ever, where there is none, or where it can't be had: what Nix loses by that is no more

@@ -1,14 +1,19 @@
 //! Has builders prove themselves when that is due ([`crate::proof`]), and keeps what came of it.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use data_encoding::HEXLOWER;
 use offload_client::{
-    JobState, Kind, Stage, TargetState,
+    JobState, Kind, Printable, Stage, TargetState,
     snapshot::{Facts, Target},
     test_build,
 };
 use ring::digest::{Context, SHA256};
+use tokio::sync::watch;
 use zbus::Connection;
 
 use super::{Handle, thrift::Thrift};
@@ -17,6 +22,7 @@ use crate::{
     monitor,
     proof::Proofs,
     reason::{Weight, traits},
+    report::Tested,
     target::{BuilderSpec, SpecKind, TargetId, TargetSpec},
 };
 
@@ -30,20 +36,33 @@ pub struct Prover {
     jobs: Handle,
     thrift: Thrift,
     proofs: Proofs,
+    told: watch::Sender<Proofs>,
+    /// The builders that have proved themselves to this daemon, and what they were then.
+    proved: BTreeMap<TargetId, Arc<TargetSpec>>,
     /// The jobs that have ended and are noted.
     noted: BTreeSet<u32>,
 }
 
 impl Prover {
-    /// Starts what is due with `jobs`. NetworkManager is asked on `bus`.
-    pub fn new(monitor: monitor::Handle, jobs: Handle, bus: Option<Connection>) -> Self {
-        Self {
+    /// Starts what is due with `jobs`, by the `proofs` that there were. NetworkManager is asked on `bus`. All proofs, as
+    /// they change.
+    pub fn new(
+        monitor: monitor::Handle,
+        jobs: Handle,
+        proofs: Proofs,
+        bus: Option<Connection>,
+    ) -> (Self, watch::Receiver<Proofs>) {
+        let (told, receiver) = watch::channel(proofs.clone());
+        let prover = Self {
             monitor,
             jobs,
             thrift: Thrift::new(bus),
-            proofs: Proofs::default(),
+            proofs,
+            told,
+            proved: BTreeMap::new(),
             noted: BTreeSet::new(),
-        }
+        };
+        (prover, receiver)
     }
 
     /// Works until the monitor is gone, or the jobs are.
@@ -96,20 +115,39 @@ impl Prover {
         self.note_ended(|id| {
             let mut builders = builders.iter();
             let found = builders.find(|(spec, ..)| spec.id == *id);
-            found.map(|(.., setup)| setup.clone())
+            found.map(|(spec, _, setup)| (Arc::clone(spec), setup.clone()))
+        });
+        if !specs.is_empty() {
+            let is_watched = |id: &TargetId| specs.iter().any(|spec| spec.id == *id);
+            self.proofs.keep(is_watched);
+            self.proved.retain(|id, _| is_watched(id));
+        }
+        self.told.send_if_modified(|told| {
+            let is_new = *told != self.proofs;
+            told.clone_from(&self.proofs);
+            is_new
         });
         let mut next: Option<u64> = None;
         for (spec, target, setup) in &builders {
-            if is_stale(target) && !self.proofs.holds(&spec.id, setup) {
-                self.monitor.unproved(spec.id.clone()).await;
-            }
+            self.show(spec, target, setup).await;
             if !is_for_a_proof(target) {
                 continue;
             }
             let now = Now::read().realtime_usec;
-            let Some(due) = self.proofs.due(&spec.id, setup, nix.builds, now) else {
+            let Some(mut due) = self.proofs.due(&spec.id, setup, nix.builds, now) else {
                 continue;
             };
+            let is_proved = self
+                .proved
+                .get(&spec.id)
+                .is_some_and(|proved| proved == *spec);
+            if target.state == TargetState::Unknown
+                && !is_proved
+                && self.proofs.holds(&spec.id, setup).is_some()
+            {
+                // What was kept proves nothing.
+                due = now;
+            }
             let due = if due <= now {
                 self.prove(&spec.id, now).await
             } else {
@@ -118,6 +156,32 @@ impl Prover {
             next = next.into_iter().chain(due).min();
         }
         next
+    }
+
+    /// Shows the last proof where it holds, and that one is to come where none does.
+    async fn show(&self, spec: &TargetSpec, target: &Target, setup: &str) {
+        let last = test_build::of(target);
+        let id = spec.id.clone();
+        match self.proofs.holds(&id, setup) {
+            Some(proof) if last.is_none() => {
+                let tested = Tested {
+                    outcome: Ok(()),
+                    blames: false,
+                    place: Printable::default(),
+                    detail: Printable::default(),
+                    finished: proof.at,
+                    took: Duration::from_micros(proof.took),
+                };
+                self.monitor.recalled(id, tested).await;
+            }
+            None if last.map_or(!test_build::is_yet_to_come(target), |last| {
+                last.state == JobState::Succeeded
+            }) =>
+            {
+                self.monitor.unproved(id).await;
+            }
+            Some(_) | None => {}
+        }
     }
 
     /// Begins one where this machine can afford it; when to look again otherwise. Its end is told by the board.
@@ -149,7 +213,7 @@ impl Prover {
     }
 
     /// Notes the jobs that have ended; one that was ended by somebody shows nothing.
-    fn note_ended(&mut self, setup: impl Fn(&TargetId) -> Option<String>) {
+    fn note_ended(&mut self, setup: impl Fn(&TargetId) -> Option<(Arc<TargetSpec>, String)>) {
         let ended: Vec<_> = self.jobs.read(|board| {
             let all = board.iter().filter(|(_, job)| job.status.finished != 0);
             all.map(|(number, job)| (number, job.status.clone()))
@@ -158,11 +222,15 @@ impl Prover {
         for (number, status) in &ended {
             if self.noted.insert(*number)
                 && status.state != JobState::Cancelled
-                && let Some(setup) = setup(&status.builder)
+                && let Some((spec, setup)) = setup(&status.builder)
             {
                 let passed = status.state == JobState::Succeeded;
+                let took = status.finished.saturating_sub(status.started);
                 self.proofs
-                    .ended(&status.builder, &setup, status.finished, passed);
+                    .ended(&spec.id, &setup, status.finished, took, passed);
+                if passed {
+                    self.proved.insert(spec.id.clone(), spec);
+                }
             }
         }
         self.noted
@@ -175,14 +243,6 @@ fn builder(spec: &Arc<TargetSpec>) -> Option<&BuilderSpec> {
     match &spec.kind {
         SpecKind::Builder(builder) if !builder.store().is_empty() => Some(builder),
         SpecKind::Builder(_) | SpecKind::Cache(_) => None,
-    }
-}
-
-/// Whether what is shown of its last test build is of something else, or nothing is.
-fn is_stale(target: &Target) -> bool {
-    match test_build::of(target) {
-        Some(last) => last.state == JobState::Succeeded,
-        None => !test_build::is_yet_to_come(target),
     }
 }
 

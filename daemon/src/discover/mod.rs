@@ -10,7 +10,12 @@ pub(crate) mod fuzz;
 mod ground;
 mod mdns;
 
-use std::{collections::HashSet, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use ipnet::{IpNet, Ipv4Net};
@@ -39,6 +44,8 @@ const HINTED: Duration = Duration::from_millis(1500);
 /// Where to look.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scope {
+    /// Where it was found before this daemon was started.
+    pub remembered: Option<IpAddr>,
     /// By multicast DNS.
     pub mdns: bool,
     /// In the kernel's neighbour table.
@@ -50,6 +57,8 @@ pub struct Scope {
 /// By which of them a target was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
+    /// It was found there before.
+    Remembered,
     /// Multicast DNS.
     Mdns,
     /// The neighbour table.
@@ -147,6 +156,13 @@ struct Hunt<'a, J> {
 
 impl<J: Judge> Hunt<'_, J> {
     async fn run(&mut self, scope: &Scope) {
+        let remembered = self.ground.near(scope.remembered.into_iter().collect());
+        if self
+            .go(Source::list(remembered), How::Remembered, HINTED)
+            .await
+        {
+            return;
+        }
         if scope.mdns {
             let asker = Asker::start(self.ground.clone()).await;
             if self

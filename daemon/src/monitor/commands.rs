@@ -70,6 +70,24 @@ impl Monitor {
                 self.publish(now);
                 let _ = done.send(());
             }
+            Command::Remember(found) => {
+                for (target, address) in found {
+                    self.locate(now, whereabouts::Event::Remembered { target, address });
+                }
+                self.tell_found();
+            }
+            Command::Recalled {
+                target,
+                tested,
+                done,
+            } => {
+                if let Some(watched) = self.watched.get_mut(&target) {
+                    watched.tested(tested);
+                    self.touched.insert(target);
+                    self.publish(now);
+                }
+                let _ = done.send(());
+            }
             Command::Unproved { target, done } => {
                 if let Some(watched) = self.watched.get_mut(&target) {
                     watched.unproved();

@@ -1,6 +1,6 @@
 //! What the rest of the daemon sees of the monitor: its snapshot, and a way to ask.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 use offload_client::{Snapshot, errors::BusError, snapshot::HistoryEntry};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -23,6 +23,7 @@ pub struct Handle {
     pub(super) snapshot: watch::Receiver<Arc<Snapshot>>,
     pub(super) specs: Specs,
     pub(super) proving: watch::Receiver<Proving>,
+    pub(super) found: watch::Receiver<BTreeMap<TargetId, IpAddr>>,
     pub(super) commands: mpsc::Sender<Command>,
 }
 
@@ -89,6 +90,12 @@ pub(super) enum Command {
     },
     Tested {
         spec: Arc<TargetSpec>,
+        tested: Tested,
+        done: oneshot::Sender<()>,
+    },
+    Remember(BTreeMap<TargetId, IpAddr>),
+    Recalled {
+        target: TargetId,
         tested: Tested,
         done: oneshot::Sender<()>,
     },
@@ -208,6 +215,27 @@ impl Handle {
     /// When builders prove themselves unasked, as it changes.
     pub fn proving(&self) -> watch::Receiver<Proving> {
         self.proving.clone()
+    }
+
+    /// Where each target was found that is at none of its own addresses, as it changes.
+    pub fn found(&self) -> watch::Receiver<BTreeMap<TargetId, IpAddr>> {
+        self.found.clone()
+    }
+
+    /// Tells where targets were found before this daemon was started. They have to prove who they are.
+    pub async fn remember(&self, found: BTreeMap<TargetId, IpAddr>) {
+        let _ = self.commands.send(Command::Remember(found)).await;
+    }
+
+    /// Shows what a test build came to before this daemon was started; nothing is judged by it. Returns when that is
+    /// in the snapshot.
+    pub async fn recalled(&self, target: TargetId, tested: Tested) {
+        self.ask(|done| Command::Recalled {
+            target,
+            tested,
+            done,
+        })
+        .await;
     }
 
     /// Tells that a builder has yet to prove itself, with what it is now. Returns when that is in the snapshot.

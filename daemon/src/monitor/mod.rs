@@ -18,6 +18,7 @@ mod watched;
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
+    net::IpAddr,
     sync::Arc,
     time::Duration,
 };
@@ -88,6 +89,10 @@ pub struct Monitor {
     cache_hosts: watch::Sender<BTreeSet<String>>,
     specs: watch::Sender<Vec<Arc<TargetSpec>>>,
     proving: watch::Sender<Proving>,
+    /// Where targets were found that are at none of their own addresses.
+    found: watch::Sender<BTreeMap<TargetId, IpAddr>>,
+    /// Whether they may be others than the published ones.
+    is_readdressed: bool,
     closed: mpsc::Receiver<Closed>,
     inbox: mpsc::Receiver<Command>,
     snapshot: watch::Sender<Arc<Snapshot>>,
@@ -118,6 +123,7 @@ impl Monitor {
         let (cache_hosts, hosts) = watch::channel(BTreeSet::new());
         let (specs, specs_receiver) = watch::channel(Vec::new());
         let (proving, proving_receiver) = watch::channel(Proving::default());
+        let (found, found_receiver) = watch::channel(BTreeMap::new());
         let mut monitor = Self {
             health: Health::new(poll.clone(), seed, now),
             whereabouts: Whereabouts::default(),
@@ -136,6 +142,8 @@ impl Monitor {
             cache_hosts,
             specs,
             proving,
+            found,
+            is_readdressed: false,
             poll,
             watched: BTreeMap::new(),
             order: Vec::new(),
@@ -163,6 +171,7 @@ impl Monitor {
             snapshot: receiver,
             specs: specs_receiver,
             proving: proving_receiver,
+            found: found_receiver,
             commands,
         };
         Ok((monitor, handle))
@@ -224,6 +233,9 @@ impl Monitor {
             self.answer_waiters(&target);
         }
         self.locate(now, whereabouts::Event::TurnEnded);
+        if std::mem::take(&mut self.is_readdressed) {
+            self.tell_found();
+        }
     }
 
     /// Sets the alarm for the next turn that must be, and feeds the watchdog. Before the first turn
@@ -260,6 +272,7 @@ impl Monitor {
             match effect {
                 whereabouts::Effect::Judge(event) => self.judge(now, event),
                 whereabouts::Effect::Readdressed(target) => {
+                    self.is_readdressed = true;
                     if let Some(watched) = self.watched.get_mut(&target) {
                         watched.let_go();
                     }
@@ -267,6 +280,16 @@ impl Monitor {
                 effect => self.search(effect),
             }
         }
+    }
+
+    fn tell_found(&self) {
+        let found = |id: &TargetId| Some((id.clone(), self.whereabouts.place(id)?.found()?));
+        let all: BTreeMap<_, _> = self.order.iter().filter_map(found).collect();
+        self.found.send_if_modified(|told| {
+            let is_new = *told != all;
+            *told = all;
+            is_new
+        });
     }
 
     fn judge(&mut self, now: Now, event: Event) {

@@ -35,6 +35,7 @@ impl Monitor {
         self.gateway = plan.gateway;
         self.hook = plan.hook;
         self.replanned = true;
+        self.is_readdressed = true;
         let wanted: BTreeSet<&TargetId> = self.order.iter().collect();
         let gone = self.watched.keys().filter(|id| !wanted.contains(id));
         let gone: Vec<_> = gone.cloned().collect();

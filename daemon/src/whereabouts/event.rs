@@ -27,6 +27,14 @@ pub enum Event {
         /// Where to look without being asked.
         discover: Discover,
     },
+    /// A target was found at this address before the daemon was started: it is looked for there first, where it is not
+    /// at its own.
+    Remembered {
+        /// The target.
+        target: TargetId,
+        /// Where it was.
+        address: IpAddr,
+    },
     /// This machine is on these networks now.
     Networks(Arc<dyn Routes>),
     /// This machine has other addresses than before: searches look where it no longer is.

@@ -70,6 +70,11 @@ impl Whereabouts {
         };
         match event {
             Event::Planned { specs, discover } => self.plan(&mut turn, specs, discover),
+            Event::Remembered { target, address } => {
+                if let Some(place) = self.places.get_mut(&target) {
+                    place.remember(address);
+                }
+            }
             Event::Networks(routes) => self.set_routes(&mut turn, routes),
             Event::Moved => self.search_anew(&mut turn),
             Event::Appeared(address) => self.appeared(&mut turn, address),

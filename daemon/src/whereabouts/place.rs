@@ -28,6 +28,8 @@ pub struct Place {
     spec: Arc<TargetSpec>,
     /// Where it was found, where that is none of its own addresses.
     found: Option<Found>,
+    /// Where it was found before this daemon was started. Nothing is checked there before it has proved itself.
+    remembered: Option<IpAddr>,
     /// What it is checked by: `spec`, with `found` behind its own addresses.
     checked_by: Arc<TargetSpec>,
     /// A search under way.
@@ -89,6 +91,7 @@ impl Place {
             address: first_address(&spec),
             standing: Standing::Configured,
             found: None,
+            remembered: None,
             checked_by: spec.clone(),
             searching: None,
             reachability,
@@ -109,6 +112,22 @@ impl Place {
     /// What it is checked by: what is configured, and where it was found.
     pub fn checked_by(&self) -> &Arc<TargetSpec> {
         &self.checked_by
+    }
+
+    /// Where it was found before this daemon was started, as long as nothing says that it is elsewhere.
+    pub(super) fn remembered(&self) -> Option<IpAddr> {
+        self.remembered
+    }
+
+    pub(super) fn remember(&mut self, address: IpAddr) {
+        self.remembered = Some(address);
+    }
+
+    /// Where it was found, or is remembered to have been.
+    pub fn found(&self) -> Option<IpAddr> {
+        let found = self.found.as_ref();
+        let found = found.and_then(|found| ip(&found.address.host));
+        found.or(self.remembered)
     }
 
     /// Where it answered last or, before it ever did, was first looked for: `host:port`.
@@ -247,6 +266,9 @@ impl Place {
     /// Drops what was found where it has answered at one of its own addresses.
     fn leave_found(&mut self) -> Addresses {
         let answered = self.answered_at();
+        if answered.is_some() {
+            self.remembered = None;
+        }
         let found = self.found.as_ref();
         let is_elsewhere = |found: &Found| ip(&found.address.host) != answered;
         if answered.is_some() && found.is_some_and(is_elsewhere) {

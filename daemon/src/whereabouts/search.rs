@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::Arc,
 };
 
@@ -39,7 +39,8 @@ impl Whereabouts {
     /// name and address that is not on the link: who is behind a router is not found there, and
     /// strangers are left in peace.
     fn search_unattended(&mut self, turn: &mut Turn<'_>, id: &TargetId) {
-        let Some(scope) = configured(&self.discover) else {
+        let remembered = self.places.get(id).and_then(Place::remembered);
+        let Some(scope) = configured(&self.discover, remembered) else {
             return;
         };
         let health = turn.health.target(id);
@@ -101,13 +102,14 @@ impl Whereabouts {
             None => wanted.push(id),
         }
         for wanted in wanted {
+            let Some(place) = self.places.get(&wanted) else {
+                continue;
+            };
             let scope = Scope {
+                remembered: place.remembered(),
                 mdns: true,
                 neighbours: true,
                 sweep: self.discover.sweep.clone(),
-            };
-            let Some(place) = self.places.get(&wanted) else {
-                continue;
             };
             // A search that looks in fewer places gives way.
             let under_way = place.searching.as_ref();
@@ -309,10 +311,11 @@ impl UnderWay for Present<'_> {
     }
 }
 
-/// Where to look without being asked; nowhere unless that is configured.
-fn configured(discover: &Discover) -> Option<Scope> {
-    let is_enabled = discover.mdns || !discover.sweep.is_empty();
+/// Where to look without being asked; nowhere unless that is configured, or it was found somewhere before.
+fn configured(discover: &Discover, remembered: Option<IpAddr>) -> Option<Scope> {
+    let is_enabled = discover.mdns || !discover.sweep.is_empty() || remembered.is_some();
     is_enabled.then(|| Scope {
+        remembered,
         mdns: discover.mdns,
         neighbours: discover.mdns,
         sweep: discover.sweep.clone(),

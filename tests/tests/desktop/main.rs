@@ -23,6 +23,7 @@ mod nix;
 mod off;
 mod quiet;
 mod ready;
+mod restart;
 mod signature;
 mod steer;
 mod stops;

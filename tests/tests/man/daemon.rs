@@ -195,6 +195,12 @@ fn files(page: &mut Page) {
          LoadCredential=etc-nix-builder_ed25519:/etc/nix/builder_ed25519",
     );
     page.item(
+        "/var/lib/offloadd/state.json",
+        "What offloadd has learnt and keeps over a restart: where a target was found that is at none of its own addresses, \
+         and how builders have proved themselves. Nothing of it is believed: where a target was found is where it is looked \
+         for first, and it has to prove who it is; a proof puts the next one off. It may be removed at any time.",
+    );
+    page.item(
         "/var/cache/offloadd/",
         "The home of the user `offloadd`: what Nix keeps there of its own.",
     );
