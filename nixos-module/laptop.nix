@@ -191,9 +191,10 @@ in
       serviceConfig = lib.mkIf (files != [ ]) (credentials.serviceConfig files);
       reloadTriggers = [ configFile ];
     };
-    # It asks root's ssh, and has root's Nix make test builds.
+    # It asks root's ssh, has root's Nix make test builds, and SQLite forget what a cache lacked.
     systemd.services.offload-helper.path = [
       nix.package
+      pkgs.sqlite
       config.programs.ssh.package
     ];
     systemd.paths.offload-ready.wantedBy = [ "multi-user.target" ];

@@ -194,6 +194,10 @@ pub trait Cache {
     /// The key that signs what it serves.
     #[zbus(property)]
     fn signing_key(&self) -> zbus::Result<String>;
+
+    /// Has Nix ask it again for what it lacked: how many paths. May ask for a password.
+    #[zbus(allow_interactive_auth)]
+    fn forget_misses(&self) -> Result<u64, BusError>;
 }
 
 /// What only a builder has.

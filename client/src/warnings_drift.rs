@@ -142,7 +142,8 @@ pub(crate) const fn text(code: WarningCode) -> Text {
             title: "Nix remembers misses that are none",
             explanation: "{actual|Some} of the paths that Nix remembers as missing from {uri|the cache} are there. For up to an \
                           hour after a miss Nix does not ask again, and builds them itself.",
-            remedy: "Wait an hour, or run the build once with `--option narinfo-cache-negative-ttl 0`.",
+            remedy: "`offloadctl forget-misses {name}` has Nix ask again. Or wait an hour, or run the build once with \
+                     `--option narinfo-cache-negative-ttl 0`.",
         },
         WarningCode::FallbackOff => Text {
             title: "a cache that fails, fails the build",

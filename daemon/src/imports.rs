@@ -41,8 +41,12 @@ const ROOMS: &[(&str, &str)] = &[
         "build",
         "clock file helper monitor nix nonce probe program proof reason report target",
     ),
-    ("bus", "build clock explain log monitor nix nonce target"),
-    ("gateway", "clock monitor nix probe reason target"),
+    ("forget", "helper target"),
+    (
+        "bus",
+        "build clock explain forget log monitor nix nonce target",
+    ),
+    ("gateway", "clock forget monitor nix probe reason target"),
     ("service", "clock health monitor notify"),
     ("reload", "config files monitor nix notify plan service"),
     (

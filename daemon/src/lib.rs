@@ -13,6 +13,7 @@ pub mod exit;
 mod explain;
 mod file;
 pub mod files;
+pub mod forget;
 #[doc(hidden)]
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;

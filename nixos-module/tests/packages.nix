@@ -12,6 +12,7 @@ let
     "gnugrep"
     "nix"
     "openssh"
+    "sqlite"
     "systemd"
   ] derivation;
 

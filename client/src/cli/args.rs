@@ -211,6 +211,16 @@ pub(super) enum Command {
         #[arg(value_parser = clap::value_parser!(u16).range(1..))]
         port: u16,
     },
+    /// Have Nix ask a cache again for what it lacked
+    #[command(
+        after_help = "For an hour Nix does not ask a cache again for a path that it lacked, and builds it, though the cache may\n\
+                      have it by now. This deletes what root's Nix remembers of that, through offload-helper and sqlite3.\n\
+                      Exit codes: 0 done, 4 no daemon, 64 usage."
+    )]
+    ForgetMisses {
+        /// Only of this one [default: of each]
+        cache: Option<String>,
+    },
     /// Write what ssh_config and nix.conf need, so that Nix follows the desktop
     #[command(
         after_help = "For the builders and caches that are watched. It changes nothing; on NixOS\n\

@@ -9,6 +9,7 @@ mod doctor;
 mod document;
 mod explain;
 mod failure;
+mod forget_misses;
 mod goal;
 mod history;
 mod hold;
@@ -145,6 +146,9 @@ async fn run(cli: &Cli) -> Result<Outcome, Failure> {
         }
         Command::Connect { host, port } => connect::connect(cli, host, *port).await,
         Command::Steer { print: _ } => steer::steer(cli, output).await,
+        Command::ForgetMisses { cache } => {
+            forget_misses::forget_misses(cli, output, cache.as_deref()).await
+        }
         Command::Pause { duration } => pause::pause(cli, output, *duration).await,
         Command::Resume => pause::resume(cli, output).await,
         Command::Completions { shell } => papers::completions(&output, *shell),

@@ -14,7 +14,7 @@ use zbus::{Connection, proxy::CacheProperties};
 use super::{args::Cli, document, failure::Failure};
 use crate::{
     Reason, Snapshot, TargetState, connect,
-    proxy::{ManagerProxy, TargetProxy},
+    proxy::{CacheProxy, ManagerProxy, TargetProxy},
     read,
     snapshot::Target,
 };
@@ -82,6 +82,14 @@ impl Session {
 
     pub(super) async fn manager(&self) -> Result<ManagerProxy<'static>, Failure> {
         let proxy = ManagerProxy::builder(&self.connection)
+            .cache_properties(CacheProperties::No)
+            .build();
+        Ok(proxy.await?)
+    }
+
+    pub(super) async fn cache(&self, cache: &Target) -> Result<CacheProxy<'static>, Failure> {
+        let proxy = CacheProxy::builder(&self.connection)
+            .path(cache.path())
             .cache_properties(CacheProperties::No)
             .build();
         Ok(proxy.await?)

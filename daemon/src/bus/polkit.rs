@@ -42,6 +42,8 @@ pub(super) enum Action {
     Pause,
     /// Looking for what is not where it should be.
     Discover,
+    /// Having forgotten what Nix remembers as missing.
+    ForgetMisses,
 }
 
 impl Action {
@@ -51,6 +53,7 @@ impl Action {
             Self::TestBuild => "org.offloadd.Offload1.test-build",
             Self::Pause => "org.offloadd.Offload1.pause",
             Self::Discover => "org.offloadd.Offload1.discover",
+            Self::ForgetMisses => "org.offloadd.Offload1.forget-misses",
         }
     }
 }
@@ -317,6 +320,7 @@ mod tests {
             Action::TestBuild,
             Action::Pause,
             Action::Discover,
+            Action::ForgetMisses,
         ] {
             assert!(policy.contains(&format!("<action id=\"{}\">", action.id())));
         }

@@ -9,6 +9,7 @@ use std::{
 };
 
 use offload_client::{
+    errors::BusError,
     snapshot::{BuilderFacts, CacheFacts, Facts, Target},
     wire,
 };
@@ -22,7 +23,12 @@ use super::{
     refused::Refused,
     values::Dict,
 };
-use crate::{build, monitor::Handle, target::TargetId};
+use crate::{
+    build,
+    forget::{self, ForgetError},
+    monitor::Handle,
+    target::{SpecKind, TargetId},
+};
 
 /// One target on the bus. The same value serves the interface that caches and builders share and
 /// the one that only its kind has.
@@ -169,7 +175,42 @@ impl TargetObject {
 }
 
 #[interface(name = "org.offloadd.Offload1.Cache", introspection_docs = false)]
-impl CacheObject {}
+impl CacheObject {
+    /// Has Nix ask it again for what it lacked.
+    #[zbus(out_args("forgotten"))]
+    async fn forget_misses(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<u64, Refused> {
+        let TargetObject {
+            id,
+            monitor,
+            authority,
+            ..
+        } = &self.0;
+        authority
+            .require(connection, &header, Action::ForgetMisses)
+            .await?;
+        let spec = monitor.spec(id.clone()).await;
+        let cache = spec.and_then(|spec| match &spec.kind {
+            SpecKind::Cache(cache) => Some(forget::url(cache)),
+            SpecKind::Builder(_) => None,
+        });
+        let gateway = monitor.snapshot().gateway.clone();
+        let gateway = (!gateway.is_empty()).then(|| format!("http://{gateway}"));
+        let mut forgotten = Err(ForgetError::NotNixs);
+        // What is behind the gateway Nix knows by that.
+        for url in cache.into_iter().chain(gateway) {
+            match (forget::misses(&url).await, &mut forgotten) {
+                (Ok(count), Ok(all)) => *all += count,
+                (Err(ForgetError::NotNixs), _) => {}
+                (result, _) => forgotten = result,
+            }
+        }
+        Ok(forgotten.map_err(|error| BusError::Failed(error.to_string()))?)
+    }
+}
 
 #[interface(name = "org.offloadd.Offload1.Builder", introspection_docs = false)]
 impl BuilderObject {

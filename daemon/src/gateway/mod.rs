@@ -11,6 +11,7 @@ mod listen;
 mod memory;
 mod reply;
 mod request;
+mod returns;
 mod upstream;
 
 use std::{convert::Infallible, io, net::SocketAddr, time::Duration};
@@ -37,6 +38,8 @@ const MAX_HEAD: usize = 16 * 1024;
 pub struct Gateway {
     listener: TcpListener,
     answers: Answers,
+    address: SocketAddr,
+    monitor: Handle,
 }
 
 impl Gateway {
@@ -47,12 +50,21 @@ impl Gateway {
     pub fn open(address: SocketAddr, monitor: Handle) -> io::Result<Self> {
         Ok(Self {
             listener: listen::listen(address)?,
-            answers: Answers::new(monitor)?,
+            answers: Answers::new(monitor.clone())?,
+            address,
+            monitor,
         })
     }
 
     /// Serves until it is dropped.
     pub async fn run(self) {
+        tokio::join!(
+            self.serve_all(),
+            returns::follow(self.address, self.monitor.clone())
+        );
+    }
+
+    async fn serve_all(&self) {
         let mut served = FuturesUnordered::new();
         loop {
             tokio::select! {

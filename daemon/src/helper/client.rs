@@ -116,6 +116,19 @@ impl Helper {
         ended.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
     }
 
+    /// Forgets what Nix remembers as missing from the substituter with the URL `cache`: how many paths.
+    ///
+    /// # Errors
+    /// `PermissionDenied` where it is none of Nix's; `Other` with what is in the way: somebody writes, or there is no
+    /// `sqlite3`. Anything else where it can't be asked.
+    pub(crate) async fn forget(&self, cache: &str) -> io::Result<u64> {
+        let cache = cache.to_owned();
+        let count = self.ask(&Request::Forget { cache }).await?;
+        let count = std::str::from_utf8(&count).ok();
+        let count = count.and_then(|count| count.parse().ok());
+        Ok(count.ok_or(wire::WireError)?)
+    }
+
     async fn ask(&self, question: &Request) -> io::Result<Vec<u8>> {
         let exchange = async {
             let mut stream = self.send(question).await?;

@@ -51,6 +51,11 @@ pub(crate) enum Request {
         /// It has so many seconds.
         seconds: u32,
     },
+    /// Forget what Nix remembers as missing from a substituter: the answer is how many paths, in decimal digits.
+    Forget {
+        /// Its URL, in any spelling that Nix takes for the same.
+        cache: String,
+    },
 }
 
 /// A key file that root's ssh looks at.
@@ -133,6 +138,7 @@ impl Request {
                 let seconds = seconds.to_be_bytes();
                 Frame::new(5).string(store.as_bytes()).string(&seconds)
             }
+            Self::Forget { cache } => Frame::new(6).string(cache.as_bytes()),
         }
         .finish()
     }
@@ -161,6 +167,9 @@ impl Request {
             5 => Self::Build {
                 store: fields.text()?,
                 seconds: fields.number()?,
+            },
+            6 => Self::Forget {
+                cache: fields.text()?,
             },
             _ => return Err(WireError),
         };
@@ -407,6 +416,7 @@ mod tests {
             ".*".prop_map(|store| Request::Resolve { store }),
             ".*".prop_map(|store| Request::Identities { store }),
             (".*", any::<u32>()).prop_map(|(store, seconds)| Request::Build { store, seconds }),
+            ".*".prop_map(|cache| Request::Forget { cache }),
             sign,
         ]
     }

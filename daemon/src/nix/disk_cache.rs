@@ -81,7 +81,7 @@ pub fn files() -> impl Iterator<Item = PathBuf> {
 }
 
 /// Each version of the tables has a file of its own.
-fn databases(directory: &Path) -> [PathBuf; 3] {
+pub(crate) fn databases(directory: &Path) -> [PathBuf; 3] {
     [6, 7, 8].map(|version| directory.join(format!("binary-cache-v{version}.sqlite")))
 }
 
@@ -141,6 +141,21 @@ fn misses_in(
         ControlFlow::Continue(())
     })?;
     // What was read while somebody wrote is not worth having.
+    database.is_unchanged()?;
+    Ok(found)
+}
+
+/// The numbers of the caches in `file` whose URLs `is_it` knows.
+///
+/// # Errors
+/// [`DiskCacheError`]: then nothing is known.
+pub(crate) fn numbers(
+    files: &dyn Files,
+    file: &Path,
+    is_it: impl Fn(&str) -> bool,
+) -> Result<Vec<u64>, DiskCacheError> {
+    let database = Database::open(files, file)?;
+    let found = caches(&database, is_it)?;
     database.is_unchanged()?;
     Ok(found)
 }

@@ -109,6 +109,13 @@ impl CacheUri {
     pub fn effective_port(&self) -> u16 {
         self.port.unwrap_or(if self.tls { 443 } else { 80 })
     }
+
+    /// Whether `other` is another spelling of it, whatever the parameters.
+    pub fn is_same_place(&self, other: &Self) -> bool {
+        (self.tls, self.effective_port(), &self.path)
+            == (other.tls, other.effective_port(), &other.path)
+            && self.host.eq_ignore_ascii_case(&other.host)
+    }
 }
 
 /// Reads one of `substituters`.

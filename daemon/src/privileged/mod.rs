@@ -5,6 +5,7 @@
 mod agent;
 mod build;
 mod child;
+mod forget;
 mod open;
 mod roots;
 mod serve;

@@ -83,7 +83,7 @@ pub(super) fn open(path: &Path) -> Result<File, OpenError> {
     }
 }
 
-fn walk(path: &Path) -> Result<File, OpenError> {
+pub(super) fn walk(path: &Path) -> Result<File, OpenError> {
     const STEP: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
     let open_root = || openat(CWD, "/", STEP, Mode::empty()).map_err(io::Error::from);
     if !path.is_absolute() {

@@ -2,10 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{open::Roots, ssh};
+use super::{forget, open::Roots, ssh};
 use crate::{
     build,
-    nix::{self, Imported, Machine, NixVersion, disk_cache, ssh_config::SshOptions},
+    helper::wire::Answer,
+    nix::{
+        self, Imported, Machine, NixVersion, disk_cache,
+        ssh_config::SshOptions,
+        uri::{self, StoreUri},
+    },
     target::Dispatch,
 };
 
@@ -13,6 +18,8 @@ use crate::{
 pub(super) struct Nix {
     conf: PathBuf,
     programs: build::Nix,
+    /// The folder of its disk cache.
+    disk_cache: PathBuf,
 }
 
 impl Nix {
@@ -25,7 +32,18 @@ impl Nix {
 
     pub(super) fn at(conf: PathBuf) -> Self {
         let programs = build::Nix::from_environment();
-        Self { conf, programs }
+        Self {
+            conf,
+            programs,
+            disk_cache: disk_cache::directory(),
+        }
+    }
+
+    /// The same with another disk cache.
+    #[cfg(test)]
+    pub(super) fn with_disk_cache(mut self, folder: &Path) -> Self {
+        self.disk_cache = folder.to_owned();
+        self
     }
 
     /// The same with the programs of `folder`.
@@ -73,6 +91,23 @@ impl Nix {
             .filter(|machine| machine.uri == store)
             .map(|machine| Dispatch::new(machine, &imported.conf, true))
             .collect()
+    }
+
+    /// Forgets what it remembers as missing from the substituter with this URL, where it is one of Nix's.
+    pub(super) fn forget(&self, cache: &str) -> Answer {
+        let wanted = match uri::parse(cache) {
+            Ok(StoreUri::Cache(uri)) => uri,
+            _ => return Answer::Refused("not the URL of a cache".into()),
+        };
+        let is_it = |url: &str| match uri::parse(url) {
+            Ok(StoreUri::Cache(uri)) => uri.is_same_place(&wanted),
+            _ => false,
+        };
+        if self.read().conf.substituters.iter().any(|own| is_it(own)) {
+            forget::forget(&self.disk_cache, is_it)
+        } else {
+            Answer::Refused("it is no substituter of Nix's".into())
+        }
     }
 
     /// Only what root alone has put there counts.

@@ -186,6 +186,7 @@ fn answer(stream: UnixStream, owner: u32, nix: &Nix, builds: Option<&Builds>) {
             Some(builder) => (signed(agent::sign(&builder, data)), None),
             None => (Answer::Refused(NO_BUILDER.into()), None),
         },
+        Request::Forget { cache } => (nix.forget(cache), None),
         Request::Build { store, seconds } => {
             let timeout = Duration::from_secs((*seconds).into());
             let tell = |told: Answer| send(&stream, &told.encode(), NO_FILE).is_ok();
@@ -217,6 +218,7 @@ fn told(request: &Request) -> String {
         Request::Resolve { store } => format!("resolve {}", uri::redacted(store)),
         Request::Identities { store } => format!("identities of {}", uri::redacted(store)),
         Request::Sign { store, .. } => format!("sign for {}", uri::redacted(store)),
+        Request::Forget { cache } => format!("forget misses of {}", uri::redacted(cache)),
         Request::Build { store, .. } => format!("build on {}", uri::redacted(store)),
     }
 }

@@ -1,4 +1,5 @@
 mod build;
+mod forget;
 mod login;
 
 use std::{
@@ -52,7 +53,9 @@ impl Machine {
             machine.write(name, text);
         }
         let listener = UnixListener::bind(machine.path("socket")).unwrap();
-        let nix = Nix::at(machine.path("etc/nix.conf")).with_programs(&machine.path("bin"));
+        let nix = Nix::at(machine.path("etc/nix.conf"))
+            .with_programs(&machine.path("bin"))
+            .with_disk_cache(&machine.path("cache"));
         let service = thread::spawn(move || serve(&listener, &nix, idle));
         Self {
             service: Some(service),

@@ -40,6 +40,11 @@ pub(crate) fn page() -> String {
         "A build of something new, through nix-daemon, on one of Nix's builders and no other, with root's key: what \
          `offloadctl test-build` shows. At most eight at once, each for ten minutes at most; it ends when who asked is gone.",
     );
+    page.item(
+        "forget",
+        "Deletes what root's Nix remembers as missing from one of its substituters, with `sqlite3`(1), where nobody else \
+         writes: what `offloadctl forget-misses` asks for.",
+    );
     page.section("ENVIRONMENT");
     page.item(
         "NIX_CONF_DIR, NIX_SSHOPTS, HOME, XDG_CONFIG_HOME, XDG_CONFIG_DIRS, XDG_CACHE_HOME",
