@@ -134,7 +134,12 @@ fn row(builder: &Builder, explanation: &Explanation) -> Row {
         }
     }
     let obstacles = builder.obstacles.iter();
-    words.extend(obstacles.map(|it| obstacle(it, &builder.systems, explanation, builder.max_jobs)));
+    let obstacles =
+        obstacles.map(|it| obstacle(it, &builder.systems, explanation, builder.max_jobs));
+    let obstacles: Vec<String> = obstacles.collect();
+    if !obstacles.is_empty() {
+        words.push(obstacles.join("; "));
+    }
     Row {
         order: builder.order,
         state: builder.obstacles.is_empty().then_some(builder.state),
@@ -159,7 +164,7 @@ fn here(explanation: &Explanation) -> Row {
         order: None,
         state: None,
         name: "this machine".to_owned(),
-        words: words.join(", "),
+        words: words.join("; "),
     }
 }
 
