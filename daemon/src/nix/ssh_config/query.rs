@@ -67,13 +67,7 @@ pub async fn ask(
         credentials: credentials.as_deref(),
         timeout: TIMEOUT,
     };
-    let question = Question {
-        host,
-        user,
-        port,
-        key,
-        has_host_key,
-    };
+    let question = Question::new(host, user, port, key, has_host_key);
     let helper = Helper::of_this_machine().filter(|_| !store.is_empty());
     if let Some(helper) = helper
         && let Some(answer) = roots_answer(&helper, store).await?
@@ -81,7 +75,7 @@ pub async fn ask(
         let options = question.read_roots(&answer, &options)?;
         return query.with_jump(&answer, options).await;
     }
-    query.ask(host, user, port, key, has_host_key).await
+    query.ask(question).await
 }
 
 /// What root's ssh answers; `None` where the helper could not ask it.
@@ -115,7 +109,7 @@ pub(crate) async fn ask_with(
         credentials: credential::directory().as_deref(),
         timeout: TIMEOUT,
     }
-    .ask(host, user, port, key, has_host_key)
+    .ask(Question::new(host, user, port, key, has_host_key))
     .await
 }
 
@@ -130,17 +124,29 @@ pub(crate) struct Question<'a> {
 }
 
 impl<'a> Question<'a> {
+    pub(super) const fn new(
+        host: &'a str,
+        user: Option<&'a str>,
+        port: Option<u16>,
+        key: Option<&'a Path>,
+        has_host_key: bool,
+    ) -> Self {
+        Self {
+            host,
+            user,
+            port,
+            key,
+            has_host_key,
+        }
+    }
+
     /// `uri` is that of `machine`; a builder of Nix's list has no other.
     pub(crate) fn of(machine: &'a Machine, uri: &'a SshUri) -> Self {
         let key = uri.params.get("ssh-key").map(Path::new);
-        Self {
-            host: &uri.host,
-            user: uri.user.as_deref(),
-            port: uri.port,
-            key: machine.ssh_key.as_deref().or(key),
-            has_host_key: machine.host_key.is_some()
-                || uri.params.contains_key("base64-ssh-public-host-key"),
-        }
+        let has_host_key =
+            machine.host_key.is_some() || uri.params.contains_key("base64-ssh-public-host-key");
+        let key = machine.ssh_key.as_deref().or(key);
+        Self::new(&uri.host, uri.user.as_deref(), uri.port, key, has_host_key)
     }
 
     /// The key that Nix gives it.
@@ -211,35 +217,23 @@ pub(super) struct Query<'a> {
 }
 
 impl Query<'_> {
-    pub(super) async fn ask(
-        &self,
-        host: &str,
-        user: Option<&str>,
-        port: Option<u16>,
-        key: Option<&Path>,
-        has_host_key: bool,
-    ) -> Result<SshOptions, SshConfigError> {
-        self.ask_behind(None, host, user, port, key, has_host_key)
-            .await
+    pub(super) async fn ask(&self, question: Question<'_>) -> Result<SshOptions, SshConfigError> {
+        self.ask_behind(None, question).await
     }
 
     /// The same for a host behind those jumps.
     async fn ask_behind(
         &self,
         jumps: Option<&str>,
-        host: &str,
-        user: Option<&str>,
-        port: Option<u16>,
-        key: Option<&Path>,
-        has_host_key: bool,
+        question: Question<'_>,
     ) -> Result<SshOptions, SshConfigError> {
-        let question = Question {
+        let Question {
             host,
             user,
             port,
             key,
-            has_host_key,
-        };
+            ..
+        } = question;
         let options = shell_split(self.options)?;
         let mut arguments = question.arguments_behind(jumps, &options)?;
         let config = config_file(&options);
@@ -299,7 +293,7 @@ impl Query<'_> {
         if self.timeout < LEAST_TIMEOUT {
             return Err(SshConfigError::BadJump(jump.to_owned()));
         }
-        let asking = own.ask_behind(before, host, user, port, None, false);
+        let asking = own.ask_behind(before, Question::new(host, user, port, None, false));
         let options = Box::pin(asking).await?;
         check_name(&to.hostname)?;
         if let Some(file) = jump::closed(&options, &Reachable::without_helper(self.credentials)) {

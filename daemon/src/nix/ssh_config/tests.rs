@@ -1,7 +1,7 @@
 mod jumps;
 mod openssh;
 
-use super::query::{Query, check_name, shell_split};
+use super::query::{Query, Question, check_name, shell_split};
 use super::*;
 use proptest::prelude::*;
 use std::{
@@ -63,7 +63,13 @@ async fn ask_real(config: &str, port: Option<u16>, key: Option<&Path>) -> Option
         timeout: Duration::from_secs(20),
     };
     let answer = query
-        .ask("desktop", Some("nix-builder"), port, key, false)
+        .ask(Question::new(
+            "desktop",
+            Some("nix-builder"),
+            port,
+            key,
+            false,
+        ))
         .await
         .unwrap();
     if answer.host_key_algorithms.is_empty() {
@@ -89,7 +95,7 @@ async fn ask_script(text: &str, timeout: Duration) -> Result<SshOptions, SshConf
         credentials: None,
         timeout,
     }
-    .ask("desktop", None, None, None, false)
+    .ask(Question::new("desktop", None, None, None, false))
     .await
 }
 
@@ -231,7 +237,7 @@ async fn the_entrys_host_key_counts_unless_nix_sshopts_names_other_files() {
             timeout: Duration::from_secs(20),
         };
         let found = query
-            .ask("desktop", None, None, None, has_host_key)
+            .ask(Question::new("desktop", None, None, None, has_host_key))
             .await
             .unwrap();
         if found.host_key_algorithms.is_empty() {

@@ -116,7 +116,12 @@ async fn roots_own_configuration_counts_where_it_is_handed_over_and_leads_throug
         credentials: Some(dir.path()),
         timeout: Duration::from_secs(20),
     };
-    let ask = async |host: &'static str| query.ask(host, None, None, None, false).await.unwrap();
+    let ask = async |host: &'static str| {
+        query
+            .ask(Question::new(host, None, None, None, false))
+            .await
+            .unwrap()
+    };
     write("nonexistent-root-.ssh-config", "\n");
     let blank = ask("desktop").await;
     if blank.host_key_algorithms.is_empty() {

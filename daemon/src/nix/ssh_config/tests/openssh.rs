@@ -38,7 +38,7 @@ async fn the_defaults_without_openssh_are_those_of_openssh() {
         timeout: Duration::from_secs(20),
     };
     let found = query
-        .ask("Desktop", None, Some(2222), None, false)
+        .ask(Question::new("Desktop", None, Some(2222), None, false))
         .await
         .unwrap();
     assert!(found.host_key_algorithms.is_empty());
@@ -94,7 +94,11 @@ async fn ask_as(uid: u32, own: Account) -> Option<Result<SshOptions, SshConfigEr
         credentials: None,
         timeout: Duration::from_secs(20),
     };
-    Some(query.ask("desktop", None, None, None, false).await)
+    Some(
+        query
+            .ask(Question::new("desktop", None, None, None, false))
+            .await,
+    )
 }
 
 #[tokio::test]
