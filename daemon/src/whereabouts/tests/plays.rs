@@ -12,7 +12,7 @@ use crate::{
     config::Discover,
     net::Reach::{Far, Near},
     target::TargetSpec,
-    whereabouts::{DiscoverError, Event},
+    whereabouts::{DiscoverError, Event, Sighting},
 };
 
 const OLD: &str = "192.0.2.6";
@@ -158,4 +158,40 @@ fn who_asks_again_soon_is_refused_and_who_asks_meanwhile_shares() {
     let mut nothing = World::new(Vec::new(), mdns());
     let asked = nothing.ask();
     assert_eq!(nothing.answers[&asked], Err(DiscoverError::NotConfigured));
+}
+
+/// A check that ends before it connects, over a key that can't be read, has seen no proxy and says nothing of one.
+#[test]
+fn who_is_behind_a_proxy_stays_there_while_checks_end_before_they_connect() {
+    let (id, _) = ids();
+    let mut world = World::new(vec![builder(&[OLD])], Discover::default());
+    networks(&mut world, Ways::to([(OLD, Near, 2)]));
+    world.check(&id, Ok("192.0.2.6:22"));
+    let see = |world: &mut World, proxied, has_connected: bool| {
+        let sighting = Sighting {
+            proxied,
+            strangers: has_connected.then(Vec::new),
+            ..Sighting::default()
+        };
+        let target = id.clone();
+        world.tell(Event::Seen { target, sighting });
+    };
+    let state = |world: &World| world.health.target(&id).unwrap().state;
+
+    see(&mut world, true, true);
+    see(&mut world, false, false);
+    networks(&mut world, Ways::to([("198.51.100.1", Near, 3)]));
+    assert_ne!(
+        state(&world),
+        TargetState::Away,
+        "only the proxy knows where it goes"
+    );
+
+    see(&mut world, false, true);
+    networks(&mut world, Ways::to([("198.51.100.2", Near, 3)]));
+    assert_eq!(
+        state(&world),
+        TargetState::Away,
+        "there is no proxy any more"
+    );
 }
