@@ -1,13 +1,15 @@
 //! Machines and `[[builder]]` entries.
 
+mod host_keys;
 mod origin;
 mod unused;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use offload_client::{Kind, Printable, WarningCode, snapshot::Warning};
-use russh::keys::{HashAlg, PublicKey};
+use offload_client::{Kind, Printable, snapshot::Warning};
+use russh::keys::PublicKey;
 
+use self::host_keys::host_keys;
 use super::{
     candidates, names, naming, naming::Wanted, not_watchable, nothing_to_enrich, origins, pairing,
 };
@@ -18,7 +20,7 @@ use crate::{
         Imported, Machine, NixConf, keys, known_hosts,
         uri::{self, SshUri, StoreUri},
     },
-    target::{Address, BuilderSpec, Dispatch, HostKeyRule, SpecKind, TargetId, TargetSpec},
+    target::{Address, BuilderSpec, Dispatch, SpecKind, TargetId, TargetSpec},
 };
 
 const DEFAULT_PORT: u16 = 22;
@@ -215,44 +217,6 @@ fn written(field: Option<&str>, uri: &SshUri) -> Result<Option<String>, String> 
         (None, None) => return Ok(None),
     };
     Ok(Some(format!("{} {text}\n", uri.host)))
-}
-
-/// What the builder's host key is held against: Nix's own where it has one, because that is what a
-/// build meets. An entry that contradicts it is warned of.
-fn host_keys(name: &Printable, builder: &Found<'_>) -> (HostKeyRule, Option<Warning>) {
-    let own = builder
-        .entry
-        .map_or(&[][..], |entry| entry.host_keys.as_slice());
-    let Some(text) = &builder.written else {
-        let rule = match own {
-            [] => HostKeyRule::KnownHosts,
-            own => HostKeyRule::Pinned(own.to_vec()),
-        };
-        return (rule, None);
-    };
-    let nix = builder.nix_keys();
-    let contradicts = !own.is_empty() && !own.iter().any(|key| nix.contains(key));
-    let warning = contradicts.then(|| {
-        let mut details = BTreeMap::from([
-            ("uri".into(), builder.text.as_str().into()),
-            ("actual".into(), fingerprints(own).into()),
-        ]);
-        if !nix.is_empty() {
-            details.insert("expected".into(), fingerprints(&nix).into());
-        }
-        Warning {
-            code: WarningCode::HostKeyDiffers,
-            target: Some((Kind::Builder, name.clone())),
-            details,
-        }
-    });
-    (HostKeyRule::Written(text.clone()), warning)
-}
-
-/// As OpenSSH prints them: `SHA256:…`.
-fn fingerprints(keys: &[PublicKey]) -> Vec<String> {
-    let shown = keys.iter().map(|key| key.fingerprint(HashAlg::Sha256));
-    shown.map(|fingerprint| fingerprint.to_string()).collect()
 }
 
 fn of_entry<'a>(

@@ -1,6 +1,6 @@
 //! What is declared and deployed of a builder.
 
-use super::{super::origins, DEFAULT_PORT, Found, fingerprints, own_uri};
+use super::{super::origins, DEFAULT_PORT, Found, host_keys::fingerprints, own_uri};
 use crate::{
     drift::{Origin, Side},
     target::{Address, BuilderSpec, HostKeyRule, SpecKind, TargetSpec},

@@ -7,7 +7,7 @@ use offload_client::{
     snapshot::{Detail, Warning},
 };
 
-use super::{Found, fingerprints};
+use super::{Found, host_keys::fingerprints};
 use crate::nix::{
     Machine, NixVersion,
     uri::{self, SshUri},
