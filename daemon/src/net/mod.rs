@@ -12,7 +12,16 @@ mod socket;
 mod watch;
 mod wire;
 
-use std::{io, net::IpAddr, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    time::Duration,
+};
+
+use rustix::{
+    io::Errno,
+    net::{AddressFamily, SocketType, netdevice::name_to_index},
+};
 
 use self::{
     entry::{Neighbour, Presence},
@@ -44,6 +53,58 @@ pub fn read_now() -> io::Result<Network> {
         links: dumper.dump(&links, entry::link)?,
         addresses: dumper.dump(&addresses, entry::address)?,
         routes: dumper.dump(&routes, entry::route)?,
+    }))
+}
+
+/// The addresses that a connection from one interface would come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OwnAddresses {
+    /// Of IPv4.
+    pub v4: Option<Ipv4Addr>,
+    /// Of IPv6.
+    pub v6: Option<Ipv6Addr>,
+}
+
+/// Those of the interface called `name`, as ssh chooses them for `BindInterface` (`check_ifaddrs` in OpenSSH's
+/// sshconnect.c): the first of each family, one of loopback or of the link alone where there is no other; none while it is
+/// down. `None` where there is no such interface.
+pub fn addresses_of(name: &str) -> io::Result<Option<OwnAddresses>> {
+    let socket = rustix::net::socket(AddressFamily::INET, SocketType::DGRAM, None)?;
+    let interface = match name_to_index(&socket, name) {
+        Ok(index) => index,
+        Err(Errno::NODEV | Errno::NAMETOOLONG) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let ask = |ask, answer, body| Question { ask, answer, body };
+    let mut dumper = Dumper::new()?;
+    let links = ask(entry::GET_LINK, entry::NEW_LINK, &[0; 16]);
+    let is_up = dumper
+        .dump(&links, entry::link)?
+        .iter()
+        .any(|link| link.index == interface && link.usable);
+    if !is_up {
+        return Ok(Some(OwnAddresses::default()));
+    }
+    let addresses = ask(entry::GET_ADDRESS, entry::NEW_ADDRESS, &[0; 8]);
+    let mut found: Vec<IpAddr> = dumper
+        .dump(&addresses, entry::address)?
+        .into_iter()
+        .filter(|address: &entry::Address| address.interface == interface)
+        .map(|address| address.network.addr())
+        .collect();
+    found.sort_by_key(|address| match address {
+        IpAddr::V4(v4) => *v4 == Ipv4Addr::LOCALHOST,
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unicast_link_local(),
+    });
+    Ok(Some(OwnAddresses {
+        v4: found.iter().find_map(|address| match address {
+            IpAddr::V4(v4) => Some(*v4),
+            IpAddr::V6(_) => None,
+        }),
+        v6: found.iter().find_map(|address| match address {
+            IpAddr::V6(v6) => Some(*v6),
+            IpAddr::V4(_) => None,
+        }),
     }))
 }
 

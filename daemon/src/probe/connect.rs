@@ -2,13 +2,7 @@
 
 mod open;
 
-use std::{
-    collections::VecDeque,
-    net::{IpAddr, SocketAddr},
-    pin::pin,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use futures_util::{
     FutureExt, StreamExt,
@@ -21,6 +15,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
+pub use self::open::Source;
 pub(super) use self::open::open;
 use self::open::open_from;
 use super::{
@@ -84,8 +79,8 @@ pub struct Race {
 pub struct Way {
     /// To IPv6 alone, or to IPv4 alone.
     pub is_ipv6: Option<bool>,
-    /// From this address of its own.
-    pub from: Option<IpAddr>,
+    /// From where.
+    pub from: Source,
 }
 
 impl Way {
@@ -346,7 +341,7 @@ impl Start {
     }
 
     /// Begins the work; a lookup that it does not finish is left to the next check.
-    fn begin(&self, lookups: &Lookups, from: Option<IpAddr>) -> BoxFuture<'static, Step> {
+    fn begin(&self, lookups: &Lookups, from: Source) -> BoxFuture<'static, Step> {
         match self {
             Self::Resolve(host, port) => lookups
                 .resolve(host, *port)

@@ -27,7 +27,13 @@ pub(super) const USER: u32 = 61234;
 pub fn enter() -> Result<()> {
     if env::var_os(INSIDE).is_some() {
         run_command(Command::new("mount").args(["--make-rprivate", "/"]))?;
-        run_command(Command::new("ip").args(["link", "set", "lo", "up"]))?;
+        let ip = |line: &str| run_command(Command::new("ip").args(line.split(' ')));
+        ip("link set lo up")?;
+        // An interface with an address, and one without.
+        ip("link add wired type veth peer name bare")?;
+        ip("address add 192.0.2.91/32 dev wired")?;
+        ip("link set wired up")?;
+        ip("link set bare up")?;
         return Ok(());
     }
     if !rustix::process::geteuid().is_root() {

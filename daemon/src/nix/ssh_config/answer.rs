@@ -27,6 +27,12 @@ impl<'a> Answer<'a> {
             .find(|value| !value.is_empty() && !value.eq_ignore_ascii_case("none"))
     }
 
+    /// Whether a list has lost all that was in it (`-*`).
+    pub(super) fn is_emptied(&self, option: &str) -> bool {
+        let mut all = self.all(option).peekable();
+        all.peek().is_some() && all.all(str::is_empty)
+    }
+
     pub(super) fn is_on(&self, option: &str) -> bool {
         matches!(self.get(option), Some("yes" | "true"))
     }

@@ -8,7 +8,7 @@ use super::Answer;
 /// listen on.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Demands {
-    /// With it ssh refuses a command of its caller's, and connects to nobody.
+    /// With it ssh refuses a command of its caller's, or has nothing to propose, and connects to nobody.
     pub bars_connection: Option<String>,
     /// With it only ssh knows whom it connects to, or what becomes of the connection.
     pub is_beyond_us: Option<String>,
@@ -20,7 +20,7 @@ pub struct Demands {
     pub bars_conversation: Option<String>,
     /// What ssh must be able to listen on, or else ends (`ExitOnForwardFailure`).
     pub listens: Vec<Listen>,
-    /// Whether it also ends where the server does not listen in its stead.
+    /// Whether it also ends where the server does not listen in its stead, or there is no tunnel.
     pub has_remote_forwards: bool,
 }
 
@@ -62,7 +62,12 @@ pub(super) fn demands(answer: &Answer<'_>) -> Demands {
             .map(str::to_owned),
         bars_connection: answer
             .get("remotecommand")
-            .map(|command| told("remotecommand", command)),
+            .map(|command| told("remotecommand", command))
+            .or_else(|| {
+                let lists = ["kexalgorithms", "hostkeyalgorithms", "ciphers"];
+                let mut emptied = lists.into_iter().filter(|list| answer.is_emptied(list));
+                emptied.next().map(|list| format!("{list} -*"))
+            }),
         is_beyond_us: is("forkafterauthentication", &["yes", "true"])
             .or_else(|| {
                 let command = answer.get("knownhostscommand")?;
@@ -78,7 +83,11 @@ pub(super) fn demands(answer: &Answer<'_>) -> Demands {
         bars_conversation: is("stdinnull", &["yes", "true"])
             .or_else(|| is("requesttty", &["force"])),
         listens,
-        has_remote_forwards: must_listen && answer.all("remoteforward").next().is_some(),
+        has_remote_forwards: must_listen
+            && (answer.all("remoteforward").next().is_some()
+                || answer
+                    .get("tunnel")
+                    .is_some_and(|tunnel| !matches!(tunnel, "no" | "false"))),
     }
 }
 

@@ -19,10 +19,11 @@ use super::{
 };
 use crate::{
     files::Reachable,
+    net,
     nix::ssh_config::{AddressFamily, SshOptions},
     probe::{
         Trace,
-        connect::{Race, Way, patience},
+        connect::{Race, Source, Way, patience},
         fault::reason_of_start,
         resolve::Lookups,
     },
@@ -246,7 +247,23 @@ impl Dial<'_> {
         let family = self.options.address_family;
         Way {
             is_ipv6: family.map(|family| family == AddressFamily::Inet6),
-            from: self.options.bind_address,
+            from: self.source(),
+        }
+    }
+
+    /// Where it would connect from.
+    fn source(&self) -> Source {
+        match (
+            self.options.bind_address,
+            &self.options.demands.bind_interface,
+        ) {
+            (Some(address), _) => Source::Address(address),
+            // Where the kernel does not tell, the route has the last word.
+            (None, Some(name)) => match net::addresses_of(name) {
+                Ok(own) => Source::Interface(own.unwrap_or_default()),
+                Err(_) => Source::Any,
+            },
+            (None, None) => Source::Any,
         }
     }
 
@@ -290,9 +307,10 @@ impl Dial<'_> {
 /// What ssh_config has that allows of no way.
 fn way_option(way: &Way) -> String {
     match (way.from, way.is_ipv6) {
-        (Some(from), _) => format!("bindaddress {from}"),
-        (None, Some(true)) => "addressfamily inet6".to_owned(),
-        (None, _) => "addressfamily inet".to_owned(),
+        (Source::Address(from), _) => format!("bindaddress {from}"),
+        (Source::Interface(_), _) => "bindinterface".to_owned(),
+        (Source::Any, Some(true)) => "addressfamily inet6".to_owned(),
+        (Source::Any, _) => "addressfamily inet".to_owned(),
     }
 }
 

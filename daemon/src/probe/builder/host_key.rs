@@ -11,7 +11,10 @@ use offload_client::Reason;
 use russh::keys::{Certificate, HashAlg, PublicKey, PublicKeyOrCertificate};
 
 use self::certificate::NotVouched;
-pub(super) use self::revoked::Revoked;
+pub(super) use self::{
+    algorithms::{Seen, seen_as},
+    revoked::Revoked,
+};
 use crate::{
     clock::Now,
     nix::{
@@ -146,6 +149,12 @@ impl HostKeys {
         }
         why.extend(self.hint.clone());
         Err(self.refusal(&key, reason, why.join("; ")))
+    }
+
+    /// For a server whose key as the algorithm `name` is what ssh would look at, and that was not asked for that one.
+    pub(super) fn not_seen(&self, presented: &PublicKeyOrCertificate, name: &str) -> Refusal {
+        let why = format!("ssh would look at its {name}, by HostKeyAlgorithms of ssh_config");
+        self.refusal(&presented.public_key(), Reason::SshConfigUnsupported, why)
     }
 
     /// As ssh finds it: a certificate first, then the key in it; the name first, then without port.

@@ -17,7 +17,7 @@ pub(super) use self::end::End;
 use self::signer::{SignError, Signer};
 use super::{
     banner::{self, Banner},
-    host_key::{Basis, HostKeys, Refusal},
+    host_key::{Basis, HostKeys, Refusal, Seen, seen_as},
     identity::Key,
     proposal::{self, Proposal},
     stream::{Cut, Duplex, Stream},
@@ -310,16 +310,31 @@ impl client::Handler for Handler {
     type Error = Fault;
 
     async fn check_server_key(&mut self, key: &PublicKeyOrCertificate) -> Result<bool, Fault> {
-        let unmatched = match &*self.proposal.borrow() {
-            Some(proposal) => proposal.unmatched(&self.host_keys),
-            None => None,
-        };
+        let proposal = self.proposal.borrow().clone();
+        let unmatched = proposal
+            .as_ref()
+            .and_then(|proposal| proposal.unmatched(&self.host_keys));
         if let Some(why) = unmatched {
             return Err(Fault::Unmatched(why));
         }
+        let wanted = proposal
+            .as_ref()
+            .and_then(|proposal| proposal.host_key(&self.host_keys));
+        let alone: PublicKeyOrCertificate = key.public_key().into();
+        let seen = match wanted.filter(|_| !self.host_keys.is_pinned) {
+            None => key,
+            Some(name) => match seen_as(key, name) {
+                Some(Seen::Whole) => key,
+                Some(Seen::WithoutCertificate) => &alone,
+                None => {
+                    let refusal = self.host_keys.not_seen(key, name);
+                    return Err(Fault::HostKey(Box::new(refusal)));
+                }
+            },
+        };
         let basis = self
             .host_keys
-            .judge(key, Now::read())
+            .judge(seen, Now::read())
             .map_err(|refusal| Fault::HostKey(Box::new(refusal)))?;
         let proved = (key.public_key(), basis);
         self.heard.send_modify(|heard| heard.proved = Some(proved));

@@ -363,6 +363,10 @@ async fn ask(asked: &mut Option<Asked>, spec: &BuilderSpec) -> Result<Arc<SshOpt
             stage: Stage::Resolve,
             reason: match &error {
                 SshConfigError::Io(error) => reason_of_start(error, Reason::SshConfigUnsupported),
+                // Without a command, and it is only asked for its answer.
+                SshConfigError::Refused(why) if why.contains("fork into background") => {
+                    Reason::SshConfigUnsupported
+                }
                 SshConfigError::BadName(_)
                 | SshConfigError::UnclosedQuote
                 | SshConfigError::Refused(_)

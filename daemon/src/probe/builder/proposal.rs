@@ -79,6 +79,22 @@ impl Proposal {
         })
     }
 
+    /// The algorithm of the host key that ssh would look at (`kex_choose_conf` in OpenSSH's kex.c), where ssh_config has a list
+    /// of its own.
+    pub(super) fn host_key(&self, ours: &HostKeys) -> Option<&str> {
+        if ours.is_default_list() {
+            return None;
+        }
+        let name = ours
+            .accepted
+            .iter()
+            .find(|name| self.host_keys.contains(name))?;
+        self.host_keys
+            .iter()
+            .find(|theirs| *theirs == name)
+            .map(String::as_str)
+    }
+
     /// What ssh, which proposes what `ours` has of ssh_config, would find no match for, in its own words
     /// (`kex_choose_conf` in OpenSSH's kex.c); `None` where it comes to terms.
     pub(super) fn unmatched(&self, ours: &HostKeys) -> Option<String> {

@@ -3,7 +3,6 @@
 use std::{
     io::ErrorKind,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::Path,
 };
 
 use offload_client::{Reason, Stage};
@@ -11,6 +10,7 @@ use tokio::net::TcpSocket;
 
 use super::{Notes, note_option};
 use crate::{
+    net,
     nix::ssh_config::{Demands, Listen},
     report::Failure,
 };
@@ -26,12 +26,16 @@ pub(super) fn before(demands: &Demands, notes: &mut Notes) -> Result<(), Failure
         });
     }
     if let Some(option) = &demands.bars_connection {
-        let why = "ssh runs no command of Nix's beside its own";
+        let why = if option.starts_with("remotecommand") {
+            "ssh runs no command of Nix's beside its own"
+        } else {
+            "ssh has nothing left to propose"
+        };
         return Err(prevented(Stage::Connect, option, why, notes));
     }
     match &demands.bind_interface {
         // A tunnel that is off, as a rule: ssh finds no address to connect from (`check_ifaddrs` in sshconnect.c).
-        Some(name) if !Path::new("/sys/class/net").join(name).exists() => {
+        Some(name) if matches!(net::addresses_of(name), Ok(None)) => {
             let option = format!("bindinterface {name}");
             let why = "there is no such interface";
             Err(prevented(Stage::Connect, &option, why, notes))

@@ -4,7 +4,7 @@ use tokio::net::TcpSocket;
 use tokio::{net::TcpListener, time::timeout};
 
 use super::*;
-use crate::clock::Stopwatch;
+use crate::{clock::Stopwatch, net::OwnAddresses};
 
 const DESKTOP: Ipv4Addr = Ipv4Addr::new(127, 0, 15, 6);
 
@@ -50,7 +50,7 @@ async fn the_way_that_ssh_config_has_is_the_only_one() {
     let lookups = Lookups::default();
     let from = Some(Ipv4Addr::new(127, 0, 15, 7).into());
     let way = Way {
-        from,
+        from: Source::Address(Ipv4Addr::new(127, 0, 15, 7).into()),
         is_ipv6: Some(false),
     };
     let (stream, _) = race(way).next(&lookups, &Trace::new()).await.unwrap();
@@ -60,12 +60,16 @@ async fn the_way_that_ssh_config_has_is_the_only_one() {
         (stream.local_addr().unwrap(), from)
     );
 
-    let elsewhere = Some(Ipv4Addr::new(192, 0, 2, 6).into());
+    let elsewhere = Source::Address(Ipv4Addr::new(192, 0, 2, 6).into());
+    let mute = OwnAddresses {
+        v4: None,
+        v6: Some(std::net::Ipv6Addr::LOCALHOST),
+    };
     for (way, words) in [
         (
             Way {
                 is_ipv6: Some(true),
-                from: None,
+                from: Source::Any,
             },
             "AddressFamily",
         ),
@@ -75,6 +79,13 @@ async fn the_way_that_ssh_config_has_is_the_only_one() {
                 from: elsewhere,
             },
             "bindaddress 192.0.2.6",
+        ),
+        (
+            Way {
+                is_ipv6: None,
+                from: Source::Interface(mute),
+            },
+            "no address of IPv4",
         ),
     ] {
         let failed = race(way).next(&lookups, &Trace::new()).await.unwrap_err();

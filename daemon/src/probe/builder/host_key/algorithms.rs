@@ -1,6 +1,6 @@
 //! The host key algorithms to propose, and so which of its keys a server proves.
 
-use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PublicKey};
+use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PublicKey, PublicKeyOrCertificate};
 
 use super::HostKeys;
 
@@ -74,9 +74,36 @@ impl HostKeys {
 
     /// Whether ssh_config has not set the list, or has only taken from it or added to it. `ssh -G` tells
     /// the outcome alone; but nobody writes OpenSSH's own down, which begins with certificates.
-    fn is_default_list(&self) -> bool {
+    pub(in crate::probe::builder) fn is_default_list(&self) -> bool {
         let best = self.accepted.first();
         best.is_none_or(|best| best.ends_with(OF_CERTIFICATE) && self.accepted.len() > 1)
+    }
+}
+
+/// What ssh sees of a host key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::probe::builder) enum Seen {
+    /// As it was presented.
+    Whole,
+    /// The key in the certificate that was presented.
+    WithoutCertificate,
+}
+
+/// What ssh sees of the host key that is `presented`, where it has asked for it as the algorithm `name`; `None` where
+/// that is another key.
+pub(in crate::probe::builder) fn seen_as(
+    presented: &PublicKeyOrCertificate,
+    name: &str,
+) -> Option<Seen> {
+    let plain = name.strip_suffix(OF_CERTIFICATE);
+    let algorithm = named(plain.unwrap_or(name))?;
+    if !is_of(&algorithm, &presented.public_key()) {
+        return None;
+    }
+    match (plain.is_some(), presented.certificate().is_some()) {
+        (true, true) | (false, false) => Some(Seen::Whole),
+        (false, true) => Some(Seen::WithoutCertificate),
+        (true, false) => None,
     }
 }
 

@@ -263,6 +263,25 @@ async fn a_profile_that_prints_is_quoted() {
 }
 
 #[tokio::test]
+async fn a_profile_that_takes_its_time_is_slow_and_no_fault() {
+    let desktop = Desktop::new().with_daemon().await;
+    for seconds in [1, 3] {
+        let profile = format!("sleep {seconds}\n");
+        fs::write(desktop.at("home/.bashrc"), profile).unwrap();
+        let bash = desktop.at("home/.bashrc").display().to_string();
+        let sshd = desktop.sshd(&[DAEMON, ("BASH_ENV", &bash)], "").await;
+        for protocol in BOTH {
+            let (builder, options) = (builder(&sshd, protocol), options(sshd.port));
+            // As they are unless configured otherwise.
+            let (quick, deep) = (Duration::from_secs(2), Duration::from_secs(10));
+            let mut probe = Probe::within(builder, options, Connection::Keep, quick, deep);
+            let report = probe.session.check(Depth::Deep).await;
+            assert!(report.outcome.is_ok(), "{seconds} s: {report:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn another_program_is_not_nix() {
     let desktop = Desktop::new();
     for (command, noise) in [
