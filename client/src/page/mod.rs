@@ -5,6 +5,7 @@
 #[cfg(feature = "cli")]
 pub mod doctor;
 mod explain;
+mod foreign;
 mod help;
 mod paint;
 mod table;
@@ -118,8 +119,9 @@ fn sentence(snapshot: &Snapshot) -> String {
             parts.join(", ")
         }
         OverallState::Offline => {
+            let rest = foreign::words(snapshot, foreign::OWN);
             format!(
-                "Nix can't use {}: builds run on this machine alone",
+                "Nix can't use {}: builds run on this machine alone{rest}",
                 both("or")
             )
         }

@@ -26,7 +26,10 @@ pub fn render_test_build(target: &Target, build: &TestBuild, style: &Style) -> S
                 .details
                 .iter()
                 .map(|(key, value)| (key.clone(), value.clone()))
-                .chain([(test_build::PLACE.into(), build.place.clone().into())])
+                .chain([
+                    (test_build::PLACE.into(), build.place.clone().into()),
+                    (test_build::ERROR.into(), build.error.clone().into()),
+                ])
                 .collect(),
             ..target.clone()
         };

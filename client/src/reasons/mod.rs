@@ -4,13 +4,14 @@
 //! `{user|nix-builder}` with a fallback; [`remedy_for`] fills them from a target.
 
 mod login;
+mod mac;
 mod staged;
 
 use staged::words;
 
 use crate::{
     Reason, WarningCode,
-    snapshot::{Target, Warning},
+    snapshot::{Facts, Target, Warning},
     template, warnings,
 };
 
@@ -48,7 +49,22 @@ pub fn remedy_for(target: &Target) -> String {
     if let Some(warning) = hindrance(target) {
         return warnings::remedy_for(&warning);
     }
-    template::fill(words(target).remedy, |key| template::of_target(target, key))
+    let remedy = words(target).remedy;
+    let remedy = if is_of_a_mac(target) {
+        mac::for_mac(remedy)
+    } else {
+        remedy.to_owned()
+    };
+    template::fill(&remedy, |key| template::of_target(target, key))
+}
+
+/// Whether the desktop is a Mac, by what it builds for; reasons that this machine has to be mended for name none of its
+/// commands.
+fn is_of_a_mac(target: &Target) -> bool {
+    match &target.facts {
+        Facts::Builder(facts) => facts.systems.iter().any(|it| it.ends_with("-darwin")),
+        Facts::Cache(_) => false,
+    }
 }
 
 /// What keeps Nix from a target that passes its checks: its particulars are the target's.

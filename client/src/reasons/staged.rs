@@ -3,6 +3,13 @@
 use super::{Text, login, text};
 use crate::{Kind, Reason, Stage, TargetState, snapshot::Target, template};
 
+/// Whether a test build ended before the builder had a part in it: what a builder's Nix says comes behind
+/// `cannot build on`.
+fn lacks_own_daemon(target: &Target) -> bool {
+    let error = template::detail(&target.details, crate::test_build::ERROR).unwrap_or_default();
+    error.trim_start().starts_with("cannot connect to socket")
+}
+
 /// The words for a target's reason.
 pub(super) fn words(target: &Target) -> Text {
     if matches!(target.state, TargetState::Away) {
@@ -22,6 +29,20 @@ pub(super) fn words(target: &Target) -> Text {
             remedy: "Read `journalctl {journal} -t nix-daemon -n 50` on the desktop at that moment: sshd or nix-daemon was \
                      restarted, ran out of memory, or the machine was shut down.",
             ..text(Reason::ConnectionLost)
+        },
+        (Reason::BuildFailed, Stage::Build) if lacks_own_daemon(target) => Text {
+            title: "this machine's nix-daemon is not there",
+            explanation: "Nix could not begin the test build: nobody answers at this machine's own nix-daemon. Of {host} that says \
+                          nothing.",
+            remedy: "Start it here: `sudo systemctl start nix-daemon.socket`, and `systemctl status nix-daemon.socket` says why it \
+                     does not run. Then `offloadctl test-build {name}` again.",
+        },
+        (Reason::TimedOut, Stage::Auth) if target.details.contains_key("auth_banner") => Text {
+            title: "the builder waits for somebody",
+            explanation: "{host} lets nobody in before somebody does what it shows: {auth_banner}",
+            remedy: "Do what it shows. Nix can't, and a build waits for it each time: let this machine in without (Tailscale's SSH: \
+                     `accept` in place of `check` as `action` in the tailnet's policy), or give the builder an sshd of its \
+                     own. `sudo ssh {login} true` then comes back at once.",
         },
         (
             Reason::TimedOut,

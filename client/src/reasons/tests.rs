@@ -228,3 +228,63 @@ fn no_words_have_gaps() {
         );
     }
 }
+
+#[test]
+fn a_mac_is_not_told_of_systemd() {
+    let this_machine_s = ["offload", "-p Environment"];
+    let is_a_cache_s = |stage: &&Stage| {
+        let of_caches = [Stage::Tls, Stage::Http, Stage::CacheInfo, Stage::Signature];
+        of_caches.contains(*stage)
+    };
+    let mut told = Vec::new();
+    // What keeps Nix from a builder stands in this machine's own configuration.
+    for reason in Reason::ALL.iter().filter(|it| it.hindrance().is_none()) {
+        for stage in Stage::ALL.iter().filter(|stage| !is_a_cache_s(stage)) {
+            let mut target = builder(*reason, *stage, "ssh-ng://b@mac");
+            target.facts = crate::snapshot::Facts::Builder(crate::snapshot::BuilderFacts {
+                systems: vec!["aarch64-darwin".into()],
+                ..Default::default()
+            });
+            let remedy = remedy_for(&target);
+            let is_this_machine_s = this_machine_s.iter().any(|it| remedy.contains(it));
+            let is_systemd_s = remedy.contains("systemctl") || remedy.contains("journalctl");
+            if is_systemd_s && !is_this_machine_s {
+                told.push(format!("{reason} {stage}: {remedy}"));
+            }
+        }
+    }
+    assert!(told.is_empty(), "{}", told.join("\n"));
+    let mut target = builder(Reason::NixDaemonDown, Stage::Handshake, "ssh-ng://b@mac");
+    target.facts = crate::snapshot::Facts::Builder(crate::snapshot::BuilderFacts {
+        systems: vec!["aarch64-darwin".into()],
+        ..Default::default()
+    });
+    assert!(remedy_for(&target).contains("sudo launchctl kickstart system/org.nixos.nix-daemon"));
+}
+
+#[test]
+fn a_builder_that_waits_for_somebody_shows_what_it_wants() {
+    let mut target = builder(Reason::TimedOut, Stage::Auth, "ssh-ng://b@desktop");
+    let words = "To authenticate, visit: https://login.example.org/a/1234";
+    target.details.insert("auth_banner".into(), words.into());
+    assert!(explanation_for(&target).ends_with(words));
+}
+
+#[test]
+fn a_test_build_without_a_nix_daemon_of_one_s_own_blames_nobody_else() {
+    let mut target = builder(Reason::BuildFailed, Stage::Build, "ssh-ng://b@desktop");
+    let said = "cannot connect to socket at '/nix/var/nix/daemon-socket/socket': No such file or directory";
+    for (error, is_ours) in [
+        (format!(" {said}"), true),
+        (
+            format!("cannot build on 'ssh-ng://b@desktop': error: {said}"),
+            false,
+        ),
+    ] {
+        let details = [(crate::test_build::ERROR.into(), error.as_str().into())];
+        target.details = details.into();
+        let remedy = remedy_for(&target);
+        assert_eq!(remedy.contains("df -h"), !is_ours, "{remedy}");
+        assert_eq!(remedy.starts_with("Start it here"), is_ours, "{remedy}");
+    }
+}

@@ -1,9 +1,10 @@
 //! From nothing to an authenticated connection, stage by stage.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use offload_client::{Printable, Reason, Stage, snapshot::BuilderFacts};
 use russh::keys::PublicKey;
+use tokio::select;
 
 use super::{
     Notes,
@@ -210,7 +211,22 @@ impl Dial<'_> {
             options: self.options,
             files: Reachable::for_store(self.spec.store()),
         };
-        match applicant.authenticate(&mut link, &mut notes.details).await {
+        let mut shown = link.shown();
+        let authenticated = {
+            let login = applicant.authenticate(&mut link, &mut notes.details);
+            let mut login = pin!(login);
+            loop {
+                select! {
+                    biased;
+                    outcome = &mut login => break outcome,
+                    text = shown.next() => notes.shown = text,
+                }
+            }
+        };
+        if authenticated.is_ok() {
+            notes.shown = Printable::default();
+        }
+        match authenticated {
             Ok(()) => match session::after(&self.options.demands, notes) {
                 Ok(()) => Ok(link),
                 Err(failure) => {

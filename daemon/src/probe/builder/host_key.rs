@@ -82,7 +82,18 @@ pub(super) struct Refusal {
     pub unreadable: Vec<String>,
     /// Whether the entry has a host key of its own where nobody looks for one.
     pub is_misplaced: bool,
+    /// What of ssh_config decided.
+    pub option: Option<&'static str>,
     why: String,
+}
+
+impl Refusal {
+    fn by(self, option: &'static str) -> Self {
+        Self {
+            option: Some(option),
+            ..self
+        }
+    }
 }
 
 /// What the lines of one name make of a key.
@@ -111,14 +122,17 @@ impl HostKeys {
             }
             Revoked::Listed(_) => {}
             Revoked::Broken(why) => {
-                return Err(self.refusal(&key, Reason::SshConfigPrevents, why.clone()));
+                let refusal = self.refusal(&key, Reason::SshConfigPrevents, why.clone());
+                return Err(refusal.by("revokedhostkeys"));
             }
             Revoked::Unread(why) => {
-                return Err(self.refusal(&key, Reason::SshConfigUnsupported, why.clone()));
+                let refusal = self.refusal(&key, Reason::SshConfigUnsupported, why.clone());
+                return Err(refusal.by("revokedhostkeys"));
             }
         }
         if let Some(why) = too_short(&key, self.required_rsa_bits) {
-            return Err(self.refusal(&key, Reason::SshConfigPrevents, why));
+            let refusal = self.refusal(&key, Reason::SshConfigPrevents, why);
+            return Err(refusal.by("requiredrsasize"));
         }
         if self.is_unchecked {
             return Ok(Basis::Unchecked);
@@ -155,6 +169,7 @@ impl HostKeys {
     pub(super) fn not_seen(&self, presented: &PublicKeyOrCertificate, name: &str) -> Refusal {
         let why = format!("ssh would look at its {name}, by HostKeyAlgorithms of ssh_config");
         self.refusal(&presented.public_key(), Reason::SshConfigUnsupported, why)
+            .by("hostkeyalgorithms")
     }
 
     /// As ssh finds it: a certificate first, then the key in it; the name first, then without port.
@@ -226,6 +241,7 @@ impl HostKeys {
             reason,
             presented: describe(key),
             is_misplaced: self.is_misplaced,
+            option: None,
             expected: self.expected(),
             unreadable: match reason {
                 Reason::KnownHostsUnreadable => self.unreadable.clone(),

@@ -10,6 +10,7 @@ use super::{
     banner::{self, BannerError},
     host_key::HostKeys,
     link::{Link, Listener, OpenError},
+    note_option,
     stream::Duplex,
 };
 use crate::{
@@ -107,6 +108,9 @@ impl Stray {
                 shown: Printable::default(),
             },
             OpenError::HostKey(refusal) => {
+                if let Some(option) = refusal.option {
+                    note_option(&mut notes.details, option);
+                }
                 notes.note("host_key_presented", refusal.presented.as_str());
                 if !refusal.expected.is_empty() {
                     let expected = refusal.expected.clone();

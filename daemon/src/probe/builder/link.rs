@@ -66,6 +66,22 @@ struct Heard {
     end: Option<End>,
 }
 
+/// What a server shows before anybody is logged in, as it comes: it may wait for somebody to do what it says.
+pub(super) struct Shown(watch::Receiver<Heard>);
+
+impl Shown {
+    /// The next that is shown; never returns where nothing is.
+    pub(super) async fn next(&mut self) -> Printable {
+        while self.0.changed().await.is_ok() {
+            let banner = self.0.borrow_and_update().auth_banner.clone();
+            if !banner.is_empty() {
+                return banner;
+            }
+        }
+        std::future::pending().await
+    }
+}
+
 /// Why the key exchange did not come to its end.
 #[derive(Debug)]
 pub(super) enum OpenError {
@@ -136,6 +152,11 @@ impl Link {
     /// The host key that the server proved, and why it was accepted.
     pub(super) fn proved(&self) -> Option<(PublicKey, Basis)> {
         self.heard.borrow().proved.clone()
+    }
+
+    /// The same as it comes.
+    pub(super) fn shown(&self) -> Shown {
+        Shown(self.heard.clone())
     }
 
     /// What the server shows before authentication, escaped; often nothing.

@@ -97,6 +97,8 @@ struct Kept {
 #[derive(Default)]
 struct Notes {
     details: Details,
+    /// What the builder shows before anybody is logged in.
+    shown: Printable,
     signs: Signs,
     learned: Option<BuilderFacts>,
     /// Whether anybody was connected to.
@@ -172,6 +174,10 @@ impl Session {
         if outcome.is_err() {
             // It may be ssh_config that has changed.
             self.asked = None;
+        }
+        if outcome.is_err() && !notes.shown.is_empty() {
+            let shown = std::mem::take(&mut notes.shown);
+            notes.details.insert("auth_banner".into(), shown.into());
         }
         Report {
             outcome: outcome.map(|()| self.reached.unwrap_or(Stage::Auth)),

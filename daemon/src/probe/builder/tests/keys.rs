@@ -242,6 +242,29 @@ async fn no_more_keys_are_offered_than_a_server_lets_pass() {
 }
 
 #[tokio::test]
+async fn what_a_server_shows_while_it_waits_for_somebody_is_told() {
+    let banner = tempfile::NamedTempFile::new().unwrap();
+    let words = "To authenticate, visit: https://login.example.org/a/1234";
+    std::fs::write(banner.path(), words).unwrap();
+    let extra = format!(
+        "Banner {}\nAuthorizedKeysCommand /usr/bin/sleep 1000\nAuthorizedKeysCommandUser root",
+        banner.path().display()
+    );
+    let sshd = Sshd::with(&["ed25519"], &extra).await;
+    sshd.deauthorise();
+    let spec = BuilderSpec {
+        ssh_key: Some(sshd.key()),
+        host_keys: pinned(&sshd.path("ed25519")),
+        ..spec(sshd.port)
+    };
+    let (options, bound) = (options(sshd.port), Duration::from_secs(3));
+    let mut probe = Probe::within(spec, options, Connection::Keep, bound, bound);
+    let report = probe.check().await;
+    failed(&report, Stage::Auth, Reason::TimedOut);
+    assert_eq!(text(&report, "auth_banner"), words);
+}
+
+#[tokio::test]
 async fn what_the_server_shows_before_authentication_is_kept_where_it_rejects() {
     let banner = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(
