@@ -3,6 +3,11 @@
 
 use std::{
     fs,
+    io::{Read, Write},
+    os::{
+        fd::OwnedFd,
+        unix::net::{UnixListener, UnixStream},
+    },
     path::{Path, PathBuf},
     process::Command,
 };
@@ -12,7 +17,12 @@ use offload_client::{
     snapshot::Detail,
     warnings::{remedy_for, title_for},
 };
-use offload_tests::{Ground, Laptop, Nginx, NixConf, daemon::Launch, process::system_program};
+use offload_tests::{
+    Ground, Laptop, Nginx, NixConf,
+    daemon::{Launch, program},
+    process::system_program,
+    skip,
+};
 use tempfile::TempDir;
 
 /// Only the checks that are asked for are made.
@@ -64,13 +74,13 @@ impl Desk {
         fs::rename(hidden, there).unwrap();
     }
 
-    /// Root's Nix asks the cache for `path`; `suffix` goes to the end of the cache's URL.
-    fn ask(&self, path: &str, suffix: &str) {
-        self.ask_with(&[], path, suffix);
+    /// Root's Nix asks the cache for `path`, and says whether it is there; `suffix` goes to the end of the cache's URL.
+    fn ask(&self, path: &str, suffix: &str) -> bool {
+        self.ask_with(&[], path, suffix)
     }
 
     /// The same with further arguments.
-    fn ask_with(&self, arguments: &[&str], path: &str, suffix: &str) {
+    fn ask_with(&self, arguments: &[&str], path: &str, suffix: &str) -> bool {
         let mut command = Command::new(system_program("nix", "nix-bin").unwrap());
         let root = self.home.path().join("root");
         command
@@ -87,6 +97,36 @@ impl Desk {
         let said = String::from_utf8_lossy(&output.stderr);
         let is_missing = said.contains("is not valid");
         assert!(output.status.success() || is_missing, "{said}");
+        !is_missing
+    }
+
+    /// What offload-helper answers when it is to forget what Nix remembers as missing from `url`.
+    fn forget(&self, url: &str) -> String {
+        let socket = self.home.path().join("socket");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let mut helper = Command::new("sh")
+            .args(["-c", "LISTEN_PID=$$ exec \"$0\" 3<&0 </dev/null"])
+            .arg(program("offload-helper").unwrap())
+            .env("LISTEN_FDS", "1")
+            .env("HOME", self.home.path())
+            .env_remove("XDG_CACHE_HOME")
+            .env("NIX_CONF_DIR", self.nix.path().parent().unwrap())
+            .stdin(OwnedFd::from(listener))
+            .spawn()
+            .unwrap();
+        let string = |text: &[u8]| [&(text.len() as u32).to_be_bytes(), text].concat();
+        let question = string(&[&[6], &*string(url.as_bytes())].concat());
+        let mut stream = UnixStream::connect(&socket).unwrap();
+        stream.write_all(&question).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        helper.kill().unwrap();
+        helper.wait().unwrap();
+        fs::remove_file(socket).unwrap();
+        // Two lengths, and between them what kind of answer it is.
+        let text = String::from_utf8_lossy(&answer[9..]).into_owned();
+        assert_eq!(answer[4], 0, "{text}");
+        text
     }
 
     fn disk_cache(&self) -> PathBuf {
@@ -203,6 +243,27 @@ async fn what_nix_believes_missing_is_told_once_the_cache_has_it() {
     );
     fs::write(&journal, "").unwrap();
     assert_eq!(desk.stale_at_home().await, one(path));
+}
+
+#[tokio::test]
+async fn what_was_missed_and_then_pushed_nix_has_at_once_after_forgetting() {
+    if system_program("sqlite3", "sqlite3").is_err() {
+        skip::skipped("there is no sqlite3: nothing was forgotten");
+        return;
+    }
+    let desk = Desk::start().await;
+    let path = desk.nginx.store_path();
+    desk.hide();
+    assert!(!desk.ask(path, ""));
+    assert!(!desk.ask(NOWHERE, ""));
+    desk.show();
+    assert!(!desk.ask(path, ""), "Nix does not ask again");
+    assert_eq!(desk.forget(&desk.nginx.url()), "2");
+    assert!(desk.ask(path, ""), "it does now");
+    // What it has is not forgotten.
+    assert_eq!(desk.forget(&desk.nginx.url()), "0");
+    desk.hide();
+    assert!(desk.ask(path, ""));
 }
 
 #[tokio::test]
