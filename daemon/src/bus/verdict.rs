@@ -11,7 +11,7 @@ use super::values;
 /// So long nothing more has come when it is told that not everything is ready any more.
 const QUIET: Duration = Duration::from_millis(50);
 /// So long it waits at most, for that and for targets that are in doubt.
-const AT_MOST: Duration = Duration::from_secs(2);
+const AT_MOST: Duration = Duration::from_millis(250);
 
 /// The verdict as it was told last, and since when there is another.
 #[derive(Debug)]
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn doubt_holds_bad_news_back_for_two_seconds_at_most() {
+    async fn doubt_holds_bad_news_back_for_a_moment_at_most() {
         let ready = snapshot(OverallState::Ready, &[(TargetState::Ready, 0)]);
         let mut verdict = Verdict::new(ready.clone());
         let doubtful = snapshot(OverallState::Degraded, &[(TargetState::Ready, 1)]);
