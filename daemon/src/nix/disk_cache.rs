@@ -145,21 +145,6 @@ fn misses_in(
     Ok(found)
 }
 
-/// The numbers of the caches in `file` whose URLs `is_it` knows.
-///
-/// # Errors
-/// [`DiskCacheError`]: then nothing is known.
-pub(crate) fn numbers(
-    files: &dyn Files,
-    file: &Path,
-    is_it: impl Fn(&str) -> bool,
-) -> Result<Vec<u64>, DiskCacheError> {
-    let database = Database::open(files, file)?;
-    let found = caches(&database, is_it)?;
-    database.is_unchanged()?;
-    Ok(found)
-}
-
 /// The file that Nix wrote last.
 fn newest(files: &dyn Files, directory: &Path) -> Result<PathBuf, DiskCacheError> {
     let files = databases(directory).into_iter().filter_map(|path| {

@@ -1,29 +1,33 @@
 //! Forgets what root's Nix remembers as missing from one substituter of its configuration. SQLite itself does it
 //! (`sqlite3`), under its own locks, and never while somebody writes.
 
-use std::{fmt::Write as _, ops::ControlFlow, path::Path, process::Command, time::Duration};
+use std::{
+    io::{self, ErrorKind},
+    ops::ControlFlow,
+    path::Path,
+    process::Command,
+    time::Duration,
+};
+
+use data_encoding::HEXUPPER;
 
 use super::{
     child::{self, ChildError},
-    open::{Roots, walk},
+    open::walk,
 };
-use crate::{
-    helper::wire::Answer,
-    nix::disk_cache::{self, DiskCacheError},
-    program::Stream,
-};
+use crate::{helper::wire::Answer, nix::disk_cache, program::Stream};
 
 /// So long SQLite may take: a few thousand rows go in milliseconds.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// More than it says, in bytes.
-const MAX_SAID: usize = 4096;
+/// More than it says, in bytes: a line for each cache that Nix has ever asked.
+const MAX_SAID: usize = 256 << 10;
 
 /// Why what is remembered is remembered yet.
 #[derive(Debug, thiserror::Error)]
 enum ForgetError {
-    /// It can't be read.
+    /// It is not root's, or can't be opened.
     #[error(transparent)]
-    Cache(#[from] DiskCacheError),
+    File(#[from] io::Error),
     /// SQLite can't be run.
     #[error("sqlite3: {0}")]
     Program(#[from] ChildError),
@@ -46,30 +50,48 @@ pub(super) fn forget(directory: &Path, is_it: impl Fn(&str) -> bool) -> Answer {
 }
 
 fn forget_in(file: &Path, is_it: impl Fn(&str) -> bool) -> Result<u64, ForgetError> {
-    let caches = match disk_cache::numbers(&Roots, file, is_it) {
-        Err(DiskCacheError::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Ok(0);
-        }
-        found => found?,
-    };
-    let Some((first, others)) = caches.split_first() else {
-        return Ok(0);
-    };
     // SQLite goes by the name: nobody but root may have put another thing there.
-    walk(file).map_err(|error| DiskCacheError::Io(error.into()))?;
-    // Numbers alone: nothing of the question, nor of the file, is in the statement.
-    let mut numbers = first.to_string();
-    for number in others {
-        let _ = write!(numbers, ", {number}");
+    match walk(file).map_err(io::Error::from) {
+        Ok(_) => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
+        Err(error) => return Err(error.into()),
     }
-    let statement =
-        format!("DELETE FROM NARs WHERE present = 0 AND cache IN ({numbers}); SELECT changes();");
+    let known = sqlite(file, "SELECT id, hex(url) FROM BinaryCaches;")?;
+    let caches = known.lines().filter_map(cache);
+    let caches: Vec<_> = caches
+        .filter(|(_, url)| is_it(url))
+        .map(|(number, _)| number.to_string())
+        .collect();
+    if caches.is_empty() {
+        return Ok(0);
+    }
+    // Numbers alone: nothing of the question, nor of the file, is in the statement.
+    let count = sqlite(
+        file,
+        &format!(
+            "DELETE FROM NARs WHERE present = 0 AND cache IN ({}); SELECT changes();",
+            caches.join(", ")
+        ),
+    )?;
+    let nothing = || ForgetError::Refused("it does not say how many".to_owned());
+    count.trim().parse().map_err(|_| nothing())
+}
+
+/// The number and the URL of a cache, as SQLite prints them.
+fn cache(line: &str) -> Option<(u64, String)> {
+    let (number, url) = line.split_once('|')?;
+    let url = HEXUPPER.decode(url.as_bytes()).ok()?;
+    Some((number.parse().ok()?, String::from_utf8(url).ok()?))
+}
+
+/// What SQLite prints of `statement`.
+fn sqlite(file: &Path, statement: &str) -> Result<String, ForgetError> {
     let (mut said, mut complaints) = (Vec::new(), Vec::new());
     let mut command = Command::new("sqlite3");
     // Root's own settings of it are for people.
     command.args(["-batch", "-bail", "-init", "/dev/null"]);
     command.arg(file).arg(statement);
-    let ended = child::run(&mut command, PATIENCE, None, |stream, chunk| {
+    let status = child::run(&mut command, PATIENCE, None, |stream, chunk| {
         let into = match stream {
             Stream::Output => &mut said,
             Stream::Error => &mut complaints,
@@ -80,15 +102,11 @@ fn forget_in(file: &Path, is_it: impl Fn(&str) -> bool) -> Result<u64, ForgetErr
         } else {
             ControlFlow::Continue(())
         }
-    });
-    let status = ended?;
-    let count = String::from_utf8_lossy(&said).trim().parse();
-    match count {
-        Ok(count) if status.success() => Ok(count),
-        _ => {
-            let complaints = String::from_utf8_lossy(&complaints);
-            let why = complaints.lines().next().unwrap_or("it does not say why");
-            Err(ForgetError::Refused(why.to_owned()))
-        }
+    })?;
+    if status.success() {
+        return Ok(String::from_utf8_lossy(&said).into_owned());
     }
+    let complaints = String::from_utf8_lossy(&complaints);
+    let why = complaints.lines().next().unwrap_or("it does not say why");
+    Err(ForgetError::Refused(why.to_owned()))
 }
