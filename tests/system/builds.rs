@@ -2,7 +2,7 @@
 //! builds take, and what the running nix-daemon has read.
 
 use offload_client::{
-    Snapshot, WarningCode,
+    JobState, Snapshot, WarningCode,
     snapshot::{Facts, Target},
 };
 use offload_tests::eventually;
@@ -15,6 +15,7 @@ async fn a_test_build_goes_from_the_sandbox_to_the_desktop() {
         return;
     };
     all_that_can_be_known_is_known(&desk);
+    the_builder_proves_itself_unasked_and_once(&desk).await;
     root_builds_on_the_desktop(&desk);
     each_of_two_builders_gets_its_own(&desk).await;
     the_cache_has_what_nix_can_use(&desk);
@@ -49,6 +50,30 @@ fn all_that_can_be_known_is_known(desk: &Desk) {
     assert_eq!(desk.laptop.root(&read).unwrap().code, 1);
     assert!(detail(builder, "identity").ends_with("builder_ed25519"));
     assert!(snapshot.warnings.is_empty(), "{:#?}", snapshot.warnings);
+}
+
+/// The page says so, and the next daemon knows it.
+async fn the_builder_proves_itself_unasked_and_once(desk: &Desk) {
+    let proved = |said: &Snapshot| {
+        let last = offload_client::test_build::of(builder(said));
+        last.is_some_and(|last| last.state == JobState::Succeeded)
+    };
+    desk.until("the builder has proved itself", proved).await;
+    let page = || desk.run(&["offloadctl", "--color", "never", "status"]);
+    println!("{}", page());
+    assert!(page().contains("proved "), "{}", page());
+    let kept = desk.run(&["cat", "/var/lib/offloadd/state.json"]);
+    println!("{kept}");
+    let builds = || {
+        desk.journal()
+            .matches(": a test build of builder/desktop")
+            .count()
+    };
+    let before = builds();
+    desk.run(&["systemctl", "restart", DAEMON]);
+    desk.until_ready().await;
+    desk.until("the next daemon knows it", proved).await;
+    assert_eq!(builds(), before, "{}", desk.journal());
 }
 
 fn root_builds_on_the_desktop(desk: &Desk) {
