@@ -6,7 +6,7 @@ use super::Machine;
 
 /// As in src/libstore/nar-info-disk-cache.cc.
 const SCHEMA: &str = "\
-    pragma journal_mode = truncate;
+    pragma journal_mode = wal;
     create table BinaryCaches (id integer primary key autoincrement not null, url text unique not null,
         timestamp integer not null, storeDir text not null, wantMassQuery integer not null, priority integer not null);
     create table NARs (cache integer not null, hashPart text not null, namePart text, url text, compression text,
