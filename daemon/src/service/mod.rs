@@ -1,4 +1,4 @@
-//! What a system service owes its manager, beside [`crate::notify`] and [`crate::reload`]: the builders' readiness as a
+//! What a system service owes its manager, beside `notify` and `reload`: the builders' readiness as a
 //! file, status, sleep and the clock.
 
 mod flag;
