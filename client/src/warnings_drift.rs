@@ -21,9 +21,17 @@ pub(crate) fn text_for(warning: &Warning) -> Option<Text> {
         (WarningCode::BuildersDisabled, ..) if warning.details.contains_key("machines") => {
             Some(MACHINES_UNUSED)
         }
+        (WarningCode::NotWatchable, ..) if warning.details.contains_key("refused") => Some(REFUSED),
         _ => None,
     }
 }
+
+const REFUSED: Text = Text {
+    title: "not a store of Nix's",
+    explanation: "Nix is configured to use {uri|something}, and can't go there itself.",
+    remedy: "Write it as Nix reads it: `ssh-ng://USER@HOST`, `ssh://USER@HOST` or `http://HOST:PORT`, where it is set \
+             ({file|/etc/nix/nix.conf}; on NixOS `nix.buildMachines` or `nix.settings.substituters`).",
+};
 
 const DECLARED_IS_WRONG: Text = Text {
     title: "the configuration has a wrong address",

@@ -22,7 +22,7 @@ use offload_client::{
 use crate::{
     config::{Builds, Discover, Settings},
     drift::{self, Origin},
-    nix::{self, Imported, LeftOut, Problem, Source, loaded::Loaded},
+    nix::{self, Imported, LeftOut, Problem, Source, loaded::Loaded, uri::UriError},
     target::{Address, SpecKind, TargetId, TargetSpec},
 };
 
@@ -280,10 +280,17 @@ fn problem(problem: &Problem) -> Warning {
     }
 }
 
-fn not_watchable<const N: usize>(kind: Kind, why: &str, more: [(&str, Detail); N]) -> Warning {
+fn not_watchable<const N: usize>(
+    kind: Kind,
+    why: &Unwatchable,
+    more: [(&str, Detail); N],
+) -> Warning {
     let mut details = BTreeMap::from(more.map(|(key, value)| (key.into(), value)));
     details.insert("kind".into(), kind.as_str().into());
-    details.insert("error".into(), why.into());
+    details.insert("error".into(), why.text.as_str().into());
+    if why.is_refused {
+        details.insert("refused".into(), true.into());
+    }
     Warning {
         code: WarningCode::NotWatchable,
         target: None,
@@ -294,7 +301,32 @@ fn not_watchable<const N: usize>(kind: Kind, why: &str, more: [(&str, Detail); N
 /// An entry that only enriches, and nothing to enrich.
 fn nothing_to_enrich(kind: Kind, name: &str) -> Warning {
     let why = "it has no URL, and nothing that Nix is configured with has its name or address";
-    not_watchable(kind, why, [("name", name.into())])
+    not_watchable(kind, &why.into(), [("name", name.into())])
+}
+
+/// Why something that is configured is not watched.
+struct Unwatchable {
+    text: String,
+    /// Whether Nix itself can't go there: it is to be mended, and not only left out here.
+    is_refused: bool,
+}
+
+impl From<&str> for Unwatchable {
+    fn from(text: &str) -> Self {
+        Self {
+            text: text.to_owned(),
+            is_refused: false,
+        }
+    }
+}
+
+impl From<UriError> for Unwatchable {
+    fn from(error: UriError) -> Self {
+        Self {
+            text: error.to_string(),
+            is_refused: matches!(error, UriError::Invalid(_)),
+        }
+    }
 }
 
 #[cfg(test)]

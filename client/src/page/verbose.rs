@@ -8,7 +8,8 @@ use crate::{
 
 /// Details that stand in a line of their own making or in an explanation, and not again under their
 /// keys.
-const WOVEN: [&str; 10] = [
+const WOVEN: [&str; 11] = [
+    "certificate_name",
     "command",
     "narinfo",
     "noise",
@@ -95,6 +96,11 @@ fn cache(target: &Target, facts: &CacheFacts, rows: &mut Rows) {
             (known, _) => known.to_owned(),
         },
     );
+    if target.details.contains_key("certificate_name") {
+        let told =
+            "has its host's name as common name alone; Nix takes that, other programs do not";
+        rows.add("certificate", told);
+    }
     if target.details.contains_key("sample_missing") {
         let tried = match target.details.get("samples_tried") {
             Some(Detail::Uint(tried)) => format!(" ({tried} tried)"),

@@ -11,7 +11,8 @@ use russh::keys::PublicKey;
 
 use self::host_keys::host_keys;
 use super::{
-    candidates, names, naming, naming::Wanted, not_watchable, nothing_to_enrich, origins, pairing,
+    Unwatchable, candidates, names, naming, naming::Wanted, not_watchable, nothing_to_enrich,
+    origins, pairing,
 };
 use crate::{
     config::{BuilderEntry, Settings},
@@ -156,11 +157,10 @@ fn differs_in_host(entry: &BuilderEntry, own: &SshUri, builder: &Found<'_>) -> b
     same_user && is_same_but_for_login(own, &builder.uri) && !contradicts
 }
 
-fn parse(text: &str) -> Result<SshUri, String> {
-    match uri::parse(text) {
-        Ok(StoreUri::Ssh(ssh)) => Ok(ssh),
-        Ok(StoreUri::Cache(_)) => Err("a binary cache does not build".into()),
-        Err(error) => Err(error.to_string()),
+fn parse(text: &str) -> Result<SshUri, Unwatchable> {
+    match uri::parse(text)? {
+        StoreUri::Ssh(ssh) => Ok(ssh),
+        StoreUri::Cache(_) => Err("a binary cache does not build".into()),
     }
 }
 
@@ -206,12 +206,12 @@ fn of_machine(
 
 /// The known_hosts line that Nix writes for field 8, or for the URL's own parameter. Whatever it
 /// says, Nix's ssh reads it and goes on.
-fn written(field: Option<&str>, uri: &SshUri) -> Result<Option<String>, String> {
+fn written(field: Option<&str>, uri: &SshUri) -> Result<Option<String>, Unwatchable> {
     let text = match (field, uri.params.get("base64-ssh-public-host-key")) {
         (Some(text), _) => text.to_owned(),
         (None, Some(encoded)) => {
             let bytes = keys::decode_base64(encoded)
-                .map_err(|_| "the public host key is not base64".to_owned())?;
+                .map_err(|_| Unwatchable::from("the public host key is not base64"))?;
             String::from_utf8_lossy(&bytes).into_owned()
         }
         (None, None) => return Ok(None),

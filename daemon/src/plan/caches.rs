@@ -302,8 +302,8 @@ fn substitution_off(expected: BTreeSet<String>) -> Option<Warning> {
 fn parse(text: &str, warnings: &mut Vec<Warning>) -> Option<CacheUri> {
     let why = match uri::parse(text) {
         Ok(StoreUri::Cache(cache)) => return Some(cache),
-        Ok(StoreUri::Ssh(_)) => "only caches over HTTP are watched, not stores over SSH".to_owned(),
-        Err(error) => error.to_string(),
+        Ok(StoreUri::Ssh(_)) => "only caches over HTTP are watched, not stores over SSH".into(),
+        Err(error) => error.into(),
     };
     let shown = ("uri", uri::redacted(text).into());
     let warning = not_watchable(Kind::Cache, &why, [shown]);

@@ -208,6 +208,18 @@ fn what_can_not_be_watched_is_said_with_the_reason_and_without_secrets() {
             .all(|(code, _)| *code == WarningCode::NotWatchable)
     );
     assert!(errors[2].1.contains("public host key"), "{errors:?}");
+    // What Nix can't read either is to be mended, and not only not watched.
+    let refused = plan
+        .warnings
+        .iter()
+        .filter(|it| it.details.contains_key("refused"));
+    let refused: Vec<String> = refused.map(|it| it.details["error"].to_string()).collect();
+    assert_eq!(refused.len(), 2, "{refused:?}");
+    assert!(
+        refused
+            .iter()
+            .all(|it| it.starts_with("not a store URL that Nix accepts"))
+    );
     assert_eq!(plan.warnings[3].details["line"], Detail::Uint(3));
     assert!(!format!("{plan:?}").contains("secret"));
 }

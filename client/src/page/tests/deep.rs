@@ -232,3 +232,18 @@ fn an_untrusted_user_reads_what_to_add() {
 "
     );
 }
+
+#[test]
+fn a_certificate_that_names_its_host_in_the_old_way_is_told_to_who_wants_to_know_all() {
+    let cache = Target {
+        details: [("certificate_name".into(), "common-name".into())].into(),
+        ..cache()
+    };
+    let verbose = Style {
+        verbose: true,
+        ..style()
+    };
+    let page = render_targets(&[cache], &verbose);
+    assert!(page.contains("common name alone"), "{page}");
+    assert!(!page.contains("common-name"), "{page}");
+}

@@ -1,6 +1,7 @@
 //! What keeps Nix from what is there.
 
 use super::*;
+use crate::snapshot::Detail;
 
 /// A builder that passes its checks and that Nix does not go to.
 fn hindered(reason: Reason, details: &[(&str, &str)]) -> Target {
@@ -114,4 +115,27 @@ fn a_kind_of_which_nix_uses_none_is_named_though_none_is_watched() {
     let page = render(&snapshot, &style());
     let line = "▲ degraded: cache ready, Nix uses no builder (for 2 min)\n";
     assert!(page.starts_with(line), "{page}");
+}
+
+#[test]
+fn a_store_that_nix_refuses_is_to_be_mended_and_another_is_only_not_watched() {
+    let page = |details: &[(&str, Detail)]| {
+        let snapshot = Snapshot {
+            warnings: vec![Warning {
+                code: WarningCode::NotWatchable,
+                target: None,
+                details: details
+                    .iter()
+                    .map(|(key, value)| ((*key).into(), value.clone()))
+                    .collect(),
+            }],
+            ..Snapshot::default()
+        };
+        render(&snapshot, &style())
+    };
+    let watched = page(&[("uri", "s3://bucket".into())]);
+    assert!(watched.contains("Nothing is wrong with it"), "{watched}");
+    let refused = page(&[("uri", "ssh://ssh-ng://x".into()), ("refused", true.into())]);
+    assert!(refused.contains("can't go there itself"), "{refused}");
+    assert!(!refused.contains("Nothing is wrong"), "{refused}");
 }

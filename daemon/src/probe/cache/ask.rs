@@ -14,6 +14,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::{
     Found, Session,
+    authorities::is_by_common_name,
     link::{Body, Broken, Link, MAX_BODY, Stream},
     redirect::{Astray, Follow, Hop, is_redirect, may_lead},
     search::Search,
@@ -262,13 +263,20 @@ impl Session {
         let stream: Box<dyn Stream> = if hop.tls {
             trace.enter(Stage::Tls);
             let secured = self.secure(cache, &hop.host, stream).await;
-            Box::new(secured.map_err(|error| {
+            let secured = secured.map_err(|error| {
                 if !error.is_of_peer() {
                     search.acquit();
                 }
                 found.note_tls(&error, cache);
                 trace.failure(error.reason(), error.to_string())
-            })?)
+            })?;
+            let shown = secured.get_ref().1.peer_certificates();
+            if let Some(certificate) = shown.and_then(<[_]>::first)
+                && is_by_common_name(certificate, &hop.host)
+            {
+                found.note_common_name();
+            }
+            Box::new(secured)
         } else {
             Box::new(stream)
         };

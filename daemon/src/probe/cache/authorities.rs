@@ -144,6 +144,11 @@ fn is_common_name(certificate: &CertificateDer<'_>, name: &ServerName<'_>) -> bo
     text.is_some_and(|text| text.eq_ignore_ascii_case(name.to_str().as_bytes()))
 }
 
+/// Whether the certificate that a server showed is for `host` by its common name alone.
+pub(super) fn is_by_common_name(certificate: &CertificateDer<'_>, host: &str) -> bool {
+    ServerName::try_from(host).is_ok_and(|name| is_common_name(certificate, &name))
+}
+
 fn is_self_signed(certificate: &CertificateDer<'_>) -> bool {
     let parsed = EndEntityCert::try_from(certificate);
     parsed.is_ok_and(|parsed| parsed.issuer() == parsed.subject())

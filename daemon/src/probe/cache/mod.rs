@@ -52,6 +52,9 @@ use crate::{
     target::{CacheSpec, SpecKind, TargetSpec},
 };
 
+/// The detail that says which name of its certificate is its host's, where that is not as it should be.
+const DETAIL_CERTIFICATE: &str = "certificate_name";
+
 /// What is kept between two checks of one cache: its connection and, for https, the authorities.
 ///
 /// Dropping it closes the connection.
@@ -225,6 +228,10 @@ impl Session {
                             deep.stale_misses = stale;
                             deep.details.extend(more);
                         }
+                        // A check on the connection that is kept sees none.
+                        let noted = found.details.get_key_value(DETAIL_CERTIFICATE);
+                        deep.details
+                            .extend(noted.map(|(key, value)| (key.clone(), value.clone())));
                         self.deep = Some(deep);
                         Ok(())
                     }
@@ -314,6 +321,11 @@ impl Found {
     fn note_redirect(&mut self, to: &Hop) {
         let to = Printable::excerpt(to.authority().as_bytes(), 80);
         self.details.insert("redirected_to".into(), to.into());
+    }
+
+    fn note_common_name(&mut self) {
+        let noted = (DETAIL_CERTIFICATE.into(), "common-name".into());
+        self.details.extend([noted]);
     }
 
     /// What is wrong with its certificate or protocol, and which authorities it was held against.

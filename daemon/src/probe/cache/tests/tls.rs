@@ -266,6 +266,8 @@ async fn a_common_name_serves_where_there_is_no_other_as_for_curl() {
             let report = check_secured(&fake, &certificate, host).await;
             if passes {
                 assert_eq!(verdict(&report), READY, "{subject} {report:?}");
+                let noted = report.details.get("certificate_name");
+                assert_eq!(noted, Some(&"common-name".into()), "{subject}");
             } else {
                 assert_eq!(fault(&report), "other-name", "{subject}");
             }
