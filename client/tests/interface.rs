@@ -52,6 +52,7 @@ async fn every_member_of_the_proxies_is_the_xmls_and_the_other_way_round() {
     let job = JobProxy::new(&connection, PATH).await.unwrap();
     let mut output = job.receive_printed().await.unwrap();
     call_all!(job: cancel(), get_output());
+    call_all!(cache: forget_misses());
     call_all!(builder: test_build(HashMap::new()));
     call_all!(manager: check(), pause(1), resume(), discover(), describe(),
             get_target("cache", "desktop"),
