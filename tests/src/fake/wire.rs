@@ -238,10 +238,6 @@ impl Outward<'_> {
             Fault::StallAfter(_) if fault != began.fault => return Next::Hold,
             Fault::SlowDrip => return Next::Drip,
             Fault::Garbage => return Next::Noise,
-            // In the middle of an answer it would be garbage: the next connection is flooded from its first byte on.
-            Fault::Endless if fault != began.fault && self.sent > 0 => {
-                return Next::Over(Open::Close);
-            }
             Fault::Endless => {
                 let (first, more) = flavour.endless();
                 return Next::Flood(first, more);

@@ -141,8 +141,12 @@ const RESET: &[Standing] = &[(Down, ConnectionLost), (Down, Refused)];
 /// One that stops is cut off first.
 const CUT: &[Standing] = &[(Down, ConnectionLost)];
 
-/// A check that is under way hears the noise in the middle of an exchange.
-const MIDWAY: &[Standing] = &[(Degraded, CacheInfoInvalid), (Degraded, NarinfoInvalid)];
+/// A check that is under way hears the noise in the middle of an exchange, or of an answer's head.
+const MIDWAY: &[Standing] = &[
+    (Degraded, CacheInfoInvalid),
+    (Degraded, NarinfoInvalid),
+    (Degraded, NotHttp),
+];
 const MIDWAY_SSH: &[Standing] = &[(Degraded, SshProtocol), (Down, ConnectionLost)];
 
 /// All is well.
