@@ -106,8 +106,9 @@ impl Reachability {
 fn is_of_home(name: &str, routes: &dyn Routes) -> bool {
     /// Where a tailnet's names are asked for (100.100.100.100, "Quad100" of Tailscale's documentation).
     const TAILNETS: IpAddr = IpAddr::V4(Ipv4Addr::new(100, 100, 100, 100));
-    /// RFC 6762 (`local`, and the others of its appendix G), RFC 8375 (`home.arpa`); `internal` is reserved by ICANN.
-    const SUFFIXES: [&str; 9] = [
+    /// RFC 6762 (`local`, and the others of its appendix G), RFC 8375 (`home.arpa`); `internal` is reserved by ICANN. The last
+    /// are what the routers of AVM, Deutsche Telekom and AT&T call their own networks.
+    const SUFFIXES: [&str; 12] = [
         ".local",
         ".lan",
         ".home.arpa",
@@ -117,6 +118,9 @@ fn is_of_home(name: &str, routes: &dyn Routes) -> bool {
         ".private",
         ".corp",
         ".localdomain",
+        ".fritz.box",
+        ".speedport.ip",
+        ".attlocal.net",
     ];
     let name = name.trim_end_matches('.').to_ascii_lowercase();
     if name.ends_with(".ts.net") {

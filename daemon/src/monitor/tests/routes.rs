@@ -258,6 +258,10 @@ async fn a_name_of_home_that_nobody_knows_is_away_and_any_other_down() {
         ("Desktop.home.arpa", TargetState::Away),
         ("desktop", TargetState::Away),
         ("desktop.tail1234.ts.net", TargetState::Away),
+        ("desktop.fritz.box", TargetState::Away),
+        ("desktop.speedport.ip", TargetState::Away),
+        ("desktop.attlocal.net", TargetState::Away),
+        ("fritz.box.example.org", TargetState::Down),
         ("desktop.example.org", TargetState::Down),
         ("local.example.org", TargetState::Down),
     ] {
