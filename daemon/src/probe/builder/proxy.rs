@@ -127,7 +127,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_command_that_never_stops_talking_is_the_connection_all_the_same() {
-        let command = "sh -c 'yes a-long-line-that-says-nothing >&2 & exec cat'";
+        // Its first word comes before the connection does.
+        let command = "sh -c 'echo a-word >&2; yes a-long-line-that-says-nothing >&2 & exec cat'";
         let (mut proxy, mut pipe) = Proxy::start(command).unwrap();
         let mut heard = [0; 5];
         for _ in 0..100 {
