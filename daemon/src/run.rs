@@ -97,7 +97,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         () = teller.run() => return Ok(()),
         _ = &mut stop => return Ok(()),
     };
-    let mut state = State::from_environment();
+    let state = State::from_environment();
     let Learnt { found, proofs } = state.learnt().clone();
     handle.remember(found).await;
     let bus_of_prover = Some(service.connection().clone());
@@ -128,7 +128,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         () = follow_sleep(&connection, handle.clone()) => Ok(()),
         () = follow_wall_clock(handle.clone()) => Ok(()),
         () = gateway => Ok(()),
-        () = keep(&mut state, handle.found(), proofs) => Ok(()),
+        () = keep(state, handle.found(), proofs) => Ok(()),
         _ = &mut stop => Ok(()),
     };
     notifier.stopping();
@@ -162,7 +162,7 @@ async fn follow_network(monitor: Handle) {
 
 /// Keeps what is learnt. Never ends while the daemon works.
 async fn keep(
-    state: &mut State,
+    mut state: State,
     mut found: watch::Receiver<BTreeMap<TargetId, IpAddr>>,
     mut proofs: watch::Receiver<Proofs>,
 ) {
@@ -174,10 +174,22 @@ async fn keep(
         if changed.is_err() {
             std::future::pending::<()>().await;
         }
-        state.keep(Learnt {
+        let learnt = Learnt {
             found: found.borrow_and_update().clone(),
             proofs: proofs.borrow_and_update().clone(),
+        };
+        // A disk takes its time: nothing waits for it here.
+        let kept = tokio::task::spawn_blocking(move || {
+            state.keep(learnt);
+            state
         });
+        match kept.await {
+            Ok(kept) => state = kept,
+            Err(error) => {
+                tracing::error!("what is learnt is kept no more: {error}");
+                return std::future::pending().await;
+            }
+        }
     }
 }
 

@@ -85,9 +85,7 @@ impl Network {
 
     /// The way to `address`; `None` where there is none.
     pub fn way(&self, address: IpAddr) -> Option<Way> {
-        let address = address.to_canonical();
-        let mut routes = self.routes.iter();
-        let route = routes.find(|route| route.destination.contains(&address))?;
+        let route = self.route(address)?;
         let (interface, gateway) = match route.to {
             To::Here { interface } => (interface, None),
             To::Hop { interface, gateway } => (interface, gateway),
@@ -100,13 +98,16 @@ impl Network {
         })
     }
 
+    fn route(&self, address: IpAddr) -> Option<&Route> {
+        let address = address.to_canonical();
+        let mut routes = self.routes.iter();
+        routes.find(|route| route.destination.contains(&address))
+    }
+
     /// The index of the interface on whose link `address` itself would be; `None` where it is this machine's own, or
     /// behind a router.
     pub(super) fn link(&self, address: IpAddr) -> Option<u32> {
-        let address = address.to_canonical();
-        let mut routes = self.routes.iter();
-        let route = routes.find(|route| route.destination.contains(&address))?;
-        match route.to {
+        match self.route(address)?.to {
             To::Hop {
                 interface,
                 gateway: None,
