@@ -92,9 +92,9 @@ async fn who_leaves_its_group_is_not_waited_for() {
     );
     let (end, heard) = run_sh(&script, PATIENCE).await;
     assert!(matches!(end, Ok(End::Ended(status)) if status.success()));
-    let stray = pids(&heard);
-    kill_process(stray[0], Signal::KILL).expect("it was not ended");
-    gone(&stray).await;
+    let left = pids(&heard);
+    kill_process(left[0], Signal::KILL).expect("it was not ended");
+    gone(&left).await;
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use super::{
     auth::Applicant,
     expected,
     host_key::{Basis, HostKeys, fingerprint},
-    knock::{Stray, knock},
+    key_exchange::{Unidentified, exchange_keys},
     link::{Link, Listener},
     note_option,
     proxy::Proxy,
@@ -124,13 +124,13 @@ impl Dial<'_> {
                 host_keys.clone()
             };
             let stream: Box<dyn Duplex> = Box::new(stream);
-            let knocking = knock(stream, host_keys, listener.clone(), self.trace, notes);
+            let exchange = exchange_keys(stream, host_keys, listener.clone(), self.trace, notes);
             let met = if race.is_open() {
                 let left = until.saturating_sub(self.trace.elapsed());
-                let met = self.trace.within(patience(left), knocking).await;
-                met.unwrap_or_else(|| Err(Stray::mute(self.trace.stage())))
+                let met = self.trace.within(patience(left), exchange).await;
+                met.unwrap_or_else(|| Err(Unidentified::mute(self.trace.stage())))
             } else {
-                knocking.await
+                exchange.await
             };
             match met {
                 Ok(link) => {
@@ -138,11 +138,11 @@ impl Dial<'_> {
                     notes.elsewhere = !self.options.steered && !race.is_first(address);
                     return self.enter(link, notes).await;
                 }
-                Err(stray) => {
-                    if !race.is_open() && !traits(stray.failure.reason).is_of_identity() {
-                        return Err(self.trace.told_before(stray.failure));
+                Err(unidentified) => {
+                    if !race.is_open() && !traits(unidentified.failure.reason).is_of_identity() {
+                        return Err(self.trace.told_before(unidentified.failure));
                     }
-                    self.pass_by(stray, address.to_string(), host_keys, notes);
+                    self.pass_by(unidentified, address.to_string(), host_keys, notes);
                     self.preface(notes);
                 }
             }
@@ -168,12 +168,12 @@ impl Dial<'_> {
             detail: error.to_string().into(),
         })?;
         let host_keys = self.host_keys();
-        let entered = match knock(stream, &host_keys, listener, trace, notes).await {
+        let entered = match exchange_keys(stream, &host_keys, listener, trace, notes).await {
             Ok(link) => self.enter(link, notes).await,
-            Err(stray) => {
-                let stranger = stray.stranger(self.ssh_config_host(), &host_keys);
+            Err(unidentified) => {
+                let stranger = unidentified.stranger(self.ssh_config_host(), &host_keys);
                 notes.strangers.extend(stranger);
-                Err(stray.failure)
+                Err(unidentified.failure)
             }
         };
         match entered {
@@ -183,10 +183,16 @@ impl Dial<'_> {
     }
 
     /// Notes who answered at `address`, for the next one to be tried.
-    fn pass_by(&self, stray: Stray, address: String, host_keys: &HostKeys, notes: &mut Notes) {
-        let stranger = stray.stranger(address.clone(), host_keys);
+    fn pass_by(
+        &self,
+        unidentified: Unidentified,
+        address: String,
+        host_keys: &HostKeys,
+        notes: &mut Notes,
+    ) {
+        let stranger = unidentified.stranger(address.clone(), host_keys);
         notes.strangers.extend(stranger);
-        let is_told = self.trace.note(stray.failure, Some(address));
+        let is_told = self.trace.note(unidentified.failure, Some(address));
         notes.set_aside(is_told);
     }
 

@@ -42,7 +42,7 @@ mod greet;
 mod handshake;
 mod host_key;
 pub(crate) mod identity;
-mod knock;
+mod key_exchange;
 mod link;
 mod proposal;
 mod prove;

@@ -7,7 +7,7 @@ use offload_client::{Printable, Reason, Stage};
 use super::{
     Notes, ask, expected,
     host_key::{Basis, HostKeys, describe},
-    knock::{Stray, knock},
+    key_exchange::{Unidentified, exchange_keys},
     link::{Link, Listener},
 };
 use crate::{
@@ -29,7 +29,7 @@ pub struct Prover {
 /// Why an address is not proved to be the builder's.
 enum Unproved {
     Nobody(Failure),
-    Stray(Stray),
+    Unidentified(Unidentified),
 }
 
 impl Prover {
@@ -74,9 +74,9 @@ impl Prover {
         let link = match trace.within(bound, meeting).await {
             Some(Ok(link)) => link,
             Some(Err(Unproved::Nobody(failure))) => return Proof::Nobody(failure),
-            Some(Err(Unproved::Stray(stray))) => {
-                let stranger = stray.stranger(address.to_string(), host_keys);
-                return stranger.map_or(Proof::Nobody(stray.failure), Proof::Stranger);
+            Some(Err(Unproved::Unidentified(unidentified))) => {
+                let stranger = unidentified.stranger(address.to_string(), host_keys);
+                return stranger.map_or(Proof::Nobody(unidentified.failure), Proof::Stranger);
             }
             None => return Proof::Nobody(trace.expired()),
         };
@@ -112,8 +112,8 @@ impl Prover {
         trace.enter(Stage::Banner);
         let (stream, listener) = (Box::new(stream), self.listener.clone());
         let mut notes = Notes::default();
-        let met = knock(stream, host_keys, listener, trace, &mut notes).await;
-        met.map_err(Unproved::Stray)
+        let met = exchange_keys(stream, host_keys, listener, trace, &mut notes).await;
+        met.map_err(Unproved::Unidentified)
     }
 }
 

@@ -18,10 +18,10 @@ pub(super) const SIZE_MAX: u64 = 64 * 1024;
 /// belongs to root, and an access control list lets the unit's user read it: what the mode shows for
 /// the group is that list's mask, and nobody else can even enter the folder.
 pub(super) fn is_credential(path: &Path, own: Option<&Path>) -> bool {
-    let strays = |path: &Path| path.components().any(|part| part == Component::ParentDir);
+    let climbs = |path: &Path| path.components().any(|part| part == Component::ParentDir);
     let own = own.filter(|own| own.is_absolute() && own.parent().is_some());
     let mut folders = [Path::new("/run/credentials")].into_iter().chain(own);
-    !strays(path) && folders.any(|folder| path.starts_with(folder))
+    !climbs(path) && folders.any(|folder| path.starts_with(folder))
 }
 
 pub(super) fn read(path: &Path, is_credential: bool) -> Result<String, KeyError> {

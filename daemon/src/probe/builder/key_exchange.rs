@@ -21,7 +21,7 @@ use crate::{
 
 /// Whoever answered did not prove to be the builder.
 #[derive(Debug)]
-pub(super) struct Stray {
+pub(super) struct Unidentified {
     /// How that showed.
     pub failure: Failure,
     /// What it showed of itself.
@@ -29,25 +29,25 @@ pub(super) struct Stray {
 }
 
 /// Exchanges identification and keys over `stream`. What is learned is noted even where it fails.
-pub(super) async fn knock(
+pub(super) async fn exchange_keys(
     mut stream: Box<dyn Duplex>,
     host_keys: &Arc<HostKeys>,
     listener: Listener,
     trace: &Trace,
     notes: &mut Notes,
-) -> Result<Link, Stray> {
+) -> Result<Link, Unidentified> {
     let banner = banner::exchange(&mut stream)
         .await
-        .map_err(|error| Stray::without_banner(error, trace.stage()))?;
+        .map_err(|error| Unidentified::without_banner(error, trace.stage()))?;
     let identification = Printable::excerpt(banner.identification.as_bytes(), super::DETAIL_MAX);
     notes.note("server_identification", identification);
     trace.enter(Stage::HostKey);
     Link::open(stream, banner, host_keys.clone(), listener)
         .await
-        .map_err(|error| Stray::refused(error, notes))
+        .map_err(|error| Unidentified::refused(error, notes))
 }
 
-impl Stray {
+impl Unidentified {
     /// As a stranger at `address`, where it is certain that it is one: not where no host key is known
     /// to us, nor where the connection broke off.
     pub(super) fn stranger(&self, address: String, host_keys: &HostKeys) -> Option<Stranger> {
