@@ -178,7 +178,7 @@ impl Dial<'_> {
         };
         match entered {
             Ok(link) => Ok((link, proxy)),
-            Err(failure) => Err(blame(failure, proxy).await),
+            Err(failure) => Err(with_last_words(failure, proxy).await),
         }
     }
 
@@ -337,7 +337,7 @@ fn way_option(way: &Way) -> String {
 }
 
 /// A connection that broke off may be its proxy's doing: that one's last words tell.
-async fn blame(failure: Failure, mut proxy: Proxy) -> Failure {
+async fn with_last_words(failure: Failure, mut proxy: Proxy) -> Failure {
     match failure.reason {
         Reason::ConnectionLost if failure.stage == Stage::Connect => Failure {
             reason: Reason::ProxyFailed,

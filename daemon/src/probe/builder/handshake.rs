@@ -6,8 +6,8 @@ use offload_client::{Printable, Reason, Stage};
 
 use super::{
     Notes,
-    blame::{Broken, blame},
     command::Command,
+    diagnose::{Broken, diagnose},
     exec::{Exec, StartError},
     greet,
     link::{End, Link},
@@ -72,7 +72,7 @@ pub(super) async fn check(
                 Protocol::Ssh => ask_daemon(link, spec, patience).await,
             }
         }
-        Err(broken) => Err(blame(link, exec, &command, spec.protocol, broken, notes).await),
+        Err(broken) => Err(diagnose(link, exec, &command, spec.protocol, broken, notes).await),
     }
 }
 

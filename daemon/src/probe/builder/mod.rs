@@ -30,9 +30,9 @@ use crate::{
 
 mod auth;
 mod banner;
-mod blame;
 mod command;
 mod deep;
+mod diagnose;
 mod dial;
 mod exec;
 mod expected;

@@ -84,7 +84,7 @@ impl From<ProtocolError> for Broken {
 }
 
 /// The verdict, once the program has had the time for its last words.
-pub(super) async fn blame(
+pub(super) async fn diagnose(
     link: &Link,
     mut exec: Exec,
     command: &Command,
