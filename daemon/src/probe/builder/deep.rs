@@ -33,7 +33,7 @@ impl Found {
         notes: &mut Notes,
     ) -> Result<Stage, Failure> {
         // Said again at once: this check may be cut short.
-        self.retell(notes);
+        self.repeat(notes);
         let before = notes.details.clone();
         let stage = self.stages(link, spec, patience, trace, notes).await?;
         let fresh = notes.details.iter();
@@ -45,7 +45,7 @@ impl Found {
     }
 
     /// Adds what the last handshake told to what was learned of the builder.
-    pub(super) fn retell(&self, notes: &mut Notes) {
+    pub(super) fn repeat(&self, notes: &mut Notes) {
         if let Some(facts) = &mut notes.learned {
             facts.nix_version.clone_from(&self.remote.version);
             facts.trusted = self.remote.trust.as_str().into();
@@ -53,8 +53,8 @@ impl Found {
     }
 
     /// Adds the details of the deep stages as well.
-    pub(super) fn retell_all(&self, notes: &mut Notes) {
-        self.retell(notes);
+    pub(super) fn repeat_all(&self, notes: &mut Notes) {
+        self.repeat(notes);
         notes.details.extend(self.details.clone());
     }
 
@@ -74,12 +74,12 @@ impl Found {
                 // What Nix said of itself holds as long as it is only the network that is gone.
                 if is_nixs(failure.reason) {
                     self.remote = Remote::default();
-                    self.retell(notes);
+                    self.repeat(notes);
                 }
                 return Err(failure);
             }
         }
-        self.retell(notes);
+        self.repeat(notes);
 
         trace.enter(Stage::Trust);
         trusts_us(&self.remote)?;

@@ -256,11 +256,11 @@ impl Session {
         match trace.within(bound, dial.run(listener, notes)).await {
             Some(Ok((link, proxy))) => Ok((Dialled { link, proxy }, spec, since)),
             Some(Err(failure)) => {
-                self.found.retell(notes);
+                self.found.repeat(notes);
                 Err(failure)
             }
             None => {
-                self.found.retell(notes);
+                self.found.repeat(notes);
                 Err(trace.expired())
             }
         }
@@ -278,8 +278,8 @@ impl Session {
     ) -> Result<(), Failure> {
         let left = |bound: Duration| bound.saturating_sub(trace.elapsed().saturating_sub(since));
         match depth {
-            Depth::Cheap if self.reached.is_some() => self.found.retell_all(notes),
-            Depth::Cheap => self.found.retell(notes),
+            Depth::Cheap if self.reached.is_some() => self.found.repeat_all(notes),
+            Depth::Cheap => self.found.repeat(notes),
             Depth::Deep | Depth::Asked => {
                 let bound = left(self.context.deep_timeout);
                 let stages = self.found.renew(&link, spec, bound / 2, trace, notes);

@@ -247,7 +247,7 @@ impl Session {
     }
 
     /// Whether a check that is not to follow a redirect has it from the last deep one what is behind it.
-    fn retells(&self, depth: Depth, found: &Found) -> bool {
+    fn repeats(&self, depth: Depth, found: &Found) -> bool {
         let is_followed = found.beyond.is_some() && found.beyond == self.followed;
         depth == Depth::Cheap && self.deep.is_some() && is_followed
     }
@@ -278,7 +278,7 @@ impl Session {
         let asked = self.ask(question, link, cache, search, found).await;
         let answer = match asked {
             // The last deep check went on there, and found what this one says again.
-            Err(failure) if failure.reason == Reason::Redirected && self.retells(depth, found) => {
+            Err(failure) if failure.reason == Reason::Redirected && self.repeats(depth, found) => {
                 return Ok(());
             }
             asked => asked?,
