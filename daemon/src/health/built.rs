@@ -9,15 +9,15 @@ use crate::{reason::Weight, reason::traits};
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Built {
     /// What the last one found wrong, if anything.
-    flaw: Option<Reason>,
+    fault: Option<Reason>,
     /// Whether the last one passed, and what was built with is what it was.
     proved: bool,
 }
 
 impl Built {
     /// What is wrong.
-    pub(super) fn flaw(self) -> Option<Reason> {
-        self.flaw
+    pub(super) fn fault(self) -> Option<Reason> {
+        self.fault
     }
 
     /// Whether Nix has built there.
@@ -29,10 +29,10 @@ impl Built {
     /// another one succeeds; of a target that fails its checks, the checks have more to say.
     pub(super) fn tested(&mut self, outcome: Result<(), Reason>, state: TargetState) {
         self.proved = outcome.is_ok();
-        self.flaw = match (outcome, state) {
+        self.fault = match (outcome, state) {
             (Ok(()), _) => None,
             (Err(reason), TargetState::Ready | TargetState::Unknown | TargetState::Paused) => {
-                is_flaw(reason).then_some(reason).or(self.flaw)
+                is_build_fault(reason).then_some(reason).or(self.fault)
             }
             (Err(_), TargetState::Degraded | TargetState::Down | TargetState::Away) => None,
         };
@@ -47,7 +47,7 @@ impl Built {
     /// then somebody may have mended what the test build found.
     pub(super) fn checked(&mut self, state: TargetState) {
         match state {
-            TargetState::Degraded | TargetState::Down | TargetState::Away => self.flaw = None,
+            TargetState::Degraded | TargetState::Down | TargetState::Away => self.fault = None,
             TargetState::Unknown | TargetState::Ready | TargetState::Paused => {}
         }
     }
@@ -60,7 +60,7 @@ pub(super) fn is_for_nix_to_say((state, reason): Standing, is_there: bool) -> bo
 }
 
 /// Whether a test build that ends so says something of its builder.
-fn is_flaw(reason: Reason) -> bool {
+fn is_build_fault(reason: Reason) -> bool {
     matches!(
         reason,
         Reason::BuildFailed | Reason::BuiltLocally | Reason::BuiltElsewhere

@@ -236,12 +236,12 @@ impl Target {
         let built = self.built;
         let passes = checks.0 == TargetState::Ready;
         let is_for_nix = built::is_for_nix_to_say(checks, is_at_host_key(stage));
-        match (self.hindrance, built.flaw()) {
+        match (self.hindrance, built.fault()) {
             (Some(hindrance), _) if passes || (is_for_nix && built.is_proved()) => {
                 ((TargetState::Degraded, hindrance), stage)
             }
-            (None, Some(flaw)) if passes || is_for_nix => {
-                ((TargetState::Degraded, flaw), Stage::Build)
+            (None, Some(fault)) if passes || is_for_nix => {
+                ((TargetState::Degraded, fault), Stage::Build)
             }
             (None, None) if is_for_nix && built.is_proved() => {
                 ((TargetState::Ready, Reason::None), Stage::Build)
