@@ -36,7 +36,7 @@ const KEYS_MAX: usize = 6;
 
 /// Who asks to be let in, and with what.
 #[derive(Debug)]
-pub(super) struct Applicant<'a> {
+pub(super) struct Authenticator<'a> {
     /// The key that the machine entry names.
     pub entry: Option<&'a Path>,
     /// The name on the builder and the keys of ssh_config, or OpenSSH's defaults.
@@ -82,7 +82,7 @@ struct Attempts {
     demanded: Option<MethodSet>,
 }
 
-impl Applicant<'_> {
+impl Authenticator<'_> {
     /// Authenticates on `link`. What is worth knowing goes to `details` as it happens.
     pub(super) async fn authenticate(
         &self,

@@ -8,7 +8,7 @@ use tokio::select;
 
 use super::{
     Notes,
-    auth::Applicant,
+    auth::Authenticator,
     expected,
     host_key::{Basis, HostKeys, fingerprint},
     key_exchange::{Unidentified, exchange_keys},
@@ -212,14 +212,14 @@ impl Dial<'_> {
             notes.learned = Some(self.learned(&key));
         }
         self.trace.enter(Stage::Auth);
-        let applicant = Applicant {
+        let authenticator = Authenticator {
             entry: self.spec.ssh_key.as_deref(),
             options: self.options,
             files: Reachable::for_store(self.spec.store()),
         };
         let mut shown = link.shown();
         let authenticated = {
-            let login = applicant.authenticate(&mut link, &mut notes.details);
+            let login = authenticator.authenticate(&mut link, &mut notes.details);
             let mut login = pin!(login);
             loop {
                 select! {
