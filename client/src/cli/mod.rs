@@ -3,6 +3,7 @@
 mod args;
 mod bar;
 mod check;
+mod completions;
 mod connect;
 mod discover;
 mod doctor;
@@ -14,7 +15,6 @@ mod goal;
 mod history;
 mod hold;
 mod output;
-mod papers;
 mod pause;
 mod session;
 mod spinner;
@@ -151,7 +151,7 @@ async fn run(cli: &Cli) -> Result<Outcome, Failure> {
         }
         Command::Pause { duration } => pause::pause(cli, output, *duration).await,
         Command::Resume => pause::resume(cli, output).await,
-        Command::Completions { shell } => papers::completions(&output, *shell),
-        Command::Man => papers::man(&output),
+        Command::Completions { shell } => completions::script(&output, *shell),
+        Command::Man => completions::man(&output),
     }
 }

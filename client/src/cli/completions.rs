@@ -17,7 +17,7 @@ const MAN: &str = include_str!("../../man/offloadctl.1");
 /// What the program is called by.
 const NAME: &str = "offloadctl";
 
-pub(super) fn completions(output: &Output, shell: Shell) -> Result<Outcome, Failure> {
+pub(super) fn script(output: &Output, shell: Shell) -> Result<Outcome, Failure> {
     let (mut command, mut script) = (Cli::command(), Vec::new());
     // One by one: clap's own list has shells that no Linux distribution starts a user in.
     match shell {
