@@ -90,7 +90,7 @@ pub fn plan(settings: &Settings, imported: &Imported) -> Plan {
     targets.extend(builders);
     warnings.extend(builders_disabled(settings, imported));
     warnings.extend(imported.left_out.as_ref().map(too_many_builders));
-    let unused = pass_by(&warnings, imported, &mut origins);
+    let unused = explain_unused(&warnings, imported, &mut origins);
     let hook = hook::of(settings, imported, &targets, &unused);
     Plan {
         hook: Arc::new(hook),
@@ -117,7 +117,7 @@ pub fn plan(settings: &Settings, imported: &Imported) -> Plan {
 
 /// Tells each target what keeps Nix from all of its kind, where that explains more than what keeps Nix
 /// from it alone. Returns the reasons.
-fn pass_by(
+fn explain_unused(
     warnings: &[Warning],
     imported: &Imported,
     origins: &mut BTreeMap<TargetId, Origin>,
@@ -133,12 +133,9 @@ fn pass_by(
         .filter_map(of)
         .collect();
     for (id, origin) in origins {
-        let both = [
-            origin.passed_by.take(),
-            kinds.get(&id.kind).copied().cloned(),
-        ];
+        let both = [origin.unused.take(), kinds.get(&id.kind).copied().cloned()];
         let both = both.into_iter().flatten();
-        origin.passed_by = both.min_by_key(|warning| warning.code.hinders());
+        origin.unused = both.min_by_key(|warning| warning.code.hinders());
     }
     let reasons = kinds.into_iter();
     reasons

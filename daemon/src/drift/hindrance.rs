@@ -9,7 +9,7 @@ use crate::target::TargetId;
 /// that explains most, with its particulars. What is observed is taken to be so now.
 pub fn hindrance(id: &TargetId, origin: &Origin, seen: &Observed) -> Option<Warning> {
     let observed = compare::hindrances(id, origin, seen);
-    let all = origin.passed_by.iter().cloned().chain(observed);
+    let all = origin.unused.iter().cloned().chain(observed);
     all.min_by_key(|warning| warning.code.hinders())
 }
 

@@ -41,7 +41,7 @@ pub struct Origin {
     /// and do not have.
     pub known_hosts: Option<String>,
     /// What makes Nix pass it by whatever is observed: of the plan's warnings the one that explains most.
-    pub passed_by: Option<Warning>,
+    pub unused: Option<Warning>,
     /// When Nix asks it, of a cache that Nix itself asks.
     pub turn: Option<Turn>,
     /// Whether Nix is to follow it, and does.

@@ -181,7 +181,7 @@ fn of_what_keeps_nix_away_the_one_that_explains_most_is_the_reason() {
     one.0.known_hosts = Some("desktop ssh-ed25519 AAAAC3".into());
     one.1.host_key_known = Some(false);
     assert_eq!(reason(&one), Some(Reason::HostKeyNotKnown));
-    one.0.passed_by = Some(Warning {
+    one.0.unused = Some(Warning {
         code: WarningCode::BuilderWithoutSlots,
         ..Warning::default()
     });
@@ -190,7 +190,7 @@ fn of_what_keeps_nix_away_the_one_that_explains_most_is_the_reason() {
     assert_eq!(reason(&one), Some(Reason::NotInNixConf));
     one.1.elsewhere = true;
     assert_eq!(reason(&one), Some(Reason::AddressMoved));
-    one.0.passed_by = Some(Warning {
+    one.0.unused = Some(Warning {
         code: WarningCode::NixConfBroken,
         ..Warning::default()
     });

@@ -134,7 +134,7 @@ pub(super) fn plan(
             let unused: Vec<Warning> = unused.collect();
             if !is_used {
                 let unused = unused.iter().cloned();
-                origin.passed_by = unused.min_by_key(|warning| warning.code.hinders());
+                origin.unused = unused.min_by_key(|warning| warning.code.hinders());
             }
             warnings.extend(unused);
             if may_lack && origin.deployed.is_none() {

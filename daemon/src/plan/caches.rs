@@ -100,8 +100,8 @@ pub(super) fn plan(
             let is_nixs = has_nix || cache.position.is_some();
             let target = target(name, cache, imported, is_nixs);
             let mut origin = origin(cache, &imported.conf, &unwatched);
-            origin.passed_by = passed_over(name, cache, imported);
-            warnings.extend(origin.passed_by.clone());
+            origin.unused = passed_over(name, cache, imported);
+            warnings.extend(origin.unused.clone());
             if let Some(url) = gateway_url(settings) {
                 origin.steering = match cache.position {
                     None if is_by_gateway => Steering::ByGateway,

@@ -58,11 +58,11 @@ fn builders_that_nix_is_told_not_to_use_are_told() {
 }
 
 /// What keeps Nix from the only builder, and from all.
-fn passed_by(settings: &Settings, imported: &Imported) -> (Option<Reason>, Option<Reason>) {
+fn why_unused(settings: &Settings, imported: &Imported) -> (Option<Reason>, Option<Reason>) {
     let plan = plan(settings, imported);
     let mut origins = plan.origins.iter();
     let origin = origins.find(|(id, _)| id.kind == Kind::Builder);
-    let warning = origin.and_then(|(_, origin)| origin.passed_by.as_ref());
+    let warning = origin.and_then(|(_, origin)| origin.unused.as_ref());
     (
         warning.and_then(|warning| warning.code.hinders()),
         plan.unused.get(&Kind::Builder).copied(),
@@ -71,7 +71,7 @@ fn passed_by(settings: &Settings, imported: &Imported) -> (Option<Reason>, Optio
 
 #[test]
 fn nix_passes_a_builder_by_where_it_makes_use_of_no_line_of_it() {
-    let none = |machines: &str| passed_by(&settings(), &imported("", machines));
+    let none = |machines: &str| why_unused(&settings(), &imported("", machines));
     let slots = Some(Reason::BuilderWithoutSlots);
     assert_eq!(none("ssh://nix@desktop - - 0\n"), (slots, None));
     let two = "ssh://nix@desktop - - 0\nssh://nix@desktop - - 4\n";
@@ -85,16 +85,16 @@ fn nix_passes_a_builder_by_where_it_makes_use_of_no_line_of_it() {
 fn what_keeps_nix_from_all_builders_keeps_it_from_each() {
     let off = Some(Reason::BuildersDisabled);
     let empty = imported("builders =\n", "");
-    assert_eq!(passed_by(&afternoon(), &empty), (off, off));
+    assert_eq!(why_unused(&afternoon(), &empty), (off, off));
     let unused = imported("builders =\n", "ssh://nix@desktop\n");
-    assert_eq!(passed_by(&settings(), &unused), (None, off));
+    assert_eq!(why_unused(&settings(), &unused), (None, off));
     let line = Some(Reason::MachinesFileBroken);
     let broken = imported("", "ssh://nix@desktop - - many\n");
-    assert_eq!(passed_by(&afternoon(), &broken), (line, line));
+    assert_eq!(why_unused(&afternoon(), &broken), (line, line));
     // Nix reads none of its settings, this one among them.
     let conf = Some(Reason::NixConfBroken);
     let broken = imported("builders =\nfallback = perhaps\n", "");
-    assert_eq!(passed_by(&afternoon(), &broken), (conf, conf));
+    assert_eq!(why_unused(&afternoon(), &broken), (conf, conf));
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn of_what_may_not_be_read_nothing_is_missed() {
     hidden.problems = vec![hides(&conf)];
     assert_eq!(missing(&hidden), [false, false]);
     hidden.conf.builders.clear();
-    assert_eq!(passed_by(&afternoon(), &hidden), (None, None));
+    assert_eq!(why_unused(&afternoon(), &hidden), (None, None));
 }
 
 #[test]
@@ -134,5 +134,5 @@ fn a_nix_conf_that_is_not_there_keeps_nix_from_nothing() {
         }],
         ..Imported::default()
     };
-    assert_eq!(passed_by(&afternoon(), &absent), (None, None));
+    assert_eq!(why_unused(&afternoon(), &absent), (None, None));
 }

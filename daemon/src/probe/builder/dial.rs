@@ -142,7 +142,7 @@ impl Dial<'_> {
                     if !race.is_open() && !traits(unidentified.failure.reason).is_of_identity() {
                         return Err(self.trace.told_before(unidentified.failure));
                     }
-                    self.pass_by(unidentified, address.to_string(), host_keys, notes);
+                    self.reject(unidentified, address.to_string(), host_keys, notes);
                     self.preface(notes);
                 }
             }
@@ -183,7 +183,7 @@ impl Dial<'_> {
     }
 
     /// Notes who answered at `address`, for the next one to be tried.
-    fn pass_by(
+    fn reject(
         &self,
         unidentified: Unidentified,
         address: String,
@@ -193,13 +193,13 @@ impl Dial<'_> {
         let stranger = unidentified.stranger(address.clone(), host_keys);
         notes.strangers.extend(stranger);
         let is_told = self.trace.note(unidentified.failure, Some(address));
-        notes.set_aside(is_told);
+        notes.start_next(is_told);
     }
 
     /// Authenticates, now that the host key is proved.
     async fn enter(&self, mut link: Link, notes: &mut Notes) -> Result<Link, Failure> {
         self.trace.settle();
-        notes.aside = None;
+        notes.preferred = None;
         if let Some((key, basis)) = link.proved() {
             notes.note("host_key_algorithm", key.algorithm().to_string());
             let known = expected::is_known_to_ssh(self.spec, self.options, &key);

@@ -108,7 +108,7 @@ struct Notes {
     /// Who answered without being the builder.
     strangers: Vec<Stranger>,
     /// What was noted of the most telling one, until the builder is found.
-    aside: Option<(Details, Signs)>,
+    preferred: Option<(Details, Signs)>,
 }
 
 /// An authenticated connection of this check.
@@ -165,8 +165,8 @@ impl Session {
                 Err(failure) => Err(failure),
             }
         };
-        if let Some(aside) = notes.aside.take().filter(|_| outcome.is_err()) {
-            (notes.details, notes.signs) = aside;
+        if let Some(preferred) = notes.preferred.take().filter(|_| outcome.is_err()) {
+            (notes.details, notes.signs) = preferred;
         }
         if let SpecKind::Builder(spec) = &self.spec.kind {
             slots::note(spec, &mut notes);
@@ -335,13 +335,13 @@ impl Notes {
 
     /// Begins anew with the next address; `is_told` where what was noted is what would be told if
     /// the builder were at none.
-    fn set_aside(&mut self, is_told: bool) {
+    fn start_next(&mut self, is_told: bool) {
         let noted = (
             std::mem::take(&mut self.details),
             std::mem::take(&mut self.signs),
         );
         if is_told {
-            self.aside = Some(noted);
+            self.preferred = Some(noted);
         }
     }
 }

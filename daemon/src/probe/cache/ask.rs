@@ -265,7 +265,7 @@ impl Session {
             let secured = self.secure(cache, &hop.host, stream).await;
             let secured = secured.map_err(|error| {
                 if !error.is_of_peer() {
-                    search.acquit();
+                    search.forget_peer();
                 }
                 found.note_tls(&error, cache);
                 trace.failure(error.reason(), error.to_string())

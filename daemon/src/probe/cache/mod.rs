@@ -37,7 +37,7 @@ use self::{
     info::InfoError,
     link::{Body, Broken, Link, MAX_BODY},
     redirect::{Follow, Hop},
-    search::{Passed, Search},
+    search::{Rejected, Search},
     signature::Deep,
     tls::TlsError,
 };
@@ -74,7 +74,7 @@ pub struct Session {
     signing_key: Printable,
     /// Who answers as a cache at one of its addresses and signs with another key, as the last deep
     /// check saw that passed elsewhere: a cheap one, which looks at no signature, must not go there.
-    foreign: Vec<Passed>,
+    foreign: Vec<Rejected>,
     /// Whose hosts redirects are followed to.
     follows: Follow,
     /// Where the cache sends on to, as a check has followed that somebody asked for, and that passed.
@@ -147,7 +147,7 @@ impl Session {
             match outcome {
                 Ok(()) => break (Ok(()), found, latency),
                 Err(failure) => {
-                    if let Some((failure, found)) = search.pass_by(failure, found, cache) {
+                    if let Some((failure, found)) = search.reject(failure, found, cache) {
                         break (Err(failure), found, latency);
                     }
                 }

@@ -141,8 +141,8 @@ impl Session {
         };
         let trace = search.trace;
         // Where a file is kept says nothing of where the cache is.
-        let mut aside = Found::default();
-        let asked = self.ask(question, found.link.take(), cache, search, &mut aside);
+        let mut apart = Found::default();
+        let asked = self.ask(question, found.link.take(), cache, search, &mut apart);
         let answer = match asked.await {
             Ok(answer) => answer,
             Err(failure) if is_elsewhere(&failure) => return Ok(None),

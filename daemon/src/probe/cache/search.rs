@@ -43,7 +43,7 @@ pub(super) struct Search<'a> {
     until: Duration,
     /// When who answers now must have shown one, where others are left.
     limit: watch::Sender<Option<Duration>>,
-    passed: Vec<Passed>,
+    rejected: Vec<Rejected>,
     /// What is told if no other is the cache, and what was found there.
     told: Option<(Failure, Found)>,
 }
@@ -51,9 +51,9 @@ pub(super) struct Search<'a> {
 /// Ends when who answers has had its part of the time.
 pub(super) struct Limit(watch::Receiver<Option<Duration>>);
 
-/// Somebody else, who was passed by.
+/// Somebody else, who was rejected.
 #[derive(Clone)]
-pub(super) struct Passed {
+pub(super) struct Rejected {
     address: SocketAddr,
     failure: Failure,
     details: Details,
@@ -65,7 +65,7 @@ impl<'a> Search<'a> {
     pub(super) fn new(
         addresses: &[Address],
         cache: &CacheSpec,
-        known: &[Passed],
+        known: &[Rejected],
         trace: &'a Trace,
     ) -> Self {
         let mut search = Self {
@@ -78,15 +78,15 @@ impl<'a> Search<'a> {
             is_broken: false,
             until: Duration::ZERO,
             limit: watch::Sender::new(None),
-            passed: Vec::new(),
+            rejected: Vec::new(),
             told: None,
         };
-        for passed in known {
+        for rejected in known {
             let found = Found {
-                details: passed.details.clone(),
+                details: rejected.details.clone(),
                 ..Found::default()
             };
-            search.pass(passed.clone(), found);
+            search.keep_rejected(rejected.clone(), found);
         }
         search
     }
@@ -155,7 +155,7 @@ impl<'a> Search<'a> {
     }
 
     /// What fails now is not the fault of who answers.
-    pub(super) fn acquit(&mut self) {
+    pub(super) fn forget_peer(&mut self) {
         self.peer = None;
     }
 
@@ -178,7 +178,7 @@ impl<'a> Search<'a> {
     /// Goes on with the next address after `failure`, with what was `found` at this one; or says
     /// why the check has failed, and what was found where it did. Who was mute, or hung up, is passed
     /// by where others are left, unless it has shown that it is a cache.
-    pub(super) fn pass_by(
+    pub(super) fn reject(
         &mut self,
         failure: Failure,
         mut found: Found,
@@ -201,20 +201,20 @@ impl<'a> Search<'a> {
             self.note(failure, address, found);
             return None;
         }
-        let passed = Passed {
+        let rejected = Rejected {
             address,
             stranger: stranger(address, &failure, &found, cache),
             details: found.details.clone(),
             failure,
         };
-        self.pass(passed, found);
+        self.keep_rejected(rejected, found);
         None
     }
 
-    fn pass(&mut self, passed: Passed, found: Found) {
-        self.race.without(passed.address);
-        self.note(passed.failure.clone(), passed.address, found);
-        self.passed.push(passed);
+    fn keep_rejected(&mut self, rejected: Rejected, found: Found) {
+        self.race.without(rejected.address);
+        self.note(rejected.failure.clone(), rejected.address, found);
+        self.rejected.push(rejected);
     }
 
     fn note(&mut self, failure: Failure, address: SocketAddr, found: Found) {
@@ -224,16 +224,19 @@ impl<'a> Search<'a> {
     }
 
     /// Who was taken for a cache until it came to signatures, for the checks that don't look at any.
-    pub(super) fn take_foreign(&mut self) -> Vec<Passed> {
-        let passed = mem::take(&mut self.passed).into_iter();
-        passed
-            .filter(|passed| passed.failure.stage == Stage::Signature)
+    pub(super) fn take_foreign(&mut self) -> Vec<Rejected> {
+        let rejected = mem::take(&mut self.rejected).into_iter();
+        rejected
+            .filter(|rejected| rejected.failure.stage == Stage::Signature)
             .collect()
     }
 
     /// For the report: `None` where nobody was looked for.
     pub(super) fn strangers(&self) -> Option<Vec<Stranger>> {
-        let strangers = self.passed.iter().map(|passed| passed.stranger.clone());
+        let strangers = self
+            .rejected
+            .iter()
+            .map(|rejected| rejected.stranger.clone());
         self.is_new.then(|| strangers.collect())
     }
 }
