@@ -17,8 +17,8 @@
 //! Where it was built and how long it took is then in the builder's details:
 //! [`crate::test_build::of`].
 
-mod ledger;
 mod signals;
+mod transcript;
 
 use std::{collections::HashMap, io, time::Duration};
 
@@ -31,8 +31,8 @@ use crate::{
     errors::BusError,
     proxy::{BuilderProxy, JobProxy},
 };
-use ledger::Ledger;
 use signals::{News, Signals};
+use transcript::Transcript;
 
 /// How long the daemon may take to say what it has in memory.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -111,7 +111,7 @@ pub async fn test_build(
         signals,
         heard: Heard {
             path,
-            ledger: Ledger::new(announced),
+            transcript: Transcript::new(announced),
             changes: 0,
             left: false,
         },
@@ -133,7 +133,7 @@ impl Job {
     /// connection ended.
     pub async fn line(&mut self) -> Result<Option<Printable>, BusError> {
         loop {
-            if let Some(line) = self.heard.ledger.next() {
+            if let Some(line) = self.heard.transcript.next() {
                 return Ok(Some(line));
             }
             if self.end.is_some() {
@@ -175,7 +175,7 @@ impl Job {
         let end = ask(&mut self.signals, &mut self.heard, state).await?;
         let output = self.proxy.get_output();
         let output = ask(&mut self.signals, &mut self.heard, output).await?;
-        self.heard.ledger.read(output);
+        self.heard.transcript.read(output);
         self.looked = Some(changes);
         self.end = end;
         Ok(())
@@ -185,7 +185,7 @@ impl Job {
 /// What the signals have told of the job.
 struct Heard {
     path: String,
-    ledger: Ledger,
+    transcript: Transcript,
     /// How often something but its output changed.
     changes: u64,
     /// Whether the daemon left.
@@ -195,7 +195,7 @@ struct Heard {
 impl Heard {
     fn hear(&mut self, news: News) {
         match news {
-            News::Printed { path, line } if path == self.path => self.ledger.announced(line),
+            News::Printed { path, line } if path == self.path => self.transcript.announced(line),
             News::Changed { path } if path == self.path => self.changes += 1,
             News::Printed { .. } | News::Changed { .. } => {}
             News::Left => self.left = true,

@@ -1,18 +1,18 @@
 //! Compares what is declared, deployed, loaded and observed. Pure: no I/O, no clock.
 //!
-//! The [`Ledger`] is told of both sides and is the whole of it: `compare` finds the differences, the
-//! ledger remembers when each began, `roots` leaves out those that follow from others, and `layers` sets
+//! The [`Tracker`] is told of both sides and is the whole of it: `compare` finds the differences, the
+//! tracker remembers when each began, `roots` leaves out those that follow from others, and `layers` sets
 //! the values side by side. [`hindrance`] says which of them keeps Nix from a target.
 
 pub mod cause;
 mod compare;
 mod hindrance;
 mod layers;
-mod ledger;
 mod place;
 mod roots;
 #[cfg(test)]
 mod tests;
+mod tracker;
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use offload_client::{Printable, snapshot::Warning};
 use crate::{report::Stranger, target::TargetId};
 
 pub use hindrance::{hindrance, of_kind};
-pub use ledger::Ledger;
+pub use tracker::Tracker;
 
 /// What is declared and deployed of one target.
 #[derive(Clone, Debug, Default, PartialEq)]

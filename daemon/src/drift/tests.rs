@@ -45,26 +45,26 @@ fn cache(declared: &[&str], deployed: &str, seen: &str) -> (Origin, Observed) {
 /// What is configured and what is observed of each target.
 type Sides = BTreeMap<TargetId, (Origin, Observed)>;
 
-fn compare_all(ledger: &mut Ledger, now: u64, loaded: &Loaded, sides: Sides) -> Vec<Warning> {
+fn compare_all(tracker: &mut Tracker, now: u64, loaded: &Loaded, sides: Sides) -> Vec<Warning> {
     let origins = sides
         .iter()
         .map(|(id, (origin, _))| (id.clone(), origin.clone()));
-    ledger.plan(Vec::new(), origins.collect(), loaded.clone());
+    tracker.plan(Vec::new(), origins.collect(), loaded.clone());
     for (id, (_, observed)) in sides {
-        ledger.observe(&id, observed);
+        tracker.observe(&id, observed);
     }
-    let found = ledger.compare(now).unwrap();
-    assert_eq!(ledger.compare(now), None, "nothing is new since then");
+    let found = tracker.compare(now).unwrap();
+    assert_eq!(tracker.compare(now), None, "nothing is new since then");
     found
 }
 
-fn compare_at(ledger: &mut Ledger, now: u64, one: &(Origin, Observed)) -> Vec<Warning> {
+fn compare_at(tracker: &mut Tracker, now: u64, one: &(Origin, Observed)) -> Vec<Warning> {
     let sides = [(TargetId::cache("desktop"), one.clone())].into();
-    compare_all(ledger, now, &Loaded::default(), sides)
+    compare_all(tracker, now, &Loaded::default(), sides)
 }
 
 fn compare(one: &(Origin, Observed)) -> Vec<Warning> {
-    compare_at(&mut Ledger::default(), 1, one)
+    compare_at(&mut Tracker::default(), 1, one)
 }
 
 fn codes(warnings: &[Warning]) -> Vec<WarningCode> {
@@ -203,17 +203,17 @@ fn of_what_keeps_nix_away_the_one_that_explains_most_is_the_reason() {
 
 #[test]
 fn a_warning_keeps_its_date_while_it_says_the_same() {
-    let mut ledger = Ledger::default();
+    let mut tracker = Tracker::default();
     let mut since = |now, seen| {
-        let warnings = compare_at(&mut ledger, now, &cache(&["192.0.2.7"], "192.0.2.6", seen));
+        let warnings = compare_at(&mut tracker, now, &cache(&["192.0.2.7"], "192.0.2.6", seen));
         warnings[0].details["since"].clone()
     };
     assert_eq!(since(10, "192.0.2.6"), Detail::Uint(10));
     assert_eq!(since(20, "192.0.2.6"), Detail::Uint(10));
     assert_eq!(since(30, "192.0.2.7"), Detail::Uint(30));
-    compare_at(&mut ledger, 40, &cache(&[], "192.0.2.6", "192.0.2.6"));
+    compare_at(&mut tracker, 40, &cache(&[], "192.0.2.6", "192.0.2.6"));
     let again = compare_at(
-        &mut ledger,
+        &mut tracker,
         50,
         &cache(&["192.0.2.7"], "192.0.2.6", "192.0.2.7"),
     );
@@ -228,9 +228,9 @@ fn a_configuration_that_nix_daemon_has_not_read_is_told_and_not_taken_for_loaded
         started: Some(5),
         stale: None,
     };
-    let mut ledger = Ledger::default();
-    assert_eq!(compare_all(&mut ledger, 9, &loaded, sides.clone()), []);
-    let address = &ledger.layers(&id)[0];
+    let mut tracker = Tracker::default();
+    assert_eq!(compare_all(&mut tracker, 9, &loaded, sides.clone()), []);
+    let address = &tracker.layers(&id)[0];
     let deployed = Placed {
         value: "192.0.2.6:5000".into(),
         source: "nix.conf:12".into(),
@@ -245,13 +245,13 @@ fn a_configuration_that_nix_daemon_has_not_read_is_told_and_not_taken_for_loaded
         file: "/etc/nix/nix.conf".into(),
         changed: 7,
     });
-    let stale = compare_all(&mut ledger, 9, &loaded, sides);
+    let stale = compare_all(&mut tracker, 9, &loaded, sides);
     assert_eq!(codes(&stale), [WarningCode::DaemonConfigStale]);
     let details = &stale[0].details;
     assert_eq!(text(&stale[0], "file"), "/etc/nix/nix.conf");
     assert_eq!(details["changed"], Detail::Uint(7));
     assert_eq!(details["started"], Detail::Uint(5));
-    assert_eq!(ledger.layers(&id)[0].loaded, None);
+    assert_eq!(tracker.layers(&id)[0].loaded, None);
 }
 
 #[test]
@@ -321,7 +321,7 @@ fn a_stranger_is_told_while_the_desktop_itself_is_elsewhere() {
     assert_eq!(compare(&one), [], "it is the target's own reason then");
     one.1.passes = true;
     let sides = [(TargetId::builder("desktop"), one)].into();
-    let warnings = compare_all(&mut Ledger::default(), 1, &Loaded::default(), sides);
+    let warnings = compare_all(&mut Tracker::default(), 1, &Loaded::default(), sides);
     assert_eq!(codes(&warnings), [WarningCode::HostKeyMismatch]);
 }
 
@@ -373,7 +373,7 @@ fn a_machine_that_moved_is_told_once_for_its_builder_and_its_cache() {
     let mut sides = Sides::from([(builder.clone(), (origin.clone(), seen.clone()))]);
     origin.host = Some(builder);
     sides.insert(TargetId::cache("desktop"), (origin, seen));
-    let warnings = compare_all(&mut Ledger::default(), 1, &Loaded::default(), sides);
+    let warnings = compare_all(&mut Tracker::default(), 1, &Loaded::default(), sides);
     assert_eq!(codes(&warnings), [WarningCode::AddressMismatch]);
     let target = Some((Kind::Builder, "desktop".into()));
     assert_eq!(warnings[0].target, target);

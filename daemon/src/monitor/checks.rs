@@ -151,7 +151,7 @@ impl Monitor {
         );
         Some(Event::Hindered {
             target: target.clone(),
-            reason: watched.hinder(self.ledger.origin(target), place),
+            reason: watched.hinder(self.drift.origin(target), place),
         })
     }
 

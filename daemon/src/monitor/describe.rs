@@ -24,10 +24,10 @@ impl Monitor {
             let known = self.watched.get(id).zip(self.whereabouts.place(id));
             if let Some(((watched, place), health)) = known.zip(self.health.target(id)) {
                 let observed = watched.observed(place, health.passes);
-                self.ledger.observe(id, observed);
+                self.drift.observe(id, observed);
             }
         }
-        let warnings = self.ledger.compare(now.realtime_usec);
+        let warnings = self.drift.compare(now.realtime_usec);
         self.snapshot.send_if_modified(|published| {
             let mut draft = Draft::of(Arc::make_mut(published));
             if is_replanned {
@@ -56,7 +56,7 @@ impl Monitor {
     fn describe(&self, id: &TargetId) -> Option<Target> {
         let (watched, health) = self.watched.get(id).zip(self.health.target(id))?;
         let address = self.whereabouts.place(id)?.address();
-        Some(watched.describe(health, address, self.ledger.layers(id)))
+        Some(watched.describe(health, address, self.drift.layers(id)))
     }
 }
 

@@ -42,7 +42,7 @@ pub use crate::whereabouts::DiscoverError;
 use crate::{
     clock::{Alarm, Now},
     config::Poll,
-    drift::Ledger,
+    drift::Tracker,
     health::{CheckId, Depth, Effect, Event, Health},
     limits,
     net::Network,
@@ -68,7 +68,7 @@ pub struct Monitor {
     order: Vec<TargetId>,
     /// Whether the plan is another than the published one.
     replanned: bool,
-    ledger: Ledger,
+    drift: Tracker,
     /// Those of which something was learned in this turn that the health core does not know.
     touched: BTreeSet<TargetId>,
     checks: JoinSet<Finished>,
@@ -148,7 +148,7 @@ impl Monitor {
             watched: BTreeMap::new(),
             order: Vec::new(),
             replanned: false,
-            ledger: Ledger::default(),
+            drift: Tracker::default(),
             touched: BTreeSet::new(),
             checks: JoinSet::new(),
             answerable: Vec::new(),

@@ -26,7 +26,7 @@ impl Monitor {
         self.cache_hosts
             .send_replace(probe::cache::hosts(&plan.targets));
         self.order = plan.targets.iter().map(|spec| spec.id.clone()).collect();
-        self.ledger.plan(plan.warnings, plan.origins, plan.loaded);
+        self.drift.plan(plan.warnings, plan.origins, plan.loaded);
         self.proving.send_if_modified(|proving| {
             let is_new = *proving != plan.proving;
             proving.clone_from(&plan.proving);
@@ -40,7 +40,7 @@ impl Monitor {
         let gone = self.watched.keys().filter(|id| !wanted.contains(id));
         let gone: Vec<_> = gone.cloned().collect();
         for id in gone {
-            self.ledger.forget(&id);
+            self.drift.forget(&id);
             self.waiters.done(&id, Err(CheckError::NoSuchTarget));
             self.handle(now, Event::Removed(id.clone()));
             self.abort(&id);

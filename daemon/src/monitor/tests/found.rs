@@ -201,7 +201,7 @@ async fn a_cache_with_a_key_is_searched_for_itself_where_its_builder_is_not_know
 async fn whom_a_search_met_is_told_of_until_a_later_deep_check_passes() {
     let (id, _) = ids();
     let mut stage = Stage::new(vec![builder(&[OLD])], mdns());
-    let strangers = |stage: &Stage| stage.monitor.ledger.observed(&id).strangers.clone();
+    let strangers = |stage: &Stage| stage.monitor.drift.observed(&id).strangers.clone();
     stage.check(&id, Err(Reason::Refused));
     stage.search_meets(&id, None, vec![stranger()]);
     assert_eq!(strangers(&stage), [stranger()]);

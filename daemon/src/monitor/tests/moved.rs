@@ -220,15 +220,15 @@ async fn asking_again_soon_is_refused_and_later_is_not() {
 async fn what_checks_and_searches_show_is_what_is_compared() {
     let (id, _) = ids();
     let mut stage = Stage::new(vec![builder(&[OLD, "127.0.15.7"])], mdns());
-    assert_eq!(stage.monitor.ledger.observed(&id).address, None);
+    assert_eq!(stage.monitor.drift.observed(&id).address, None);
     stage.report(&id, Ok("127.0.15.7:22"), vec![stranger()]);
-    let observed = &stage.monitor.ledger.observed(&id);
+    let observed = &stage.monitor.drift.observed(&id);
     assert!(observed.passes);
     assert_eq!(observed.address.as_deref(), Some("127.0.15.7:22"));
     assert_eq!(observed.strangers, [stranger()]);
     stage.next(&id, Ok("127.0.15.7:22"));
     assert_eq!(
-        stage.monitor.ledger.observed(&id).strangers,
+        stage.monitor.drift.observed(&id).strangers,
         [],
         "it went away"
     );

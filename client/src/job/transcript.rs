@@ -11,18 +11,18 @@ const KEPT: usize = 1000;
 
 /// Counts: the n-th signal announces the n-th line, however early or late it comes.
 #[derive(Debug, Default)]
-pub(super) struct Ledger {
+pub(super) struct Transcript {
     /// Lines that are known, given out or waiting.
     known: usize,
     /// Of the known ones, those that came by a reading and whose signals are still to come.
     ahead: VecDeque<Printable>,
     waiting: VecDeque<Printable>,
-    /// Lines that were announced before there was a ledger; the first reading has them.
+    /// Lines that were announced before there was a transcript; the first reading has them.
     before: Option<usize>,
 }
 
-impl Ledger {
-    /// The ledger of a job of which so many lines were announced already.
+impl Transcript {
+    /// The transcript of a job of which so many lines were announced already.
     pub(super) fn new(announced: usize) -> Self {
         Self {
             before: Some(announced),
@@ -83,8 +83,8 @@ mod tests {
 
     use super::*;
 
-    fn all(ledger: &mut Ledger) -> Vec<Printable> {
-        std::iter::from_fn(|| ledger.next()).collect()
+    fn all(transcript: &mut Transcript) -> Vec<Printable> {
+        std::iter::from_fn(|| transcript.next()).collect()
     }
 
     fn lines(texts: &[&str]) -> Vec<Printable> {
@@ -93,45 +93,45 @@ mod tests {
 
     #[test]
     fn lines_that_were_announced_before_come_with_the_first_reading() {
-        let mut ledger = Ledger::new(1);
-        ledger.announced("b".into());
-        assert_eq!(all(&mut ledger), lines(&[]));
-        ledger.read(lines(&["a", "b"]));
-        ledger.announced("c".into());
-        assert_eq!(all(&mut ledger), lines(&["a", "b", "c"]));
+        let mut transcript = Transcript::new(1);
+        transcript.announced("b".into());
+        assert_eq!(all(&mut transcript), lines(&[]));
+        transcript.read(lines(&["a", "b"]));
+        transcript.announced("c".into());
+        assert_eq!(all(&mut transcript), lines(&["a", "b", "c"]));
     }
 
     #[test]
     fn lines_that_nobody_announced_are_not_waited_for() {
-        let mut ledger = Ledger::new(0);
-        ledger.read(lines(&["a", "b"]));
-        ledger.announced("c".into());
-        ledger.read(lines(&["a", "b", "c", "d"]));
-        assert_eq!(all(&mut ledger), lines(&["a", "b", "c", "d"]));
+        let mut transcript = Transcript::new(0);
+        transcript.read(lines(&["a", "b"]));
+        transcript.announced("c".into());
+        transcript.read(lines(&["a", "b", "c", "d"]));
+        assert_eq!(all(&mut transcript), lines(&["a", "b", "c", "d"]));
     }
 
     #[test]
     fn of_very_many_lines_the_last_ones_wait() {
-        let mut ledger = Ledger::new(0);
-        ledger.read(Vec::new());
+        let mut transcript = Transcript::new(0);
+        transcript.read(Vec::new());
         for n in 0..KEPT + 5 {
-            ledger.announced(n.to_string().into());
+            transcript.announced(n.to_string().into());
         }
-        let left = all(&mut ledger);
+        let left = all(&mut transcript);
         assert_eq!(left.len(), KEPT);
         assert_eq!(left.first().map(Printable::as_str), Some("5"));
     }
 
     #[test]
     fn a_reading_of_the_last_of_very_many_lines_adds_none() {
-        let mut ledger = Ledger::new(0);
-        ledger.read(lines(&["a"]));
+        let mut transcript = Transcript::new(0);
+        transcript.read(lines(&["a"]));
         for n in 0..KEPT {
-            ledger.announced(n.to_string().into());
+            transcript.announced(n.to_string().into());
         }
-        assert_eq!(all(&mut ledger).len(), KEPT);
-        ledger.read((1..=KEPT).map(|n| n.to_string().into()).collect());
-        assert_eq!(all(&mut ledger), lines(&[]));
+        assert_eq!(all(&mut transcript).len(), KEPT);
+        transcript.read((1..=KEPT).map(|n| n.to_string().into()).collect());
+        assert_eq!(all(&mut transcript), lines(&[]));
     }
 
     proptest! {
@@ -144,24 +144,24 @@ mod tests {
             nameless in 0..5usize,
         ) {
             let (mut done, mut announced) = (0, 0);
-            let mut ledger = None;
+            let mut transcript = None;
             let mut given = Vec::new();
             for step in steps.into_iter().chain([0; 30]).chain([1; 30]).chain([2]) {
                 match step {
                     0 => done = printed.len().min(done + 1),
                     1 if announced < done => {
-                        match &mut ledger {
-                            None if announced + 1 >= nameless => ledger = Some(Ledger::new(announced + 1)),
+                        match &mut transcript {
+                            None if announced + 1 >= nameless => transcript = Some(Transcript::new(announced + 1)),
                             None => {}
-                            Some(ledger) => ledger.announced(printed[announced].clone()),
+                            Some(transcript) => transcript.announced(printed[announced].clone()),
                         }
                         announced += 1;
                     }
-                    2 => ledger.get_or_insert_with(|| Ledger::new(announced)).read(printed[..done].to_vec()),
+                    2 => transcript.get_or_insert_with(|| Transcript::new(announced)).read(printed[..done].to_vec()),
                     _ => {}
                 }
-                if let Some(ledger) = &mut ledger {
-                    given.extend(std::iter::from_fn(|| ledger.next()));
+                if let Some(transcript) = &mut transcript {
+                    given.extend(std::iter::from_fn(|| transcript.next()));
                 }
             }
             prop_assert_eq!(given, printed);

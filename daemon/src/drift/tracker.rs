@@ -15,7 +15,7 @@ const SINCE: &str = "since";
 
 /// Compares; remembers what it compared, and since when each difference is there.
 #[derive(Debug, Default)]
-pub struct Ledger {
+pub struct Tracker {
     /// Those of the plan.
     warnings: Vec<Warning>,
     origins: BTreeMap<TargetId, Origin>,
@@ -32,7 +32,7 @@ pub struct Ledger {
 /// What a warning is and what it is about.
 type Subject = (WarningCode, Option<(Kind, Printable)>);
 
-impl Ledger {
+impl Tracker {
     /// Takes up what is configured now, in place of what was: the plan's own warnings, where each target
     /// comes from, and what the running nix-daemon has read.
     pub fn plan(
