@@ -1,13 +1,13 @@
 //! `doctor`: what a person would have looked up in an afternoon, on one page.
 
 mod comments;
+mod correction;
+mod occurrences;
 mod once;
 mod patch;
 #[cfg(test)]
 mod tests;
 mod tree;
-mod whole;
-mod wrong;
 
 use std::{
     io,
@@ -153,20 +153,20 @@ async fn look_for(
     snapshot: &Snapshot,
     config_dir: Option<&Path>,
 ) -> Result<Option<Search>, Failure> {
-    let wrongs = wrong::addresses(snapshot);
-    if wrongs.is_empty() {
+    let corrections = correction::all(snapshot);
+    if corrections.is_empty() {
         return Ok(None);
     }
     let directory = config_dir.map_or_else(|| PathBuf::from(CONFIG_DIR), Path::to_owned);
     let root = directory.clone();
-    let found = spawn_blocking(move || tree::search(&root, &wrongs));
+    let found = spawn_blocking(move || tree::search(&root, &corrections));
     let found = spinner::beside("searching the configuration", found).await;
     match found.map_err(|error| Failure::Runtime(io::Error::other(error)))? {
         Ok(search) => Ok(Some(search)),
         // Not NixOS, or its configuration is elsewhere: there is a page all the same.
         Err(error) if config_dir.is_none() => Ok(Some(Search {
             directory: CONFIG_DIR.to_owned(),
-            wrong: wrong::addresses(snapshot)
+            wrong: correction::all(snapshot)
                 .into_iter()
                 .map(|w| w.wrong)
                 .collect(),

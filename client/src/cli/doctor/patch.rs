@@ -2,20 +2,20 @@
 //!
 //! Only words within lines change, so that both sides have the same lines.
 
-use super::whole::Hit;
+use super::occurrences::Occurrence;
 
 /// Unchanged lines around a change.
 const CONTEXT: usize = 3;
 
-/// The patch that writes what is right at each hit; nothing where there is none, or where the file's
+/// The patch that writes what is right at each occurrence; nothing where there is none, or where the file's
 /// name can't stand in a patch.
-pub(super) fn of_file(path: &str, text: &str, hits: &[&Hit<'_>]) -> Option<String> {
+pub(super) fn of_file(path: &str, text: &str, occurrences: &[&Occurrence<'_>]) -> Option<String> {
     // GNU diff would quote it, and not every patch reads that.
     let plain = |c: char| !c.is_control() && !matches!(c, '"' | '\\');
-    if hits.is_empty() || !path.chars().all(plain) {
+    if occurrences.is_empty() || !path.chars().all(plain) {
         return None;
     }
-    let lines = changed(text, hits);
+    let lines = changed(text, occurrences);
     // A name with a space in it ends at a tab.
     let end = if path.contains(' ') { "\t" } else { "" };
     let mut patch = format!("--- a/{path}{end}\n+++ b/{path}{end}\n");
@@ -41,19 +41,21 @@ pub(super) fn of_file(path: &str, text: &str, hits: &[&Hit<'_>]) -> Option<Strin
 }
 
 /// Each line as it is, and as it should be where that is different.
-fn changed<'a>(text: &'a str, hits: &[&Hit<'_>]) -> Vec<(&'a str, Option<String>)> {
-    let mut hits = hits.iter().peekable();
+fn changed<'a>(text: &'a str, occurrences: &[&Occurrence<'_>]) -> Vec<(&'a str, Option<String>)> {
+    let mut occurrences = occurrences.iter().peekable();
     let mut start = 0;
     let mut lines = Vec::new();
     for line in text.split_inclusive('\n') {
         let mut now: Option<String> = None;
         let mut kept = 0;
-        while let Some(hit) = hits.next_if(|hit| hit.range.start < start + line.len()) {
+        while let Some(occurrence) =
+            occurrences.next_if(|occurrence| occurrence.range.start < start + line.len())
+        {
             let now = now.get_or_insert_default();
-            let before = line.get(kept..hit.range.start - start);
+            let before = line.get(kept..occurrence.range.start - start);
             now.push_str(before.unwrap_or_default());
-            now.push_str(&hit.right);
-            kept = hit.range.end - start;
+            now.push_str(&occurrence.right);
+            kept = occurrence.range.end - start;
         }
         if let Some(now) = &mut now {
             now.push_str(line.get(kept..).unwrap_or_default());
@@ -94,20 +96,20 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::super::{whole, wrong::Wrong};
+    use super::super::{correction::Correction, occurrences};
     use super::*;
 
-    fn wrongs() -> [Wrong; 1] {
-        [Wrong {
+    fn corrections() -> [Correction; 1] {
+        [Correction {
             wrong: "127.0.15.7".into(),
             right: "127.0.15.66".into(),
         }]
     }
 
     fn patch(path: &str, text: &str) -> Option<String> {
-        let wrongs = wrongs();
-        let hits = whole::hits(text, &wrongs);
-        of_file(path, text, &hits.iter().collect::<Vec<_>>())
+        let corrections = corrections();
+        let occurrences = occurrences::all(text, &corrections);
+        of_file(path, text, &occurrences.iter().collect::<Vec<_>>())
     }
 
     /// What the real `patch -p1` makes of `text`.

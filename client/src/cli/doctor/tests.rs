@@ -4,13 +4,13 @@ use std::{fs, os::unix::fs::PermissionsExt, os::unix::fs::symlink, path::Path};
 
 use tempfile::TempDir;
 
-use super::{tree, wrong::Wrong};
+use super::{correction::Correction, tree};
 use crate::page::doctor::Search;
 
 const LINE: &str = "  url = \"http://127.0.15.7:5000\";\n";
 
-fn wrongs() -> Vec<Wrong> {
-    vec![Wrong {
+fn corrections() -> Vec<Correction> {
+    vec![Correction {
         wrong: "127.0.15.7".into(),
         right: "127.0.15.6".into(),
     }]
@@ -31,7 +31,7 @@ fn write(root: &Path, name: &str, bytes: &[u8]) {
 }
 
 fn search(root: &Path) -> Search {
-    tree::search(root, &wrongs()).unwrap()
+    tree::search(root, &corrections()).unwrap()
 }
 
 /// `file:line:column` of each finding.
@@ -101,7 +101,7 @@ fn a_comment_is_told_and_left_alone() {
 #[test]
 fn nothing_is_proposed_where_the_right_address_is_not_clear() {
     let root = tree(&[("a.nix", LINE)]);
-    let unclear = [Wrong {
+    let unclear = [Correction {
         wrong: "127.0.15.7".into(),
         right: String::new(),
     }];
@@ -140,7 +140,7 @@ fn the_tree_itself_may_be_a_link() {
     let found = search(&link);
     assert_eq!(places(&found), ["a.nix:1:17"]);
     assert_eq!(found.directory, link.display().to_string());
-    assert!(tree::search(&place.path().join("none"), &wrongs()).is_err());
+    assert!(tree::search(&place.path().join("none"), &corrections()).is_err());
 }
 
 #[test]

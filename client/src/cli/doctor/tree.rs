@@ -9,7 +9,7 @@ use std::{
 
 use rustix::fs::OFlags;
 
-use super::{comments, patch, whole, wrong::Wrong};
+use super::{comments, correction::Correction, occurrences, patch};
 use crate::{
     Printable,
     page::doctor::{Finding, Search},
@@ -39,14 +39,14 @@ const LONGEST_LINE: usize = 300;
 ///
 /// # Errors
 /// `root` is no directory that can be read.
-pub(super) fn search(root: &Path, wrongs: &[Wrong]) -> io::Result<Search> {
+pub(super) fn search(root: &Path, corrections: &[Correction]) -> io::Result<Search> {
     let real = root.canonicalize()?;
     let mut walk = Walk {
-        wrongs,
+        corrections,
         root: &real,
         search: Search {
             directory: root.display().to_string(),
-            wrong: wrongs.iter().map(|wrong| wrong.wrong.clone()).collect(),
+            wrong: corrections.iter().map(|it| it.wrong.clone()).collect(),
             ..Search::default()
         },
         left_out: 0,
@@ -73,7 +73,7 @@ pub(super) fn search(root: &Path, wrongs: &[Wrong]) -> io::Result<Search> {
 }
 
 struct Walk<'a> {
-    wrongs: &'a [Wrong],
+    corrections: &'a [Correction],
     root: &'a Path,
     search: Search,
     /// Notes that there was no room for.
@@ -173,8 +173,8 @@ impl Walk<'_> {
     }
 
     fn look(&mut self, path: &Path, text: &str) {
-        let hits = whole::hits(text, self.wrongs);
-        if hits.is_empty() {
+        let occurrences = occurrences::all(text, self.corrections);
+        if occurrences.is_empty() {
             return;
         }
         let comments = match path.extension().and_then(|ending| ending.to_str()) {
@@ -186,13 +186,13 @@ impl Walk<'_> {
         let file = Printable::from(relative);
         let mut mended = Vec::new();
         let mut line = Line::default();
-        for hit in &hits {
-            let at = hit.range.start;
+        for occurrence in &occurrences {
+            let at = occurrence.range.start;
             // Comments are in order, so that the first that does not end before it decides.
             let next = comments.partition_point(|comment| comment.end <= at);
             let comment = comments.get(next).is_some_and(|c| c.contains(&at));
-            if !comment && !hit.wrong.right.is_empty() {
-                mended.push(hit);
+            if !comment && !occurrence.correction.right.is_empty() {
+                mended.push(occurrence);
             }
             line.advance(text, at);
             if self.search.findings.len() < MOST_FINDINGS {
@@ -201,8 +201,8 @@ impl Walk<'_> {
                     line: line.number,
                     column: text.get(line.start..at).unwrap_or_default().chars().count() + 1,
                     text: line.text(text).into(),
-                    wrong: hit.wrong.wrong.clone(),
-                    right: hit.wrong.right.clone(),
+                    wrong: occurrence.correction.wrong.clone(),
+                    right: occurrence.correction.right.clone(),
                     comment,
                 });
             }

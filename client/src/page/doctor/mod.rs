@@ -3,7 +3,7 @@
 //! A pure function of what was found out; `offloadctl doctor` finds it out and prints the page.
 
 mod layers;
-mod mend;
+mod remedy;
 mod root;
 mod stages;
 #[cfg(test)]
@@ -101,7 +101,7 @@ pub fn render(examination: &Examination<'_>, style: &Style) -> String {
         None => {}
     }
     // What a search found is part of the cause: it comes before the tables.
-    page.push_str(&mend::found(examination.search, style));
+    page.push_str(&remedy::found(examination.search, style));
     let targets: Vec<&Target> = snapshot.targets.iter().collect();
     for (i, target) in targets.iter().enumerate() {
         let before = targets.get(..i).unwrap_or_default();
@@ -109,7 +109,7 @@ pub fn render(examination: &Examination<'_>, style: &Style) -> String {
         page.push_str(&block(target, before, snapshot, style));
     }
     page.push_str(&others(snapshot, root.as_ref(), style));
-    page.push_str(&mend::commands(snapshot, examination.search, style));
+    page.push_str(&remedy::commands(snapshot, examination.search, style));
     page
 }
 

@@ -277,13 +277,13 @@ fn a_search_that_found_nothing_says_so() {
         wrong: vec!["127.0.15.7".into()],
         ..Search::default()
     };
-    let found = mend::found(Some(&search), &style());
+    let found = remedy::found(Some(&search), &style());
     let told = "\n127.0.15.7 stands nowhere in /etc/nixos. If you have corrected it already";
     assert!(found.starts_with(told), "{found}");
     search
         .notes
         .push("a.nix: permission denied: run it as root".into());
-    let found = mend::found(Some(&search), &style());
+    let found = remedy::found(Some(&search), &style());
     assert!(found.contains("as far as that was searched"), "{found}");
 }
 

@@ -6,7 +6,7 @@ use crate::{Snapshot, WarningCode, snapshot::Warning, template};
 
 /// An address to look for, and what should stand in its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Wrong {
+pub(super) struct Correction {
     /// A host, or `host:port` where only the port differs.
     pub(super) wrong: String,
     /// The same of where it really is; empty where warnings do not agree on that.
@@ -14,9 +14,9 @@ pub(super) struct Wrong {
 }
 
 /// What to look for in the configuration tree: each address once, whichever warnings name it.
-pub(super) fn addresses(snapshot: &Snapshot) -> Vec<Wrong> {
+pub(super) fn all(snapshot: &Snapshot) -> Vec<Correction> {
     let mut found: BTreeMap<String, String> = BTreeMap::new();
-    for Wrong { wrong, right } in snapshot.warnings.iter().filter_map(of) {
+    for Correction { wrong, right } in snapshot.warnings.iter().filter_map(of) {
         found
             .entry(wrong)
             .and_modify(|known| {
@@ -28,11 +28,11 @@ pub(super) fn addresses(snapshot: &Snapshot) -> Vec<Wrong> {
     }
     found
         .into_iter()
-        .map(|(wrong, right)| Wrong { wrong, right })
+        .map(|(wrong, right)| Correction { wrong, right })
         .collect()
 }
 
-fn of(warning: &Warning) -> Option<Wrong> {
+fn of(warning: &Warning) -> Option<Correction> {
     let detail = |key| template::detail(&warning.details, key).filter(|text| !text.is_empty());
     let expected = detail("expected");
     let (wrong, right) = match warning.code {
@@ -54,13 +54,13 @@ fn of(warning: &Warning) -> Option<Wrong> {
         } else {
             ""
         };
-        return Some(Wrong {
+        return Some(Correction {
             wrong: host.to_owned(),
             right: right.to_owned(),
         });
     }
     let (port, right_port) = (port?, right_port?);
-    (port != right_port).then(|| Wrong {
+    (port != right_port).then(|| Correction {
         wrong: joined(host, port),
         right: joined(right_host, right_port),
     })
@@ -124,7 +124,7 @@ mod tests {
             warnings,
             ..Snapshot::default()
         };
-        (addresses(&snapshot).into_iter())
+        (all(&snapshot).into_iter())
             .map(|found| (found.wrong, found.right))
             .collect()
     }

@@ -2,78 +2,83 @@
 
 use std::ops::Range;
 
-use super::wrong::Wrong;
+use super::correction::Correction;
 
 /// A wrong address in a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Hit<'a> {
+pub(super) struct Occurrence<'a> {
     /// Which bytes.
     pub(super) range: Range<usize>,
     /// Which one.
-    pub(super) wrong: &'a Wrong,
+    pub(super) correction: &'a Correction,
     /// What to write there.
     pub(super) right: String,
 }
 
 /// All of them, in order.
-pub(super) fn hits<'a>(text: &str, wrongs: &'a [Wrong]) -> Vec<Hit<'a>> {
-    let mut hits = Vec::new();
+pub(super) fn all<'a>(text: &str, corrections: &'a [Correction]) -> Vec<Occurrence<'a>> {
+    let mut occurrences = Vec::new();
     let mut at = 0;
     while at < text.len() {
-        match wrongs.iter().find_map(|wrong| hit(text, at, wrong)) {
-            Some(hit) => {
-                at = hit.range.end;
-                hits.push(hit);
+        match corrections
+            .iter()
+            .find_map(|correction| occurrence(text, at, correction))
+        {
+            Some(occurrence) => {
+                at = occurrence.range.end;
+                occurrences.push(occurrence);
             }
             None => at += 1,
         }
     }
-    hits
+    occurrences
 }
 
-/// Whether `wrong` begins at byte `at`.
-fn hit<'a>(text: &str, at: usize, wrong: &'a Wrong) -> Option<Hit<'a>> {
-    let needle = wrong.wrong.as_bytes();
+/// Whether what is wrong begins at byte `at`.
+fn occurrence<'a>(text: &str, at: usize, correction: &'a Correction) -> Option<Occurrence<'a>> {
+    let needle = correction.wrong.as_bytes();
     let (before, rest) = text.as_bytes().split_at_checked(at)?;
     let (found, after) = rest.split_at_checked(needle.len())?;
     if !found.eq_ignore_ascii_case(needle) {
         return None;
     }
-    let v6 = wrong.wrong.contains(':') && !wrong.wrong.starts_with('[') && !has_port(wrong);
+    let v6 = correction.wrong.contains(':')
+        && !correction.wrong.starts_with('[')
+        && !has_port(correction);
     let bracketed = v6 && before.last() == Some(&b'[') && after.first() == Some(&b']');
     if !(ends_before(before, v6) && begins_after(after, v6)) {
         return None;
     }
     // A name of one word is many things: only where a host stands is it the host.
-    let word = !wrong.wrong.contains(['.', ':']);
+    let word = !correction.wrong.contains(['.', ':']);
     if word && !(in_authority(before, after) || is_host_name(before)) {
         return None;
     }
     let end = at + needle.len();
-    let right_is_v6 = wrong.right.contains(':') && !has_port(wrong);
+    let right_is_v6 = correction.right.contains(':') && !has_port(correction);
     Some(match (bracketed, right_is_v6) {
         // The brackets go with an IPv6 address, and only with that.
-        (true, false) if !wrong.right.is_empty() => Hit {
+        (true, false) if !correction.right.is_empty() => Occurrence {
             range: at - 1..end + 1,
-            wrong,
-            right: wrong.right.clone(),
+            correction,
+            right: correction.right.clone(),
         },
-        (false, true) if !v6 && in_authority(before, after) => Hit {
+        (false, true) if !v6 && in_authority(before, after) => Occurrence {
             range: at..end,
-            wrong,
-            right: format!("[{}]", wrong.right),
+            correction,
+            right: format!("[{}]", correction.right),
         },
-        _ => Hit {
+        _ => Occurrence {
             range: at..end,
-            wrong,
-            right: wrong.right.clone(),
+            correction,
+            right: correction.right.clone(),
         },
     })
 }
 
 /// `host:port`, not IPv6.
-fn has_port(wrong: &Wrong) -> bool {
-    wrong.wrong.starts_with('[') || wrong.wrong.matches(':').count() == 1
+fn has_port(correction: &Correction) -> bool {
+    correction.wrong.starts_with('[') || correction.wrong.matches(':').count() == 1
 }
 
 /// Whether an address can begin after `before`.
@@ -121,13 +126,13 @@ mod tests {
     use super::*;
 
     fn replaced(text: &str, wrong: &str, right: &str) -> String {
-        let wrongs = [Wrong {
+        let corrections = [Correction {
             wrong: wrong.into(),
             right: right.into(),
         }];
         let mut out = text.to_owned();
-        for hit in hits(text, &wrongs).iter().rev() {
-            out.replace_range(hit.range.clone(), &hit.right);
+        for occurrence in all(text, &corrections).iter().rev() {
+            out.replace_range(occurrence.range.clone(), &occurrence.right);
         }
         out
     }
