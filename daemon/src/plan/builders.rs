@@ -27,7 +27,7 @@ use crate::{
 const DEFAULT_PORT: u16 = 22;
 
 /// A builder on its way to becoming a target.
-struct Found<'a> {
+struct PlannedBuilder<'a> {
     text: String,
     uri: SshUri,
     ssh_key: Option<PathBuf>,
@@ -54,7 +54,7 @@ pub(super) fn plan(
     warnings: &mut Vec<Warning>,
     origins: &mut BTreeMap<TargetId, Origin>,
 ) -> Vec<TargetSpec> {
-    let mut found: Vec<Found<'_>> = Vec::new();
+    let mut found: Vec<PlannedBuilder<'_>> = Vec::new();
     let machines = imported.machines.iter().filter(|_| settings.nix.import);
     for machine in machines {
         let Some(mut builder) = of_machine(machine, &imported.conf, warnings) else {
@@ -81,7 +81,8 @@ pub(super) fn plan(
     }
     pairing::pair(&settings.builders, &mut found, own_uri, differs_in_host);
     for entry in &settings.builders {
-        let is_used = |known: &Found<'_>| known.entry.is_some_and(|used| std::ptr::eq(used, entry));
+        let is_used =
+            |known: &PlannedBuilder<'_>| known.entry.is_some_and(|used| std::ptr::eq(used, entry));
         if found.iter().any(is_used) {
             continue;
         }
@@ -148,7 +149,7 @@ pub(super) fn plan(
 
 /// Whether an entry differs from a builder of Nix in nothing but the host, or in naming no user. Two
 /// host keys that differ are of two machines.
-fn differs_in_host(entry: &BuilderEntry, own: &SshUri, builder: &Found<'_>) -> bool {
+fn differs_in_host(entry: &BuilderEntry, own: &SshUri, builder: &PlannedBuilder<'_>) -> bool {
     let same_user = own.user.is_none() || own.user == builder.uri.user;
     let nix = builder.nix_keys();
     let contradicts = !nix.is_empty()
@@ -168,11 +169,11 @@ fn of_machine(
     machine: &Machine,
     conf: &NixConf,
     warnings: &mut Vec<Warning>,
-) -> Option<Found<'static>> {
+) -> Option<PlannedBuilder<'static>> {
     let read =
         parse(&machine.uri).and_then(|uri| Ok((written(machine.host_key.as_deref(), &uri)?, uri)));
     match read {
-        Ok((written, uri)) => Some(Found {
+        Ok((written, uri)) => Some(PlannedBuilder {
             text: uri::redacted(&machine.uri),
             ssh_key: machine
                 .ssh_key
@@ -225,7 +226,7 @@ fn of_entry<'a>(
     uri: SshUri,
     written: Option<String>,
     conf: &NixConf,
-) -> Found<'a> {
+) -> PlannedBuilder<'a> {
     let ssh_key = uri.params.get("ssh-key").map(PathBuf::from);
     let systems = match entry.systems.as_slice() {
         [] => vec![conf.system.clone()],
@@ -247,7 +248,7 @@ fn of_entry<'a>(
         file: PathBuf::new(),
         line: None,
     };
-    Found {
+    PlannedBuilder {
         text: uri::redacted(&text),
         ssh_key,
         uri,
@@ -265,7 +266,7 @@ fn of_entry<'a>(
     }
 }
 
-impl<'a> pairing::Item<'a> for Found<'a> {
+impl<'a> pairing::Item<'a> for PlannedBuilder<'a> {
     type Entry = BuilderEntry;
 
     fn entry(&mut self) -> &mut Option<&'a BuilderEntry> {
@@ -273,7 +274,7 @@ impl<'a> pairing::Item<'a> for Found<'a> {
     }
 }
 
-impl Found<'_> {
+impl PlannedBuilder<'_> {
     /// The host keys that Nix's own files have for it.
     fn nix_keys(&self) -> Vec<PublicKey> {
         let Some(text) = &self.written else {
@@ -343,10 +344,14 @@ fn own_uri(entry: &BuilderEntry) -> Option<SshUri> {
     parse(&uri::complete_machine(entry.uri.as_deref()?)).ok()
 }
 
-fn target(name: &Printable, builder: Found<'_>, warnings: &mut Vec<Warning>) -> TargetSpec {
+fn target(
+    name: &Printable,
+    builder: PlannedBuilder<'_>,
+    warnings: &mut Vec<Warning>,
+) -> TargetSpec {
     let (host_keys, warning) = host_keys(name, &builder);
     warnings.extend(warning);
-    let Found { uri, entry, .. } = builder;
+    let PlannedBuilder { uri, entry, .. } = builder;
     let address = |host: &str| Address {
         host: host.to_owned(),
         port: None,

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// A cache on its way to becoming a target.
-struct Found<'a> {
+struct PlannedCache<'a> {
     /// As written.
     text: &'a str,
     uri: CacheUri,
@@ -52,7 +52,8 @@ pub(super) fn plan(
         is_same_but_for_host(own, &cache.uri)
     });
     for entry in &settings.caches {
-        let is_used = |cache: &Found<'_>| cache.entry.is_some_and(|used| std::ptr::eq(used, entry));
+        let is_used =
+            |cache: &PlannedCache<'_>| cache.entry.is_some_and(|used| std::ptr::eq(used, entry));
         if found.iter().any(is_used) {
             continue;
         }
@@ -62,7 +63,7 @@ pub(super) fn plan(
         };
         if let Some(uri) = parse(url, warnings) {
             let entry = Some(entry);
-            found.push(Found {
+            found.push(PlannedCache {
                 text: url,
                 uri,
                 entry,
@@ -121,7 +122,7 @@ pub(super) fn plan(
         .collect()
 }
 
-impl<'a> pairing::Item<'a> for Found<'a> {
+impl<'a> pairing::Item<'a> for PlannedCache<'a> {
     type Entry = CacheEntry;
 
     fn entry(&mut self) -> &mut Option<&'a CacheEntry> {
@@ -139,7 +140,7 @@ fn substituters_of(conf: &NixConf) -> impl Iterator<Item = (usize, Option<CacheU
 }
 
 /// The substituters that are none of the targets, with the priorities of those that everybody knows.
-fn unwatched(found: &[Found<'_>], conf: &NixConf) -> Arc<[Unwatched]> {
+fn unwatched(found: &[PlannedCache<'_>], conf: &NixConf) -> Arc<[Unwatched]> {
     let watched: BTreeSet<_> = found.iter().map(|known| key(&known.uri)).collect();
     let others = substituters_of(conf).filter_map(|(position, cache)| {
         let Some(cache) = cache else {
@@ -165,7 +166,7 @@ fn priority(cache: &CacheUri) -> Option<u32> {
     cache.params.get("priority")?.parse().ok()
 }
 
-fn origin(cache: &Found<'_>, conf: &NixConf, unwatched: &Arc<[Unwatched]>) -> Origin {
+fn origin(cache: &PlannedCache<'_>, conf: &NixConf, unwatched: &Arc<[Unwatched]>) -> Origin {
     let port = cache.uri.effective_port();
     let declared = cache.entry.map(|entry| {
         let own = own_uri(entry).map(|own| Address {
@@ -209,7 +210,7 @@ fn own_keys(conf: &NixConf) -> Vec<String> {
 }
 
 /// The keys of the entry that Nix does not trust. Nix's own decide what is said of the cache.
-fn untrusted_keys(name: &Printable, cache: &Found<'_>, conf: &NixConf) -> Option<Warning> {
+fn untrusted_keys(name: &Printable, cache: &PlannedCache<'_>, conf: &NixConf) -> Option<Warning> {
     let own = cache.entry.map(|entry| entry.public_keys.iter())?;
     let strange = own.filter(|key| !conf.trusted_public_keys.contains(key));
     let strange: Vec<_> = strange.cloned().collect();
@@ -225,7 +226,7 @@ fn untrusted_keys(name: &Printable, cache: &Found<'_>, conf: &NixConf) -> Option
 }
 
 /// Nix goes on without it for a parameter that it can't read.
-fn passed_over(name: &Printable, cache: &Found<'_>, imported: &Imported) -> Option<Warning> {
+fn passed_over(name: &Printable, cache: &PlannedCache<'_>, imported: &Imported) -> Option<Warning> {
     let position = cache.position?;
     let misread = uri::misread(&cache.uri.params, imported.version)?;
     let (parameter, wanted) = (misread.name, misread.wanted);
@@ -256,7 +257,7 @@ fn passed_over(name: &Printable, cache: &Found<'_>, imported: &Imported) -> Opti
 fn substituters<'a>(
     settings: &Settings,
     conf: &'a NixConf,
-    found: &mut Vec<Found<'a>>,
+    found: &mut Vec<PlannedCache<'a>>,
     warnings: &mut Vec<Warning>,
 ) {
     let ours = |(_, url): &(usize, &String)| !exclude_matches(&settings.nix.exclude, url);
@@ -276,7 +277,7 @@ fn substituters<'a>(
             && !is_gateway(settings, &uri)
             && known.insert(key(&uri))
         {
-            found.push(Found {
+            found.push(PlannedCache {
                 text,
                 uri,
                 entry: None,
@@ -359,9 +360,14 @@ fn own_uri(entry: &CacheEntry) -> Option<CacheUri> {
     }
 }
 
-fn target(name: &str, cache: &Found<'_>, imported: &Imported, is_imported: bool) -> TargetSpec {
+fn target(
+    name: &str,
+    cache: &PlannedCache<'_>,
+    imported: &Imported,
+    is_imported: bool,
+) -> TargetSpec {
     let conf = &imported.conf;
-    let Found {
+    let PlannedCache {
         text, uri, entry, ..
     } = cache;
     let address = |host: &str| Address {

@@ -104,10 +104,10 @@ pub type Lookup = BoxFuture<'static, Result<Vec<SocketAddr>, Unresolved>>;
 #[derive(Debug)]
 struct Pending {
     running: JoinHandle<()>,
-    found: Found,
+    found: SharedLookup,
 }
 
-type Found = Shared<BoxFuture<'static, Result<Vec<SocketAddr>, Arc<io::Error>>>>;
+type SharedLookup = Shared<BoxFuture<'static, Result<Vec<SocketAddr>, Arc<io::Error>>>>;
 
 impl Default for Lookups {
     fn default() -> Self {
@@ -156,7 +156,7 @@ impl Lookups {
         &self,
         host: &str,
         ask: impl FnOnce(&str) -> io::Result<Addresses> + Send + 'static,
-    ) -> io::Result<Found> {
+    ) -> io::Result<SharedLookup> {
         let claim = match self.pending.borrow().get(host) {
             None => Claim::New,
             Some(pending) if !pending.running.is_finished() => return Ok(pending.found.clone()),

@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 use offload_client::{Kind, Printable, WarningCode, snapshot::Warning};
 use russh::keys::{HashAlg, PublicKey};
 
-use super::Found;
+use super::PlannedBuilder;
 use crate::target::HostKeyRule;
 
 /// What the builder's host key is held against: Nix's own where it has one, because that is what a
 /// build meets. An entry that contradicts it is warned of.
-pub(super) fn host_keys(name: &Printable, builder: &Found<'_>) -> (HostKeyRule, Option<Warning>) {
+pub(super) fn host_keys(
+    name: &Printable,
+    builder: &PlannedBuilder<'_>,
+) -> (HostKeyRule, Option<Warning>) {
     let own = builder
         .entry
         .map_or(&[][..], |entry| entry.host_keys.as_slice());

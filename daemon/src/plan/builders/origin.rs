@@ -1,12 +1,12 @@
 //! What is declared and deployed of a builder.
 
-use super::{super::origins, DEFAULT_PORT, Found, host_keys::fingerprints, own_uri};
+use super::{super::origins, DEFAULT_PORT, PlannedBuilder, host_keys::fingerprints, own_uri};
 use crate::{
     drift::{Origin, Side},
     target::{Address, BuilderSpec, HostKeyRule, SpecKind, TargetSpec},
 };
 
-pub(super) fn of(builder: &Found<'_>) -> Origin {
+pub(super) fn of(builder: &PlannedBuilder<'_>) -> Origin {
     let uri = &builder.uri;
     let port = uri.port.unwrap_or(DEFAULT_PORT);
     let declared = builder.entry.map(|entry| {

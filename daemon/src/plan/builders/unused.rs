@@ -7,7 +7,7 @@ use offload_client::{
     snapshot::{Detail, Warning},
 };
 
-use super::{Found, host_keys::fingerprints};
+use super::{PlannedBuilder, host_keys::fingerprints};
 use crate::nix::{
     Machine, NixVersion,
     uri::{self, SshUri},
@@ -90,7 +90,7 @@ fn undecoded(uri: &str) -> Option<&str> {
 }
 
 /// Two lines of one builder that expect different host keys: Nix refuses it by one of them.
-pub(super) fn two_keys(known: &Found<'_>, other: &Found<'_>) -> Option<Warning> {
+pub(super) fn two_keys(known: &PlannedBuilder<'_>, other: &PlannedBuilder<'_>) -> Option<Warning> {
     let (first, second) = (known.nix_keys(), other.nix_keys());
     let differ = !first.is_empty() && !second.is_empty() && first != second;
     differ.then(|| Warning {

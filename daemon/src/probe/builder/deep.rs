@@ -14,14 +14,14 @@ use crate::{nix::worker::Trust, probe::Trace, report::Failure, target::BuilderSp
 
 /// What deep checks found, which cheap ones say again.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct LastDeep {
     /// What the Nix there last said of itself.
     remote: Remote,
     /// What the stages of the last deep check that passed noted.
     details: Details,
 }
 
-impl Found {
+impl LastDeep {
     /// Goes through the deep stages: the last that passed. What takes no answer for an end is given
     /// up after `patience`; silence is the caller's to bound.
     pub(super) async fn renew(

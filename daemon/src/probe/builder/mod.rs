@@ -12,7 +12,7 @@ use offload_client::{
 };
 
 use self::{
-    deep::Found,
+    deep::LastDeep,
     dial::Dial,
     link::{Link, Listener},
     proxy::Proxy,
@@ -73,7 +73,7 @@ pub struct Session {
     /// How far the last deep check came, if it passed.
     reached: Option<Stage>,
     /// What deep checks found, which cheap ones say again.
-    found: Found,
+    last_deep: LastDeep,
 }
 
 /// What ssh_config said, and when.
@@ -126,7 +126,7 @@ impl Session {
             asked: None,
             kept: None,
             reached: None,
-            found: Found::default(),
+            last_deep: LastDeep::default(),
         }
     }
 
@@ -256,11 +256,11 @@ impl Session {
         match trace.within(bound, dial.run(listener, notes)).await {
             Some(Ok((link, proxy))) => Ok((Dialled { link, proxy }, spec, since)),
             Some(Err(failure)) => {
-                self.found.repeat(notes);
+                self.last_deep.repeat(notes);
                 Err(failure)
             }
             None => {
-                self.found.repeat(notes);
+                self.last_deep.repeat(notes);
                 Err(trace.expired())
             }
         }
@@ -278,11 +278,11 @@ impl Session {
     ) -> Result<(), Failure> {
         let left = |bound: Duration| bound.saturating_sub(trace.elapsed().saturating_sub(since));
         match depth {
-            Depth::Cheap if self.reached.is_some() => self.found.repeat_all(notes),
-            Depth::Cheap => self.found.repeat(notes),
+            Depth::Cheap if self.reached.is_some() => self.last_deep.repeat_all(notes),
+            Depth::Cheap => self.last_deep.repeat(notes),
             Depth::Deep | Depth::Asked => {
                 let bound = left(self.context.deep_timeout);
-                let stages = self.found.renew(&link, spec, bound / 2, trace, notes);
+                let stages = self.last_deep.renew(&link, spec, bound / 2, trace, notes);
                 match trace.within(bound, stages).await {
                     Some(Ok(stage)) => self.reached = Some(stage),
                     Some(Err(failure)) => {

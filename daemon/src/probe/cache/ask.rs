@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use super::{
-    Found, Session,
+    Notes, Session,
     authorities::is_by_common_name,
     link::{Body, Broken, Link, MAX_BODY, Stream},
     redirect::{Astray, Follow, Hop, is_redirect, may_lead},
@@ -98,7 +98,7 @@ impl Session {
         mut link: Option<Link>,
         cache: &CacheSpec,
         search: &mut Search<'_>,
-        found: &mut Found,
+        notes: &mut Notes,
     ) -> Result<Answer, Failure> {
         let trace = search.trace;
         let mut elsewhere: Option<Elsewhere> = None;
@@ -109,16 +109,16 @@ impl Session {
                 elsewhere.as_ref(),
                 &question,
                 search,
-                found,
+                notes,
             );
             let (mut used, login, response) = exchange.await.inspect_err(|failure| {
                 if failure.reason == Reason::Redirected {
-                    found.note_leads_back();
+                    notes.note_leads_back();
                 }
             })?;
             let (head, incoming) = response.into_parts();
             search.has_status(head.status);
-            found.note_server(&head.headers);
+            notes.note_server(&head.headers);
             if !is_redirect(head.status) {
                 return Ok(Answer {
                     head,
@@ -135,8 +135,8 @@ impl Session {
                     let detail = format!("{} without a usable Location", status_text(head.status));
                     trace.failure(Reason::HttpStatus, detail)
                 })?;
-            found.note_redirect(&next);
-            self.permit(&question.hop, &next, used.peer, trace, found)?;
+            notes.note_redirect(&next);
+            self.permit(&question.hop, &next, used.peer, trace, notes)?;
             if !question.hop.same_origin(&next) {
                 elsewhere = Some(Elsewhere {
                     candidate: next.candidate(&question.hop, used.peer),
@@ -160,11 +160,11 @@ impl Session {
         to: &Hop,
         peer: SocketAddr,
         trace: &Trace,
-        found: &mut Found,
+        notes: &mut Notes,
     ) -> Result<(), Failure> {
         let watched = self.context.cache_hosts.borrow();
         if !from.may_go(to, Follow::Watched, &watched) {
-            found.beyond.get_or_insert_with(|| to.clone());
+            notes.beyond.get_or_insert_with(|| to.clone());
         }
         if from.may_go(to, self.follows, &watched) {
             return Ok(());
@@ -178,11 +178,11 @@ impl Session {
         let reason = match self.follows {
             Follow::Nobody => Reason::HttpStatus,
             _ if leads_back => {
-                found.note_leads_back();
+                notes.note_leads_back();
                 Reason::Redirected
             }
             _ if from.same_file(to) || self.followed.as_ref() == Some(to) => {
-                found.note_moved(to);
+                notes.note_moved(to);
                 Reason::Redirected
             }
             _ => Reason::CaptivePortal,
@@ -202,7 +202,7 @@ impl Session {
         elsewhere: Option<&Elsewhere>,
         question: &Question,
         search: &mut Search<'_>,
-        found: &mut Found,
+        notes: &mut Notes,
     ) -> Result<(Link, Sent, Response<Incoming>), Failure> {
         let trace = search.trace;
         if let Some(mut link) = link {
@@ -222,7 +222,7 @@ impl Session {
                 Some(Err(_)) | None => {}
             }
         }
-        let mut link = self.open(cache, elsewhere, question, search, found).await?;
+        let mut link = self.open(cache, elsewhere, question, search, notes).await?;
         let login = self.login(cache, &question.hop, search);
         let response = link.ask(question.request(cache, login, trace)?).await;
         Ok((link, login, response.map_err(Broken::failure)?))
@@ -250,7 +250,7 @@ impl Session {
         elsewhere: Option<&Elsewhere>,
         question: &Question,
         search: &mut Search<'_>,
-        found: &mut Found,
+        notes: &mut Notes,
     ) -> Result<Link, Failure> {
         let (trace, hop) = (search.trace, &question.hop);
         let (stream, peer) = match elsewhere {
@@ -267,14 +267,14 @@ impl Session {
                 if !error.is_of_peer() {
                     search.forget_peer();
                 }
-                found.note_tls(&error, cache);
+                notes.note_tls(&error, cache);
                 trace.failure(error.reason(), error.to_string())
             })?;
             let shown = secured.get_ref().1.peer_certificates();
             if let Some(certificate) = shown.and_then(<[_]>::first)
                 && is_by_common_name(certificate, &hop.host)
             {
-                found.note_common_name();
+                notes.note_common_name();
             }
             Box::new(secured)
         } else {

@@ -8,7 +8,7 @@ use hyper::{
 };
 
 use super::{
-    Found, info,
+    Notes, info,
     link::{Link, MAX_BODY},
     redirect::Hop,
 };
@@ -51,8 +51,8 @@ pub(crate) fn http(bytes: &[u8]) {
                 return None;
             }
         };
-        let mut found = Found::default();
-        found.note_server(&head.headers);
+        let mut notes = Notes::default();
+        notes.note_server(&head.headers);
         let body = link.read(incoming, MAX_BODY).await.ok()?;
         assert!(body.bytes.len() <= MAX_BODY.min(bytes.len()));
         assert!(!body.cut || body.bytes.len() == MAX_BODY);

@@ -139,27 +139,27 @@ impl Session {
             };
         };
         let mut search = Search::new(&spec.addresses, cache, &self.foreign, &trace);
-        let (outcome, mut found, latency) = loop {
-            let mut found = Found::default();
+        let (outcome, mut notes, latency) = loop {
+            let mut notes = Notes::default();
             let (outcome, latency) = self
-                .look_at_next(cache, depth, watch, &mut search, &mut found)
+                .look_at_next(cache, depth, watch, &mut search, &mut notes)
                 .await;
             match outcome {
-                Ok(()) => break (Ok(()), found, latency),
+                Ok(()) => break (Ok(()), notes, latency),
                 Err(failure) => {
-                    if let Some((failure, found)) = search.reject(failure, found, cache) {
-                        break (Err(failure), found, latency);
+                    if let Some((failure, notes)) = search.reject(failure, notes, cache) {
+                        break (Err(failure), notes, latency);
                     }
                 }
             }
         };
-        if let Some(link) = found.link.take().filter(|_| self.keeps()) {
+        if let Some(link) = notes.link.take().filter(|_| self.keeps()) {
             let closed = self.context.closed.clone();
             self.kept = Some(Idle::new(link, spec.id.clone(), closed));
         }
         let mut signs = Signs::default();
         if let (Ok(()), Some(deep)) = (&outcome, &self.deep) {
-            found.details.extend(deep.details.clone());
+            notes.details.extend(deep.details.clone());
             signs.stale_misses = deep.stale_misses;
         }
         if outcome.is_ok()
@@ -170,7 +170,7 @@ impl Session {
         let strangers = search.strangers();
         if outcome.is_ok() && depth.is_deep() {
             self.foreign = search.take_foreign();
-            self.followed = found.beyond.take();
+            self.followed = notes.beyond.take();
         }
         let stage = self
             .deep
@@ -181,8 +181,8 @@ impl Session {
             latency,
             address: trace.address(),
             elsewhere: self.elsewhere,
-            facts: found.facts.map(Learned::Cache),
-            details: found.details,
+            facts: notes.facts.map(Learned::Cache),
+            details: notes.details,
             signs,
             strangers,
         }
@@ -195,7 +195,7 @@ impl Session {
         depth: Depth,
         watch: Stopwatch,
         search: &mut Search<'_>,
-        found: &mut Found,
+        notes: &mut Notes,
     ) -> (Result<(), Failure>, Duration) {
         let (quick, whole) = (self.context.timeout, self.context.deep_timeout);
         let bound = match depth {
@@ -206,7 +206,7 @@ impl Session {
         let info = async {
             select! {
                 biased;
-                info = self.info(cache, depth, search, found) => info,
+                info = self.info(cache, depth, search, notes) => info,
                 () = limit.passed(trace) => Err(trace.failure(Reason::TimedOut, "no answer in time")),
             }
         };
@@ -217,19 +217,19 @@ impl Session {
             search.is_cache();
             if depth.is_deep() {
                 let rest = whole.saturating_sub(trace.elapsed());
-                let signature = self.signature(cache, search, found);
+                let signature = self.signature(cache, search, notes);
                 outcome = match trace.within(rest, signature).await {
                     Some(Ok(mut deep)) => {
                         let rest = whole.saturating_sub(trace.elapsed()).min(quick);
                         let trace = Trace::new();
                         let afterwards = search.afterwards(cache, &trace);
-                        let remembered = self.remembered(cache, afterwards, found);
+                        let remembered = self.remembered(cache, afterwards, notes);
                         if let Some((stale, more)) = trace.within(rest, remembered).await {
                             deep.stale_misses = stale;
                             deep.details.extend(more);
                         }
                         // A check on the connection that is kept sees none.
-                        let noted = found.details.get_key_value(DETAIL_CERTIFICATE);
+                        let noted = notes.details.get_key_value(DETAIL_CERTIFICATE);
                         deep.details
                             .extend(noted.map(|(key, value)| (key.clone(), value.clone())));
                         self.deep = Some(deep);
@@ -240,15 +240,15 @@ impl Session {
                 };
             }
         }
-        if let Some(facts) = &mut found.facts {
+        if let Some(facts) = &mut notes.facts {
             facts.signing_key = self.signing_key.clone();
         }
         (outcome, latency)
     }
 
     /// Whether a check that is not to follow a redirect has it from the last deep one what is behind it.
-    fn repeats(&self, depth: Depth, found: &Found) -> bool {
-        let is_followed = found.beyond.is_some() && found.beyond == self.followed;
+    fn repeats(&self, depth: Depth, notes: &Notes) -> bool {
+        let is_followed = notes.beyond.is_some() && notes.beyond == self.followed;
         depth == Depth::Cheap && self.deep.is_some() && is_followed
     }
 
@@ -261,7 +261,7 @@ impl Session {
         cache: &CacheSpec,
         depth: Depth,
         search: &mut Search<'_>,
-        found: &mut Found,
+        notes: &mut Notes,
     ) -> Result<(), Failure> {
         let trace = search.trace;
         let link = match self.kept.take() {
@@ -275,22 +275,22 @@ impl Session {
             keep: self.keeps() || depth.is_deep(),
             wanted: Wanted::All,
         };
-        let asked = self.ask(question, link, cache, search, found).await;
+        let asked = self.ask(question, link, cache, search, notes).await;
         let answer = match asked {
             // The last deep check went on there, and found what this one says again.
-            Err(failure) if failure.reason == Reason::Redirected && self.repeats(depth, found) => {
+            Err(failure) if failure.reason == Reason::Redirected && self.repeats(depth, notes) => {
                 return Ok(());
             }
             asked => asked?,
         };
-        refuse(&answer, cache, found, trace)?;
+        refuse(&answer, cache, notes, trace)?;
         let headers = answer.head.headers.clone();
         let (body, link) = answer.read(MAX_BODY).await.map_err(Broken::failure)?;
-        found.link = link;
+        notes.link = link;
         trace.enter(Stage::CacheInfo);
-        judge(&headers, &body, &cache.store_dir, found).map_err(|error| {
+        judge(&headers, &body, &cache.store_dir, notes).map_err(|error| {
             let mut detail = error.to_string();
-            if let Some(Detail::Text(to)) = found.details.get("redirected_to") {
+            if let Some(Detail::Text(to)) = notes.details.get("redirected_to") {
                 detail = format!("{detail} (redirected to {to})");
             }
             trace.failure(error.reason(), detail)
@@ -300,7 +300,7 @@ impl Session {
 
 /// What a check learns on its way, kept when it fails half-way.
 #[derive(Default)]
-struct Found {
+struct Notes {
     facts: Option<CacheFacts>,
     details: Details,
     /// The connection, where the cache can be asked more over it.
@@ -309,7 +309,7 @@ struct Found {
     beyond: Option<Hop>,
 }
 
-impl Found {
+impl Notes {
     /// Which program answers: it tells a cache from a portal.
     fn note_server(&mut self, headers: &HeaderMap) {
         if let Some(server) = headers.get(header::SERVER) {
@@ -371,7 +371,7 @@ impl Found {
 fn refuse(
     answer: &Answer,
     cache: &CacheSpec,
-    found: &mut Found,
+    notes: &mut Notes,
     trace: &Trace,
 ) -> Result<(), Failure> {
     let status = answer.head.status;
@@ -382,7 +382,7 @@ fn refuse(
         | StatusCode::PARTIAL_CONTENT => return Ok(()),
         StatusCode::NETWORK_AUTHENTICATION_REQUIRED => Reason::CaptivePortal,
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            found.note_login(answer.login, cache);
+            notes.note_login(answer.login, cache);
             match answer.login {
                 Sent::Login | Sent::Nothing => Reason::HttpStatus,
                 Sent::NotVisible | Sent::Withheld => Reason::NotVisible,
@@ -411,7 +411,7 @@ fn judge(
     headers: &HeaderMap,
     body: &Body,
     store_dir: &str,
-    found: &mut Found,
+    notes: &mut Notes,
 ) -> Result<(), InfoError> {
     if let Some(encoding) = packed(headers) {
         let encoding = Printable::excerpt(encoding.as_bytes(), 40);
@@ -422,16 +422,16 @@ fn judge(
     }
     let parsed = info::parse(&body.bytes, store_dir);
     match &parsed {
-        Ok(facts) => found.facts = Some(facts.clone()),
+        Ok(facts) => notes.facts = Some(facts.clone()),
         Err(InfoError::StoreDir {
             found: facts,
             expected,
         }) => {
             let actual = Printable::excerpt(facts.store_dir.as_bytes(), 128);
-            found.details.insert("actual".into(), actual.into());
+            notes.details.insert("actual".into(), actual.into());
             let expected = expected.clone().into();
-            found.details.insert("expected".into(), expected);
-            found.facts = Some(facts.clone());
+            notes.details.insert("expected".into(), expected);
+            notes.facts = Some(facts.clone());
         }
         Err(InfoError::Page(_) | InfoError::Invalid(_)) => {}
     }

@@ -11,7 +11,7 @@ use hyper::{
 use offload_client::{Printable, Reason, Stage};
 
 use super::{
-    Found, Session,
+    Notes, Session,
     ask::{Question, Wanted},
     link::MAX_BODY,
     packed,
@@ -62,7 +62,7 @@ impl Session {
         narinfo: &NarInfo<'_>,
         cache: &CacheSpec,
         search: &mut Search<'_>,
-        found: &mut Found,
+        notes: &mut Notes,
     ) -> Result<(), Failure> {
         let trace = search.trace;
         let packing = Packing::of(narinfo, cache.nix_version)
@@ -77,10 +77,10 @@ impl Session {
             return Ok(());
         };
         if !hop.same_origin(&base) {
-            found.note_redirect(&hop);
+            notes.note_redirect(&hop);
             let url = Printable::excerpt(narinfo.url.as_bytes(), 160);
             let detail = format!("its file is kept elsewhere: {url}");
-            found.details.insert("nar".into(), url.into());
+            notes.details.insert("nar".into(), url.into());
             return Err(trace.failure(Reason::Redirected, detail));
         }
         // Where nothing is said of a compression it is taken for bzip2, which hardly a cache uses.
@@ -97,7 +97,7 @@ impl Session {
                 Wanted::Head => rest / 2,
                 Wanted::First(_) | Wanted::All => Duration::MAX,
             };
-            let looked = Box::pin(self.look_into(hop.clone(), wanted, cache, search, found));
+            let looked = Box::pin(self.look_into(hop.clone(), wanted, cache, search, notes));
             let file = match trace.within(bound, looked).await {
                 Some(Ok(file)) => file,
                 Some(Err(_)) | None if wanted == Wanted::Head => {
@@ -116,7 +116,7 @@ impl Session {
                     trace.enter(Stage::Signature);
                     let url = Printable::excerpt(narinfo.url.as_bytes(), 160);
                     let detail = format!("{url}: {fault}");
-                    found.details.insert("nar".into(), url.into());
+                    notes.details.insert("nar".into(), url.into());
                     return Err(trace.failure(Reason::NarMissing, detail));
                 }
             }
@@ -130,7 +130,7 @@ impl Session {
         wanted: Wanted,
         cache: &CacheSpec,
         search: &mut Search<'_>,
-        found: &mut Found,
+        notes: &mut Notes,
     ) -> Result<Option<File>, Failure> {
         let question = Question {
             hop,
@@ -141,8 +141,8 @@ impl Session {
         };
         let trace = search.trace;
         // Where a file is kept says nothing of where the cache is.
-        let mut apart = Found::default();
-        let asked = self.ask(question, found.link.take(), cache, search, &mut apart);
+        let mut apart = Notes::default();
+        let asked = self.ask(question, notes.link.take(), cache, search, &mut apart);
         let answer = match asked.await {
             Ok(answer) => answer,
             Err(failure) if is_elsewhere(&failure) => return Ok(None),
@@ -158,7 +158,7 @@ impl Session {
             Wanted::First(_) | Wanted::Head | Wanted::All => MAX_BODY,
         };
         let (body, link) = answer.read(most).await.map_err(|broken| broken.failure())?;
-        found.link = link;
+        notes.link = link;
         Ok(Some(File {
             status,
             size: size(status, &headers),

@@ -9,7 +9,7 @@ use offload_client::{
 };
 
 use super::{
-    Found, Session,
+    Notes, Session,
     ask::{Question, Wanted},
     packed,
     redirect::Hop,
@@ -40,7 +40,7 @@ impl Session {
         &mut self,
         cache: &CacheSpec,
         mut search: Search<'_>,
-        found: &mut Found,
+        notes: &mut Notes,
     ) -> (u64, Details) {
         let now = Now::read().realtime_usec / 1_000_000;
         let since = now.saturating_sub(cache.negative_ttl);
@@ -60,7 +60,7 @@ impl Session {
         let mut stale = 0;
         let mut details = BTreeMap::new();
         for hash in misses.iter().step_by(step) {
-            match self.has(hash, cache, &mut search, found).await {
+            match self.has(hash, cache, &mut search, notes).await {
                 Some(true) => {
                     stale += 1;
                     details
@@ -83,7 +83,7 @@ impl Session {
         hash: &str,
         cache: &CacheSpec,
         search: &mut Search<'_>,
-        found: &mut Found,
+        notes: &mut Notes,
     ) -> Option<bool> {
         let question = Question {
             hop: Hop::to(cache, &format!("{hash}.narinfo")),
@@ -92,12 +92,12 @@ impl Session {
             keep: true,
             wanted: Wanted::All,
         };
-        let link = found.link.take();
-        let answer = self.ask(question, link, cache, search, found).await.ok()?;
+        let link = notes.link.take();
+        let answer = self.ask(question, link, cache, search, notes).await.ok()?;
         let readable =
             answer.head.status == StatusCode::OK && packed(&answer.head.headers).is_none();
         let (body, link) = answer.read(MAX_NARINFO).await.ok()?;
-        found.link = link;
+        notes.link = link;
         let narinfo = NarInfo::parse(&body.bytes, &cache.store_dir, cache.nix_version);
         Some(readable && narinfo.is_ok_and(|narinfo| narinfo.path.hash() == hash))
     }

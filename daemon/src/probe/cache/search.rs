@@ -9,7 +9,7 @@ use offload_client::{
 };
 use tokio::{net::TcpStream, sync::watch};
 
-use super::Found;
+use super::Notes;
 use crate::{
     nix::keys::parse_nix_public_key,
     probe::{
@@ -45,7 +45,7 @@ pub(super) struct Search<'a> {
     limit: watch::Sender<Option<Duration>>,
     rejected: Vec<Rejected>,
     /// What is told if no other is the cache, and what was found there.
-    told: Option<(Failure, Found)>,
+    told: Option<(Failure, Notes)>,
 }
 
 /// Ends when who answers has had its part of the time.
@@ -82,11 +82,11 @@ impl<'a> Search<'a> {
             told: None,
         };
         for rejected in known {
-            let found = Found {
+            let notes = Notes {
                 details: rejected.details.clone(),
-                ..Found::default()
+                ..Notes::default()
             };
-            search.keep_rejected(rejected.clone(), found);
+            search.keep_rejected(rejected.clone(), notes);
         }
         search
     }
@@ -175,51 +175,51 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Goes on with the next address after `failure`, with what was `found` at this one; or says
+    /// Goes on with the next address after `failure`, with the `notes` of this one; or says
     /// why the check has failed, and what was found where it did. Who was mute, or hung up, is passed
     /// by where others are left, unless it has shown that it is a cache.
     pub(super) fn reject(
         &mut self,
         failure: Failure,
-        mut found: Found,
+        mut notes: Notes,
         cache: &CacheSpec,
-    ) -> Option<(Failure, Found)> {
+    ) -> Option<(Failure, Notes)> {
         let is_other = traits(failure.reason).is_of_identity();
         let goes_on = is_other || !self.is_cache && self.race.is_open();
         let Some(address) = self.peer.take().filter(|_| goes_on) else {
             let failure = self.trace.told_before(failure);
             let told = self.told.take().filter(|(told, _)| *told == failure);
-            return Some((failure, told.map_or(found, |(_, found)| found)));
+            return Some((failure, told.map_or(notes, |(_, notes)| notes)));
         };
         self.race.without(address);
         if self.race.is_open() {
-            found.link = None;
+            notes.link = None;
         }
         // It may be the cache, out of order or moved.
         let is_certain = traits(failure.reason).who == Who::Another;
         if self.is_broken || !is_certain {
-            self.note(failure, address, found);
+            self.note(failure, address, notes);
             return None;
         }
         let rejected = Rejected {
             address,
-            stranger: stranger(address, &failure, &found, cache),
-            details: found.details.clone(),
+            stranger: stranger(address, &failure, &notes, cache),
+            details: notes.details.clone(),
             failure,
         };
-        self.keep_rejected(rejected, found);
+        self.keep_rejected(rejected, notes);
         None
     }
 
-    fn keep_rejected(&mut self, rejected: Rejected, found: Found) {
+    fn keep_rejected(&mut self, rejected: Rejected, notes: Notes) {
         self.race.without(rejected.address);
-        self.note(rejected.failure.clone(), rejected.address, found);
+        self.note(rejected.failure.clone(), rejected.address, notes);
         self.rejected.push(rejected);
     }
 
-    fn note(&mut self, failure: Failure, address: SocketAddr, found: Found) {
+    fn note(&mut self, failure: Failure, address: SocketAddr, notes: Notes) {
         if self.trace.note(failure.clone(), Some(address.to_string())) {
-            self.told = Some((failure, found));
+            self.told = Some((failure, notes));
         }
     }
 
@@ -252,7 +252,7 @@ impl Limit {
     }
 }
 
-fn stranger(address: SocketAddr, failure: &Failure, found: &Found, cache: &CacheSpec) -> Stranger {
+fn stranger(address: SocketAddr, failure: &Failure, notes: &Notes, cache: &CacheSpec) -> Stranger {
     let keys = cache.public_keys.iter();
     let mut names: Vec<String> = keys
         .filter_map(|key| parse_nix_public_key(key).ok())
@@ -261,7 +261,7 @@ fn stranger(address: SocketAddr, failure: &Failure, found: &Found, cache: &Cache
     // The public cache's key says nothing of who the cache is, where it has another.
     let has_own = names.iter().any(|name| name != PUBLIC_KEY);
     names.retain(|name| !has_own || name != PUBLIC_KEY);
-    let detail = |key: &str| found.details.get(key).map(Detail::to_string);
+    let detail = |key: &str| notes.details.get(key).map(Detail::to_string);
     let shown = match failure.stage {
         Stage::Signature => detail("signed_by"),
         _ => detail("actual"),

@@ -9,7 +9,7 @@ use offload_client::{
 };
 
 use super::{
-    Found, Session,
+    Notes, Session,
     ask::{Answer, Question, Wanted},
     info,
     link::MAX_BODY,
@@ -87,7 +87,7 @@ impl Session {
         &mut self,
         cache: &CacheSpec,
         search: &mut Search<'_>,
-        found: &mut Found,
+        notes: &mut Notes,
     ) -> Result<Deep, Failure> {
         let trace = search.trace;
         trace.enter(Stage::Signature);
@@ -107,8 +107,8 @@ impl Session {
                 ("narinfo".into(), narinfo.as_str().into()),
             ]);
             // Before the question, for when time runs out over it.
-            found.details.extend(details.clone());
-            let looked = self.look_at(path, &narinfo, cache, &keys, search, found);
+            notes.details.extend(details.clone());
+            let looked = self.look_at(path, &narinfo, cache, &keys, search, notes);
             match looked.await.map_err(|failure| within(failure, &narinfo))? {
                 Verdict::Nothing => {}
                 Verdict::Good(key, names) => {
@@ -124,15 +124,15 @@ impl Session {
                     public.get_or_insert((deep, key));
                 }
                 Verdict::Bad(error) => {
-                    note_names(&mut found.details, error.names());
+                    note_names(&mut notes.details, error.names());
                     self.signing_key = first(error.names());
                     let failure = trace.failure(reason_of(&error), error.to_string());
                     return Err(within(failure, &narinfo));
                 }
             }
         }
-        found.details.remove("sample");
-        found.details.remove("narinfo");
+        notes.details.remove("sample");
+        notes.details.remove("narinfo");
         let nothing = || (Deep::without_sample(tried), Printable::default());
         let (deep, key) = public.unwrap_or_else(nothing);
         self.signing_key = key;
@@ -146,7 +146,7 @@ impl Session {
         cache: &CacheSpec,
         keys: &[NixPublicKey],
         search: &mut Search<'_>,
-        found: &mut Found,
+        notes: &mut Notes,
     ) -> Result<Verdict, Failure> {
         let trace = search.trace;
         let question = Question {
@@ -158,16 +158,16 @@ impl Session {
             keep: true,
             wanted: Wanted::All,
         };
-        let link = found.link.take();
-        let answer = self.ask(question, link, cache, search, found).await?;
+        let link = notes.link.take();
+        let answer = self.ask(question, link, cache, search, notes).await?;
         trace.enter(Stage::Signature);
         let absent = is_absent(answer.head.status);
         if !absent {
-            refuse(&answer, cache, found, trace)?;
+            refuse(&answer, cache, notes, trace)?;
         }
         // Some public caches pack theirs and never say it otherwise; Nix unpacks what we don't.
         let unreadable = absent || packed(&answer.head.headers).is_some();
-        let text = read(answer, unreadable, trace, found).await?;
+        let text = read(answer, unreadable, trace, notes).await?;
         if unreadable {
             return Ok(Verdict::Nothing);
         }
@@ -177,7 +177,7 @@ impl Session {
         let (narinfo, verdict) = judge(text.as_bytes(), path, cache, keys).map_err(invalid)?;
         if let Verdict::Good(..) = verdict {
             // A whole exchange, beside the one that is over.
-            Box::pin(self.nar(&narinfo, cache, search, found)).await?;
+            Box::pin(self.nar(&narinfo, cache, search, notes)).await?;
         }
         Ok(verdict)
     }
@@ -188,11 +188,11 @@ async fn read(
     answer: Answer,
     unreadable: bool,
     trace: &Trace,
-    found: &mut Found,
+    notes: &mut Notes,
 ) -> Result<Vec<u8>, Failure> {
     let most = if unreadable { MAX_BODY } else { MAX_NARINFO };
     let (body, link) = answer.read(most).await.map_err(|broken| broken.failure())?;
-    found.link = link;
+    notes.link = link;
     if body.cut && !unreadable {
         let why = format!("more than {MAX_NARINFO} bytes");
         return Err(trace.failure(Reason::NarinfoInvalid, why));

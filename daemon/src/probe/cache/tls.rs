@@ -200,8 +200,8 @@ mod tests {
 
     fn chosen(configured: Option<&str>, set: &[(&str, &str)]) -> PathBuf {
         bundle(configured.map(Path::new), |name| {
-            let found = set.iter().find(|(known, _)| *known == name);
-            found.map(|(_, value)| value.into())
+            let notes = set.iter().find(|(known, _)| *known == name);
+            notes.map(|(_, value)| value.into())
         })
     }
 
