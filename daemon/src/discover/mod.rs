@@ -69,7 +69,7 @@ pub enum How {
 
 /// What a search came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Search {
+pub struct SearchResult {
     /// Where the target proved to be, and how it was found.
     pub found: Option<(SocketAddr, How)>,
     /// Who answered to its name without being it; at most [`MOST_STRANGERS`].
@@ -105,7 +105,7 @@ pub async fn search(
     scope: Scope,
     network: Arc<Network>,
     context: Arc<Context>,
-) -> Search {
+) -> SearchResult {
     let identity = Prover::new(&wanted, &context).await;
     let own = ground::with_own_addresses(&network.own());
     search_with(&wanted, &scope, &own, &identity, &context.sockets).await
@@ -119,14 +119,14 @@ pub async fn search_with<J: Judge>(
     own: &[IpNet],
     judge: &J,
     sockets: &Semaphore,
-) -> Search {
+) -> SearchResult {
     let mut hunt = Hunt {
         ground: Arc::new(Ground::new(own, wanted, judge.leads_to())),
         judge,
         sockets,
         tried: HashSet::new(),
         slow: Vec::new(),
-        result: Search::default(),
+        result: SearchResult::default(),
     };
     hunt.run(scope).await;
     if let Some((address, how)) = hunt.result.found {
@@ -151,7 +151,7 @@ struct Hunt<'a, J> {
     tried: HashSet<SocketAddr>,
     /// Where somebody is who was not through in time.
     slow: Vec<Candidate>,
-    result: Search,
+    result: SearchResult,
 }
 
 impl<J: Judge> Hunt<'_, J> {

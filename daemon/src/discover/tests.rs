@@ -91,7 +91,7 @@ impl<W: Fn(SocketAddr) -> Said + Sync> Judge for Oracle<W> {
 
 /// What a search came to, what it tried, how many at once, and how long it took.
 struct Seen {
-    search: Search,
+    search: SearchResult,
     tried: Vec<String>,
     most: usize,
     took: Duration,
@@ -152,7 +152,7 @@ fn somebody_else(address: SocketAddr) -> Said {
 #[tokio::test(start_paused = true)]
 async fn a_whole_network_takes_less_than_three_seconds_and_64_sockets() {
     let seen = look(&builder(&["192.0.2.6"]), "192.0.2.0/24", |_| nobody()).await;
-    assert_eq!(seen.search, Search::default());
+    assert_eq!(seen.search, SearchResult::default());
     assert_eq!(seen.most, AT_ONCE);
     assert!(seen.took < Duration::from_secs(3), "{:?}", seen.took);
     // Neither this machine, nor where the target is known not to be, nor anybody twice.
@@ -233,9 +233,9 @@ async fn a_foreign_network_is_refused_without_a_packet() {
         let seen = look(&wanted, foreign, |_| panic!("it was tried")).await;
         assert_eq!(seen.tried, [""; 0]);
         let refused: Vec<Ipv4Net> = vec![foreign.parse().unwrap()];
-        let expected = Search {
+        let expected = SearchResult {
             refused,
-            ..Search::default()
+            ..SearchResult::default()
         };
         assert_eq!(seen.search, expected);
     }
@@ -284,7 +284,7 @@ async fn a_search_can_be_handed_to_a_task() {
     // Nowhere to look is an answer too.
     let never = pending::<()>();
     tokio::select! {
-        search = search => assert_eq!(search, Search::default()),
+        search = search => assert_eq!(search, SearchResult::default()),
         () = never => {}
     }
 }

@@ -10,7 +10,7 @@ use tokio::{
 use super::{DiscoverError, Monitor};
 use crate::{
     clock::Now,
-    discover::{self, Search},
+    discover::{self, SearchResult},
     target::TargetId,
     whereabouts::{self, Effect, RequestId},
 };
@@ -21,7 +21,7 @@ pub(super) struct Searched {
     pub(super) target: TargetId,
     /// That of [`Effect::Search`].
     pub(super) number: u64,
-    pub(super) search: Search,
+    pub(super) search: SearchResult,
 }
 
 /// The searches under way, and who waits for them.

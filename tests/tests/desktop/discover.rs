@@ -14,7 +14,7 @@ use offload_client::{Kind, Reason, Stage, TargetState};
 use offload_tests::{Avahi, Laptop, Namespace, Nginx, NixConf, Sshd, process::run, supported};
 use offloadd::{
     clock::Stopwatch,
-    discover::{AT_ONCE, How, Judge, Scope, Search, search_with},
+    discover::{AT_ONCE, How, Judge, Scope, SearchResult, search_with},
     nix::{netrc::Login, version::NixVersion},
     probe::{Proof, search_sockets},
     report::Failure,
@@ -125,7 +125,7 @@ impl Judge for Whoever {
 /// What a search on the laptop comes to.
 #[derive(Debug)]
 struct Seen {
-    search: Search,
+    search: SearchResult,
     most: usize,
     all: usize,
     took: Duration,
@@ -215,7 +215,7 @@ async fn a_real_avahi_tells_where_a_name_is() {
     assert_eq!(seen.search.found, found, "{seen:?}\n{}", avahi.log());
 
     let unnamed = look(&network, builder(&["192.0.2.6"]), by_mdns()).await;
-    assert_eq!((unnamed.search, unnamed.all), (Search::default(), 0));
+    assert_eq!((unnamed.search, unnamed.all), (SearchResult::default(), 0));
     // One second for the answers, and nothing to wait for beside them.
     assert!(unnamed.took < Duration::from_secs(2), "{:?}", unnamed.took);
 }
@@ -228,7 +228,7 @@ async fn a_sweep_finds_the_desktop_in_time_and_within_its_sockets() {
     let wanted = || builder(&["192.0.2.6"]);
     // Nobody listens yet: each address is tried, and no answer comes from most.
     let seen = look(&network, wanted(), by_sweep("192.0.2.0/24")).await;
-    assert_eq!(seen.search, Search::default());
+    assert_eq!(seen.search, SearchResult::default());
     assert_eq!((seen.all, seen.most), (252, AT_ONCE));
     assert!(seen.took < Duration::from_secs(3), "{:?}", seen.took);
 

@@ -31,7 +31,7 @@ use super::{
 use crate::{
     Snapshot,
     errors::BusError,
-    page::doctor::{self, Examination, Search, Source},
+    page::doctor::{self, Examination, Source, TreeSearch},
 };
 
 /// The version of the JSON. It grows only when a reader of the old one would misread the new.
@@ -126,13 +126,13 @@ impl Known {
         })
     }
 
-    fn json(&self, search: Option<&Search>) -> Value {
+    fn json(&self, search: Option<&TreeSearch>) -> Value {
         let (source, program) = match &self.source {
             Source::Daemon => ("daemon", None),
             Source::Once { program, .. } => ("once", Some(program)),
         };
         let root = doctor::root(&self.snapshot).map(|root| root.told());
-        let none = Search::default();
+        let none = TreeSearch::default();
         let found = search.unwrap_or(&none);
         json!({
             "doctor_version": DOCTOR_VERSION,
@@ -152,7 +152,7 @@ impl Known {
 async fn look_for(
     snapshot: &Snapshot,
     config_dir: Option<&Path>,
-) -> Result<Option<Search>, Failure> {
+) -> Result<Option<TreeSearch>, Failure> {
     let corrections = correction::all(snapshot);
     if corrections.is_empty() {
         return Ok(None);
@@ -164,14 +164,14 @@ async fn look_for(
     match found.map_err(|error| Failure::Runtime(io::Error::other(error)))? {
         Ok(search) => Ok(Some(search)),
         // Not NixOS, or its configuration is elsewhere: there is a page all the same.
-        Err(error) if config_dir.is_none() => Ok(Some(Search {
+        Err(error) if config_dir.is_none() => Ok(Some(TreeSearch {
             directory: CONFIG_DIR.to_owned(),
             wrong: correction::all(snapshot)
                 .into_iter()
                 .map(|w| w.wrong)
                 .collect(),
             notes: vec![format!("{CONFIG_DIR}: {error}; --config-dir names another place").into()],
-            ..Search::default()
+            ..TreeSearch::default()
         })),
         Err(error) => Err(Failure::ConfigDir(directory, error)),
     }

@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::PermissionsExt, os::unix::fs::symlink, path::Path};
 use tempfile::TempDir;
 
 use super::{correction::Correction, tree};
-use crate::page::doctor::Search;
+use crate::page::doctor::TreeSearch;
 
 const LINE: &str = "  url = \"http://127.0.15.7:5000\";\n";
 
@@ -30,12 +30,12 @@ fn write(root: &Path, name: &str, bytes: &[u8]) {
     fs::write(path, bytes).unwrap();
 }
 
-fn search(root: &Path) -> Search {
+fn search(root: &Path) -> TreeSearch {
     tree::search(root, &corrections()).unwrap()
 }
 
 /// `file:line:column` of each finding.
-fn places(search: &Search) -> Vec<String> {
+fn places(search: &TreeSearch) -> Vec<String> {
     (search.findings.iter())
         .map(|found| format!("{}:{}:{}", found.file, found.line, found.column))
         .collect()

@@ -12,7 +12,7 @@ use rustix::fs::OFlags;
 use super::{comments, correction::Correction, occurrences, patch};
 use crate::{
     Printable,
-    page::doctor::{Finding, Search},
+    page::doctor::{Finding, TreeSearch},
 };
 
 /// What is searched: Nix expressions, and what those read with `importTOML` and `importJSON`.
@@ -39,15 +39,15 @@ const LONGEST_LINE: usize = 300;
 ///
 /// # Errors
 /// `root` is no directory that can be read.
-pub(super) fn search(root: &Path, corrections: &[Correction]) -> io::Result<Search> {
+pub(super) fn search(root: &Path, corrections: &[Correction]) -> io::Result<TreeSearch> {
     let real = root.canonicalize()?;
     let mut walk = Walk {
         corrections,
         root: &real,
-        search: Search {
+        search: TreeSearch {
             directory: root.display().to_string(),
             wrong: corrections.iter().map(|it| it.wrong.clone()).collect(),
-            ..Search::default()
+            ..TreeSearch::default()
         },
         left_out: 0,
         entries: 0,
@@ -75,7 +75,7 @@ pub(super) fn search(root: &Path, corrections: &[Correction]) -> io::Result<Sear
 struct Walk<'a> {
     corrections: &'a [Correction],
     root: &'a Path,
-    search: Search,
+    search: TreeSearch,
     /// Notes that there was no room for.
     left_out: usize,
     entries: usize,
@@ -247,7 +247,7 @@ impl Walk<'_> {
             || self.search.findings.len() >= MOST_FINDINGS
     }
 
-    fn done(mut self) -> Search {
+    fn done(mut self) -> TreeSearch {
         if self.left_out > 0 {
             self.search
                 .notes

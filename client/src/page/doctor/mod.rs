@@ -27,7 +27,7 @@ pub struct Examination<'a> {
     /// Who looked.
     pub source: Source,
     /// What the configuration tree says, where it was searched.
-    pub search: Option<&'a Search>,
+    pub search: Option<&'a TreeSearch>,
 }
 
 /// Who looked.
@@ -46,7 +46,7 @@ pub enum Source {
 
 /// What a search for wrong addresses in a configuration tree came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Search {
+pub struct TreeSearch {
     /// The tree, as it was named.
     pub directory: String,
     /// The addresses searched for.

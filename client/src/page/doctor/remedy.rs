@@ -1,6 +1,6 @@
 //! What the configuration tree says wrongly, the proposed patch, and the commands to run.
 
-use super::{Search, Snapshot, Style, Tone, Warning, WarningCode, help, text};
+use super::{Snapshot, Style, Tone, TreeSearch, Warning, WarningCode, help, text};
 use crate::{Printable, template};
 
 const INDENT: &str = "    ";
@@ -10,7 +10,7 @@ const PLACES: usize = 20;
 const PATCH: usize = 120;
 
 /// Where the wrong address stands.
-pub(super) fn found(search: Option<&Search>, style: &Style) -> String {
+pub(super) fn found(search: Option<&TreeSearch>, style: &Style) -> String {
     let Some(search) = search else {
         return String::new();
     };
@@ -63,14 +63,14 @@ pub(super) fn found(search: Option<&Search>, style: &Style) -> String {
 }
 
 /// What should stand at every place alike.
-fn only_right(search: &Search) -> Option<&str> {
+fn only_right(search: &TreeSearch) -> Option<&str> {
     let first = search.findings.first()?.right.as_str();
     let alike = search.findings.iter().all(|found| found.right == first);
     (alike && !first.is_empty()).then_some(first)
 }
 
 /// The patch, and the commands that mend what is wrong; nothing where there is none.
-pub(super) fn commands(snapshot: &Snapshot, search: Option<&Search>, style: &Style) -> String {
+pub(super) fn commands(snapshot: &Snapshot, search: Option<&TreeSearch>, style: &Style) -> String {
     let patch = search.filter(|search| !search.patch.is_empty());
     let mut part = String::new();
     let mut commands: Vec<String> = Vec::new();

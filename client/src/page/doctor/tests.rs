@@ -218,7 +218,7 @@ fn a_wrong_address_is_told_with_its_place_and_its_patch() {
         comment: true,
         ..found.clone()
     };
-    let search = Search {
+    let search = TreeSearch {
         directory: "/etc/my nixos".into(),
         wrong: vec!["127.0.15.7".into()],
         findings: vec![found, comment],
@@ -272,10 +272,10 @@ To mend it (nothing was changed yet)
 
 #[test]
 fn a_search_that_found_nothing_says_so() {
-    let mut search = Search {
+    let mut search = TreeSearch {
         directory: "/etc/nixos".into(),
         wrong: vec!["127.0.15.7".into()],
-        ..Search::default()
+        ..TreeSearch::default()
     };
     let found = remedy::found(Some(&search), &style());
     let told = "\n127.0.15.7 stands nowhere in /etc/nixos. If you have corrected it already";

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     config::Discover,
-    discover::{How, Search},
+    discover::{How, SearchResult},
     monitor::{Turn, searches::Searched},
     net::Reach,
     plan::Plan,
@@ -33,9 +33,9 @@ async fn a_search_ends_when_its_target_is_ready_where_it_was() {
     let late = Searched {
         target: id.clone(),
         number: stage.number(&id).unwrap(),
-        search: Search {
+        search: SearchResult {
             found: Some(("127.0.15.7:22".parse().unwrap(), How::Mdns)),
-            ..Search::default()
+            ..SearchResult::default()
         },
     };
     while stage.state(&id) != TargetState::Ready {

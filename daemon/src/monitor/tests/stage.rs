@@ -12,7 +12,7 @@ pub(super) use crate::whereabouts::tests::targets::{Ways, builder, cache};
 use crate::{
     clock::Now,
     config::{Discover, Poll},
-    discover::{How, Search},
+    discover::{How, SearchResult},
     monitor::{
         DiscoverError, Finished, Handle, Monitor, Turn, handle::Command, searches::Searched,
     },
@@ -186,10 +186,10 @@ impl Stage {
         let searched = Searched {
             target: id.clone(),
             number,
-            search: Search {
+            search: SearchResult {
                 found: found.map(|found| (found.parse().unwrap(), How::Mdns)),
                 strangers,
-                ..Search::default()
+                ..SearchResult::default()
             },
         };
         self.turn(Turn::Searched(searched));

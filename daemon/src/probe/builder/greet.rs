@@ -45,28 +45,28 @@ pub(super) async fn magic(
     patience: Duration,
 ) -> Result<(), Noise> {
     exec.send(greeting).await;
-    let mut search = Search::new(magic);
+    let mut scan = MagicScan::new(magic);
     loop {
-        match search.next(exec).await {
-            Some(Then::Nix) if search.count == MAGIC_LEN => return Ok(()),
-            Some(then) => return Err(search.noise(then)),
-            None if search.may_be_nix() => {}
+        match scan.next(exec).await {
+            Some(Then::Nix) if scan.count == MAGIC_LEN => return Ok(()),
+            Some(then) => return Err(scan.noise(then)),
+            None if scan.may_be_nix() => {}
             None => break,
         }
     }
     // Its input stays open for the while that a Nix needs, which gives up where that ends before its first
     // bytes are out. What still waits then for its input gets no more of it, as from Nix.
-    let mut then = within(patience / 2, search.rest(exec)).await;
+    let mut then = within(patience / 2, scan.rest(exec)).await;
     if then.is_none() {
         exec.close_stdin().await;
-        then = within(patience / 2, search.rest(exec)).await;
+        then = within(patience / 2, scan.rest(exec)).await;
     }
-    Err(search.noise(then.unwrap_or(Then::Silence)))
+    Err(scan.noise(then.unwrap_or(Then::Silence)))
 }
 
 const MAGIC_LEN: usize = 8;
 
-struct Search {
+struct MagicScan {
     magic: [u8; MAGIC_LEN],
     /// The last bytes.
     tail: [u8; MAGIC_LEN],
@@ -75,7 +75,7 @@ struct Search {
     count: usize,
 }
 
-impl Search {
+impl MagicScan {
     fn new(magic: u64) -> Self {
         Self {
             magic: magic.to_le_bytes(),
@@ -85,7 +85,7 @@ impl Search {
         }
     }
 
-    /// Takes one more byte: whether that ends the search.
+    /// Takes one more byte: whether that ends the scan.
     async fn next(&mut self, exec: &mut Exec) -> Option<Then> {
         let mut byte = [0];
         if let Err(Eof) = exec.read(&mut byte).await {
@@ -106,7 +106,7 @@ impl Search {
         }
     }
 
-    /// Goes on to what ends the search.
+    /// Goes on to what ends the scan.
     async fn rest(&mut self, exec: &mut Exec) -> Then {
         loop {
             if let Some(then) = self.next(exec).await {

@@ -15,9 +15,9 @@ use tokio_rustls::client::TlsStream;
 use super::{
     Notes, Session,
     authorities::is_by_common_name,
+    candidates::Candidates,
     link::{Body, Broken, Link, MAX_BODY, Stream},
     redirect::{Astray, Follow, Hop, is_redirect, may_lead},
-    search::Search,
     status_text,
     tls::{self, TlsError},
 };
@@ -97,10 +97,10 @@ impl Session {
         mut question: Question,
         mut link: Option<Link>,
         cache: &CacheSpec,
-        search: &mut Search<'_>,
+        candidates: &mut Candidates<'_>,
         notes: &mut Notes,
     ) -> Result<Answer, Failure> {
-        let trace = search.trace;
+        let trace = candidates.trace;
         let mut elsewhere: Option<Elsewhere> = None;
         for _ in 0..=MAX_REDIRECTS {
             let exchange = self.exchange(
@@ -108,7 +108,7 @@ impl Session {
                 cache,
                 elsewhere.as_ref(),
                 &question,
-                search,
+                candidates,
                 notes,
             );
             let (mut used, login, response) = exchange.await.inspect_err(|failure| {
@@ -117,7 +117,7 @@ impl Session {
                 }
             })?;
             let (head, incoming) = response.into_parts();
-            search.has_status(head.status);
+            candidates.has_status(head.status);
             notes.note_server(&head.headers);
             if !is_redirect(head.status) {
                 return Ok(Answer {
@@ -201,29 +201,31 @@ impl Session {
         cache: &CacheSpec,
         elsewhere: Option<&Elsewhere>,
         question: &Question,
-        search: &mut Search<'_>,
+        candidates: &mut Candidates<'_>,
         notes: &mut Notes,
     ) -> Result<(Link, Sent, Response<Incoming>), Failure> {
-        let trace = search.trace;
+        let trace = candidates.trace;
         if let Some(mut link) = link {
             trace.enter(question.stage);
             trace.at(link.peer);
-            let login = self.login(cache, &question.hop, search);
+            let login = self.login(cache, &question.hop, candidates);
             let answer = link.ask(question.request(cache, login, trace)?);
             match trace.within(question.patience, answer).await {
                 Some(Ok(response)) => {
-                    search.answered(link.peer);
+                    candidates.answered(link.peer);
                     return Ok((link, login, response));
                 }
                 Some(Err(broken)) if !broken.may_be_stale() => {
-                    search.answered(link.peer);
+                    candidates.answered(link.peer);
                     return Err(broken.failure());
                 }
                 Some(Err(_)) | None => {}
             }
         }
-        let mut link = self.open(cache, elsewhere, question, search, notes).await?;
-        let login = self.login(cache, &question.hop, search);
+        let mut link = self
+            .open(cache, elsewhere, question, candidates, notes)
+            .await?;
+        let login = self.login(cache, &question.hop, candidates);
         let response = link.ask(question.request(cache, login, trace)?).await;
         Ok((link, login, response.map_err(Broken::failure)?))
     }
@@ -231,9 +233,9 @@ impl Session {
     /// Whether the login goes with a question to `hop`: as curl does to the cache's own host, whatever the port.
     /// But unlike curl, which serves somebody who waits, to no other host that answers have led to, and, where
     /// no certificate proves it, to no address but the one that Nix goes to.
-    fn login(&self, cache: &CacheSpec, hop: &Hop, search: &Search<'_>) -> Sent {
+    fn login(&self, cache: &CacheSpec, hop: &Hop, candidates: &Candidates<'_>) -> Sent {
         let is_own = hop.host.eq_ignore_ascii_case(&Hop::to(cache, "").host);
-        let is_elsewhere = search.is_elsewhere().unwrap_or(self.elsewhere);
+        let is_elsewhere = candidates.is_elsewhere().unwrap_or(self.elsewhere);
         let is_safe = hop.tls || !cache.tls && !is_elsewhere;
         match &cache.login {
             _ if !is_own => Sent::Withheld,
@@ -249,23 +251,23 @@ impl Session {
         cache: &CacheSpec,
         elsewhere: Option<&Elsewhere>,
         question: &Question,
-        search: &mut Search<'_>,
+        candidates: &mut Candidates<'_>,
         notes: &mut Notes,
     ) -> Result<Link, Failure> {
-        let (trace, hop) = (search.trace, &question.hop);
+        let (trace, hop) = (candidates.trace, &question.hop);
         let (stream, peer) = match elsewhere {
             Some(elsewhere) => {
                 let addresses = self.lead(elsewhere, question, trace).await?;
                 connect(&addresses, hop.port, &self.context.lookups, trace).await?
             }
-            None => search.connect(&self.context.lookups).await?,
+            None => candidates.connect(&self.context.lookups).await?,
         };
         let stream: Box<dyn Stream> = if hop.tls {
             trace.enter(Stage::Tls);
             let secured = self.secure(cache, &hop.host, stream).await;
             let secured = secured.map_err(|error| {
                 if !error.is_of_peer() {
-                    search.forget_peer();
+                    candidates.forget_peer();
                 }
                 notes.note_tls(&error, cache);
                 trace.failure(error.reason(), error.to_string())

@@ -2,6 +2,7 @@
 
 mod ask;
 mod authorities;
+mod candidates;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;
 mod idle;
@@ -12,7 +13,6 @@ mod prove;
 mod redirect;
 mod remembered;
 mod samples;
-mod search;
 mod signature;
 #[cfg(test)]
 mod tests;
@@ -33,11 +33,11 @@ use tokio_rustls::rustls::ClientConfig;
 
 use self::{
     ask::{Answer, Question, Sent, Wanted},
+    candidates::{Candidates, Rejected},
     idle::Idle,
     info::InfoError,
     link::{Body, Broken, Link, MAX_BODY},
     redirect::{Follow, Hop},
-    search::{Rejected, Search},
     signature::Deep,
     tls::TlsError,
 };
@@ -138,16 +138,16 @@ impl Session {
                 strangers: None,
             };
         };
-        let mut search = Search::new(&spec.addresses, cache, &self.foreign, &trace);
+        let mut candidates = Candidates::new(&spec.addresses, cache, &self.foreign, &trace);
         let (outcome, mut notes, latency) = loop {
             let mut notes = Notes::default();
             let (outcome, latency) = self
-                .look_at_next(cache, depth, watch, &mut search, &mut notes)
+                .look_at_next(cache, depth, watch, &mut candidates, &mut notes)
                 .await;
             match outcome {
                 Ok(()) => break (Ok(()), notes, latency),
                 Err(failure) => {
-                    if let Some((failure, notes)) = search.reject(failure, notes, cache) {
+                    if let Some((failure, notes)) = candidates.reject(failure, notes, cache) {
                         break (Err(failure), notes, latency);
                     }
                 }
@@ -163,13 +163,13 @@ impl Session {
             signs.stale_misses = deep.stale_misses;
         }
         if outcome.is_ok()
-            && let Some(elsewhere) = search.is_elsewhere()
+            && let Some(elsewhere) = candidates.is_elsewhere()
         {
             self.elsewhere = elsewhere;
         }
-        let strangers = search.strangers();
+        let strangers = candidates.strangers();
         if outcome.is_ok() && depth.is_deep() {
-            self.foreign = search.take_foreign();
+            self.foreign = candidates.take_foreign();
             self.followed = notes.beyond.take();
         }
         let stage = self
@@ -194,35 +194,37 @@ impl Session {
         cache: &CacheSpec,
         depth: Depth,
         watch: Stopwatch,
-        search: &mut Search<'_>,
+        candidates: &mut Candidates<'_>,
         notes: &mut Notes,
     ) -> (Result<(), Failure>, Duration) {
         let (quick, whole) = (self.context.timeout, self.context.deep_timeout);
         let bound = match depth {
-            Depth::Cheap => quick.saturating_sub(search.trace.elapsed()),
-            Depth::Deep | Depth::Asked => quick.min(whole.saturating_sub(search.trace.elapsed())),
+            Depth::Cheap => quick.saturating_sub(candidates.trace.elapsed()),
+            Depth::Deep | Depth::Asked => {
+                quick.min(whole.saturating_sub(candidates.trace.elapsed()))
+            }
         };
-        let (trace, limit) = (search.trace, search.begin(bound));
+        let (trace, limit) = (candidates.trace, candidates.begin(bound));
         let info = async {
             select! {
                 biased;
-                info = self.info(cache, depth, search, notes) => info,
+                info = self.info(cache, depth, candidates, notes) => info,
                 () = limit.passed(trace) => Err(trace.failure(Reason::TimedOut, "no answer in time")),
             }
         };
         let info = trace.within(bound, info).await;
         let latency = watch.elapsed();
-        let mut outcome = info.unwrap_or_else(|| Err(search.expired()));
+        let mut outcome = info.unwrap_or_else(|| Err(candidates.expired()));
         if outcome.is_ok() {
-            search.is_cache();
+            candidates.is_cache();
             if depth.is_deep() {
                 let rest = whole.saturating_sub(trace.elapsed());
-                let signature = self.signature(cache, search, notes);
+                let signature = self.signature(cache, candidates, notes);
                 outcome = match trace.within(rest, signature).await {
                     Some(Ok(mut deep)) => {
                         let rest = whole.saturating_sub(trace.elapsed()).min(quick);
                         let trace = Trace::new();
-                        let afterwards = search.afterwards(cache, &trace);
+                        let afterwards = candidates.afterwards(cache, &trace);
                         let remembered = self.remembered(cache, afterwards, notes);
                         if let Some((stale, more)) = trace.within(rest, remembered).await {
                             deep.stale_misses = stale;
@@ -236,7 +238,7 @@ impl Session {
                         Ok(())
                     }
                     Some(Err(failure)) => Err(failure),
-                    None => Err(search.expired()),
+                    None => Err(candidates.expired()),
                 };
             }
         }
@@ -260,10 +262,10 @@ impl Session {
         &mut self,
         cache: &CacheSpec,
         depth: Depth,
-        search: &mut Search<'_>,
+        candidates: &mut Candidates<'_>,
         notes: &mut Notes,
     ) -> Result<(), Failure> {
-        let trace = search.trace;
+        let trace = candidates.trace;
         let link = match self.kept.take() {
             Some(idle) => idle.recall().await,
             None => None,
@@ -275,7 +277,7 @@ impl Session {
             keep: self.keeps() || depth.is_deep(),
             wanted: Wanted::All,
         };
-        let asked = self.ask(question, link, cache, search, notes).await;
+        let asked = self.ask(question, link, cache, candidates, notes).await;
         let answer = match asked {
             // The last deep check went on there, and found what this one says again.
             Err(failure) if failure.reason == Reason::Redirected && self.repeats(depth, notes) => {

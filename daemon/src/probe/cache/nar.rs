@@ -13,10 +13,10 @@ use offload_client::{Printable, Reason, Stage};
 use super::{
     Notes, Session,
     ask::{Question, Wanted},
+    candidates::Candidates,
     link::MAX_BODY,
     packed,
     redirect::Hop,
-    search::Search,
     status_text,
 };
 use crate::{
@@ -61,10 +61,10 @@ impl Session {
         &mut self,
         narinfo: &NarInfo<'_>,
         cache: &CacheSpec,
-        search: &mut Search<'_>,
+        candidates: &mut Candidates<'_>,
         notes: &mut Notes,
     ) -> Result<(), Failure> {
-        let trace = search.trace;
+        let trace = candidates.trace;
         let packing = Packing::of(narinfo, cache.nix_version)
             .map_err(|why| trace.failure(Reason::NarinfoInvalid, why))?;
         // curl asks for nothing with such in it.
@@ -97,7 +97,7 @@ impl Session {
                 Wanted::Head => rest / 2,
                 Wanted::First(_) | Wanted::All => Duration::MAX,
             };
-            let looked = Box::pin(self.look_into(hop.clone(), wanted, cache, search, notes));
+            let looked = Box::pin(self.look_into(hop.clone(), wanted, cache, candidates, notes));
             let file = match trace.within(bound, looked).await {
                 Some(Ok(file)) => file,
                 Some(Err(_)) | None if wanted == Wanted::Head => {
@@ -129,7 +129,7 @@ impl Session {
         hop: Hop,
         wanted: Wanted,
         cache: &CacheSpec,
-        search: &mut Search<'_>,
+        candidates: &mut Candidates<'_>,
         notes: &mut Notes,
     ) -> Result<Option<File>, Failure> {
         let question = Question {
@@ -139,10 +139,10 @@ impl Session {
             keep: true,
             wanted,
         };
-        let trace = search.trace;
+        let trace = candidates.trace;
         // Where a file is kept says nothing of where the cache is.
         let mut apart = Notes::default();
-        let asked = self.ask(question, notes.link.take(), cache, search, &mut apart);
+        let asked = self.ask(question, notes.link.take(), cache, candidates, &mut apart);
         let answer = match asked.await {
             Ok(answer) => answer,
             Err(failure) if is_elsewhere(&failure) => return Ok(None),

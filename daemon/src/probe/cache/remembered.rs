@@ -11,9 +11,9 @@ use offload_client::{
 use super::{
     Notes, Session,
     ask::{Question, Wanted},
+    candidates::Candidates,
     packed,
     redirect::Hop,
-    search::Search,
     signature::MAX_NARINFO,
 };
 use crate::{
@@ -35,11 +35,11 @@ impl Session {
     /// after all, and one of them. Nothing where it has none, or where what Nix remembers can't be read.
     ///
     /// No failure of it is the cache's: all that was to be proved is proved before, which is why
-    /// `search` is one of its own.
+    /// `candidates` is one of its own.
     pub(super) async fn remembered(
         &mut self,
         cache: &CacheSpec,
-        mut search: Search<'_>,
+        mut candidates: Candidates<'_>,
         notes: &mut Notes,
     ) -> (u64, Details) {
         let now = Now::read().realtime_usec / 1_000_000;
@@ -60,7 +60,7 @@ impl Session {
         let mut stale = 0;
         let mut details = BTreeMap::new();
         for hash in misses.iter().step_by(step) {
-            match self.has(hash, cache, &mut search, notes).await {
+            match self.has(hash, cache, &mut candidates, notes).await {
                 Some(true) => {
                     stale += 1;
                     details
@@ -82,7 +82,7 @@ impl Session {
         &mut self,
         hash: &str,
         cache: &CacheSpec,
-        search: &mut Search<'_>,
+        candidates: &mut Candidates<'_>,
         notes: &mut Notes,
     ) -> Option<bool> {
         let question = Question {
@@ -93,7 +93,10 @@ impl Session {
             wanted: Wanted::All,
         };
         let link = notes.link.take();
-        let answer = self.ask(question, link, cache, search, notes).await.ok()?;
+        let answer = self
+            .ask(question, link, cache, candidates, notes)
+            .await
+            .ok()?;
         let readable =
             answer.head.status == StatusCode::OK && packed(&answer.head.headers).is_none();
         let (body, link) = answer.read(MAX_NARINFO).await.ok()?;

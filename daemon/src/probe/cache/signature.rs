@@ -11,13 +11,13 @@ use offload_client::{
 use super::{
     Notes, Session,
     ask::{Answer, Question, Wanted},
+    candidates::Candidates,
     info,
     link::MAX_BODY,
     packed,
     redirect::Hop,
     refuse,
     samples::samples,
-    search::Search,
 };
 use crate::{
     nix::{
@@ -86,10 +86,10 @@ impl Session {
     pub(super) async fn signature(
         &mut self,
         cache: &CacheSpec,
-        search: &mut Search<'_>,
+        candidates: &mut Candidates<'_>,
         notes: &mut Notes,
     ) -> Result<Deep, Failure> {
-        let trace = search.trace;
+        let trace = candidates.trace;
         trace.enter(Stage::Signature);
         let keys = cache.public_keys.iter();
         let keys: Vec<_> = keys
@@ -108,7 +108,7 @@ impl Session {
             ]);
             // Before the question, for when time runs out over it.
             notes.details.extend(details.clone());
-            let looked = self.look_at(path, &narinfo, cache, &keys, search, notes);
+            let looked = self.look_at(path, &narinfo, cache, &keys, candidates, notes);
             match looked.await.map_err(|failure| within(failure, &narinfo))? {
                 Verdict::Nothing => {}
                 Verdict::Good(key, names) => {
@@ -145,10 +145,10 @@ impl Session {
         narinfo: &str,
         cache: &CacheSpec,
         keys: &[NixPublicKey],
-        search: &mut Search<'_>,
+        candidates: &mut Candidates<'_>,
         notes: &mut Notes,
     ) -> Result<Verdict, Failure> {
-        let trace = search.trace;
+        let trace = candidates.trace;
         let question = Question {
             hop: Hop::to(cache, narinfo),
             stage: Stage::Signature,
@@ -159,7 +159,7 @@ impl Session {
             wanted: Wanted::All,
         };
         let link = notes.link.take();
-        let answer = self.ask(question, link, cache, search, notes).await?;
+        let answer = self.ask(question, link, cache, candidates, notes).await?;
         trace.enter(Stage::Signature);
         let absent = is_absent(answer.head.status);
         if !absent {
@@ -177,7 +177,7 @@ impl Session {
         let (narinfo, verdict) = judge(text.as_bytes(), path, cache, keys).map_err(invalid)?;
         if let Verdict::Good(..) = verdict {
             // A whole exchange, beside the one that is over.
-            Box::pin(self.nar(&narinfo, cache, search, notes)).await?;
+            Box::pin(self.nar(&narinfo, cache, candidates, notes)).await?;
         }
         Ok(verdict)
     }

@@ -26,14 +26,14 @@ use crate::{
 const SHOWN_MAX: usize = 160;
 
 /// The addresses of one check, and who answered there.
-pub(super) struct Search<'a> {
+pub(super) struct Candidates<'a> {
     /// How far the check has come.
     pub trace: &'a Trace,
     race: Race,
     /// Who answers now, until it turns out to be somebody else.
     peer: Option<SocketAddr>,
     is_new: bool,
-    /// As [`Search::is_elsewhere`], of who answered the check that this one comes after.
+    /// As [`Candidates::is_elsewhere`], of who answered the check that this one comes after.
     inherited: Option<bool>,
     /// Whether who answers now has shown a `nix-cache-info`.
     is_cache: bool,
@@ -60,7 +60,7 @@ pub(super) struct Rejected {
     stranger: Stranger,
 }
 
-impl<'a> Search<'a> {
+impl<'a> Candidates<'a> {
     /// Among `addresses`. Those `known` to be others' are passed by without a question.
     pub(super) fn new(
         addresses: &[Address],
@@ -68,7 +68,7 @@ impl<'a> Search<'a> {
         known: &[Rejected],
         trace: &'a Trace,
     ) -> Self {
-        let mut search = Self {
+        let mut candidates = Self {
             trace,
             race: Race::new(addresses, cache.port),
             peer: None,
@@ -86,18 +86,18 @@ impl<'a> Search<'a> {
                 details: rejected.details.clone(),
                 ..Notes::default()
             };
-            search.keep_rejected(rejected.clone(), notes);
+            candidates.keep_rejected(rejected.clone(), notes);
         }
-        search
+        candidates
     }
 
     /// Of who answers now, for questions that come after the check's own end.
-    pub(super) fn afterwards<'b>(&self, cache: &CacheSpec, trace: &'b Trace) -> Search<'b> {
+    pub(super) fn afterwards<'b>(&self, cache: &CacheSpec, trace: &'b Trace) -> Candidates<'b> {
         let peer = self.peer.map(Address::from);
-        let mut search = Search::new(peer.as_slice(), cache, &[], trace);
-        search.peer = self.peer;
-        search.inherited = self.is_elsewhere();
-        search
+        let mut candidates = Candidates::new(peer.as_slice(), cache, &[], trace);
+        candidates.peer = self.peer;
+        candidates.inherited = self.is_elsewhere();
+        candidates
     }
 
     /// Begins with who is next: there is `bound` for all that are left until one of them shows a
