@@ -19,7 +19,7 @@ pub(super) enum Goal<'a> {
 
 /// Whether it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum GoalState {
     Ready,
     NotReady,
     /// It is not, but the daemon has not judged everything yet: it may turn out to be.
@@ -36,12 +36,12 @@ impl<'a> Goal<'a> {
     ///
     /// # Errors
     /// No target has that name.
-    pub(super) fn judge(self, snapshot: &Snapshot) -> Result<Verdict, Failure> {
+    pub(super) fn judge(self, snapshot: &Snapshot) -> Result<GoalState, Failure> {
         if self == Self::Everything {
             return Ok(if snapshot.state.is_ready() {
-                Verdict::Ready
+                GoalState::Ready
             } else {
-                Verdict::NotReady
+                GoalState::NotReady
             });
         }
         let states: Vec<TargetState> = self
@@ -53,12 +53,12 @@ impl<'a> Goal<'a> {
         let unjudged = |state: &TargetState| *state == TargetState::Unknown;
         let ready = |state: &TargetState| state.is_ready();
         Ok(match any {
-            true if states.iter().any(ready) => Verdict::Ready,
-            true if states.iter().any(unjudged) => Verdict::Unjudged,
-            true => Verdict::NotReady,
-            false if states.iter().all(ready) => Verdict::Ready,
-            false if states.iter().all(|s| ready(s) || unjudged(s)) => Verdict::Unjudged,
-            false => Verdict::NotReady,
+            true if states.iter().any(ready) => GoalState::Ready,
+            true if states.iter().any(unjudged) => GoalState::Unjudged,
+            true => GoalState::NotReady,
+            false if states.iter().all(ready) => GoalState::Ready,
+            false if states.iter().all(|s| ready(s) || unjudged(s)) => GoalState::Unjudged,
+            false => GoalState::NotReady,
         })
     }
 
@@ -67,7 +67,7 @@ impl<'a> Goal<'a> {
     /// # Errors
     /// No target has that name.
     pub(super) fn outcome(self, snapshot: &Snapshot) -> Result<Outcome, Failure> {
-        Ok(Outcome::ready(self.judge(snapshot)? == Verdict::Ready))
+        Ok(Outcome::ready(self.judge(snapshot)? == GoalState::Ready))
     }
 
     /// The targets that it is about.
@@ -162,13 +162,16 @@ mod tests {
         use TargetState::{Down, Ready, Unknown};
         let judge = |states: &[_]| Goal::AnyBuilder.judge(&snapshot(states)).unwrap();
         let (b, c) = (Kind::Builder, Kind::Cache);
-        assert_eq!(judge(&[(b, "a", Down), (b, "b", Ready)]), Verdict::Ready);
+        assert_eq!(judge(&[(b, "a", Down), (b, "b", Ready)]), GoalState::Ready);
         assert_eq!(
             judge(&[(b, "a", Down), (b, "b", Unknown)]),
-            Verdict::Unjudged
+            GoalState::Unjudged
         );
-        assert_eq!(judge(&[(b, "a", Down), (c, "a", Ready)]), Verdict::NotReady);
-        assert_eq!(judge(&[]), Verdict::NotReady);
+        assert_eq!(
+            judge(&[(b, "a", Down), (c, "a", Ready)]),
+            GoalState::NotReady
+        );
+        assert_eq!(judge(&[]), GoalState::NotReady);
     }
 
     #[test]
@@ -190,17 +193,17 @@ mod tests {
         use TargetState::{Degraded, Paused, Ready, Unknown};
         let judge = |states: &[_]| Goal::Targets("a").judge(&snapshot(states)).unwrap();
         let (b, c) = (Kind::Builder, Kind::Cache);
-        assert_eq!(judge(&[(b, "a", Ready), (c, "a", Ready)]), Verdict::Ready);
+        assert_eq!(judge(&[(b, "a", Ready), (c, "a", Ready)]), GoalState::Ready);
         assert_eq!(
             judge(&[(b, "a", Ready), (c, "a", Unknown)]),
-            Verdict::Unjudged
+            GoalState::Unjudged
         );
         // What is judged already decides, whatever becomes of the other.
         assert_eq!(
             judge(&[(b, "a", Unknown), (c, "a", Degraded)]),
-            Verdict::NotReady
+            GoalState::NotReady
         );
-        assert_eq!(judge(&[(b, "a", Paused)]), Verdict::NotReady);
+        assert_eq!(judge(&[(b, "a", Paused)]), GoalState::NotReady);
         Goal::Targets("b")
             .judge(&snapshot(&[(b, "a", Ready)]))
             .unwrap_err();

@@ -16,7 +16,7 @@ use tokio::{
 use super::{
     args::Cli,
     failure::{Failure, Outcome},
-    goal::{Goal, Verdict},
+    goal::{Goal, GoalState},
     output::Output,
     session::Session,
     spinner::Spinner,
@@ -107,19 +107,19 @@ async fn holding(
             _ => None,
         };
         let verdict = match &last {
-            None => Verdict::Unjudged,
+            None => GoalState::Unjudged,
             // A target that went while it was held is not ready any more; one that never was there is
             // a name that somebody got wrong.
-            Some(now) if held => goal.judge(now).unwrap_or(Verdict::NotReady),
+            Some(now) if held => goal.judge(now).unwrap_or(GoalState::NotReady),
             Some(now) => goal.judge(now)?,
         };
         match (verdict, held, &last) {
-            (Verdict::Ready, _, Some(now)) => {
+            (GoalState::Ready, _, Some(now)) => {
                 (until, start) = (None, None);
                 told.ready(&goal.achieved(now), !held)?;
                 held = true;
             }
-            (Verdict::NotReady, true, _) => return Err(over(goal, last.as_ref(), &mut told)),
+            (GoalState::NotReady, true, _) => return Err(over(goal, last.as_ref(), &mut told)),
             (_, true, _) => {
                 until = until.or_else(|| Some(Instant::now() + GRACE));
                 told.status(&format!(

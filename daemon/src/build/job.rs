@@ -9,7 +9,7 @@ use offload_client::{
 use tokio::sync::watch;
 
 use super::{
-    Board, Nix, StartError, TIMEOUT, Verdict,
+    Board, BuildVerdict, Nix, StartError, TIMEOUT,
     nix::NixError,
     verdict::{self, Evidence, Given, failed, unblamed},
 };
@@ -103,7 +103,7 @@ impl Attempt {
             .send_modify(|board| board.end(self.number, state, reason, now));
     }
 
-    async fn build(&self, builder: &BuilderSpec) -> Verdict {
+    async fn build(&self, builder: &BuilderSpec) -> BuildVerdict {
         let (mut nonce, mut path) = (String::new(), String::new());
         let heard = |told: Told| match told {
             Told::Begun(word) => nonce = word,
@@ -170,7 +170,7 @@ impl Attempt {
     }
 
     /// Reads what the build left.
-    async fn judge(&self, builder: &BuilderSpec, nonce: &str, path: &str) -> Verdict {
+    async fn judge(&self, builder: &BuilderSpec, nonce: &str, path: &str) -> BuildVerdict {
         if !verdict::is_output(path, nonce) {
             let detail = "nix-build did not say where the output is".to_owned();
             return unblamed(Reason::BuildFailed, detail);
@@ -231,7 +231,7 @@ impl Attempt {
         refused || self.given(builder, nonce) == Given::Here
     }
 
-    fn timed_out(&self, builder: &BuilderSpec, nonce: &str) -> Verdict {
+    fn timed_out(&self, builder: &BuilderSpec, nonce: &str) -> BuildVerdict {
         let after = humantime::format_duration(self.timeout);
         let mut detail = format!("it had not ended after {after}");
         let told = self.told();
@@ -312,10 +312,10 @@ fn shown(dispatch: &[Dispatch], line: &str) -> String {
     shown
 }
 
-fn tested(took: Duration, verdict: Verdict) -> Tested {
+fn tested(took: Duration, verdict: BuildVerdict) -> Tested {
     let (outcome, blames, place, detail) = match verdict {
-        Verdict::Succeeded { place } => (Ok(()), false, place, Printable::default()),
-        Verdict::Failed {
+        BuildVerdict::Succeeded { place } => (Ok(()), false, place, Printable::default()),
+        BuildVerdict::Failed {
             reason,
             blames,
             place,

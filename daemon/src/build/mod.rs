@@ -30,7 +30,7 @@ pub use self::{
     nix::Nix,
     prove::Prover,
 };
-use self::{job::Attempt, verdict::Verdict};
+use self::{job::Attempt, verdict::BuildVerdict};
 use crate::{
     clock::Now,
     monitor,

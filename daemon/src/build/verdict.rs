@@ -45,7 +45,7 @@ pub(super) enum Given {
 
 /// What a test build amounts to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum BuildVerdict {
     /// It ran where it should.
     Succeeded {
         /// That machine's name.
@@ -82,7 +82,7 @@ pub(super) enum Verdict {
 /// than a login to the same builder. Of a builder in a container on this machine that is all there
 /// is to see, so there Nix's word decides. A boot id that is neither this machine's nor the
 /// builder's is of a machine to which the builder handed the build on.
-pub(super) fn judge(evidence: &Evidence<'_>) -> Verdict {
+pub(super) fn judge(evidence: &Evidence<'_>) -> BuildVerdict {
     if value(evidence.output, NONCE) != evidence.nonce {
         let output = Printable::excerpt(evidence.output, DETAIL_MAX);
         let detail = format!("the output is not what was asked for: {output}");
@@ -128,16 +128,16 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> Verdict {
     }
 }
 
-fn succeeded(evidence: &Evidence<'_>, named: Option<&str>) -> Verdict {
+fn succeeded(evidence: &Evidence<'_>, named: Option<&str>) -> BuildVerdict {
     let known = Some(evidence.hostname).filter(|name| !name.is_empty());
     let place = named.or(known).unwrap_or(evidence.host);
-    Verdict::Succeeded {
+    BuildVerdict::Succeeded {
         place: Printable::excerpt(place.as_bytes(), NAME_MAX),
     }
 }
 
-fn elsewhere(place: Printable, detail: String) -> Verdict {
-    Verdict::Failed {
+fn elsewhere(place: Printable, detail: String) -> BuildVerdict {
+    BuildVerdict::Failed {
         reason: Reason::BuiltElsewhere,
         // It built somewhere: of the builder that was asked that says nothing bad.
         blames: false,
@@ -241,8 +241,8 @@ pub(super) fn waits_for_itself(told: &str) -> bool {
 }
 
 /// The builder failed.
-pub(super) fn failed(reason: Reason, detail: impl Into<Printable>) -> Verdict {
-    Verdict::Failed {
+pub(super) fn failed(reason: Reason, detail: impl Into<Printable>) -> BuildVerdict {
+    BuildVerdict::Failed {
         reason,
         blames: true,
         place: Printable::default(),
@@ -251,8 +251,8 @@ pub(super) fn failed(reason: Reason, detail: impl Into<Printable>) -> Verdict {
 }
 
 /// Something failed before the builder had a part in it, or beside it.
-pub(super) fn unblamed(reason: Reason, detail: impl Into<Printable>) -> Verdict {
-    Verdict::Failed {
+pub(super) fn unblamed(reason: Reason, detail: impl Into<Printable>) -> BuildVerdict {
+    BuildVerdict::Failed {
         reason,
         blames: false,
         place: Printable::default(),

@@ -1,5 +1,6 @@
 //! The daemon on the bus: objects that read the monitor's snapshot, and signals when it changes.
 
+mod announcement;
 mod authority;
 mod callers;
 #[cfg(feature = "embedded-bus")]
@@ -20,7 +21,6 @@ mod refused;
 mod target;
 mod turns;
 mod values;
-mod verdict;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -37,6 +37,7 @@ use zbus::{Connection, ObjectServer, connection};
 
 pub use self::link::Link;
 use self::{
+    announcement::Announcement,
     authority::Authority,
     job::Told,
     log_control::LogControl,
@@ -45,7 +46,6 @@ use self::{
     properties::WithRows,
     refusals::RefusedCall,
     target::{BuilderObject, CacheObject, TargetObject},
-    verdict::Verdict,
 };
 use crate::{build, log::Log, monitor::Handle, target::TargetId};
 
@@ -59,7 +59,7 @@ pub struct Service {
     monitor: Handle,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     published: Arc<Snapshot>,
-    verdict: Verdict,
+    announcement: Announcement,
     jobs: build::Handle,
     authority: Authority,
     refusals: Option<mpsc::Receiver<RefusedCall>>,
@@ -106,7 +106,7 @@ impl Service {
             connection,
             monitor,
             snapshots,
-            verdict: Verdict::new(published.clone()),
+            announcement: Announcement::new(published.clone()),
             published,
             jobs,
             authority,
@@ -154,9 +154,9 @@ impl Service {
                     }
                     self.publish().await?;
                 }
-                () = self.verdict.due() => {
+                () = self.announcement.due() => {
                     let new = self.snapshots.borrow().clone();
-                    if let Some(old) = self.verdict.settle(Instant::now(), &new) {
+                    if let Some(old) = self.announcement.settle(Instant::now(), &new) {
                         publish::manager(connection, &old, &new).await?;
                     }
                 }
@@ -191,7 +191,7 @@ impl Service {
         for (old, new) in &changes.other {
             publish::target(&self.connection, old, new).await?;
         }
-        match self.verdict.take_in(Instant::now(), &new) {
+        match self.announcement.take_in(Instant::now(), &new) {
             Some(old) => publish::manager(&self.connection, &old, &new).await,
             None => Ok(()),
         }

@@ -20,15 +20,15 @@ fn evidence() -> Evidence<'static> {
 
 fn place(evidence: Evidence<'_>) -> Printable {
     match judge(&evidence) {
-        Verdict::Succeeded { place } => place,
-        Verdict::Failed { reason, place, .. } => format!("{reason}: {place}").into(),
+        BuildVerdict::Succeeded { place } => place,
+        BuildVerdict::Failed { reason, place, .. } => format!("{reason}: {place}").into(),
     }
 }
 
 fn reason(evidence: Evidence<'_>) -> Reason {
     match judge(&evidence) {
-        Verdict::Succeeded { .. } => Reason::None,
-        Verdict::Failed { reason, .. } => reason,
+        BuildVerdict::Succeeded { .. } => Reason::None,
+        BuildVerdict::Failed { reason, .. } => reason,
     }
 }
 
@@ -168,7 +168,7 @@ fn what_is_not_known_accuses_nobody() {
     };
     assert!(matches!(
         judge(&unproven),
-        Verdict::Failed { blames: false, .. }
+        BuildVerdict::Failed { blames: false, .. }
     ));
     let no_linux = Evidence {
         output: b"nonce=n1\nboot_id=\nhostname=\n",

@@ -70,7 +70,7 @@ impl Deep {
 }
 
 /// What the cache says of one path.
-enum Verdict {
+enum Sampled {
     /// Nothing, or nothing that tells of signatures.
     Nothing,
     /// Nix would take it: signed by this trusted key; or by these, where it asks for none or may know
@@ -110,8 +110,8 @@ impl Session {
             notes.details.extend(details.clone());
             let looked = self.look_at(path, &narinfo, cache, &keys, candidates, notes);
             match looked.await.map_err(|failure| within(failure, &narinfo))? {
-                Verdict::Nothing => {}
-                Verdict::Good(key, names) => {
+                Sampled::Nothing => {}
+                Sampled::Good(key, names) => {
                     let chosen = cache.sample.as_ref() == Some(&sample);
                     let own = key.as_ref().is_none_or(|key| key.name != PUBLIC_KEY);
                     let deep = Deep::signed(&names, details);
@@ -123,7 +123,7 @@ impl Session {
                     }
                     public.get_or_insert((deep, key));
                 }
-                Verdict::Bad(error) => {
+                Sampled::Bad(error) => {
                     note_names(&mut notes.details, error.names());
                     self.signing_key = first(error.names());
                     let failure = trace.failure(reason_of(&error), error.to_string());
@@ -147,7 +147,7 @@ impl Session {
         keys: &[NixPublicKey],
         candidates: &mut Candidates<'_>,
         notes: &mut Notes,
-    ) -> Result<Verdict, Failure> {
+    ) -> Result<Sampled, Failure> {
         let trace = candidates.trace;
         let question = Question {
             hop: Hop::to(cache, narinfo),
@@ -169,17 +169,17 @@ impl Session {
         let unreadable = absent || packed(&answer.head.headers).is_some();
         let text = read(answer, unreadable, trace, notes).await?;
         if unreadable {
-            return Ok(Verdict::Nothing);
+            return Ok(Sampled::Nothing);
         }
         let invalid = |why| trace.failure(Reason::NarinfoInvalid, why);
         // What is no text spoils nothing in a field that nobody reads.
         let text = String::from_utf8_lossy(&text);
-        let (narinfo, verdict) = judge(text.as_bytes(), path, cache, keys).map_err(invalid)?;
-        if let Verdict::Good(..) = verdict {
+        let (narinfo, sampled) = judge(text.as_bytes(), path, cache, keys).map_err(invalid)?;
+        if let Sampled::Good(..) = sampled {
             // A whole exchange, beside the one that is over.
             Box::pin(self.nar(&narinfo, cache, candidates, notes)).await?;
         }
-        Ok(verdict)
+        Ok(sampled)
     }
 }
 
@@ -205,7 +205,7 @@ fn judge<'t>(
     path: StorePath<'_>,
     cache: &CacheSpec,
     keys: &[NixPublicKey],
-) -> Result<(NarInfo<'t>, Verdict), String> {
+) -> Result<(NarInfo<'t>, Sampled), String> {
     if info::is_page(text) {
         return Err(format!(
             "not a narinfo but: {}",
@@ -220,20 +220,20 @@ fn judge<'t>(
         return Err(format!("is of another path: {other}"));
     }
     let fingerprint = narinfo.fingerprint(&cache.store_dir);
-    let verdict = match verify(&fingerprint, &narinfo.signatures, keys) {
-        Ok(key) => Verdict::Good(Some(key.clone()), vec![key.name.as_str().into()]),
+    let sampled = match verify(&fingerprint, &narinfo.signatures, keys) {
+        Ok(key) => Sampled::Good(Some(key.clone()), vec![key.name.as_str().into()]),
         // Nix takes it as it is, so that it tells nothing of what needs a signature.
-        Err(_) if narinfo.is_content_addressed(&cache.store_dir) => Verdict::Nothing,
+        Err(_) if narinfo.is_content_addressed(&cache.store_dir) => Sampled::Nothing,
         // It may be one of those whose secret half is here.
-        Err(SignatureError::Untrusted(names)) if cache.has_own_keys => Verdict::Good(None, names),
-        Err(error) if !cache.require_sigs => Verdict::Good(None, error.names().to_vec()),
-        Err(error) => Verdict::Bad(error),
+        Err(SignatureError::Untrusted(names)) if cache.has_own_keys => Sampled::Good(None, names),
+        Err(error) if !cache.require_sigs => Sampled::Good(None, error.names().to_vec()),
+        Err(error) => Sampled::Bad(error),
     };
     // `copyStorePath` (src/libstore/store-api.cc) asserts that it does not, and Nix is gone.
-    if matches!(verdict, Verdict::Good(..)) && narinfo.leads_elsewhere(&cache.store_dir) {
+    if matches!(sampled, Sampled::Good(..)) && narinfo.leads_elsewhere(&cache.store_dir) {
         return Err("CA is that of another path, over which Nix aborts".to_owned());
     }
-    Ok((narinfo, verdict))
+    Ok((narinfo, sampled))
 }
 
 fn reason_of(error: &SignatureError) -> Reason {

@@ -15,7 +15,7 @@ const AT_MOST: Duration = Duration::from_millis(250);
 
 /// The verdict as it was told last, and since when there is another.
 #[derive(Debug)]
-pub(super) struct Verdict {
+pub(super) struct Announcement {
     told: Arc<Snapshot>,
     waits: Option<Waits>,
 }
@@ -26,7 +26,7 @@ struct Waits {
     until: Instant,
 }
 
-impl Verdict {
+impl Announcement {
     /// `told` is known to everybody.
     pub(super) fn new(told: Arc<Snapshot>) -> Self {
         Self { told, waits: None }
@@ -99,29 +99,29 @@ mod tests {
     async fn a_desktop_that_goes_piece_by_piece_is_told_once() {
         use OverallState::{Degraded, Offline, Ready};
         let ready = snapshot(Ready, &[(TargetState::Ready, 0); 2]);
-        let mut verdict = Verdict::new(ready.clone());
+        let mut announcement = Announcement::new(ready.clone());
         let one = snapshot(Degraded, &[(TargetState::Down, 3), (TargetState::Ready, 1)]);
-        assert!(verdict.take_in(Instant::now(), &one).is_none());
-        verdict.due().await;
-        assert!(verdict.settle(Instant::now(), &one).is_none());
+        assert!(announcement.take_in(Instant::now(), &one).is_none());
+        announcement.due().await;
+        assert!(announcement.settle(Instant::now(), &one).is_none());
         let both = snapshot(Offline, &[(TargetState::Down, 3); 2]);
-        assert!(verdict.take_in(Instant::now(), &both).is_none());
-        verdict.due().await;
-        assert_eq!(verdict.settle(Instant::now(), &both), Some(ready));
+        assert!(announcement.take_in(Instant::now(), &both).is_none());
+        announcement.due().await;
+        assert_eq!(announcement.settle(Instant::now(), &both), Some(ready));
         // What is bad already does not wait, nor does good news.
-        assert_eq!(verdict.take_in(Instant::now(), &one), Some(both));
+        assert_eq!(announcement.take_in(Instant::now(), &one), Some(both));
     }
 
     #[tokio::test(start_paused = true)]
     async fn doubt_holds_bad_news_back_for_a_moment_at_most() {
         let ready = snapshot(OverallState::Ready, &[(TargetState::Ready, 0)]);
-        let mut verdict = Verdict::new(ready.clone());
+        let mut announcement = Announcement::new(ready.clone());
         let doubtful = snapshot(OverallState::Degraded, &[(TargetState::Ready, 1)]);
         let from = Instant::now();
-        assert!(verdict.take_in(from, &doubtful).is_none());
+        assert!(announcement.take_in(from, &doubtful).is_none());
         let told = loop {
-            verdict.due().await;
-            if let Some(told) = verdict.settle(Instant::now(), &doubtful) {
+            announcement.due().await;
+            if let Some(told) = announcement.settle(Instant::now(), &doubtful) {
                 break told;
             }
         };
