@@ -77,13 +77,13 @@ pub async fn find_bus(bus: Option<&Bus>) -> Result<Connection, NoDaemon> {
 /// It does not answer.
 pub async fn open(bus: Option<&Bus>) -> Result<Connection, String> {
     let place = match bus {
-        None | Some(Bus::System) => Place::System,
-        Some(Bus::Session) => Place::Session,
-        Some(Bus::Address(address)) => Place::Address(address.clone()),
+        None | Some(Bus::System) => BusPlace::System,
+        Some(Bus::Session) => BusPlace::Session,
+        Some(Bus::Address(address)) => BusPlace::Address(address.clone()),
         Some(Bus::Embedded) => {
             let sockets = embedded::candidates();
             let found = sockets.into_iter().find(|path| path.exists());
-            Place::Socket(found.ok_or("there is no embedded bus")?)
+            BusPlace::Socket(found.ok_or("there is no embedded bus")?)
         }
     };
     place.open().await
@@ -98,7 +98,7 @@ struct Survey {
 
 impl Survey {
     /// Tries one bus; whether the daemon is there.
-    async fn visit(&mut self, place: Place) -> bool {
+    async fn visit(&mut self, place: BusPlace) -> bool {
         let why = match timeout(PATIENCE, place.connect()).await {
             Ok(Ok((connection, true))) => {
                 self.daemon = Some(connection);
@@ -120,13 +120,15 @@ impl Survey {
 }
 
 async fn survey(bus: Option<&Bus>) -> Survey {
-    let embedded = || embedded::candidates().into_iter().map(Place::Socket);
-    let places: Vec<Place> = match bus {
-        Some(Bus::System) => vec![Place::System],
-        Some(Bus::Session) => vec![Place::Session],
-        Some(Bus::Address(address)) => vec![Place::Address(address.clone())],
+    let embedded = || embedded::candidates().into_iter().map(BusPlace::Socket);
+    let places: Vec<BusPlace> = match bus {
+        Some(Bus::System) => vec![BusPlace::System],
+        Some(Bus::Session) => vec![BusPlace::Session],
+        Some(Bus::Address(address)) => vec![BusPlace::Address(address.clone())],
         Some(Bus::Embedded) => embedded().collect(),
-        None => std::iter::once(Place::System).chain(embedded()).collect(),
+        None => std::iter::once(BusPlace::System)
+            .chain(embedded())
+            .collect(),
     };
     let mut survey = Survey::default();
     for place in places {
@@ -138,14 +140,14 @@ async fn survey(bus: Option<&Bus>) -> Survey {
 }
 
 /// One place to connect to.
-enum Place {
+enum BusPlace {
     System,
     Session,
     Socket(std::path::PathBuf),
     Address(String),
 }
 
-impl Place {
+impl BusPlace {
     /// A connection, and whether the daemon is or would be there.
     async fn connect(&self) -> Result<(Connection, bool), String> {
         let connection = self.open().await?;
@@ -169,7 +171,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for BusPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::System => f.write_str("system bus"),

@@ -3,7 +3,7 @@
 use figment::value::{Dict, Tag, Value};
 
 use super::{
-    error::{Place, Problems},
+    error::{Location, Problems},
     keys::{self, Type},
     raw::{Fragment, KeyPath, Origin},
     shape::{Raw, shape},
@@ -35,7 +35,7 @@ pub(super) fn read<'a>(
     ours.sort();
     let mut raw = Raw::default();
     for (variable, text) in ours {
-        let place = Place::Env(variable.clone());
+        let place = Location::Env(variable.clone());
         let keys = keys(variable, &entries);
         let path = KeyPath::of(&keys.iter().map(String::as_str).collect::<Vec<_>>());
         // A table around it may be what is wrong, and then this is where it comes from.

@@ -12,7 +12,7 @@ use super::raw::KeyPath;
 
 /// Where a value came from, or where a problem is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Place {
+pub enum Location {
     /// Built in.
     #[default]
     Default,
@@ -24,7 +24,7 @@ pub enum Place {
     Flag(&'static str),
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
@@ -42,7 +42,7 @@ impl fmt::Display for Place {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Problem {
     /// Where.
-    pub place: Place,
+    pub place: Location,
     /// Which key, as a person would name it (`poll.interval`, `cache "desktop": url`); empty where
     /// it is the file as a whole.
     pub key: String,
@@ -83,7 +83,7 @@ impl ConfigErrors {
 
     /// The exit status by sysexits: 64 (usage) where only flags are wrong, 78 (config) otherwise.
     pub fn exit_code(&self) -> u8 {
-        let is_flag = |problem: &Problem| matches!(problem.place, Place::Flag(_));
+        let is_flag = |problem: &Problem| matches!(problem.place, Location::Flag(_));
         if self.problems.iter().all(is_flag) {
             crate::exit::USAGE
         } else {
@@ -130,20 +130,20 @@ pub(super) struct Problems {
 impl Problems {
     /// `path` is wrong: rules between keys that need it are not judged, so that one mistake is not
     /// reported twice.
-    pub(super) fn key(&mut self, place: Place, path: &KeyPath, message: impl Into<String>) {
+    pub(super) fn key(&mut self, place: Location, path: &KeyPath, message: impl Into<String>) {
         self.broken.insert(path.clone());
         self.push(place, path.to_string(), message.into());
     }
 
     /// A whole source can't be read, so nothing is known of the keys it may have held.
-    pub(super) fn source(&mut self, place: Place, message: impl Into<String>) {
+    pub(super) fn source(&mut self, place: Location, message: impl Into<String>) {
         self.blind = true;
         self.push(place, String::new(), message.into());
     }
 
     /// Something in `part` can't be read, so nothing is known of what it may have held. `label`
     /// names it.
-    pub(super) fn lost(&mut self, place: Place, part: &KeyPath, label: String, message: String) {
+    pub(super) fn lost(&mut self, place: Location, part: &KeyPath, label: String, message: String) {
         self.broken.insert(part.clone());
         self.push(place, label, message);
     }
@@ -165,10 +165,10 @@ impl Problems {
     pub(super) fn into_errors(mut self, main: &Path, asked: bool) -> ConfigErrors {
         self.list
             .sort_by_cached_key(|problem| match &problem.place {
-                Place::File(path, line) => (0, path != main, path.clone(), *line),
-                Place::Env(variable) => (1, false, variable.into(), None),
-                Place::Flag(_) => (2, false, PathBuf::new(), None),
-                Place::Default => (3, false, PathBuf::new(), None),
+                Location::File(path, line) => (0, path != main, path.clone(), *line),
+                Location::Env(variable) => (1, false, variable.into(), None),
+                Location::Flag(_) => (2, false, PathBuf::new(), None),
+                Location::Default => (3, false, PathBuf::new(), None),
             });
         ConfigErrors {
             problems: self.list,
@@ -177,7 +177,7 @@ impl Problems {
         }
     }
 
-    fn push(&mut self, place: Place, key: String, message: String) {
+    fn push(&mut self, place: Location, key: String, message: String) {
         let problem = Problem {
             place,
             key,

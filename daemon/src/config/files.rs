@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    error::{Place, Problems},
+    error::{Location, Problems},
     raw::{Fragment, Origin},
     shape::shape,
     toml,
@@ -50,7 +50,7 @@ pub(super) fn read(
         Ok(names) => paths.extend(names),
         Err(error) if is_absent(&error) => {}
         Err(error) => problems.source(
-            Place::File(drop_ins, None),
+            Location::File(drop_ins, None),
             format!("can't be read: {error}"),
         ),
     }
@@ -67,7 +67,7 @@ pub(super) fn read(
                     ""
                 };
                 let message = format!("can't be read: {error}{hint}");
-                problems.source(Place::File(path, None), message);
+                problems.source(Location::File(path, None), message);
                 continue;
             }
         };

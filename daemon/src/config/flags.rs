@@ -3,7 +3,7 @@
 use figment::value::{Dict, Value};
 
 use super::{
-    error::{Place, Problems},
+    error::{Location, Problems},
     raw::{Fragment, KeyPath, Origin},
     values::url,
 };
@@ -20,9 +20,9 @@ pub struct Flags {
 
 pub(super) fn read(flags: &Flags, problems: &mut Problems) -> Fragment {
     let mut fragment = Fragment::new(Origin::Flags);
-    let caches = (Place::Flag("--cache"), "cache", "url");
+    let caches = (Location::Flag("--cache"), "cache", "url");
     add(&mut fragment, &flags.caches, caches, url::cache, problems);
-    let builders = (Place::Flag("--builder"), "builder", "uri");
+    let builders = (Location::Flag("--builder"), "builder", "uri");
     add(
         &mut fragment,
         &flags.builders,
@@ -36,7 +36,7 @@ pub(super) fn read(flags: &Flags, problems: &mut Problems) -> Fragment {
 fn add(
     fragment: &mut Fragment,
     texts: &[String],
-    (place, section, key): (Place, &'static str, &str),
+    (place, section, key): (Location, &'static str, &str),
     parse: fn(&str) -> Result<Address, String>,
     problems: &mut Problems,
 ) {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{
     Settings,
-    error::{Place, Problems},
+    error::{Location, Problems},
     files::Files,
     merge::{self, Merged},
     raw::Origin,
@@ -47,7 +47,7 @@ fn without_places(mut settings: Settings) -> Settings {
     let caches = settings.caches.iter_mut().map(|entry| &mut entry.place);
     let builders = settings.builders.iter_mut().map(|entry| &mut entry.place);
     for place in caches.chain(builders) {
-        *place = Place::Default;
+        *place = Location::Default;
     }
     settings
 }

@@ -8,7 +8,7 @@ use figment::{
 };
 
 use super::{
-    error::Place,
+    error::Location,
     keys::SECTIONS,
     raw::{Fragment, KeyPath, Origin},
     toml,
@@ -25,7 +25,7 @@ pub(super) struct Merged {
 
 /// Where the value that holds came from.
 #[derive(Debug, Default)]
-pub(super) struct Origins(BTreeMap<KeyPath, Place>);
+pub(super) struct Origins(BTreeMap<KeyPath, Location>);
 
 /// Merges `fragments`, the later over the earlier.
 pub(super) fn merge(fragments: &[Fragment]) -> Result<Merged, Box<figment::Error>> {
@@ -91,7 +91,7 @@ impl Merged {
     }
 
     /// Where `key` of an entry is written, or, where it is not, the entry itself.
-    pub(super) fn place(&self, section: &str, name: &str, key: &str) -> Place {
+    pub(super) fn place(&self, section: &str, name: &str, key: &str) -> Location {
         let entry = KeyPath::of(&[section, name]);
         let written = self.origins.0.get(&entry.then(key));
         written.cloned().unwrap_or_else(|| self.origins.get(&entry))
@@ -103,7 +103,7 @@ impl Origins {
         &mut self,
         table: &Dict,
         path: &KeyPath,
-        place: &impl Fn(&Value, &KeyPath) -> Option<Place>,
+        place: &impl Fn(&Value, &KeyPath) -> Option<Location>,
     ) {
         for (key, value) in table {
             let path = path.then(key);
@@ -124,7 +124,7 @@ impl Origins {
     }
 
     /// Where the value at `path` came from.
-    pub(super) fn get(&self, path: &KeyPath) -> Place {
-        self.0.get(path).cloned().unwrap_or(Place::Default)
+    pub(super) fn get(&self, path: &KeyPath) -> Location {
+        self.0.get(path).cloned().unwrap_or(Location::Default)
     }
 }

@@ -28,7 +28,7 @@ mod values;
 
 use std::path::{Path, PathBuf};
 
-pub use error::{ConfigErrors, Place, Problem};
+pub use error::{ConfigErrors, Location, Problem};
 pub use example::{INTRODUCTION, example};
 pub use files::{DEFAULT_FILE, Files};
 pub use flags::Flags;
@@ -115,7 +115,7 @@ fn read(sources: &Sources) -> Result<(Settings, merge::Merged), ConfigErrors> {
         Ok(merged) => merged,
         // `shape` lets nothing through that does not merge.
         Err(error) => {
-            let place = Place::File(file.to_owned(), None);
+            let place = Location::File(file.to_owned(), None);
             problems.source(place, error.kind.to_string());
             return Err(problems.into_errors(file, sources.file.is_some()));
         }

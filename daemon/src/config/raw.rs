@@ -8,7 +8,7 @@ use figment::{
 };
 
 use super::{
-    error::{Place, printable},
+    error::{Location, printable},
     keys,
 };
 
@@ -25,17 +25,17 @@ pub(super) struct Fragment {
     /// Its values, sections first.
     pub(super) values: Dict,
     /// Where in the source a value is.
-    pub(super) places: Places,
+    pub(super) places: Locations,
     /// The names of the entries, as they were written one after the other: by section.
     pub(super) order: BTreeMap<&'static str, Vec<String>>,
 }
 
 /// Where values are; for a value of its own place unknown that of the table around it holds.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Places {
-    known: BTreeMap<KeyPath, Place>,
+pub(super) struct Locations {
+    known: BTreeMap<KeyPath, Location>,
     /// The source as a whole.
-    whole: Option<Place>,
+    whole: Option<Location>,
 }
 
 /// Which kind of source it is.
@@ -108,7 +108,7 @@ impl fmt::Display for KeyPath {
 impl Fragment {
     pub(super) fn new(origin: Origin) -> Self {
         Self {
-            places: Places::whole(origin.place()),
+            places: Locations::whole(origin.place()),
             origin,
             values: Dict::new(),
             order: BTreeMap::new(),
@@ -124,23 +124,23 @@ impl Fragment {
     }
 }
 
-impl Places {
-    pub(super) fn whole(place: Place) -> Self {
+impl Locations {
+    pub(super) fn whole(place: Location) -> Self {
         Self {
             known: BTreeMap::new(),
             whole: Some(place),
         }
     }
 
-    pub(super) fn set(&mut self, path: KeyPath, place: Place) {
+    pub(super) fn set(&mut self, path: KeyPath, place: Location) {
         self.known.insert(path, place);
     }
 
-    pub(super) fn find(&self, path: &KeyPath) -> Option<&Place> {
+    pub(super) fn find(&self, path: &KeyPath) -> Option<&Location> {
         self.known.get(path)
     }
 
-    pub(super) fn get(&self, path: &KeyPath) -> Place {
+    pub(super) fn get(&self, path: &KeyPath) -> Location {
         let mut longest = Some(path.clone());
         while let Some(path) = longest {
             if let Some(place) = self.known.get(&path) {
@@ -148,17 +148,17 @@ impl Places {
             }
             longest = path.parent();
         }
-        self.whole.clone().unwrap_or(Place::Default)
+        self.whole.clone().unwrap_or(Location::Default)
     }
 }
 
 impl Origin {
-    fn place(&self) -> Place {
+    fn place(&self) -> Location {
         match self {
-            Self::Default => Place::Default,
-            Self::File(path) => Place::File(path.clone(), None),
-            Self::Env => Place::Env("environment".into()),
-            Self::Flags => Place::Flag("flags"),
+            Self::Default => Location::Default,
+            Self::File(path) => Location::File(path.clone(), None),
+            Self::Env => Location::Env("environment".into()),
+            Self::Flags => Location::Flag("flags"),
         }
     }
 

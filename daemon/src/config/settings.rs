@@ -7,7 +7,7 @@ use ipnet::Ipv4Net;
 use russh::keys::PublicKey;
 
 use super::{
-    Files, Place,
+    Files, Location,
     merge::{self, Merged},
     values::{address, duration, gateway, host_key, network, ssh_key},
 };
@@ -125,7 +125,7 @@ pub struct CacheEntry {
     /// The builder that is the same machine.
     pub host: Option<String>,
     /// Where its URL is written, or, where it has none, where it begins.
-    pub place: Place,
+    pub place: Location,
 }
 
 /// A `[[builder]]`, with the same rule.
@@ -146,7 +146,7 @@ pub struct BuilderEntry {
     /// The features it offers.
     pub features: Vec<String>,
     /// Where its URI is written, or, where it has none, where it begins.
-    pub place: Place,
+    pub place: Location,
 }
 
 impl Settings {

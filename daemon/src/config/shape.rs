@@ -6,17 +6,17 @@ use figment::value::{Dict, Num, Tag, Value};
 use offload_client::Printable;
 
 use super::{
-    error::{Place, Problems, printable, quoted},
+    error::{Location, Problems, printable, quoted},
     keys::{self, Section, Type},
     nearest,
-    raw::{Fragment, KeyPath, Origin, Places},
+    raw::{Fragment, KeyPath, Locations, Origin},
 };
 
 /// What a source says, as it stands there, lists of tables still lists.
 #[derive(Debug, Default)]
 pub(super) struct Raw {
     pub(super) values: Dict,
-    pub(super) places: Places,
+    pub(super) places: Locations,
 }
 
 /// Makes a fragment of it.
@@ -41,7 +41,7 @@ pub(super) fn shape(origin: Origin, raw: Raw, problems: &mut Problems) -> Fragme
 
 struct Shaping<'a> {
     fragment: Fragment,
-    places: Places,
+    places: Locations,
     problems: &'a mut Problems,
 }
 
@@ -262,7 +262,7 @@ impl Shaping<'_> {
             None => self.places.get(path),
         };
         let message = match (meant, &place) {
-            (Some(meant), Place::Env(variable)) => {
+            (Some(meant), Location::Env(variable)) => {
                 format!(
                     "unknown key; did you mean {}?",
                     variable_for(variable, path, &meant)

@@ -6,7 +6,7 @@ use figment::value::{Dict, Empty, Tag, Value};
 use toml_edit::{ImDocument, Item, TableLike};
 
 use super::{
-    error::{Place, Problems},
+    error::{Location, Problems},
     raw::KeyPath,
     shape::Raw,
 };
@@ -20,7 +20,7 @@ pub(super) fn read(file: &Path, text: &str, problems: &mut Problems) -> Option<R
         Err(error) => {
             let line = error.span().map(|span| lines.line(&span));
             let message = error.message().trim().replace('\n', ", ");
-            let place = Place::File(file.to_owned(), line);
+            let place = Location::File(file.to_owned(), line);
             problems.source(place, format!("not valid TOML: {message}"));
             return None;
         }
@@ -113,7 +113,7 @@ impl Walk<'_> {
 
     fn note(&mut self, path: &KeyPath, span: Option<Range<usize>>) {
         if let Some(span) = span {
-            let place = Place::File(self.file.to_owned(), Some(self.lines.line(&span)));
+            let place = Location::File(self.file.to_owned(), Some(self.lines.line(&span)));
             self.raw.places.set(path.clone(), place);
         }
     }

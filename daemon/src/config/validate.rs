@@ -6,7 +6,7 @@ use figment::value::{Dict, Value};
 
 use super::{
     Poll, Settings,
-    error::{Place, Problems, quoted},
+    error::{Location, Problems, quoted},
     files::Files,
     keys::{Key, SECTIONS, Type},
     merge::Merged,
@@ -128,7 +128,7 @@ impl Validation<'_> {
         let short_place = self.merged.origins.get(&short_key);
         let long_place = self.merged.origins.get(&long_key);
         let (short_value, long_value) = (duration::show(short.1), duration::show(long.1));
-        if short_place == Place::Default {
+        if short_place == Location::Default {
             let message = format!(
                 "{long_value} is shorter than {short_key} ({short_value}, {short_place}); raise \
                  it, or lower {short_key}"

@@ -2,11 +2,16 @@
 
 use std::path::Path;
 
-use crate::{config::Place, drift::Side, target::Address};
+use crate::{config::Location, drift::Side, target::Address};
 
 /// The side of an entry: its own URL's host, then the addresses that it lists. `port` holds where an
 /// address names none.
-pub(super) fn declared(place: &Place, own: Option<Address>, listed: &[Address], port: u16) -> Side {
+pub(super) fn declared(
+    place: &Location,
+    own: Option<Address>,
+    listed: &[Address],
+    port: u16,
+) -> Side {
     let mut addresses: Vec<String> = Vec::new();
     for address in own.iter().chain(listed) {
         let shown = shown(&address.host, address.port.unwrap_or(port));

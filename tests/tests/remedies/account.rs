@@ -6,7 +6,7 @@ use offload_client::{
 };
 
 use crate::{
-    machines::Place::{Desktop, Laptop},
+    machines::Machine::{Desktop, Laptop},
     row::{Proof::Builds, Row, follow, here, there},
 };
 

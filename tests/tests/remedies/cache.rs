@@ -9,7 +9,7 @@ use offload_client::{
 };
 
 use crate::{
-    machines::Place::{Desktop, Laptop},
+    machines::Machine::{Desktop, Laptop},
     row::{Proof::Fetches, Row, follow, here, there},
 };
 

@@ -10,7 +10,7 @@ use offload_client::{
 };
 
 use crate::{
-    machines::Place::{Desktop, Laptop},
+    machines::Machine::{Desktop, Laptop},
     row::{
         Proof::{self, Builds},
         Row, follow, here, there,

@@ -3,7 +3,7 @@
 use offload_client::{Kind, Reason::AuthRejected};
 
 use crate::{
-    machines::Place::{Desktop, Laptop},
+    machines::Machine::{Desktop, Laptop},
     row::{Proof::Builds, Row, follow, here, there},
 };
 

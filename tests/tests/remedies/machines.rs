@@ -30,7 +30,7 @@ systemctl stop nix-daemon.service && systemctl restart UNITS";
 
 /// Where something is done.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum Machine {
     Laptop,
     Desktop,
 }
@@ -66,10 +66,10 @@ impl Machines {
     }
 
     /// Runs a script at `place`, as root.
-    pub(crate) fn run(&self, place: Place, script: &str) -> Said {
+    pub(crate) fn run(&self, place: Machine, script: &str) -> Said {
         let machine = match place {
-            Place::Laptop => &self.laptop,
-            Place::Desktop => self.desktop.container(),
+            Machine::Laptop => &self.laptop,
+            Machine::Desktop => self.desktop.container(),
         };
         let mut command = machine.command("sh").unwrap();
         command.args(["-c", script]).stdin(Stdio::null());
@@ -77,7 +77,7 @@ impl Machines {
     }
 
     /// The same, which must end well.
-    pub(crate) fn must(&self, place: Place, script: &str) -> String {
+    pub(crate) fn must(&self, place: Machine, script: &str) -> String {
         let said = self.run(place, script);
         assert!(said.is_well, "{script}: {}", said.words);
         said.words
@@ -85,9 +85,9 @@ impl Machines {
 
     /// What a round of checks on the laptop comes to, and the page of it in one line.
     pub(crate) fn look(&self) -> (Snapshot, String) {
-        let said = self.run(Place::Laptop, "offloadd --once --json 2> /var/once.err");
+        let said = self.run(Machine::Laptop, "offloadd --once --json 2> /var/once.err");
         let snapshot: Snapshot = serde_json::from_str(&said.words).unwrap_or_else(|error| {
-            let why = self.run(Place::Laptop, "cat /var/once.err").words;
+            let why = self.run(Machine::Laptop, "cat /var/once.err").words;
             panic!("{error}: {} {why}", said.words)
         });
         let style = page::Style {
@@ -105,10 +105,10 @@ impl Machines {
     pub(crate) fn put_back(&self) {
         for (place, units) in [
             (
-                Place::Desktop,
+                Machine::Desktop,
                 "ssh.service nix-daemon.socket nginx.service",
             ),
-            (Place::Laptop, "nix-daemon.socket"),
+            (Machine::Laptop, "nix-daemon.socket"),
         ] {
             let script = filled(PUT_BACK).replace("UNITS", units);
             self.must(place, &script);
@@ -121,10 +121,10 @@ impl Machines {
                     install -o nix-builder -m 600 /etc/ssh/authorized_keys/nix-builder /home/nix-builder/.ssh/authorized_keys && \
                     sed -i '/^AuthorizedKeysFile/d' /etc/ssh/sshd_config.d/test.conf && \
                     echo 'PerSourcePenalties no' >> /etc/ssh/sshd_config.d/test.conf";
-        self.must(Place::Desktop, home);
+        self.must(Machine::Desktop, home);
         let sudo =
             format!("printf '{SUDO}' > /usr/local/bin/sudo && chmod 755 /usr/local/bin/sudo");
-        for place in [Place::Laptop, Place::Desktop] {
+        for place in [Machine::Laptop, Machine::Desktop] {
             self.must(place, &sudo);
             self.must(place, &filled(KEEP));
         }

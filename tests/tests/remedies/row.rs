@@ -5,7 +5,7 @@ use std::time::Duration;
 use offload_client::{Kind, Reason, snapshot::Target};
 use offload_tests::eventually;
 
-use crate::machines::{Machines, Place};
+use crate::machines::{Machine, Machines};
 
 /// What is changed needs a moment to be in force: sshd starts anew for a reload.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -44,7 +44,7 @@ pub(crate) enum Proof {
 pub(crate) struct Row {
     pub(crate) reason: Reason,
     pub(crate) cause: &'static str,
-    pub(crate) spoil: &'static [(Place, &'static str)],
+    pub(crate) spoil: &'static [(Machine, &'static str)],
     pub(crate) remedy: &'static [Step],
     pub(crate) proof: Proof,
 }
@@ -52,7 +52,7 @@ pub(crate) struct Row {
 /// A part of a remedy.
 #[derive(Clone, Copy)]
 pub(crate) struct Step {
-    place: Place,
+    place: Machine,
     said: &'static str,
     done: Option<&'static str>,
     shows: &'static str,
@@ -60,15 +60,15 @@ pub(crate) struct Step {
 
 /// A command of the page, run on the desktop as it stands there.
 pub(crate) const fn there(said: &'static str) -> Step {
-    step(Place::Desktop, said)
+    step(Machine::Desktop, said)
 }
 
 /// A command of the page, run on the laptop as it stands there.
 pub(crate) const fn here(said: &'static str) -> Step {
-    step(Place::Laptop, said)
+    step(Machine::Laptop, said)
 }
 
-const fn step(place: Place, said: &'static str) -> Step {
+const fn step(place: Machine, said: &'static str) -> Step {
     Step {
         place,
         said,
@@ -131,7 +131,7 @@ pub(crate) async fn follow(kind: Kind, rows: &[Row]) {
 async fn play(machines: &Machines, kind: Kind, row: &Row) -> Result<String, String> {
     let asks_nix = |well: bool| match row.proof.script() {
         Some(script) => {
-            let said = machines.run(Place::Laptop, &script);
+            let said = machines.run(Machine::Laptop, &script);
             let word = if well {
                 "does not get there"
             } else {

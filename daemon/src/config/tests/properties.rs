@@ -41,8 +41,8 @@ fn bare(mut settings: Settings) -> Settings {
     let caches = settings.caches.iter_mut().map(|entry| &mut entry.place);
     let builders = settings.builders.iter_mut().map(|entry| &mut entry.place);
     for place in caches.chain(builders) {
-        assert!(matches!(place, Place::File(_, Some(_))), "{place:?}");
-        *place = Place::Default;
+        assert!(matches!(place, Location::File(_, Some(_))), "{place:?}");
+        *place = Location::Default;
     }
     settings
 }
