@@ -7,7 +7,7 @@ use offload_client::{
     snapshot::{Detail, Warning},
 };
 
-use super::{Observed, Origin, Side, Steering, Turn, place::is_same_host};
+use super::{Observed, Origin, Precedence, Side, Steering, place::is_same_host};
 use crate::{
     nix::loaded::{Loaded, Stale},
     report::Stranger,
@@ -264,7 +264,8 @@ fn outdated(loaded: &Loaded, stale: &Stale) -> Warning {
 
 /// Advice only to whom a cache of this network can fail.
 fn fallback_off(origins: &BTreeMap<TargetId, Origin>) -> Option<Warning> {
-    let (_, origin, _) = turns(origins).find(|(_, _, turn)| !turn.fallback)?;
+    let (_, origin, _) =
+        with_precedence(origins).find(|(_, _, precedence)| !precedence.fallback)?;
     let code = WarningCode::FallbackOff;
     let mut warning = warning(code, "fallback = true".into(), "fallback = false".into());
     let uri = origin.uri.as_str().into();
@@ -279,22 +280,22 @@ fn lan_cache_last(
     origins: &BTreeMap<TargetId, Origin>,
     observed: &BTreeMap<TargetId, Observed>,
 ) -> Option<Warning> {
-    let watched: Vec<_> = turns(origins).collect();
+    let watched: Vec<_> = with_precedence(origins).collect();
     let (_, _, first) = watched.first()?;
     if first.fallback {
         return None;
     }
     let alone = watched.len() + first.unwatched.len() == 1;
-    let order = |id: &TargetId, turn: &Turn| {
+    let order = |id: &TargetId, precedence: &Precedence| {
         let own = observed.get(id).and_then(|seen| seen.priority);
-        let priority = turn.priority.or(own);
+        let priority = precedence.priority.or(own);
         // Where there is nothing to be before or behind, none is needed.
         let priority = priority.or(alone.then_some(0))?;
-        Some((priority, turn.position))
+        Some((priority, precedence.position))
     };
     let mut last: Option<((u32, usize), &TargetId, &Origin)> = None;
-    for (id, origin, turn) in &watched {
-        let order = order(id, turn)?;
+    for (id, origin, precedence) in &watched {
+        let order = order(id, precedence)?;
         if last.is_none_or(|(latest, ..)| latest < order) {
             last = Some((order, id, origin));
         }
@@ -317,12 +318,12 @@ fn lan_cache_last(
 }
 
 /// The caches that Nix uses.
-fn turns(
+fn with_precedence(
     origins: &BTreeMap<TargetId, Origin>,
-) -> impl Iterator<Item = (&TargetId, &Origin, &Turn)> {
+) -> impl Iterator<Item = (&TargetId, &Origin, &Precedence)> {
     origins
         .iter()
-        .filter_map(|(id, origin)| Some((id, origin, origin.turn.as_ref()?)))
+        .filter_map(|(id, origin)| Some((id, origin, origin.precedence.as_ref()?)))
 }
 
 fn warning(code: WarningCode, expected: Detail, actual: Detail) -> Warning {

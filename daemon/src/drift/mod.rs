@@ -43,7 +43,7 @@ pub struct Origin {
     /// What makes Nix pass it by whatever is observed: of the plan's warnings the one that explains most.
     pub unused: Option<Warning>,
     /// When Nix asks it, of a cache that Nix itself asks.
-    pub turn: Option<Turn>,
+    pub precedence: Option<Precedence>,
     /// Whether Nix is to follow it, and does.
     pub steering: Steering,
 }
@@ -76,7 +76,7 @@ pub struct Side {
 /// When Nix asks a cache: the lowest priority first, and of two equal ones the one that is named first
 /// (`getDefaultSubstituters`, src/libstore/store-registration.cc).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Turn {
+pub struct Precedence {
     /// Its place in `substituters`.
     pub position: usize,
     /// `?priority=` of its URL, which goes before what the cache says of itself.

@@ -355,7 +355,7 @@ fn the_last_cache_is_fatal_without_fallback() {
         let mut one = cache(&[], "192.0.2.6", "192.0.2.6");
         let case = format!("{fallback} {own:?} {seen:?} {unwatched:?}");
         let position = usize::from(unwatched.first().is_some_and(|other| other.position == 0));
-        one.0.turn = Some(Turn {
+        one.0.precedence = Some(Precedence {
             position,
             priority: own,
             fallback,

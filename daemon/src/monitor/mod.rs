@@ -101,7 +101,7 @@ pub struct Monitor {
 }
 
 /// What one turn is about.
-enum Turn {
+enum Input {
     /// Several that ended meanwhile are one turn: a round of many checks is not as many snapshots.
     Finished(Vec<Finished>),
     Searched(Searched),
@@ -182,38 +182,38 @@ impl Monitor {
         let now = Now::read();
         // What is known before the first check, such as the networks, may spare it.
         while let Ok(command) = self.inbox.try_recv() {
-            self.turn(now, Turn::Command(command));
+            self.turn(now, Input::Command(command));
         }
         self.begin();
         self.end_turn(now);
         self.set_alarm(now)?;
         loop {
-            let turn = tokio::select! {
+            let input = tokio::select! {
                 biased;
                 command = self.inbox.recv() => match command {
-                    Some(command) => Turn::Command(command),
+                    Some(command) => Input::Command(command),
                     None => return Ok(()),
                 },
                 Some(first) = self.checks.join_next() => {
                     let rest = std::iter::from_fn(|| self.checks.try_join_next());
                     let all = std::iter::once(first).chain(rest);
-                    Turn::Finished(all.filter_map(checks::ended).collect())
+                    Input::Finished(all.filter_map(checks::ended).collect())
                 }
                 Some(searched) = self.searches.next() => match searched {
-                    Some(searched) => Turn::Searched(searched),
+                    Some(searched) => Input::Searched(searched),
                     None => continue,
                 },
                 Some(first) = self.closed.recv() => {
                     let rest = std::iter::from_fn(|| self.closed.try_recv().ok());
-                    Turn::Closed(std::iter::once(first).chain(rest).collect())
+                    Input::Closed(std::iter::once(first).chain(rest).collect())
                 }
                 rung = self.alarm.rings() => {
                     rung?;
-                    Turn::Alarm
+                    Input::Alarm
                 }
             };
             let now = Now::read();
-            self.turn(now, turn);
+            self.turn(now, input);
             self.end_turn(now);
             self.set_alarm(now)?;
         }
@@ -246,18 +246,18 @@ impl Monitor {
         self.alarm.set(wakes.into_iter().flatten().min())
     }
 
-    fn turn(&mut self, now: Now, turn: Turn) {
-        match turn {
-            Turn::Finished(finished) => self.finished(now, finished),
-            Turn::Searched(searched) => self.searched(now, searched),
-            Turn::Closed(closed) => {
+    fn turn(&mut self, now: Now, input: Input) {
+        match input {
+            Input::Finished(finished) => self.finished(now, finished),
+            Input::Searched(searched) => self.searched(now, searched),
+            Input::Closed(closed) => {
                 let events = closed.into_iter();
                 let events = events.map(|Closed { target, idle }| Event::Closed { target, idle });
                 let effects = self.health.handle_all(now, events);
                 self.carry_out(now, effects);
             }
-            Turn::Alarm => self.handle(now, Event::Tick),
-            Turn::Command(command) => self.obey(now, command),
+            Input::Alarm => self.handle(now, Event::Tick),
+            Input::Command(command) => self.obey(now, command),
         }
     }
 

@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use offload_client::{JobState, Reason, Stage, TargetState, snapshot::Detail, test_build};
 
-use super::{Finished, Handle, Monitor, Turn, handle::Command};
+use super::{Finished, Handle, Input, Monitor, handle::Command};
 pub(super) use crate::whereabouts::tests::targets::desktop;
 use crate::{
     clock::Now,
@@ -52,7 +52,7 @@ impl Watch {
         if !is_running(&self.monitor) {
             let wake = self.monitor.health.next_wake().unwrap();
             self.now = self.now.after(wake.saturating_sub(self.now.boot));
-            self.turn(Turn::Alarm);
+            self.turn(Input::Alarm);
         }
         let running = self.monitor.watched[&id].running.as_ref().unwrap();
         let check = running.check;
@@ -80,7 +80,7 @@ impl Watch {
             },
             session: Session::new(spec, self.monitor.context.clone()),
         };
-        self.turn(Turn::Finished(vec![finished]));
+        self.turn(Input::Finished(vec![finished]));
     }
 
     fn test_build(&mut self, outcome: Result<(), Reason>, place: &str) {
@@ -92,15 +92,15 @@ impl Watch {
             finished: self.now.realtime_usec,
             took: Duration::from_secs(1),
         };
-        self.turn(Turn::Command(Command::Tested {
+        self.turn(Input::Command(Command::Tested {
             spec: Arc::new(desktop()),
             tested,
             done: tokio::sync::oneshot::channel().0,
         }));
     }
 
-    fn turn(&mut self, turn: Turn) {
-        self.monitor.turn(self.now, turn);
+    fn turn(&mut self, input: Input) {
+        self.monitor.turn(self.now, input);
         self.monitor.end_turn(self.now);
     }
 
@@ -123,7 +123,7 @@ const READY: (TargetState, Reason, Stage) = (TargetState::Ready, Reason::None, S
 #[tokio::test]
 async fn a_failed_test_build_stays_published_until_one_succeeds() {
     let mut watch = Watch::start();
-    watch.turn(Turn::Alarm);
+    watch.turn(Input::Alarm);
     watch.check(None);
     watch.check(None);
     assert_eq!(watch.published(), READY);
@@ -151,7 +151,7 @@ async fn a_failed_test_build_stays_published_until_one_succeeds() {
 #[tokio::test]
 async fn a_builder_that_was_full_stays_ready_with_that_in_its_details() {
     let mut watch = Watch::start();
-    watch.turn(Turn::Alarm);
+    watch.turn(Input::Alarm);
     watch.check(None);
     watch.test_build(Err(Reason::BuilderFull), "");
     assert_eq!(watch.published(), READY);
@@ -165,7 +165,7 @@ async fn a_builder_that_was_full_stays_ready_with_that_in_its_details() {
 #[tokio::test]
 async fn a_check_that_fails_has_its_own_words_though_a_test_build_failed_before() {
     let mut watch = Watch::start();
-    watch.turn(Turn::Alarm);
+    watch.turn(Input::Alarm);
     watch.check(None);
     watch.test_build(Err(Reason::BuildFailed), "");
     watch.check(Some(Reason::Refused));
@@ -177,7 +177,7 @@ async fn a_check_that_fails_has_its_own_words_though_a_test_build_failed_before(
 #[tokio::test]
 async fn a_test_build_of_another_specification_is_old_news() {
     let mut watch = Watch::start();
-    watch.turn(Turn::Alarm);
+    watch.turn(Input::Alarm);
     watch.check(None);
     let mut other = desktop();
     other.uri = format!("{}?compress=true", other.uri).into();

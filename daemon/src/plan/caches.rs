@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     config::{CacheEntry, Settings, exclude_matches},
-    drift::{Origin, Side, Steering, Turn, Unwatched},
+    drift::{Origin, Precedence, Side, Steering, Unwatched},
     nix::{
         Imported, NixConf,
         uri::{self, CacheUri, StoreUri},
@@ -186,7 +186,7 @@ fn origin(cache: &PlannedCache<'_>, conf: &NixConf, unwatched: &Arc<[Unwatched]>
             ..origins::deployed(&cache.uri.host, port, &source.unwrap_or_default())
         }
     });
-    let turn = cache.position.map(|position| Turn {
+    let precedence = cache.position.map(|position| Precedence {
         position,
         priority: priority(&cache.uri),
         fallback: conf.fallback,
@@ -196,7 +196,7 @@ fn origin(cache: &PlannedCache<'_>, conf: &NixConf, unwatched: &Arc<[Unwatched]>
         uri: uri::redacted(cache.text).into(),
         declared,
         deployed,
-        turn,
+        precedence,
         ..Origin::default()
     }
 }

@@ -38,7 +38,7 @@ pub struct Place {
     pub(super) reachability: Reachability,
     address: Printable,
     /// What `address` is.
-    standing: Standing,
+    address_status: AddressStatus,
     /// Where the last check saw it prove a host key that is known.
     proved: Option<IpAddr>,
     /// Whether a proxy command leads to it.
@@ -53,7 +53,7 @@ pub struct Place {
 
 /// What the address of a target is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
+enum AddressStatus {
     /// The first that is configured: no check has ended.
     Configured,
     /// Where it was first looked for, in vain.
@@ -89,7 +89,7 @@ impl Place {
     pub(super) fn new(spec: Arc<TargetSpec>, reachability: Reachability) -> Self {
         Self {
             address: first_address(&spec),
-            standing: Standing::Configured,
+            address_status: AddressStatus::Configured,
             found: None,
             remembered: None,
             checked_by: spec.clone(),
@@ -137,7 +137,7 @@ impl Place {
 
     /// The same, if it ever answered.
     pub fn answered(&self) -> Option<&Printable> {
-        (self.standing == Standing::Answered).then_some(&self.address)
+        (self.address_status == AddressStatus::Answered).then_some(&self.address)
     }
 
     /// Who else answered at one of its addresses, or in its place.
@@ -208,13 +208,13 @@ impl Place {
         // Where it answered, or, before it ever did, where it was first looked for: the others that
         // a failed check has tried on its way are no news.
         if let Some(address) = sighting.address
-            && (sighting.passed || self.standing == Standing::Configured)
+            && (sighting.passed || self.address_status == AddressStatus::Configured)
         {
             self.address = address.into();
             if sighting.passed {
-                self.standing = Standing::Answered;
-            } else if self.standing == Standing::Configured {
-                self.standing = Standing::Tried;
+                self.address_status = AddressStatus::Answered;
+            } else if self.address_status == AddressStatus::Configured {
+                self.address_status = AddressStatus::Tried;
             }
         }
         if let Some(mut strangers) = sighting.strangers {
@@ -316,7 +316,7 @@ impl Place {
 
     /// Whether it may be at an address that nobody knows yet: by a name, before it ever answered.
     pub(super) fn is_by_name(&self) -> bool {
-        self.standing != Standing::Answered && self.names().next().is_some()
+        self.address_status != AddressStatus::Answered && self.names().next().is_some()
     }
 
     /// The names among its own addresses.

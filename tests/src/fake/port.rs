@@ -1,6 +1,6 @@
 //! A listening address that can be closed, moved and broken while it is in use.
 
-mod standing;
+mod listening;
 
 use std::{
     io, mem,
@@ -20,8 +20,8 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-pub(crate) use self::standing::Nobody;
-use self::standing::{Standing, Wanted, accept, stand, wanted};
+pub(crate) use self::listening::Nobody;
+use self::listening::{Listening, Wanted, accept, stand, wanted};
 use super::{
     fault::{Fault, Open, Point},
     wire::{Flavour, Wire},
@@ -132,7 +132,7 @@ impl Port {
             seen: Arc::default(),
         };
         let keeper = Keeper {
-            standing: Standing::Open(listener),
+            listening: Listening::Open(listener),
             own: Vec::new(),
             state: publish,
             live: JoinSet::new(),
@@ -217,7 +217,7 @@ impl Control {
 
 /// The task that owns the listener and the connections.
 struct Keeper<S> {
-    standing: Standing,
+    listening: Listening,
     /// Of the connections that filled the queue: they are not a client's when they come out of it.
     own: Vec<SocketAddr>,
     state: watch::Sender<State>,
@@ -241,7 +241,7 @@ where
                     // Whoever ordered may have given up waiting.
                     let _ = done.send(obeyed);
                 }
-                Ok((stream, peer)) = accept(&self.standing) => {
+                Ok((stream, peer)) = accept(&self.listening) => {
                     if !self.own.contains(&peer) {
                         self.take(stream);
                     }
@@ -256,11 +256,11 @@ where
         let moved = old.address != new.address;
         // The listener first: nobody slips in between. One that goes on being there stays the same: a gap between
         // two would refuse whoever dials just then, and reset who waits to be accepted.
-        let before = mem::replace(&mut self.standing, Standing::Closed);
+        let before = mem::replace(&mut self.listening, Listening::Closed);
         let stays = !moved && wanted(new.fault) != Wanted::Closed;
-        let before = if stays { before } else { Standing::Closed };
+        let before = if stays { before } else { Listening::Closed };
         self.own.clear();
-        if let Standing::Full { queue, .. } = &before {
+        if let Listening::Full { queue, .. } = &before {
             let addresses = queue.iter().map(TcpStream::local_addr);
             self.own = addresses.collect::<io::Result<_>>()?;
         }
@@ -269,7 +269,7 @@ where
             // The connections have seen the new state and end themselves: in good order or not.
             while self.live.join_next().await.is_some() {}
         }
-        self.standing = stand(before, new).await?;
+        self.listening = stand(before, new).await?;
         Ok(())
     }
 

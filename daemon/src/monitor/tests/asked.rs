@@ -5,7 +5,7 @@ use tokio::sync::oneshot::{self, Receiver, error::TryRecvError};
 use super::stage::{Stage, Ways, builder};
 use crate::{
     config::Discover,
-    monitor::{CheckError, Turn, handle::Command},
+    monitor::{CheckError, Input, handle::Command},
     net::Reach::Near,
     target::TargetId,
 };
@@ -21,7 +21,7 @@ fn id() -> TargetId {
 fn ask(stage: &mut Stage) -> Answer {
     let (reply, answer) = oneshot::channel();
     let target = Some(id());
-    stage.turn(Turn::Command(Command::Check { target, reply }));
+    stage.turn(Input::Command(Command::Check { target, reply }));
     answer
 }
 
@@ -58,7 +58,7 @@ async fn nobody_waits_for_a_check_that_a_pause_or_a_lost_way_prevents() {
     let (mut stage, mut answer) = put_off();
     let (done, _) = oneshot::channel();
     let duration = None;
-    stage.turn(Turn::Command(Command::Pause { duration, done }));
+    stage.turn(Input::Command(Command::Pause { duration, done }));
     assert_eq!(answer.try_recv(), Ok(Ok(())));
 
     let (mut stage, mut answer) = put_off();

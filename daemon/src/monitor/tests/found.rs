@@ -9,7 +9,7 @@ use super::{
 use crate::{
     config::Discover,
     discover::{How, SearchResult},
-    monitor::{Turn, searches::Searched},
+    monitor::{Input, searches::Searched},
     net::Reach,
     plan::Plan,
     target::{SpecKind, TargetSpec},
@@ -44,7 +44,7 @@ async fn a_search_ends_when_its_target_is_ready_where_it_was() {
     }
     assert!(!stage.is_sought(&id));
     assert_eq!(answered(&mut asked), Some(Ok(Vec::new())));
-    stage.turn(Turn::Searched(late));
+    stage.turn(Input::Searched(late));
     assert_eq!(stage.tried(&id), [OLD]);
     assert!(!stage.is_checked(&id));
 }

@@ -7,7 +7,7 @@ use offload_client::{Reason, TargetState};
 use super::stage::{Answer, Stage, builder, cache};
 use crate::{
     config::Discover,
-    monitor::{DiscoverError, Turn, handle::Command},
+    monitor::{DiscoverError, Input, handle::Command},
     plan::Plan,
     report::Stranger,
     target::{TargetId, TargetSpec},
@@ -153,7 +153,7 @@ async fn a_pause_ends_the_searches() {
     stage.check(&id, Err(Reason::Refused));
     let mut asked = stage.discover();
     let (done, _paused) = tokio::sync::oneshot::channel();
-    stage.turn(Turn::Command(Command::Pause {
+    stage.turn(Input::Command(Command::Pause {
         duration: None,
         done,
     }));
@@ -240,7 +240,7 @@ async fn who_waits_for_searches_waits_for_the_check_of_what_they_found() {
     let mut stage = Stage::new(vec![builder(&[OLD])], mdns());
     stage.check(&id, Err(Reason::Refused));
     let (done, mut over) = tokio::sync::oneshot::channel();
-    stage.turn(Turn::Command(Command::Searched { done }));
+    stage.turn(Input::Command(Command::Searched { done }));
     stage.search(&id, Some("127.0.15.7:22"));
     assert!(over.try_recv().is_err());
     stage.check(&id, Ok("127.0.15.7:22"));
@@ -254,7 +254,7 @@ async fn a_search_ends_with_the_networks_that_it_looks_at() {
     stage.check(&id, Err(Reason::Refused));
     let number = |stage: &Stage| stage.number(&id);
     let here = Arc::new(crate::net::read_now().unwrap());
-    stage.turn(Turn::Command(Command::Network(here.clone())));
+    stage.turn(Input::Command(Command::Network(here.clone())));
     assert!(!stage.is_sought(&id));
     stage.next(&id, Err(Reason::Refused));
     assert!(stage.is_sought(&id), "with the next check that misses it");
@@ -262,9 +262,9 @@ async fn a_search_ends_with_the_networks_that_it_looks_at() {
     // Somebody who asked waits for a search of the networks that are there now.
     let mut answer = stage.discover();
     let first = number(&stage);
-    stage.turn(Turn::Command(Command::Network(here)));
+    stage.turn(Input::Command(Command::Network(here)));
     assert_eq!(number(&stage), first, "nothing changed");
-    stage.turn(Turn::Command(Command::Network(Arc::default())));
+    stage.turn(Input::Command(Command::Network(Arc::default())));
     assert!(stage.is_sought(&id) && number(&stage) != first);
     assert_eq!(answered(&mut answer), None);
     stage.search(&id, None);

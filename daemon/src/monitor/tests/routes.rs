@@ -9,7 +9,7 @@ use super::stage::{Stage, Ways, builder, cache};
 use crate::{
     config::Discover,
     health::Event,
-    monitor::{CheckError, Monitor, Turn, handle::Command},
+    monitor::{CheckError, Input, Monitor, handle::Command},
     net::Reach::{Far, Near},
     plan::Plan,
     report::Signs,
@@ -100,7 +100,7 @@ async fn loopback_and_proxies_never_lose_their_way() {
     });
     report.address = Some("192.0.2.6:22".to_owned());
     let session = watched.take_session(&watched.spec.clone(), &stage.monitor.context);
-    stage.turn(Turn::Finished(vec![super::Finished {
+    stage.turn(Input::Finished(vec![super::Finished {
         target: id.clone(),
         check: running,
         report,
@@ -159,7 +159,7 @@ async fn networks_that_are_known_first_spare_the_first_checks() {
     let (mut monitor, handle) = Monitor::new(plan, super::Poll::default(), None).unwrap();
     assert!(monitor.watched[&id].running.is_none(), "nothing has begun");
     let now = super::Now::read();
-    monitor.turn(now, Turn::Command(Command::Refresh));
+    monitor.turn(now, Input::Command(Command::Refresh));
     let nowhere = Arc::new(Ways::default());
     monitor.locate(now, whereabouts::Event::Networks(nowhere));
     monitor.begin();
@@ -198,7 +198,7 @@ async fn who_asked_for_a_check_is_answered_by_the_one_that_took_its_place() {
     };
     let changes: [(&str, Happens); 4] = [
         ("refresh", |stage, _| {
-            stage.turn(Turn::Command(Command::Refresh));
+            stage.turn(Input::Command(Command::Refresh));
         }),
         ("way", |stage, _| {
             stage.networks(Ways::to([("192.0.2.6", Near, 3)]));
@@ -232,7 +232,7 @@ async fn who_asked_for_a_check_is_answered_by_the_one_that_took_its_place() {
     assert_eq!(asked.try_recv(), Ok(Ok(())), "it is away");
     let (mut stage, _, mut asked) = begin();
     let (done, _paused) = oneshot::channel();
-    stage.turn(Turn::Command(Command::Pause {
+    stage.turn(Input::Command(Command::Pause {
         duration: None,
         done,
     }));
@@ -245,7 +245,7 @@ async fn who_asked_for_a_check_is_answered_by_the_one_that_took_its_place() {
 fn ask(stage: &mut Stage, id: &TargetId) -> oneshot::Receiver<Result<(), CheckError>> {
     let (reply, answer) = oneshot::channel();
     let target = Some(id.clone());
-    stage.turn(Turn::Command(Command::Check { target, reply }));
+    stage.turn(Input::Command(Command::Check { target, reply }));
     answer
 }
 

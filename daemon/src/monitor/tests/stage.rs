@@ -14,7 +14,7 @@ use crate::{
     config::{Discover, Poll},
     discover::{How, SearchResult},
     monitor::{
-        DiscoverError, Finished, Handle, Monitor, Turn, handle::Command, searches::Searched,
+        DiscoverError, Finished, Handle, Input, Monitor, handle::Command, searches::Searched,
     },
     plan::Plan,
     probe::Session,
@@ -47,14 +47,14 @@ impl Stage {
         }
     }
 
-    pub(super) fn turn(&mut self, turn: Turn) {
-        self.monitor.turn(self.now, turn);
+    pub(super) fn turn(&mut self, input: Input) {
+        self.monitor.turn(self.now, input);
         self.monitor.end_turn(self.now);
     }
 
     pub(super) fn pass(&mut self, time: Duration) {
         self.now = self.now.after(time);
-        self.turn(Turn::Alarm);
+        self.turn(Input::Alarm);
     }
 
     /// Another configuration.
@@ -154,7 +154,7 @@ impl Stage {
             },
             strangers: Some(strangers),
         };
-        self.turn(Turn::Finished(vec![Finished {
+        self.turn(Input::Finished(vec![Finished {
             target: id.clone(),
             check,
             report,
@@ -192,12 +192,12 @@ impl Stage {
                 ..SearchResult::default()
             },
         };
-        self.turn(Turn::Searched(searched));
+        self.turn(Input::Searched(searched));
     }
 
     pub(super) fn discover(&mut self) -> Answer {
         let (reply, answer) = oneshot::channel();
-        self.turn(Turn::Command(Command::Discover { reply }));
+        self.turn(Input::Command(Command::Discover { reply }));
         answer
     }
 

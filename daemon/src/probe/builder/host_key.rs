@@ -98,7 +98,7 @@ impl Refusal {
 
 /// What the lines of one name make of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
+enum KeyStatus {
     Known,
     /// There are keys of that name, and it is none of them.
     Changed,
@@ -138,23 +138,23 @@ impl HostKeys {
             return Ok(Basis::Unchecked);
         }
         let mut why_not = None;
-        let standing = self.standing(&key, certificate, now, &mut why_not);
-        if standing == Standing::Known {
+        let status = self.status(&key, certificate, now, &mut why_not);
+        if status == KeyStatus::Known {
             return Ok(Basis::Known);
         }
         if self.strictness == StrictHostKeyChecking::No {
             return Ok(Basis::Unchecked);
         }
         let accepts_unknown = self.strictness.accepts_unknown() && self.unreadable.is_empty();
-        if standing == Standing::Unknown && accepts_unknown {
+        if status == KeyStatus::Unknown && accepts_unknown {
             return Ok(Basis::Unchecked);
         }
         let (reason, why) = match &why_not {
-            Some(not) if not.is_a_matter_of_version && standing != Standing::Revoked => {
+            Some(not) if not.is_a_matter_of_version && status != KeyStatus::Revoked => {
                 let why = "it is not known without its certificate";
                 (Reason::SshConfigUnsupported, why)
             }
-            _ => self.why(standing, &key),
+            _ => self.why(status, &key),
         };
         let mut why = vec![why.to_owned()];
         why.extend(why_not.map(|not| not.why));
@@ -173,16 +173,16 @@ impl HostKeys {
     }
 
     /// As ssh finds it: a certificate first, then the key in it; the name first, then without port.
-    fn standing(
+    fn status(
         &self,
         key: &PublicKey,
         certificate: Option<&Certificate>,
         now: Now,
         why_not: &mut Option<NotVouched>,
-    ) -> Standing {
+    ) -> KeyStatus {
         let find = |lines: &Lines, why_not: &mut Option<NotVouched>| {
             if holds(&lines.revoked, key, certificate) {
-                return Standing::Revoked;
+                return KeyStatus::Revoked;
             }
             let vouched = certificate.is_some_and(|certificate| {
                 match self.vouches(certificate, &lines.authorities, now) {
@@ -194,42 +194,42 @@ impl HostKeys {
                 }
             });
             match &lines.keys {
-                keys if vouched || holds(keys, key, None) => Standing::Known,
-                keys if keys.is_empty() => Standing::Unknown,
-                _ => Standing::Changed,
+                keys if vouched || holds(keys, key, None) => KeyStatus::Known,
+                keys if keys.is_empty() => KeyStatus::Unknown,
+                _ => KeyStatus::Changed,
             }
         };
         match find(&self.known, why_not) {
-            Standing::Unknown => match find(&self.without_port, &mut None) {
-                Standing::Known => Standing::Known,
-                _ => Standing::Unknown,
+            KeyStatus::Unknown => match find(&self.without_port, &mut None) {
+                KeyStatus::Known => KeyStatus::Known,
+                _ => KeyStatus::Unknown,
             },
-            standing => standing,
+            status => status,
         }
     }
 
     /// The reason for a key that is refused.
-    fn why(&self, standing: Standing, key: &PublicKey) -> (Reason, &'static str) {
+    fn why(&self, status: KeyStatus, key: &PublicKey) -> (Reason, &'static str) {
         let is_of_its_type = |known: &PublicKey| known.algorithm() == key.algorithm();
-        match standing {
-            Standing::Revoked => (Reason::HostKeyMismatch, "it is revoked"),
-            Standing::Changed if self.known.keys.iter().any(is_of_its_type) => {
+        match status {
+            KeyStatus::Revoked => (Reason::HostKeyMismatch, "it is revoked"),
+            KeyStatus::Changed if self.known.keys.iter().any(is_of_its_type) => {
                 (Reason::HostKeyMismatch, "it is none of the known keys")
             }
             _ if !self.unreadable.is_empty() => {
                 let why = "no file that offloadd may read knows it";
                 (Reason::KnownHostsUnreadable, why)
             }
-            Standing::Changed | Standing::Known => {
+            KeyStatus::Changed | KeyStatus::Known => {
                 (Reason::HostKeyMismatch, "it is none of the known keys")
             }
-            Standing::Unknown if self.without_port.keys.is_empty() => {
+            KeyStatus::Unknown if self.without_port.keys.is_empty() => {
                 (Reason::HostKeyUnknown, "no host key is known")
             }
-            Standing::Unknown if self.is_entrys => {
+            KeyStatus::Unknown if self.is_entrys => {
                 (Reason::HostKeyMismatch, "it is none of the known keys")
             }
-            Standing::Unknown => {
+            KeyStatus::Unknown => {
                 let why = "no host key is known for this port, and it is none of the host's others";
                 (Reason::HostKeyUnknown, why)
             }

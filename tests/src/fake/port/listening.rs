@@ -4,7 +4,7 @@ use super::*;
 
 /// What stands at the address.
 #[derive(Debug)]
-pub(super) enum Standing {
+pub(super) enum Listening {
     /// Somebody who accepts.
     Open(TcpListener),
     /// A full queue that nobody empties: the kernel drops every further attempt.
@@ -18,7 +18,9 @@ pub(super) enum Standing {
 
 /// An address at which not even an attempt to connect is answered, as long as this is there.
 #[derive(Debug)]
-pub(crate) struct Nobody(#[expect(dead_code, reason = "it stands as long as it is held")] Standing);
+pub(crate) struct Nobody(
+    #[expect(dead_code, reason = "it stands as long as it is held")] Listening,
+);
 
 impl Nobody {
     /// Takes the address.
@@ -30,7 +32,7 @@ impl Nobody {
     }
 }
 
-/// A [`Standing`] that is not there yet.
+/// A [`Listening`] that is not there yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wanted {
     Open,
@@ -38,10 +40,10 @@ pub(super) enum Wanted {
     Closed,
 }
 
-pub(super) async fn accept(standing: &Standing) -> io::Result<(TcpStream, SocketAddr)> {
-    match standing {
-        Standing::Open(listener) => listener.accept().await,
-        Standing::Full { .. } | Standing::Closed => std::future::pending().await,
+pub(super) async fn accept(listening: &Listening) -> io::Result<(TcpStream, SocketAddr)> {
+    match listening {
+        Listening::Open(listener) => listener.accept().await,
+        Listening::Full { .. } | Listening::Closed => std::future::pending().await,
     }
 }
 
@@ -55,27 +57,27 @@ pub(super) fn wanted(fault: Fault) -> Wanted {
 }
 
 /// Has what `state` wants stand where `before` stood.
-pub(super) async fn stand(before: Standing, state: State) -> io::Result<Standing> {
+pub(super) async fn stand(before: Listening, state: State) -> io::Result<Listening> {
     match (wanted(state.fault), before) {
-        (Wanted::Closed, _) => Ok(Standing::Closed),
-        (Wanted::Open, Standing::Open(listener)) => Ok(Standing::Open(listener)),
-        (Wanted::Open, Standing::Full { listener, .. }) => {
+        (Wanted::Closed, _) => Ok(Listening::Closed),
+        (Wanted::Open, Listening::Open(listener)) => Ok(Listening::Open(listener)),
+        (Wanted::Open, Listening::Full { listener, .. }) => {
             rustix::net::listen(&listener, BACKLOG)?;
-            Ok(Standing::Open(listener))
+            Ok(Listening::Open(listener))
         }
-        (Wanted::Open, Standing::Closed) => {
-            Ok(Standing::Open(TcpListener::bind(state.address).await?))
+        (Wanted::Open, Listening::Closed) => {
+            Ok(Listening::Open(TcpListener::bind(state.address).await?))
         }
-        (Wanted::Full, Standing::Open(listener)) => {
+        (Wanted::Full, Listening::Open(listener)) => {
             rustix::net::listen(&listener, NO_BACKLOG)?;
             fill(listener).await
         }
-        (Wanted::Full, full @ Standing::Full { .. }) => Ok(full),
-        (Wanted::Full, Standing::Closed) => nobody(state.address).await,
+        (Wanted::Full, full @ Listening::Full { .. }) => Ok(full),
+        (Wanted::Full, Listening::Closed) => nobody(state.address).await,
     }
 }
 
-async fn nobody(address: SocketAddr) -> io::Result<Standing> {
+async fn nobody(address: SocketAddr) -> io::Result<Listening> {
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
@@ -86,11 +88,11 @@ async fn nobody(address: SocketAddr) -> io::Result<Standing> {
 }
 
 /// Linux drops connection attempts to a listener whose queue is full, and answers nothing.
-async fn fill(listener: TcpListener) -> io::Result<Standing> {
+async fn fill(listener: TcpListener) -> io::Result<Listening> {
     let address = listener.local_addr()?;
     let mut queue = Vec::new();
     while let Ok(connected) = tokio::time::timeout(LOOPBACK, TcpStream::connect(address)).await {
         queue.push(connected?);
     }
-    Ok(Standing::Full { listener, queue })
+    Ok(Listening::Full { listener, queue })
 }
