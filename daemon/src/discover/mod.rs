@@ -24,7 +24,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     net::{self, Network},
-    probe::{Context, Proof, Prover, SEARCH_SOCKETS},
+    probe::{Context, Identifier, Identity, SEARCH_SOCKETS},
     report::{Failure, Stranger},
     target::TargetSpec,
 };
@@ -84,11 +84,11 @@ pub struct SearchResult {
 /// Who can tell whether the target is at an address.
 pub trait Judge: Sync {
     /// Tries to prove it within `bound`, with one socket.
-    fn prove(
+    fn identify(
         &self,
         address: SocketAddr,
         bound: Duration,
-    ) -> impl Future<Output = Proof> + Send + '_;
+    ) -> impl Future<Output = Identity> + Send + '_;
 
     /// The host and the port that the target's own host stands for, where that is not what its
     /// specification says.
@@ -106,7 +106,7 @@ pub async fn search(
     network: Arc<Network>,
     context: Arc<Context>,
 ) -> SearchResult {
-    let identity = Prover::new(&wanted, &context).await;
+    let identity = Identifier::new(&wanted, &context).await;
     let own = ground::with_own_addresses(&network.own());
     search_with(&wanted, &scope, &own, &identity, &context.sockets).await
 }
@@ -224,7 +224,7 @@ impl<J: Judge> Hunt<'_, J> {
                         Some(next) if self.tried.insert(next.address) => proofs.push(async move {
                             // Never closed, so there is always one at last.
                             let _permit = sockets.acquire().await;
-                            (next, judge.prove(next.address, bound).await)
+                            (next, judge.identify(next.address, bound).await)
                         }),
                         Some(_) => {}
                         None => more = false,
@@ -235,11 +235,11 @@ impl<J: Judge> Hunt<'_, J> {
                 else => return false,
             };
             match proof {
-                Proof::Same => {
+                Identity::Same => {
                     self.result.found = Some((candidate.address, how));
                     return true;
                 }
-                Proof::Stranger(stranger) => {
+                Identity::Stranger(stranger) => {
                     tracing::debug!("at {} is somebody else", candidate.address);
                     let met = if candidate.named {
                         &mut self.result.strangers
@@ -250,10 +250,10 @@ impl<J: Judge> Hunt<'_, J> {
                         met.push(stranger);
                     }
                 }
-                Proof::Nobody(failure) if is_slow(&failure) && self.slow.len() < AT_ONCE => {
+                Identity::Nobody(failure) if is_slow(&failure) && self.slow.len() < AT_ONCE => {
                     self.slow.push(candidate);
                 }
-                Proof::Nobody(_) => {}
+                Identity::Nobody(_) => {}
             }
         }
     }
@@ -289,13 +289,13 @@ fn is_slow(failure: &Failure) -> bool {
         && !matches!(failure.stage, Stage::None | Stage::Resolve | Stage::Connect)
 }
 
-impl Judge for Prover {
-    async fn prove(&self, address: SocketAddr, bound: Duration) -> Proof {
-        Prover::prove(self, address, bound).await
+impl Judge for Identifier {
+    async fn identify(&self, address: SocketAddr, bound: Duration) -> Identity {
+        Identifier::identify(self, address, bound).await
     }
 
     fn leads_to(&self) -> Option<(&str, u16)> {
-        Prover::leads_to(self)
+        Identifier::leads_to(self)
     }
 }
 

@@ -58,7 +58,7 @@ struct Oracle<W> {
 }
 
 /// What one address says, and after how long.
-type Said = (Proof, Duration);
+type Said = (Identity, Duration);
 
 /// How many are open, as long as it lives.
 struct Open<'a>(&'a AtomicUsize);
@@ -70,7 +70,7 @@ impl Drop for Open<'_> {
 }
 
 impl<W: Fn(SocketAddr) -> Said + Sync> Judge for Oracle<W> {
-    async fn prove(&self, address: SocketAddr, bound: Duration) -> Proof {
+    async fn identify(&self, address: SocketAddr, bound: Duration) -> Identity {
         let _ = self.tried.send(address);
         let open = self.now.fetch_add(1, Ordering::Relaxed) + 1;
         let _open = Open(&self.now);
@@ -79,10 +79,10 @@ impl<W: Fn(SocketAddr) -> Said + Sync> Judge for Oracle<W> {
         if takes > bound {
             sleep(bound).await;
             let stage = match proof {
-                Proof::Nobody(failure) => failure.stage,
-                Proof::Same | Proof::Stranger(_) => Stage::HostKey,
+                Identity::Nobody(failure) => failure.stage,
+                Identity::Same | Identity::Stranger(_) => Stage::HostKey,
             };
-            return Proof::Nobody(silence(stage));
+            return Identity::Nobody(silence(stage));
         }
         sleep(takes).await;
         proof
@@ -136,7 +136,7 @@ fn silence(stage: Stage) -> Failure {
 }
 
 fn nobody() -> Said {
-    (Proof::Nobody(silence(Stage::Connect)), Duration::MAX)
+    (Identity::Nobody(silence(Stage::Connect)), Duration::MAX)
 }
 
 fn somebody_else(address: SocketAddr) -> Said {
@@ -146,7 +146,7 @@ fn somebody_else(address: SocketAddr) -> Said {
         expected: "SHA256:a".into(),
         actual: "SHA256:b".into(),
     };
-    (Proof::Stranger(stranger), Duration::from_millis(20))
+    (Identity::Stranger(stranger), Duration::from_millis(20))
 }
 
 #[tokio::test(start_paused = true)]
@@ -194,7 +194,7 @@ async fn it_ends_with_the_first_proof() {
     let home: SocketAddr = "192.0.2.7:22".parse().unwrap();
     let world = |address| {
         if address == home {
-            (Proof::Same, Duration::from_millis(100))
+            (Identity::Same, Duration::from_millis(100))
         } else {
             nobody()
         }
@@ -210,8 +210,8 @@ async fn who_is_slow_with_keys_gets_more_time_but_only_once() {
     let home: SocketAddr = "192.0.2.7:22".parse().unwrap();
     let slow: SocketAddr = "192.0.2.9:22".parse().unwrap();
     let world = |address| match address {
-        _ if address == home => (Proof::Same, Duration::from_millis(900)),
-        _ if address == slow => (Proof::Nobody(silence(Stage::Banner)), Duration::MAX),
+        _ if address == home => (Identity::Same, Duration::from_millis(900)),
+        _ if address == slow => (Identity::Nobody(silence(Stage::Banner)), Duration::MAX),
         _ => nobody(),
     };
     let wanted = builder(&["192.0.2.6"]);
@@ -255,7 +255,7 @@ async fn others_are_remembered_up_to_a_bound_and_never_used() {
 #[tokio::test(start_paused = true)]
 async fn dropping_a_search_ends_it() {
     let wanted = builder(&["192.0.2.6"]);
-    let world = |_| (Proof::Same, Duration::from_secs(3600));
+    let world = |_| (Identity::Same, Duration::from_secs(3600));
     let limit = Duration::from_millis(10);
     let looking = look(&wanted, "192.0.2.0/24", world);
     assert!(tokio::time::timeout(limit, looking).await.is_err());

@@ -7,7 +7,7 @@ pub mod builder;
 pub mod cache;
 pub mod connect;
 pub mod fault;
-mod prove;
+mod identify;
 pub mod resolve;
 pub mod shares;
 pub mod trace;
@@ -16,7 +16,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tokio::sync::{Semaphore, mpsc, watch};
 
-pub use prove::Prover;
+pub use identify::Identifier;
 pub use resolve::Lookups;
 pub use shares::{Claim, Shares};
 pub use trace::Trace;
@@ -98,7 +98,7 @@ pub fn search_sockets() -> Arc<Semaphore> {
 
 /// What an attempt to prove a target's identity at an address came to.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Proof {
+pub enum Identity {
     /// It is the target.
     Same,
     /// It is somebody else.

@@ -16,7 +16,7 @@ use offloadd::{
     clock::Stopwatch,
     discover::{AT_ONCE, How, Judge, Scope, SearchResult, search_with},
     nix::{netrc::Login, version::NixVersion},
-    probe::{Proof, search_sockets},
+    probe::{Identity, search_sockets},
     report::Failure,
     target::{BuilderSpec, CacheSpec, HostKeyRule, Protocol, SpecKind, TargetId, TargetSpec},
 };
@@ -105,15 +105,15 @@ struct Whoever {
 }
 
 impl Judge for Whoever {
-    async fn prove(&self, address: SocketAddr, bound: Duration) -> Proof {
+    async fn identify(&self, address: SocketAddr, bound: Duration) -> Identity {
         let open = self.open.fetch_add(1, Ordering::Relaxed) + 1;
         self.most.fetch_max(open, Ordering::Relaxed);
         self.all.fetch_add(1, Ordering::Relaxed);
         let connected = tokio::time::timeout(bound, TcpStream::connect(address)).await;
         self.open.fetch_sub(1, Ordering::Relaxed);
         match connected {
-            Ok(Ok(_)) => Proof::Same,
-            Ok(Err(_)) | Err(_) => Proof::Nobody(Failure {
+            Ok(Ok(_)) => Identity::Same,
+            Ok(Err(_)) | Err(_) => Identity::Nobody(Failure {
                 stage: Stage::Connect,
                 reason: Reason::TimedOut,
                 detail: "".into(),

@@ -41,11 +41,11 @@ pub(crate) mod fuzz;
 mod greet;
 mod handshake;
 mod host_key;
+mod identify;
 pub(crate) mod identity;
 mod key_exchange;
 mod link;
 mod proposal;
-mod prove;
 mod proxy;
 mod session;
 mod slots;
@@ -54,7 +54,7 @@ mod system;
 #[cfg(test)]
 mod tests;
 
-pub use self::prove::Prover;
+pub use self::identify::Identifier;
 pub(crate) use self::slots::in_use as slots_in_use;
 
 /// How long ssh_config's answer holds while all is well.

@@ -5,11 +5,11 @@ mod authorities;
 mod candidates;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;
+mod identify;
 mod idle;
 mod info;
 mod link;
 mod nar;
-mod prove;
 mod redirect;
 mod remembered;
 mod samples;
@@ -41,7 +41,7 @@ use self::{
     signature::Deep,
     tls::TlsError,
 };
-pub use self::{prove::Prover, redirect::hosts};
+pub use self::{identify::Identifier, redirect::hosts};
 use super::{Context, Trace};
 use crate::{
     clock::Stopwatch,

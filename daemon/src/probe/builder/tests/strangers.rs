@@ -12,15 +12,15 @@ use tokio::{
 use super::{
     super::{
         host_key::{HostKeys, describe},
+        identify::Identifier,
         link::Listener,
-        prove::Prover,
     },
     sshd::Sshd,
     *,
 };
 use crate::{
     nix::known_hosts::Lines,
-    probe::{Proof, connect::tests::silent},
+    probe::{Identity, connect::tests::silent},
     report::Stranger,
 };
 
@@ -211,21 +211,21 @@ async fn an_address_is_proved_by_a_key_exchange_and_no_more() {
     let probe = probe(&sshd, &[sshd.port], PATIENCE);
     let (spec, context) = (&probe.session.spec, &probe.session.context);
     // What it asks is the real `ssh -G`, once.
-    let prover = crate::probe::Prover::new(spec, context).await;
-    assert_eq!(prover.leads_to(), Some((HOST, sshd.port)));
-    let prove = async |port: u16| {
+    let identifier = crate::probe::Identifier::new(spec, context).await;
+    assert_eq!(identifier.leads_to(), Some((HOST, sshd.port)));
+    let identify = async |port: u16| {
         let address = at(port).parse().unwrap();
-        prover.prove(address, PATIENCE).await
+        identifier.identify(address, PATIENCE).await
     };
-    assert_eq!(prove(sshd.port).await, Proof::Same);
+    assert_eq!(identify(sshd.port).await, Identity::Same);
     let stranger = impostor_of(&sshd, &impostor);
-    assert_eq!(prove(impostor.port).await, Proof::Stranger(stranger));
-    match prove(web).await {
-        Proof::Stranger(stranger) => assert_eq!(stranger.reason, Reason::NotSsh),
+    assert_eq!(identify(impostor.port).await, Identity::Stranger(stranger));
+    match identify(web).await {
+        Identity::Stranger(stranger) => assert_eq!(stranger.reason, Reason::NotSsh),
         other => panic!("{other:?}"),
     }
-    match prove(refused).await {
-        Proof::Nobody(failure) => assert_eq!(failure.reason, Reason::Refused),
+    match identify(refused).await {
+        Identity::Nobody(failure) => assert_eq!(failure.reason, Reason::Refused),
         other => panic!("{other:?}"),
     }
     assert_eq!(sshd.auth_attempts() + impostor.auth_attempts(), 0);
@@ -234,7 +234,7 @@ async fn an_address_is_proved_by_a_key_exchange_and_no_more() {
 #[tokio::test]
 async fn a_key_that_ssh_would_take_of_anybody_proves_nothing() {
     let (sshd, impostor) = (Sshd::start().await, Sshd::start().await);
-    let prover = Prover {
+    let identifier = Identifier {
         host_keys: Ok(Arc::new(HostKeys {
             known: Lines {
                 keys: vec![public_key(&sshd.path("ed25519"))],
@@ -252,8 +252,8 @@ async fn a_key_that_ssh_would_take_of_anybody_proves_nothing() {
     let address = at(impostor.port).parse().unwrap();
     let stranger = impostor_of(&sshd, &impostor);
     assert_eq!(
-        prover.prove(address, PATIENCE).await,
-        Proof::Stranger(stranger)
+        identifier.identify(address, PATIENCE).await,
+        Identity::Stranger(stranger)
     );
 }
 

@@ -131,7 +131,7 @@ async fn nobody_who_is_found_is_asked_who_he_is_with_the_login() {
         cache.public_keys = vec!["desktop-1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".into()];
     });
     let (context, _events) = context(Connection::Keep, PATIENCE);
-    let prover = Prover::new(&spec, &Arc::new(context));
-    prover.prove(found.address, PATIENCE).await;
+    let identifier = Identifier::new(&spec, &Arc::new(context));
+    identifier.identify(found.address, PATIENCE).await;
     assert_eq!(logins.recv().await, Some(false));
 }

@@ -357,7 +357,7 @@ async fn a_cache_that_another_key_signs_is_passed_by_until_the_next_deep_check()
 
 #[tokio::test]
 async fn an_address_is_proved_by_a_signature_and_by_nothing_less() {
-    use crate::probe::Proof;
+    use crate::probe::Identity;
     let right = Server::of(&SIGNED).await;
     let unsigned = Server::of(&UNSIGNED).await;
     let empty = Server::saying(ABSENT).await;
@@ -369,27 +369,27 @@ async fn an_address_is_proved_by_a_signature_and_by_nothing_less() {
     );
     let redirecting = Fake::answering(redirect).await;
     let session = right.session(|cache| cache.require_sigs = false);
-    let prover = Prover::new(&session.spec, &session.context);
-    assert_eq!(prover.prove(to, PATIENCE).await, Proof::Same);
+    let identifier = Identifier::new(&session.spec, &session.context);
+    assert_eq!(identifier.identify(to, PATIENCE).await, Identity::Same);
     assert_eq!(right.fake.connections(), 1);
     for (address, expected) in [
         (unsigned.fake.address, Reason::Unsigned),
         (redirecting.address, Reason::HttpStatus),
     ] {
-        match prover.prove(address, PATIENCE).await {
-            Proof::Stranger(stranger) => assert_eq!(stranger.reason, expected),
+        match identifier.identify(address, PATIENCE).await {
+            Identity::Stranger(stranger) => assert_eq!(stranger.reason, expected),
             other => panic!("{other:?}"),
         }
     }
-    let nobody = prover.prove(empty.fake.address, PATIENCE).await;
-    assert!(matches!(nobody, Proof::Nobody(_)), "{nobody:?}");
+    let nobody = identifier.identify(empty.fake.address, PATIENCE).await;
+    assert!(matches!(nobody, Identity::Nobody(_)), "{nobody:?}");
 
     // Paths of the public cache are served by anybody.
     let public = SIGNED.key.replace("desktop-1", PUBLIC_NAME);
     let session = right.session(|cache| cache.public_keys = vec![public]);
-    let prover = Prover::new(&session.spec, &session.context);
-    let nobody = prover.prove(to, PATIENCE).await;
-    assert!(matches!(nobody, Proof::Nobody(_)), "{nobody:?}");
+    let identifier = Identifier::new(&session.spec, &session.context);
+    let nobody = identifier.identify(to, PATIENCE).await;
+    assert!(matches!(nobody, Identity::Nobody(_)), "{nobody:?}");
     assert_eq!(right.fake.connections(), 1, "there was nothing to ask for");
 }
 

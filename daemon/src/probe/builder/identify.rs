@@ -12,13 +12,13 @@ use super::{
 };
 use crate::{
     nix::ssh_config::SshOptions,
-    probe::{Context, Proof, Trace, connect, fault::reason_of},
+    probe::{Context, Identity, Trace, connect, fault::reason_of},
     report::{Failure, Stranger},
     target::{BuilderSpec, SpecKind, TargetSpec},
 };
 
 /// What a builder is known by. ssh_config and known_hosts are asked once, for many addresses.
-pub struct Prover {
+pub struct Identifier {
     /// Or why nothing could prove who it is.
     pub(super) host_keys: Result<Arc<HostKeys>, Failure>,
     pub(super) listener: Listener,
@@ -32,7 +32,7 @@ enum Unproved {
     Unidentified(Unidentified),
 }
 
-impl Prover {
+impl Identifier {
     /// Of the builder `target`. It takes what asking ssh_config takes.
     pub async fn new(target: &TargetSpec, context: &Context) -> Self {
         let mut leads_to = None;
@@ -64,28 +64,28 @@ impl Prover {
 
     /// Whether the builder is at `address`. It opens one connection and closes it again; within
     /// `bound`, but for a good-bye.
-    pub async fn prove(&self, address: SocketAddr, bound: Duration) -> Proof {
+    pub async fn identify(&self, address: SocketAddr, bound: Duration) -> Identity {
         let host_keys = match &self.host_keys {
             Ok(host_keys) => host_keys,
-            Err(failure) => return Proof::Nobody(failure.clone()),
+            Err(failure) => return Identity::Nobody(failure.clone()),
         };
         let trace = Trace::new();
         let meeting = self.meet(address, host_keys, &trace);
         let link = match trace.within(bound, meeting).await {
             Some(Ok(link)) => link,
-            Some(Err(Unproved::Nobody(failure))) => return Proof::Nobody(failure),
+            Some(Err(Unproved::Nobody(failure))) => return Identity::Nobody(failure),
             Some(Err(Unproved::Unidentified(unidentified))) => {
                 let stranger = unidentified.stranger(address.to_string(), host_keys);
-                return stranger.map_or(Proof::Nobody(unidentified.failure), Proof::Stranger);
+                return stranger.map_or(Identity::Nobody(unidentified.failure), Identity::Stranger);
             }
-            None => return Proof::Nobody(trace.expired()),
+            None => return Identity::Nobody(trace.expired()),
         };
         let proved = link.proved();
         link.close().await;
         match proved {
             // ssh may accept keys that nobody knows (StrictHostKeyChecking): they prove nothing.
-            Some((_, Basis::Known)) => Proof::Same,
-            proved => Proof::Stranger(Stranger {
+            Some((_, Basis::Known)) => Identity::Same,
+            proved => Identity::Stranger(Stranger {
                 address: address.to_string().into(),
                 reason: Reason::HostKeyMismatch,
                 expected: host_keys.expected().join(", ").into(),

@@ -10,14 +10,14 @@ use crate::{
     config::Connection,
     health::Depth,
     nix::netrc::Login,
-    probe::{Context, Proof},
+    probe::{Context, Identity},
     report::{Failure, Learned},
     target::{Address, SpecKind, TargetSpec, is_own_key},
 };
 
 /// What a cache is known by: its keys, but for that of the public cache, whose paths anybody may
 /// serve. Who knows which key a cache has signed with names that one alone in the specification.
-pub struct Prover {
+pub struct Identifier {
     spec: TargetSpec,
     context: Arc<Context>,
     authorities: Option<Arc<ClientConfig>>,
@@ -25,18 +25,18 @@ pub struct Prover {
     unprovable: Option<Failure>,
 }
 
-impl Prover {
+impl Identifier {
     /// Of the cache `spec`. It may read the authorities' certificates.
     pub fn new(spec: &TargetSpec, context: &Arc<Context>) -> Self {
-        let mut prover = Self {
+        let mut identifier = Self {
             spec: spec.clone(),
             context: context.clone(),
             authorities: None,
             unprovable: None,
         };
-        let SpecKind::Cache(cache) = &mut prover.spec.kind else {
-            prover.unprovable = Some(unproved(Reason::NotConfigured, "not a cache"));
-            return prover;
+        let SpecKind::Cache(cache) = &mut identifier.spec.kind else {
+            identifier.unprovable = Some(unproved(Reason::NotConfigured, "not a cache"));
+            return identifier;
         };
         // What Nix takes without a signature, or perhaps by a key of its own, proves nothing.
         cache.require_sigs = true;
@@ -47,12 +47,12 @@ impl Prover {
         }
         if !cache.has_identity() {
             let why = "no key but the public cache's is trusted for it";
-            prover.unprovable = Some(unproved(Reason::UntrustedSignature, why));
+            identifier.unprovable = Some(unproved(Reason::UntrustedSignature, why));
         } else if cache.tls {
             match tls::load(cache.ssl_cert_file.as_deref()) {
-                Ok(authorities) => prover.authorities = Some(authorities),
+                Ok(authorities) => identifier.authorities = Some(authorities),
                 Err(error) => {
-                    prover.unprovable = Some(Failure {
+                    identifier.unprovable = Some(Failure {
                         stage: Stage::Tls,
                         reason: error.reason(),
                         detail: error.to_string().into(),
@@ -60,14 +60,14 @@ impl Prover {
                 }
             }
         }
-        prover
+        identifier
     }
 
     /// Whether the cache is at `address`, within `bound`: one connection, unless the cache closes it
     /// after each answer.
-    pub async fn prove(&self, address: SocketAddr, bound: Duration) -> Proof {
+    pub async fn identify(&self, address: SocketAddr, bound: Duration) -> Identity {
         if let Some(failure) = &self.unprovable {
-            return Proof::Nobody(failure.clone());
+            return Identity::Nobody(failure.clone());
         }
         let spec = TargetSpec {
             addresses: vec![Address::from(address)],
@@ -85,19 +85,19 @@ impl Prover {
         let report = session.look(Depth::Deep).await;
         match report.outcome {
             Ok(Stage::Signature) => match &report.facts {
-                Some(Learned::Cache(facts)) if is_own_key(&facts.signing_key) => Proof::Same,
+                Some(Learned::Cache(facts)) if is_own_key(&facts.signing_key) => Identity::Same,
                 _ => {
                     let why = "what it serves is signed by the public cache alone";
-                    Proof::Nobody(unproved(Reason::UntrustedSignature, why))
+                    Identity::Nobody(unproved(Reason::UntrustedSignature, why))
                 }
             },
             Ok(_) => {
                 let why = "it has none of this machine's paths that could prove it";
-                Proof::Nobody(unproved(Reason::Unsigned, why))
+                Identity::Nobody(unproved(Reason::Unsigned, why))
             }
             Err(failure) => {
                 let stranger = report.strangers.unwrap_or_default().into_iter().next();
-                stranger.map_or(Proof::Nobody(failure), Proof::Stranger)
+                stranger.map_or(Identity::Nobody(failure), Identity::Stranger)
             }
         }
     }
