@@ -40,7 +40,7 @@ pub(super) struct Entrance {
     callers: Arc<Callers>,
     refused: mpsc::Sender<RefusedCall>,
     /// Calls over connections of which the bus is asked whose they are,
-    strangers: HashMap<Box<str>, Vec<Message>>,
+    unidentified: HashMap<Box<str>, Vec<Message>>,
     /// how many bytes they are,
     held: usize,
     /// and the questions.
@@ -60,7 +60,7 @@ impl Entrance {
             asking,
             callers,
             refused,
-            strangers: HashMap::new(),
+            unidentified: HashMap::new(),
             held: 0,
             questions: JoinSet::new(),
             turns: Turns::default(),
@@ -140,7 +140,7 @@ impl Entrance {
         if self.held + bytes > ALL {
             return self.refuse(&call, Refusal::Unknown);
         }
-        match self.strangers.entry(sender) {
+        match self.unidentified.entry(sender) {
             Entry::Occupied(mut calls) => {
                 let before: usize = calls.get().iter().map(|call| call.data().len()).sum();
                 if before + bytes > EACH {
@@ -163,7 +163,7 @@ impl Entrance {
 
     /// The bus said whose a connection is, or has not.
     fn settle(&mut self, sender: &str, owner: Result<Owner, Refusal>) {
-        for call in self.strangers.remove(sender).unwrap_or_default() {
+        for call in self.unidentified.remove(sender).unwrap_or_default() {
             self.held -= call.data().len();
             match owner {
                 Ok(owner) => self.enter(owner, call),
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn of_strangers_no_more_is_kept_than_a_share() {
+    async fn of_unidentified_callers_no_more_is_kept_than_a_share() {
         let (mut entrance, mut refusals, _bus) = entrance().await;
         let long = "x".repeat(1000);
         for _ in 0..100 {
@@ -280,7 +280,7 @@ mod tests {
         }
         assert!(entrance.held <= EACH);
         assert_eq!(entrance.questions.len(), 1);
-        assert_eq!(refusals.len(), 100 - entrance.strangers[":1.1"].len());
+        assert_eq!(refusals.len(), 100 - entrance.unidentified[":1.1"].len());
         assert_eq!(refusals.recv().await.unwrap().why, Refusal::Unknown);
         entrance.settle(":1.1", Ok(None));
         assert_eq!((entrance.held, entrance.next().is_none()), (0, true));

@@ -62,13 +62,13 @@ pub fn verify<'k>(
     signatures: &[&str],
     keys: &'k [NixPublicKey],
 ) -> Result<&'k NixPublicKey, SignatureError> {
-    let mut strangers = Vec::new();
+    let mut untrusted = Vec::new();
     let (mut good, mut wrong) = (None, None);
     for (name, encoded) in signatures.iter().map(|signature| split(signature)) {
         let Some(key) = keys.iter().find(|key| key.name == name) else {
             let name = shown(name);
-            if strangers.len() < MAX_NAMES && !strangers.contains(&name) {
-                strangers.push(name);
+            if untrusted.len() < MAX_NAMES && !untrusted.contains(&name) {
+                untrusted.push(name);
             }
             continue;
         };
@@ -85,8 +85,8 @@ pub fn verify<'k>(
     match (good, wrong) {
         (Some(key), _) => Ok(key),
         (None, Some(name)) => Err(SignatureError::Wrong(name)),
-        (None, None) if strangers.is_empty() => Err(SignatureError::Unsigned),
-        (None, None) => Err(SignatureError::Untrusted(strangers)),
+        (None, None) if untrusted.is_empty() => Err(SignatureError::Unsigned),
+        (None, None) => Err(SignatureError::Untrusted(untrusted)),
     }
 }
 
@@ -98,7 +98,7 @@ fn split(signature: &str) -> (&str, &str) {
     }
 }
 
-/// A stranger's name for a key.
+/// The name of a key that is not trusted.
 fn shown(name: &str) -> Printable {
     match name {
         "" => "a key without a name".into(),

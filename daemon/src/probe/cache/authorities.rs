@@ -74,7 +74,7 @@ impl ServerCertVerifier for Authorities {
             }
             // And all else before it looks at names.
             Err(error) if is_of_name(&error) => verify_name(end_entity, server_name),
-            Err(error) if is_stranger(&error) && is_self_signed(end_entity) => {
+            Err(error) if is_unknown_issuer(&error) && is_self_signed(end_entity) => {
                 Err(CertificateError::Other(OtherError(Arc::new(SelfSigned))).into())
             }
             verdict => verdict,
@@ -163,7 +163,7 @@ fn is_of_name(error: &Error) -> bool {
 }
 
 /// Whether none of the authorities vouches for it. One of the same name that was made anew has another key.
-fn is_stranger(error: &Error) -> bool {
+fn is_unknown_issuer(error: &Error) -> bool {
     use CertificateError::{BadSignature, UnknownIssuer};
     is_authority(error)
         || matches!(
