@@ -4,8 +4,8 @@
 //! and builds it, though the cache may have it by now.
 //!
 //! Source: src/libstore/nar-info-disk-cache.cc. The file is an SQLite database; version 6 of its
-//! tables came with Nix 2.7, 8 with 2.34. `sqlite` reads as much of it as this takes, without taking
-//! a lock: where somebody writes at that moment nothing is said.
+//! tables came with Nix 2.7, 7 with 2.31 and a write-ahead log, 8 with 2.35. `sqlite` reads as much of it as this takes,
+//! without taking a lock: where somebody writes at that moment nothing is said.
 
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;
@@ -71,13 +71,15 @@ pub fn directory() -> PathBuf {
 
 /// All the files of it that may be there: the databases, their journals and write-ahead logs.
 pub fn files() -> impl Iterator<Item = PathBuf> {
-    databases(&directory()).into_iter().flat_map(|database| {
-        ["", "-journal", "-wal"].map(|end| {
-            let mut file = database.clone().into_os_string();
-            file.push(end);
-            file.into()
-        })
-    })
+    databases(&directory())
+        .into_iter()
+        .flat_map(|database| ["", "-journal", "-wal"].map(|end| beside(&database, end)))
+}
+
+fn beside(database: &Path, end: &str) -> PathBuf {
+    let mut file = database.as_os_str().to_owned();
+    file.push(end);
+    file.into()
 }
 
 /// Each version of the tables has a file of its own.
@@ -148,11 +150,13 @@ fn misses_in(
 /// The file that Nix wrote last.
 fn newest(files: &dyn Files, directory: &Path) -> Result<PathBuf, DiskCacheError> {
     let files = databases(directory).into_iter().filter_map(|path| {
-        let changed = files
-            .open(&path)
-            .and_then(|file| file.metadata()?.modified());
-        match changed {
-            Ok(changed) => Some(Ok((changed, path))),
+        let changed = |path: &Path| files.open(path)?.metadata()?.modified();
+        match changed(&path) {
+            // What was written last may be in the log alone.
+            Ok(own) => Some(Ok((
+                changed(&beside(&path, "-wal")).map_or(own, |log| own.max(log)),
+                path,
+            ))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => Some(Err(error)),
         }

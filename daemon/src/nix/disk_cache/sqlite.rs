@@ -4,12 +4,13 @@
 //! than a page at a time is in memory.
 
 mod record;
+mod wal;
 
 use std::{
     fs::File,
     io::ErrorKind,
     ops::ControlFlow,
-    os::unix::fs::FileExt,
+    os::unix::fs::{FileExt, MetadataExt},
     path::{Path, PathBuf},
 };
 
@@ -17,6 +18,7 @@ use super::DiskCacheError;
 use crate::files::Files;
 use record::varint;
 pub(super) use record::{Row, Value};
+use wal::Wal;
 
 /// A larger file is not read: Nix clears its own every day of what is too old.
 const MAX_FILE: u64 = 64 << 20;
@@ -39,9 +41,20 @@ pub(super) struct Database<'a> {
     /// The end of each page that is used by something else.
     usable: usize,
     pages: u32,
-    /// Another one after each transaction.
-    changes: [u8; 4],
+    written: Written,
 }
+
+/// How it is written, and what is different after each transaction.
+enum Written {
+    /// In its place; what was there before is in a journal meanwhile. The file change counter.
+    InPlace([u8; 4]),
+    /// To a log, from where it is copied later: the log, and what the system has of it and of the file.
+    Ahead(Option<(File, Wal)>, [Stamp; 2]),
+}
+
+/// Which file it is, its length and when it was written.
+#[derive(PartialEq, Eq)]
+struct Stamp(Option<(u64, u64, i64, i64)>);
 
 /// Called with a row; breaks off when it has enough.
 pub(super) type Each<'a> = &'a mut dyn FnMut(&Row<'_>) -> ControlFlow<()>;
@@ -65,34 +78,75 @@ impl<'a> Database<'a> {
         if !page_size.is_power_of_two() || page_size < 512 || usable < 480 {
             return Err(DiskCacheError::Format("the size of a page"));
         }
-        // 2 is a write-ahead log: what is in the file alone is not all.
-        if header[18] != 1 || header[19] != 1 {
-            return Err(DiskCacheError::Format("not with a rollback journal"));
-        }
         if header[56..60] != [0, 0, 0, 1] {
             return Err(DiskCacheError::Format("not in UTF-8"));
         }
-        let pages = metadata.len() / page_size as u64;
-        let database = Self {
+        let mut database = Self {
             files,
-            file,
             path: path.to_owned(),
             page_size,
             usable,
-            pages: u32::try_from(pages).unwrap_or(u32::MAX),
-            changes: changes(&header),
+            pages: u32::try_from(metadata.len() / page_size as u64).unwrap_or(u32::MAX),
+            written: Written::InPlace(changes(&header)),
+            file,
         };
-        database.refuse_journal()?;
+        match header[18..20] {
+            [1, 1] => database.refuse_journal()?,
+            [2, 2] => database.read_log()?,
+            _ => return Err(DiskCacheError::Format("how it is written")),
+        }
         Ok(database)
     }
 
     /// Whether what was read since [`Self::open`] is of one transaction.
     pub(super) fn is_unchanged(&self) -> Result<(), DiskCacheError> {
-        self.refuse_journal()?;
-        if changes(&header(&self.file)?) == self.changes {
+        let is_unchanged = match &self.written {
+            Written::InPlace(before) => {
+                self.refuse_journal()?;
+                changes(&header(&self.file)?) == *before
+            }
+            Written::Ahead(log, stamps) => {
+                let is_same = match log {
+                    Some((file, log)) => log.is_unchanged(file, self.page_size)?,
+                    None => true,
+                };
+                is_same && self.stamps()?.1 == *stamps
+            }
+        };
+        if is_unchanged {
             Ok(())
         } else {
             Err(DiskCacheError::Busy)
+        }
+    }
+
+    /// Nix writes so from 2.31 on. The last who has it open copies all into the file, and removes the log.
+    fn read_log(&mut self) -> Result<(), DiskCacheError> {
+        let (file, stamps) = self.stamps()?;
+        let log = match file {
+            Some(file) => Wal::read(&file, self.page_size)?.map(|log| (file, log)),
+            None => None,
+        };
+        if let Some((_, log)) = &log {
+            self.pages = log.size;
+        }
+        self.written = Written::Ahead(log, stamps);
+        Ok(())
+    }
+
+    /// The log, and what the system has of it and of the file now.
+    fn stamps(&self) -> Result<(Option<File>, [Stamp; 2]), DiskCacheError> {
+        let log = self.beside("-wal")?;
+        let stamps = [Stamp::of(Some(&self.file))?, Stamp::of(log.as_ref())?];
+        Ok((log, stamps))
+    }
+
+    /// The file whose name ends with `end` beside it, where there is one.
+    fn beside(&self, end: &str) -> Result<Option<File>, DiskCacheError> {
+        match self.files.open(&super::beside(&self.path, end)) {
+            Ok(file) => Ok(Some(file)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -140,6 +194,11 @@ impl<'a> Database<'a> {
         if number == 0 || number > self.pages {
             return Err(DiskCacheError::Format("a page outside of the file"));
         }
+        if let Written::Ahead(Some((file, log)), _) = &self.written
+            && let Some(offset) = log.page(number)
+        {
+            return Ok(file.read_exact_at(page, offset)?);
+        }
         let offset = u64::from(number - 1) * self.page_size as u64;
         Ok(self.file.read_exact_at(page, offset)?)
     }
@@ -147,20 +206,24 @@ impl<'a> Database<'a> {
     /// Nix empties its journal at the end of a transaction (`journal_mode = truncate`), SQLite itself
     /// removes it.
     fn refuse_journal(&self) -> Result<(), DiskCacheError> {
-        let is_there = |end: &str| {
-            let mut path = self.path.clone().into_os_string();
-            path.push(end);
-            match self.files.open(Path::new(&path)) {
-                Ok(file) => Ok(file.metadata()?.len() > 0),
-                Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-                Err(error) => Err(error),
-            }
-        };
-        if is_there("-journal")? || is_there("-wal")? {
+        let journal = self.beside("-journal")?;
+        let length = journal.map_or(Ok(0), |file| {
+            Ok::<_, DiskCacheError>(file.metadata()?.len())
+        });
+        if length? > 0 {
             Err(DiskCacheError::Busy)
         } else {
             Ok(())
         }
+    }
+}
+
+impl Stamp {
+    fn of(file: Option<&File>) -> Result<Self, DiskCacheError> {
+        let metadata = file.map(File::metadata).transpose()?;
+        Ok(Self(metadata.map(|it| {
+            (it.ino(), it.len(), it.mtime(), it.mtime_nsec())
+        })))
     }
 }
 
