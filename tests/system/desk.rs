@@ -5,7 +5,7 @@ use std::time::Duration;
 use offload_client::{Snapshot, snapshot::Target};
 use offload_tests::{
     Namespace,
-    container::{Cache, Desktop, Laptop},
+    container::{Cache, Desktop, Laptop, Suite},
     eventually,
     package::package,
     supported,
@@ -27,9 +27,14 @@ impl Desk {
     /// Both booted, the package installed, everything ready; `None`, with the reason said, where this
     /// machine can't.
     pub(crate) async fn start() -> Option<Self> {
+        Self::start_on(Suite::from_environment()).await
+    }
+
+    /// The same of a Debian.
+    pub(crate) async fn start_on(suite: Suite) -> Option<Self> {
         let package = supported(package(1).await)?;
         let network = supported(Namespace::new())?;
-        let desktop = supported(Desktop::start(&network).await)?;
+        let desktop = supported(Desktop::start_on(suite, &network).await)?;
         let cache = desktop.serve_cache().unwrap();
         let laptop = Laptop::start(&network, &desktop, &cache).await.unwrap();
         laptop.install(&package).unwrap();

@@ -17,8 +17,32 @@ use crate::{
     process::{run, run_command, system_program},
 };
 
-/// systemd 257 and Nix 2.26.3.
-const SUITE: &str = "trixie";
+/// Which Debian.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Suite {
+    /// The stable one: systemd 257 and Nix 2.26.
+    Trixie,
+    /// What is to be the next: systemd 262 and Nix 2.34, as of late 2026.
+    Sid,
+}
+
+impl Suite {
+    /// The one that `OFFLOAD_SUITE` names, else the stable one.
+    pub fn from_environment() -> Self {
+        match env::var("OFFLOAD_SUITE").as_deref() {
+            Ok("sid") => Self::Sid,
+            _ => Self::Trixie,
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Trixie => "trixie",
+            Self::Sid => "sid",
+        }
+    }
+}
+
 /// debootstrap takes no virtual packages into account: `libdbi-perl` is what nix-bin's own
 /// dependency asks for under the name of `perl-dbdabi-94`.
 const PACKAGES: &[&str] = &[
@@ -34,6 +58,7 @@ const PACKAGES: &[&str] = &[
     "nix-setup-systemd",
     "openssh-server",
     "polkitd",
+    "sqlite3",
     "systemd",
     "systemd-sysv",
 ];
@@ -57,13 +82,13 @@ const PATIENCE: Duration = Duration::from_secs(1800);
 /// # Errors
 /// [`Error::Unsupported`], saying why, where this machine can't make or run one; otherwise what
 /// debootstrap said.
-pub async fn base() -> Result<PathBuf> {
+pub async fn base(suite: Suite) -> Result<PathBuf> {
     if let Some(why) = unsupported() {
         return Err(Error::Unsupported(why));
     }
     let directory = directory();
     fs::create_dir_all(&directory).context(directory.display())?;
-    let tree = directory.join(format!("{SUITE}-{:016x}", recipe()));
+    let tree = directory.join(format!("{}-{:016x}", suite.name(), recipe(suite)));
     let lock = tree.with_extension("lock");
     let lock = File::create(&lock).context(lock.display())?;
     eventually(PATIENCE, "the container's base is made", async || {
@@ -71,7 +96,12 @@ pub async fn base() -> Result<PathBuf> {
     })
     .await?;
     if !tree.is_dir() {
-        make(&tree)?;
+        let made = make(suite, &tree);
+        made.map_err(|error| match suite {
+            Suite::Trixie => error,
+            // What is not released yet can't be installed on every day.
+            Suite::Sid => Error::Unsupported(format!("no containers of sid: {error}")),
+        })?;
     }
     Ok(tree)
 }
@@ -92,7 +122,7 @@ pub fn unsupported() -> Option<String> {
 }
 
 /// Half a tree must never be taken for a whole one: it gets its name when it is done.
-fn make(tree: &Path) -> Result<()> {
+fn make(suite: Suite, tree: &Path) -> Result<()> {
     let mirror = mirror()?;
     let unfinished = tree.with_extension("part");
     remove(&unfinished)?;
@@ -101,7 +131,7 @@ fn make(tree: &Path) -> Result<()> {
             .envs(proxy())
             .arg("--variant=minbase")
             .arg(format!("--include={}", PACKAGES.join(",")))
-            .args([Path::new(SUITE), &unfinished, Path::new(&mirror)]),
+            .args([Path::new(suite.name()), &unfinished, Path::new(&mirror)]),
     );
     let made = bootstrap.map_err(|error| {
         let log = fs::read_to_string(unfinished.join("debootstrap/debootstrap.log"));
@@ -182,8 +212,8 @@ fn directory() -> PathBuf {
 }
 
 /// FNV-1a over all that makes the tree what it is.
-fn recipe() -> u64 {
-    let text = format!("{SUITE} {} {SETUP}", PACKAGES.join(" "));
+fn recipe(suite: Suite) -> u64 {
+    let text = format!("{} {} {SETUP}", suite.name(), PACKAGES.join(" "));
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     })

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::Path, time::Duration};
 
 use tempfile::TempDir;
 
-use super::{Cache, Container};
+use super::{Cache, Container, Suite};
 use crate::{Namespace, Result, error::Context, eventually, keys::KeyFile};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -37,7 +37,15 @@ impl Desktop {
     /// # Errors
     /// As [`Container::new`] and [`Container::boot`].
     pub async fn start(namespace: &Namespace) -> Result<Self> {
-        let container = Container::new("desktop").await?;
+        Self::start_on(Suite::from_environment(), namespace).await
+    }
+
+    /// The same of a Debian.
+    ///
+    /// # Errors
+    /// As [`Container::of`] and [`Container::boot`].
+    pub async fn start_on(suite: Suite, namespace: &Namespace) -> Result<Self> {
+        let container = Container::of(suite, "desktop").await?;
         let keys = tempfile::tempdir().context("a directory for keys")?;
         let key = |name: &str| KeyFile::generate(keys.path().join(name), "ed25519");
         let mut desktop = Self {

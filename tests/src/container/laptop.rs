@@ -35,13 +35,13 @@ pub struct Laptop {
 }
 
 impl Laptop {
-    /// Makes and boots it on the laptop's side of `namespace`, which must outlive it. offloadd is
+    /// Makes and boots it, of the same Debian as the desktop, on the laptop's side of `namespace`, which must outlive it. offloadd is
     /// not there yet: see [`Self::install`].
     ///
     /// # Errors
     /// As [`Container::new`] and [`Container::boot`].
     pub async fn start(namespace: &Namespace, desktop: &Desktop, cache: &Cache) -> Result<Self> {
-        let container = Container::new("laptop").await?;
+        let container = Container::of(desktop.container().suite(), "laptop").await?;
         let address = Namespace::DESKTOP;
         container.write(
             "/etc/hosts",

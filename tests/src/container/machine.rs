@@ -12,7 +12,11 @@ use std::{
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use super::{base::base, cgroup::Cgroup, overlay::Overlay};
+use super::{
+    base::{Suite, base},
+    cgroup::Cgroup,
+    overlay::Overlay,
+};
 use crate::{
     Error, Result,
     error::Context,
@@ -24,7 +28,7 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(90);
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
-/// Debian trixie under its own systemd, with its own host name, boot id and files, in a network
+/// A Debian under its own systemd, with its own host name, boot id and files, in a network
 /// namespace of the test's.
 ///
 /// Its kernel is this machine's. systemd-nspawn mounts a boot id of its own over
@@ -37,6 +41,7 @@ pub struct Container {
     overlay: Overlay,
     directory: TempDir,
     name: String,
+    suite: Suite,
 }
 
 #[derive(Debug)]
@@ -53,13 +58,22 @@ impl Container {
     /// # Errors
     /// As [`base`].
     pub async fn new(name: &str) -> Result<Self> {
-        let base = base().await?;
+        Self::of(Suite::from_environment(), name).await
+    }
+
+    /// The same of a Debian.
+    ///
+    /// # Errors
+    /// As [`base`].
+    pub async fn of(suite: Suite, name: &str) -> Result<Self> {
+        let base = base(suite).await?;
         let directory = tempfile::tempdir().context("a directory for a container")?;
         let container = Self {
             running: None,
             overlay: Overlay::mount(&base, directory.path())?,
             directory,
             name: name.to_owned(),
+            suite,
         };
         container.write("/etc/hostname", &format!("{name}\n"))?;
         // Empty: each has one of its own, and its first boot asks nobody anything (machine-id(5)).
@@ -206,6 +220,11 @@ impl Container {
     /// (`/run`, `/tmp`, `/proc`) is not seen there.
     pub fn path(&self, path: &str) -> PathBuf {
         self.overlay.root().join(path.trim_start_matches('/'))
+    }
+
+    /// Which Debian it is.
+    pub fn suite(&self) -> Suite {
+        self.suite
     }
 
     /// Its host name.

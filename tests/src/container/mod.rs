@@ -1,4 +1,4 @@
-//! A machine of its own: Debian trixie (systemd 257, Nix 2.26) in a network namespace of the test's.
+//! A machine of its own: Debian, stable or sid, in a network namespace of the test's.
 
 mod base;
 mod cache;
@@ -8,7 +8,7 @@ mod laptop;
 mod machine;
 mod overlay;
 
-pub use base::{base, unsupported};
+pub use base::{Suite, base, unsupported};
 pub use cache::Cache;
 pub use desktop::Desktop;
 pub use laptop::Laptop;
