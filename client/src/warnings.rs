@@ -130,7 +130,7 @@ pub const fn text(code: WarningCode) -> Text {
         WarningCode::ConfigRejected => Text {
             title: "new configuration rejected",
             explanation: "offloadd's configuration was changed but has an error; the old one is still in force.",
-            remedy: "`offloadd --check-config` names the file and the key; after that `systemctl reload offloadd`.",
+            remedy: "`offloadd --check-config` names the file and the key; it is taken up when they are right.",
         },
     }
 }

@@ -48,7 +48,10 @@ const ROOMS: &[(&str, &str)] = &[
     ),
     ("gateway", "clock forget monitor nix probe reason target"),
     ("service", "clock health monitor notify"),
-    ("reload", "config files monitor nix notify plan service"),
+    (
+        "reload",
+        "config files monitor nix notify plan service target",
+    ),
     (
         "privileged",
         "build clock exit file files helper nix nonce probe program target",

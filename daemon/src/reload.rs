@@ -1,8 +1,9 @@
-//! Takes up a changed configuration: Nix's own as soon as it changes, ours on SIGHUP.
+//! Takes up a changed configuration: Nix's, ssh's and ours as they change, and on SIGHUP.
 
+mod changes;
 mod debounce;
 
-use std::{io, path::PathBuf};
+use std::{collections::BTreeSet, io, path::PathBuf};
 
 use offload_client::{
     Printable, WarningCode,
@@ -10,20 +11,23 @@ use offload_client::{
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use self::debounce::Debounce;
+use self::{
+    changes::{Change, Changes},
+    debounce::Debounce,
+};
 use crate::{
-    config::{self, Settings, Sources},
-    files::Reachable,
+    config::{self, ConfigErrors, Settings, Sources},
+    files::{Direct, Reachable},
     monitor::Handle,
     nix::{
         self, NixVersion,
         loaded::{self, Observer},
-        version,
-        watch::Watcher,
+        ssh_config, version,
     },
     notify::Notifier,
     plan::{Plan, plan},
     service::status_line,
+    target::{SpecKind, TargetSpec},
 };
 
 /// Takes up a changed configuration.
@@ -35,7 +39,7 @@ pub(crate) struct Reloader {
     /// The warnings that the log has already.
     told: Vec<Warning>,
     hangup: Signal,
-    watcher: Option<Watcher>,
+    changes: Changes,
     nix_daemon: Observer,
     /// What Nix's files are read as.
     version: NixVersion,
@@ -44,14 +48,6 @@ pub(crate) struct Reloader {
 impl Reloader {
     /// Listens for SIGHUP from now on. Fails where that can't be had.
     pub(crate) fn new(sources: Option<Sources>, settings: Settings) -> io::Result<Self> {
-        let watcher = Watcher::new()
-            .inspect_err(|error| {
-                tracing::warn!(
-                    "changes of nix.conf will not be noticed (inotify: {error}); \
-                     reload offloadd after one"
-                );
-            })
-            .ok();
         let hangup = signal(SignalKind::hangup())?;
         Ok(Self {
             sources,
@@ -59,7 +55,7 @@ impl Reloader {
             rejected: None,
             told: Vec::new(),
             hangup,
-            watcher,
+            changes: Changes::new(),
             nix_daemon: Observer::default(),
             version: NixVersion::default(),
         })
@@ -73,11 +69,10 @@ impl Reloader {
             (plan, watched) = self.read();
         }
         // What changed between the reading and the watching is read again.
-        while let Some(watcher) = &mut self.watcher
-            && watcher.set(&watched)
-        {
+        while self.changes.follow_nixs(&watched) {
             (plan, watched) = self.read();
         }
+        self.changes.follow_sshs(&files_of_ssh(&plan.targets));
         if let Some(errors) = &self.rejected {
             plan.warnings.push(Warning {
                 code: WarningCode::ConfigRejected,
@@ -130,8 +125,10 @@ impl Reloader {
     /// of them is no more than a reading each second.
     pub(crate) async fn run(mut self, monitor: Handle, notifier: Notifier) {
         let mut debounce = Debounce::default();
-        // Whether a signal is among what is gathered.
-        let mut signalled = false;
+        // Whether a signal is among what is gathered, and whose files.
+        let (mut signalled, mut changed) = (false, BTreeSet::new());
+        self.follow_ours();
+        self.changes.follow_roots().await;
         loop {
             tokio::select! {
                 hangup = self.hangup.recv() => match hangup {
@@ -141,26 +138,63 @@ impl Reloader {
                     }
                     None => return,
                 },
-                changed = changed(&mut self.watcher) => match changed {
-                    Ok(()) => {
-                        tracing::info!("Nix's configuration changed");
-                        debounce.ask();
-                    }
-                    Err(error) => {
-                        tracing::error!("changes of nix.conf are no longer noticed: {error}");
-                        self.watcher = None;
-                    }
-                },
+                whose = self.changes.next() => {
+                    changed.insert(whose);
+                    debounce.ask();
+                }
                 () = debounce.is_due() => {
                     debounce.begin();
                     if std::mem::take(&mut signalled) {
-                        self.reload(&monitor, &notifier).await;
-                    } else {
-                        self.read_again(&monitor).await;
+                        let loaded = self.load();
+                        self.reload(loaded, &monitor, &notifier).await;
+                        self.changes.follow_roots().await;
                     }
+                    self.take_up(&std::mem::take(&mut changed), &monitor, &notifier).await;
                 }
                 () = self.nix_daemon.is_due() => self.read_again(&monitor).await,
             }
+        }
+    }
+
+    /// Takes up what has changed.
+    async fn take_up(&mut self, changed: &BTreeSet<Change>, monitor: &Handle, notifier: &Notifier) {
+        let is_changed = |whose| changed.contains(&whose);
+        if is_changed(Change::Ours) {
+            let loaded = self.load();
+            if self.is_news(&loaded) {
+                self.reload(loaded, monitor, notifier).await;
+            }
+        }
+        if is_changed(Change::Nixs) || is_changed(Change::Roots) {
+            tracing::info!("Nix's configuration changed");
+            // First, so that what changes from now on is told.
+            self.changes.follow_roots().await;
+            self.read_again(monitor).await;
+        }
+        if is_changed(Change::Sshs) || is_changed(Change::Roots) {
+            tracing::info!("what ssh goes by changed");
+            monitor.refresh_builders().await;
+        }
+    }
+
+    fn follow_ours(&mut self) {
+        if let Some(sources) = &self.sources {
+            let read = self.settings.files.read.iter().cloned();
+            let files: Vec<_> = sources.to_watch().into_iter().chain(read).collect();
+            self.changes.follow_ours(&files);
+        }
+    }
+
+    fn load(&self) -> Result<Settings, ConfigErrors> {
+        let loaded = self.sources.as_ref().map(config::load);
+        loaded.unwrap_or_else(|| Ok(self.settings.clone()))
+    }
+
+    /// Whether that is other than what is in force, or was refused.
+    fn is_news(&self, loaded: &Result<Settings, ConfigErrors>) -> bool {
+        match loaded {
+            Ok(settings) => *settings != self.settings || self.rejected.is_some(),
+            Err(errors) => self.rejected != Some(errors.to_string()),
         }
     }
 
@@ -173,10 +207,14 @@ impl Reloader {
     /// A broken configuration keeps the old one in force, and says so. `RELOADING=1` is told now, when
     /// the files are about to be read, and so after every signal that this is the answer to: systemd
     /// takes the next `READY=1` for the end of the reload that it has asked for.
-    async fn reload(&mut self, monitor: &Handle, notifier: &Notifier) {
+    async fn reload(
+        &mut self,
+        loaded: Result<Settings, ConfigErrors>,
+        monitor: &Handle,
+        notifier: &Notifier,
+    ) {
         notifier.reloading();
-        let loaded = self.sources.as_ref().map(config::load);
-        match loaded.unwrap_or_else(|| Ok(self.settings.clone())) {
+        match loaded {
             Ok(settings) => {
                 if settings.steer != self.settings.steer {
                     tracing::warn!("[steer] has changed, which takes a restart of offloadd");
@@ -190,17 +228,23 @@ impl Reloader {
                 self.rejected = Some(errors.to_string());
             }
         }
+        self.follow_ours();
         self.read_again(monitor).await;
         notifier.ready(status_line(&monitor.snapshot()));
     }
 }
 
-/// Never, where nothing is watched.
-async fn changed(watcher: &mut Option<Watcher>) -> io::Result<()> {
-    match watcher {
-        Some(watcher) => watcher.changed().await,
-        None => std::future::pending().await,
-    }
+/// The files that ssh goes by, as far as they are known without it: for what its configuration names elsewhere the helper
+/// sees.
+fn files_of_ssh(targets: &[TargetSpec]) -> Vec<PathBuf> {
+    let mut files = ssh_config::files(&Direct);
+    files.extend(ssh_config::SshOptions::defaults("", None, None, None).files());
+    let keys = targets.iter().filter_map(|target| match &target.kind {
+        SpecKind::Builder(builder) => builder.ssh_key.as_deref(),
+        SpecKind::Cache(_) => None,
+    });
+    files.extend(keys.flat_map(ssh_config::beside));
+    files
 }
 
 /// `file /etc/nix/machines, line 3, text …`.

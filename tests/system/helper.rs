@@ -1,8 +1,9 @@
 //! A laptop on which all that Nix goes by is root's alone: nothing is configured for offloadd, and nothing of it is
 //! to be had by anybody else.
 
-use offload_client::{Snapshot, TargetState, WarningCode};
+use offload_client::{Reason, Snapshot, TargetState, WarningCode};
 use offload_tests::eventually;
+use offloadd::clock::Stopwatch;
 
 use crate::desk::{Desk, PATIENCE, builder};
 
@@ -14,6 +15,7 @@ async fn what_is_root_s_alone_is_judged_and_stays_root_s() {
         return;
     };
     an_alias_of_root_s_ssh_leads_there(&desk).await;
+    what_root_changes_is_taken_up(&desk).await;
     without_the_helper_nothing_is_blamed(&desk).await;
     nobody_reads_the_key_or_asks_the_helper(&desk);
     asked_no_more_it_ends(&desk).await;
@@ -47,6 +49,31 @@ async fn an_alias_of_root_s_ssh_leads_there(desk: &Desk) {
     let seen = |code: WarningCode| said.warnings.iter().any(|warning| warning.code == code);
     assert!(!seen(WarningCode::NotVisible), "{said:#?}");
     assert!(!seen(WarningCode::MachinesFileBroken), "{said:#?}");
+}
+
+/// Nobody is told to look: the builder is ready, and its next thorough check is minutes away.
+async fn what_root_changes_is_taken_up(desk: &Desk) {
+    let tower = |said: &Snapshot| {
+        let mut targets = said.targets.iter();
+        let tower = targets.find(|target| target.uri.as_str() == "ssh-ng://tower");
+        tower.map(|tower| (tower.state, tower.reason))
+    };
+    for (file, reason) in [
+        ("/root/.ssh/builder", Reason::KeyUnreadable),
+        ("/root/.ssh/known_hosts", Reason::HostKeyUnknown),
+    ] {
+        let aside = format!("{file}.aside");
+        let watch = Stopwatch::start();
+        desk.run(&["mv", file, &aside]);
+        let gone = |said: &Snapshot| tower(said).is_some_and(|(_, why)| why == reason);
+        desk.until("what is gone is missed", gone).await;
+        eprintln!("{file} is gone: {reason} after {:?}", watch.elapsed());
+        let watch = Stopwatch::start();
+        desk.run(&["mv", &aside, file]);
+        let back = |said: &Snapshot| tower(said).is_some_and(|(state, _)| state.is_ready());
+        desk.until("what is back is used", back).await;
+        eprintln!("{file} is back: ready after {:?}", watch.elapsed());
+    }
 }
 
 async fn without_the_helper_nothing_is_blamed(desk: &Desk) {

@@ -25,16 +25,12 @@ const MAX_SIZE: u64 = 1024 * 1024;
 pub struct Files {
     /// The files that were read, in order: a later one overrides an earlier one.
     pub read: Vec<PathBuf>,
-    /// The folders in which a change may concern the configuration, whether they exist or not: the
-    /// file's own and its `config.d`.
-    pub watch: Vec<PathBuf>,
 }
 
 impl Files {
-    /// Where to look for changes; known even where the configuration can't be read.
+    /// The files that a change may concern, whether they exist or not: `*.toml` stands for all whose names end so.
     pub(super) fn to_watch(file: &Path) -> Vec<PathBuf> {
-        let folder = folder(file);
-        vec![folder.clone(), folder.join(DROP_INS)]
+        vec![file.to_owned(), folder(file).join(DROP_INS).join("*.toml")]
     }
 }
 

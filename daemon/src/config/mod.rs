@@ -65,8 +65,8 @@ impl Sources {
             .collect()
     }
 
-    /// The folders in which a change may concern the configuration, as [`Files::watch`]; known also
-    /// where [`load`] fails.
+    /// The files that a change of the configuration may concern, whether they exist or not: a last part that begins with
+    /// `*` stands for all whose names end so.
     pub fn to_watch(&self) -> Vec<PathBuf> {
         Files::to_watch(self.main_file())
     }
@@ -120,10 +120,7 @@ fn read(sources: &Sources) -> Result<(Settings, merge::Merged), ConfigErrors> {
             return Err(problems.into_errors(file, sources.file.is_some()));
         }
     };
-    let files = Files {
-        read,
-        watch: Files::to_watch(file),
-    };
+    let files = Files { read };
     let credentials = sources
         .env
         .iter()

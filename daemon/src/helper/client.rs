@@ -13,7 +13,7 @@ use std::{
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::wire::{self, Answer, Ended, Line, Offered, Request};
+use super::wire::{self, Answer, Ended, Line, Offered, Request, Watched};
 use crate::{clock::within, file, program::Stream};
 
 /// Where systemd listens for it (`offload-helper.socket`).
@@ -58,13 +58,32 @@ impl Helper {
             path: path.to_owned(),
             store: store.to_owned(),
         };
+        let (_, file) = self.handed_over(&question, PATIENCE)?;
+        file::regular(file.into())
+    }
+
+    /// An inotify that root has made, of the folders in which root's Nix and ssh read something. It tells without the
+    /// helper, which is waited for here.
+    ///
+    /// # Errors
+    /// It can't be asked, does not answer, or can't watch.
+    pub(crate) fn watch(&self) -> io::Result<(Vec<Watched>, OwnedFd)> {
+        let (row, inotify) = self.handed_over(&Request::Watch, PATIENCE_WITH_SSH)?;
+        Ok((Watched::decode_all(&row)?, inotify))
+    }
+
+    /// What is answered with a descriptor.
+    fn handed_over(
+        &self,
+        question: &Request,
+        patience: Duration,
+    ) -> io::Result<(Vec<u8>, OwnedFd)> {
         let mut stream = UnixStream::connect(&self.socket)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(patience))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         stream.write_all(&question.encode())?;
-        let (answer, file) = read(&mut stream)?;
-        done(answer)?;
-        file::regular(file.ok_or(wire::WireError)?.into())
+        let (answer, descriptor) = read(&mut stream)?;
+        Ok((done(answer)?, descriptor.ok_or(wire::WireError)?))
     }
 }
 

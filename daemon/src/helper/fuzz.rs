@@ -1,6 +1,6 @@
 //! What must hold of whatever is said to the helper, or by it.
 
-use super::wire::{Answer, Ended, Offered, Request, read_frame};
+use super::wire::{Answer, Ended, Offered, Request, Watched, read_frame};
 
 /// What can be read is what was written.
 pub(crate) fn helper(bytes: &[u8]) {
@@ -17,6 +17,9 @@ pub(crate) fn helper(bytes: &[u8]) {
         if let Answer::Done(row) = answer {
             if let Ok(offered) = Offered::decode_all(&row) {
                 assert_eq!(Offered::encode_all(&offered), row);
+            }
+            if let Ok(watched) = Watched::decode_all(&row) {
+                assert_eq!(Watched::encode_all(&watched), row);
             }
             if let Ok(ended) = Ended::decode(&row) {
                 assert_eq!(ended.encode(), row);

@@ -1,20 +1,23 @@
 //! What is said to the helper and what it answers: one question and one answer a connection, before which a build
-//! is told, each a frame: its length in four bytes, and as many bytes. All numbers are unsigned, the highest byte first, as in ssh's own
-//! protocols (RFC 4251, 5); a string is its length in four bytes, and as many bytes.
+//! is told, each a [frame](`frame`).
+
+mod frame;
+mod rows;
 
 use std::{
     ffi::OsString,
-    io::{self, Read},
     os::unix::ffi::{OsStrExt, OsStringExt},
     path::PathBuf,
 };
 
 use offload_client::Printable;
 
+use self::frame::Frame;
+pub(crate) use self::{
+    frame::{Fields, MAX_FRAME, WireError, frame_length, read_frame},
+    rows::{Ended, NotOffered, Offered, Watched},
+};
 use crate::program::Stream;
-
-/// The longest frame, without its length. What `ssh -G` prints has 4 to 8 KiB.
-pub(crate) const MAX_FRAME: usize = 256 << 10;
 
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,30 +59,15 @@ pub(crate) enum Request {
         /// Its URL, in any spelling that Nix takes for the same.
         cache: String,
     },
-}
-
-/// A key file that root's ssh looks at.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Offered {
-    /// Where it is.
-    pub(crate) file: PathBuf,
-    /// The public key, as ssh writes it.
-    pub(crate) key: Result<Vec<u8>, NotOffered>,
-}
-
-/// Why there is no key in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum NotOffered {
-    /// It is not there.
-    Missing,
-    /// ssh does not take it; the text says why.
-    Unusable(String),
+    /// Have the kernel tell of changes of what root's Nix and ssh read: the answer is a row of [`Watched`], and an
+    /// inotify comes along.
+    Watch,
 }
 
 /// What is answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// Here it is: for a file, its descriptor comes along.
+    /// Here it is: for a file or an inotify, its descriptor comes along.
     Done(Vec<u8>),
     /// It is not there.
     Missing,
@@ -102,28 +90,6 @@ pub(crate) struct Line {
     pub(crate) text: String,
 }
 
-/// How a test build ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Ended {
-    /// Nix has built.
-    Succeeded,
-    /// Nix has not; its status.
-    Failed(String),
-    /// Its time was over.
-    TimedOut,
-}
-
-/// What is no question or no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a frame that can't be read")]
-pub(crate) struct WireError;
-
-impl From<WireError> for io::Error {
-    fn from(error: WireError) -> Self {
-        Self::new(io::ErrorKind::InvalidData, error)
-    }
-}
-
 impl Request {
     /// The whole frame.
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -139,6 +105,7 @@ impl Request {
                 Frame::new(5).string(store.as_bytes()).string(&seconds)
             }
             Self::Forget { cache } => Frame::new(6).string(cache.as_bytes()),
+            Self::Watch => Frame::new(7),
         }
         .finish()
     }
@@ -171,6 +138,7 @@ impl Request {
             6 => Self::Forget {
                 cache: fields.text()?,
             },
+            7 => Self::Watch,
             _ => return Err(WireError),
         };
         fields.end()?;
@@ -227,178 +195,10 @@ impl Answer {
     }
 }
 
-impl Ended {
-    /// A byte, and a text.
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        match self {
-            Self::Succeeded => vec![0],
-            Self::Failed(status) => [&[1], status.as_bytes()].concat(),
-            Self::TimedOut => vec![2],
-        }
-    }
-
-    /// Reads such a row.
-    ///
-    /// # Errors
-    /// It is none.
-    pub(crate) fn decode(row: &[u8]) -> Result<Self, WireError> {
-        match row {
-            [0] => Ok(Self::Succeeded),
-            [1, status @ ..] => {
-                let status = std::str::from_utf8(status).map_err(|_| WireError)?;
-                Ok(Self::Failed(status.to_owned()))
-            }
-            [2] => Ok(Self::TimedOut),
-            _ => Err(WireError),
-        }
-    }
-}
-
-impl Offered {
-    /// A row of them: each a path, a byte and a text or a key.
-    pub(crate) fn encode_all(offered: &[Self]) -> Vec<u8> {
-        let mut row = Vec::new();
-        for Self { file, key } in offered {
-            let (kind, text) = match key {
-                Ok(key) => (0, key.as_slice()),
-                Err(NotOffered::Missing) => (1, &b""[..]),
-                Err(NotOffered::Unusable(why)) => (2, why.as_bytes()),
-            };
-            let file = file.as_os_str().as_bytes();
-            row.extend([&size(file)[..], file, &[kind], &size(text), text].concat());
-        }
-        row
-    }
-
-    /// Reads such a row.
-    ///
-    /// # Errors
-    /// It is none.
-    pub(crate) fn decode_all(row: &[u8]) -> Result<Vec<Self>, WireError> {
-        let mut fields = Fields::new(row);
-        let mut offered = Vec::new();
-        while fields.end().is_err() {
-            let file = OsString::from_vec(fields.string()?.to_owned()).into();
-            let (kind, text) = (fields.byte()?, fields.string()?);
-            let key = match (kind, text) {
-                (0, key) => Ok(key.to_owned()),
-                (1, b"") => Err(NotOffered::Missing),
-                (2, _) => Err(NotOffered::Unusable(
-                    std::str::from_utf8(text).map_err(|_| WireError)?.to_owned(),
-                )),
-                _ => return Err(WireError),
-            };
-            offered.push(Self { file, key });
-        }
-        Ok(offered)
-    }
-}
-
-/// Reads one frame, without its length.
-///
-/// # Errors
-/// What `from` says; `InvalidData` where the frame is too long.
-pub(crate) fn read_frame(from: &mut impl Read) -> io::Result<Vec<u8>> {
-    let mut length = [0; 4];
-    from.read_exact(&mut length)?;
-    let mut frame = vec![0; frame_length(length)?];
-    from.read_exact(&mut frame)?;
-    Ok(frame)
-}
-
-/// How long the frame is that begins so.
-///
-/// # Errors
-/// `InvalidData`: too long.
-pub(crate) fn frame_length(length: [u8; 4]) -> io::Result<usize> {
-    let length = usize::try_from(u32::from_be_bytes(length)).map_err(|_| WireError)?;
-    if length > MAX_FRAME {
-        Err(WireError.into())
-    } else {
-        Ok(length)
-    }
-}
-
-/// A frame being written.
-struct Frame(Vec<u8>);
-
-impl Frame {
-    fn new(kind: u8) -> Self {
-        Self(vec![0, 0, 0, 0, kind])
-    }
-
-    fn string(mut self, bytes: &[u8]) -> Self {
-        self.0.extend(size(bytes));
-        self.0.extend_from_slice(bytes);
-        self
-    }
-
-    fn finish(mut self) -> Vec<u8> {
-        let length = size(&self.0[4..]);
-        self.0[..4].copy_from_slice(&length);
-        self.0
-    }
-}
-
-/// Of what is longer than four bytes can say nothing is ever sent: [`MAX_FRAME`] is far less.
-fn size(bytes: &[u8]) -> [u8; 4] {
-    u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes()
-}
-
-/// A row of strings and numbers being read, as ssh writes them.
-pub(crate) struct Fields<'a>(&'a [u8]);
-
-impl<'a> Fields<'a> {
-    /// A first byte, and what follows it.
-    fn of(frame: &'a [u8]) -> Result<(u8, Self), WireError> {
-        let mut fields = Self(frame);
-        Ok((fields.byte()?, fields))
-    }
-
-    /// A row that begins here.
-    pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Self(bytes)
-    }
-
-    /// One byte.
-    pub(crate) fn byte(&mut self) -> Result<u8, WireError> {
-        let (byte, rest) = self.0.split_first().ok_or(WireError)?;
-        self.0 = rest;
-        Ok(*byte)
-    }
-
-    /// A string.
-    pub(crate) fn string(&mut self) -> Result<&'a [u8], WireError> {
-        let (length, rest) = self.0.split_first_chunk().ok_or(WireError)?;
-        let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| WireError)?;
-        let (string, rest) = rest.split_at_checked(length).ok_or(WireError)?;
-        self.0 = rest;
-        Ok(string)
-    }
-
-    /// A number of four bytes, written as a string.
-    fn number(&mut self) -> Result<u32, WireError> {
-        let bytes = self.string()?.try_into().map_err(|_| WireError)?;
-        Ok(u32::from_be_bytes(bytes))
-    }
-
-    /// A string in UTF-8.
-    pub(crate) fn text(&mut self) -> Result<String, WireError> {
-        let text = std::str::from_utf8(self.string()?).map_err(|_| WireError)?;
-        Ok(text.to_owned())
-    }
-
-    /// Nothing is left.
-    pub(crate) fn end(&self) -> Result<(), WireError> {
-        match self.0 {
-            [] => Ok(()),
-            _ => Err(WireError),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -417,6 +217,7 @@ mod tests {
             ".*".prop_map(|store| Request::Identities { store }),
             (".*", any::<u32>()).prop_map(|(store, seconds)| Request::Build { store, seconds }),
             ".*".prop_map(|cache| Request::Forget { cache }),
+            Just(Request::Watch),
             sign,
         ]
     }
@@ -453,6 +254,15 @@ mod tests {
         })
     }
 
+    fn watched() -> impl Strategy<Value = Watched> {
+        let names = prop::collection::vec("\\PC*".prop_map(OsString::from), 0..4);
+        (any::<i32>(), "\\PC*", names).prop_map(|(number, path, names)| Watched {
+            number,
+            path: path.into(),
+            names,
+        })
+    }
+
     /// What is in a frame that has come whole.
     fn sent(frame: Vec<u8>) -> Vec<u8> {
         let mut rest = frame.as_slice();
@@ -468,7 +278,9 @@ mod tests {
             answer in answer(),
             offered in prop::collection::vec(offered(), 0..4),
             ended in ended(),
+            watched in prop::collection::vec(watched(), 0..4),
         ) {
+            prop_assert_eq!(Watched::decode_all(&Watched::encode_all(&watched)), Ok(watched));
             prop_assert_eq!(Ended::decode(&ended.encode()), Ok(ended));
             prop_assert_eq!(Offered::decode_all(&Offered::encode_all(&offered)), Ok(offered));
             prop_assert_eq!(Request::decode(&sent(request.encode())), Ok(request));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use offload_client::OverallState;
+use offload_client::{Kind, OverallState};
 use tokio::sync::oneshot;
 
 use super::{CheckError, Monitor, handle::Command};
@@ -44,6 +44,12 @@ impl Monitor {
                 self.locate(now, whereabouts::Event::Networks(network));
             }
             Command::Refresh => self.handle(now, Event::Refresh(None)),
+            Command::RefreshBuilders => {
+                let builders = self.order.iter().filter(|id| id.kind == Kind::Builder);
+                let refresh = builders.cloned().map(|id| Event::Refresh(Some(id)));
+                let effects = self.health.handle_all(now, refresh);
+                self.carry_out(now, effects);
+            }
             Command::RefreshAddress(address) => {
                 self.locate(now, whereabouts::Event::Appeared(address));
             }

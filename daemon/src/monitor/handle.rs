@@ -70,6 +70,8 @@ pub(super) enum Command {
     Network(Arc<Network>),
     /// Whatever was known may have changed meanwhile: after a resume from suspend.
     Refresh,
+    /// The same of builders alone: what ssh goes by has changed.
+    RefreshBuilders,
     /// Somebody is at this address who was not there.
     RefreshAddress(IpAddr),
     /// Look for what is not where it should be, by every way that is configured or that a person
@@ -173,6 +175,11 @@ impl Handle {
     /// Checks everything at once, because all of it may have changed: after a resume from suspend.
     pub async fn refresh(&self) {
         let _ = self.commands.send(Command::Refresh).await;
+    }
+
+    /// Checks all builders at once, because what ssh goes by has changed.
+    pub async fn refresh_builders(&self) {
+        let _ = self.commands.send(Command::RefreshBuilders).await;
     }
 
     /// Checks at once what is not there and may be at `address`, where somebody has appeared.

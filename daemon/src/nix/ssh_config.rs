@@ -9,6 +9,7 @@
 
 mod answer;
 mod demands;
+mod files;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;
 mod jump;
@@ -36,6 +37,7 @@ use self::{
 };
 pub use self::{
     demands::{Demands, Listen},
+    files::{beside, files},
     query::ask,
 };
 use super::account::{Account, Accounts};

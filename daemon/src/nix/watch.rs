@@ -3,14 +3,17 @@
 //!
 //! On NixOS `/etc/nix/nix.conf` is a symlink to `/etc/static/nix/nix.conf`, `/etc/static` one into
 //! the store that is swapped at every switch. A watch on the file itself would see none of that, so
-//! each directory on the way is watched for the one name in it that matters (`chain`).
+//! each directory on the way is watched for the one name in it that matters (`chain`). Folders that only root may look
+//! into are watched by an inotify that the helper makes (`roots`).
 
 mod chain;
+mod roots;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     io,
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     pin::pin,
     time::Duration,
@@ -19,6 +22,9 @@ use std::{
 use futures_util::StreamExt;
 use inotify::{EventMask, EventOwned, EventStream, Inotify, WatchDescriptor, WatchMask, Watches};
 use tokio::time::{sleep, timeout};
+
+pub(crate) use self::chain::directories;
+pub use self::roots::Roots;
 
 /// A rewrite is over once nothing has happened for so long.
 const QUIET: Duration = Duration::from_millis(100);
@@ -59,7 +65,7 @@ impl Watcher {
         })
     }
 
-    /// Watches `files` and nothing else. Says whether anything is watched that was not before: read
+    /// Watches `files` and nothing else: one whose last part begins with `*` stands for all whose names end so. Says whether anything is watched that was not before: read
     /// the files (again) then, because a change before this call went unseen.
     pub fn set(&mut self, files: &[PathBuf]) -> bool {
         self.files = files.to_vec();
@@ -75,21 +81,23 @@ impl Watcher {
         while !self.dirty {
             self.next().await?;
         }
-        let mut longest = pin!(sleep(LONGEST));
-        loop {
-            tokio::select! {
-                biased;
-                () = &mut longest => break,
-                more = timeout(QUIET, self.next_change()) => match more {
-                    Ok(more) => more?,
-                    Err(_quiet) => break,
-                },
-            }
-        }
+        until_quiet(async || self.next_change().await).await?;
         self.dirty = false;
         // Whatever was created or switched meanwhile may lead elsewhere now.
         self.rewalk();
         Ok(())
+    }
+
+    /// Whether it says when `name` in `directory` changes.
+    fn covers(&self, directory: &Path, name: &OsStr) -> bool {
+        let watch = self.directories.get(directory);
+        let names = watch.and_then(|watch| self.names.get(watch));
+        names.is_some_and(|names| names.contains(name))
+    }
+
+    /// Whether it says when `directory` is moved or removed.
+    fn stays(&self, directory: &Path) -> bool {
+        self.directories.contains_key(directory)
     }
 
     /// Waits for the next event that matters.
@@ -104,7 +112,7 @@ impl Watcher {
             Some(event) => event?,
             None => return Err(io::ErrorKind::UnexpectedEof.into()),
         };
-        let matters = self.matters(&event);
+        let matters = matters(&event, self.names.get(&event.wd));
         self.dirty |= matters;
         if event.mask.contains(EventMask::IGNORED) {
             self.forget(&event.wd);
@@ -112,21 +120,6 @@ impl Watcher {
             self.rewalk();
         }
         Ok(matters)
-    }
-
-    fn matters(&self, event: &EventOwned) -> bool {
-        if event.mask.contains(EventMask::Q_OVERFLOW) {
-            return true;
-        }
-        let Some(names) = self.names.get(&event.wd) else {
-            return false;
-        };
-        match &event.name {
-            Some(name) => names.contains(name),
-            None => event
-                .mask
-                .intersects(EventMask::DELETE_SELF | EventMask::MOVE_SELF | EventMask::UNMOUNT),
-        }
     }
 
     /// The kernel has dropped this watch.
@@ -177,19 +170,9 @@ impl Watcher {
         grown
     }
 
-    /// Each event wakes the daemon, whether it matters or not, so only those are asked for that
-    /// may: of a directory that merely has to stay where it is, none about what is in it.
     fn add(&mut self, directory: &Path, merely_stays: bool) -> Option<WatchDescriptor> {
-        let mut mask = WatchMask::DELETE_SELF | WatchMask::MOVE_SELF;
-        if !merely_stays {
-            mask |= WatchMask::CREATE
-                | WatchMask::CLOSE_WRITE
-                | WatchMask::ATTRIB
-                | WatchMask::DELETE
-                | WatchMask::MOVE;
-        }
         // Another path to the same directory may have asked for more.
-        let mask = mask | WatchMask::ONLYDIR | WatchMask::MASK_ADD;
+        let mask = mask(merely_stays) | WatchMask::MASK_ADD;
         match self.watches.add(directory, mask) {
             Ok(watch) => Some(watch),
             Err(error) => {
@@ -201,6 +184,57 @@ impl Watcher {
             }
         }
     }
+}
+
+/// Each event wakes the daemon, whether it matters or not, so only those are asked for that
+/// may: of a directory that merely has to stay where it is, none about what is in it.
+pub(crate) fn mask(merely_stays: bool) -> WatchMask {
+    let mut mask = WatchMask::DELETE_SELF | WatchMask::MOVE_SELF | WatchMask::ONLYDIR;
+    if !merely_stays {
+        mask |= WatchMask::CREATE
+            | WatchMask::CLOSE_WRITE
+            | WatchMask::ATTRIB
+            | WatchMask::DELETE
+            | WatchMask::MOVE;
+    }
+    mask
+}
+
+/// Comes back when no change comes any more, but after a second at the latest. `next` waits for another.
+async fn until_quiet(mut next: impl AsyncFnMut() -> io::Result<()>) -> io::Result<()> {
+    let mut longest = pin!(sleep(LONGEST));
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut longest => return Ok(()),
+            more = timeout(QUIET, next()) => match more {
+                Ok(more) => more?,
+                Err(_quiet) => return Ok(()),
+            },
+        }
+    }
+}
+
+/// Whether an event of a directory in which `names` are watched is about one of them, or about where it is.
+fn matters(event: &EventOwned, names: Option<&BTreeSet<OsString>>) -> bool {
+    if event.mask.contains(EventMask::Q_OVERFLOW) {
+        return true;
+    }
+    let Some(names) = names else {
+        return false;
+    };
+    match &event.name {
+        Some(name) => names.iter().any(|watched| stands_for(watched, name)),
+        None => event
+            .mask
+            .intersects(EventMask::DELETE_SELF | EventMask::MOVE_SELF | EventMask::UNMOUNT),
+    }
+}
+
+/// Whether `watched` is `name`, or all that end as it does.
+fn stands_for(watched: &OsStr, name: &OsStr) -> bool {
+    let end = watched.as_bytes().strip_prefix(b"*");
+    watched == name || end.is_some_and(|end| name.as_bytes().ends_with(end))
 }
 
 /// The links that `file`'s path leads through, but for those in the store, which never change.

@@ -1,5 +1,5 @@
 //! What `offload-helper` does as root: it opens the files that root's Nix and ssh read, for offloadd alone, asks ssh what it
-//! would do for a builder, and has Nix build on it. What may be asked for stands in root's own files; a question only picks from
+//! would do for a builder, has Nix build on it, and has the kernel tell of what changes. What may be asked for stands in root's own files; a question only picks from
 //! that. The other side, and what is said between the two, is in `helper`.
 
 mod agent;
@@ -12,5 +12,6 @@ mod serve;
 mod ssh;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 pub use serve::run;

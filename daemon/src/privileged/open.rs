@@ -83,7 +83,36 @@ pub(super) fn open(path: &Path) -> Result<File, OpenError> {
     }
 }
 
+/// Opens a folder of root's, to be named by its descriptor and nothing else.
+///
+/// # Errors
+/// [`OpenError`].
+pub(super) fn folder(path: &Path) -> Result<OwnedFd, OpenError> {
+    match step_by_step(path)? {
+        End::Folder(folder) if is_ours(&fstat(&folder).map_err(io::Error::from)?) => Ok(folder),
+        End::Folder(_) => Err(OpenError::NotRoots(path.to_owned())),
+        End::File(_) => Err(io::Error::from(io::ErrorKind::NotADirectory).into()),
+    }
+}
+
+/// Opens a regular file for reading.
+///
+/// # Errors
+/// [`OpenError`].
 pub(super) fn walk(path: &Path) -> Result<File, OpenError> {
+    match step_by_step(path)? {
+        End::File(file) => Ok(file),
+        End::Folder(_) => Err(io::Error::from(io::ErrorKind::IsADirectory).into()),
+    }
+}
+
+/// What a path leads to.
+enum End {
+    File(File),
+    Folder(OwnedFd),
+}
+
+fn step_by_step(path: &Path) -> Result<End, OpenError> {
     const STEP: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
     let open_root = || openat(CWD, "/", STEP, Mode::empty()).map_err(io::Error::from);
     if !path.is_absolute() {
@@ -137,12 +166,17 @@ pub(super) fn walk(path: &Path) -> Result<File, OpenError> {
                 if (now.st_dev, now.st_ino) != (stat.st_dev, stat.st_ino) {
                     return Err(not_found().into());
                 }
-                return Ok(file::regular(opened.into())?);
+                return Ok(End::File(file::regular(opened.into())?));
             }
             _ => return Err(io::Error::from(io::ErrorKind::InvalidInput).into()),
         }
     }
-    Err(io::Error::from(io::ErrorKind::IsADirectory).into())
+    Ok(End::Folder(way.pop().ok_or_else(not_found)?))
+}
+
+/// Whether it is root's, or whose this process is.
+fn is_ours(stat: &Stat) -> bool {
+    stat.st_uid == 0 || stat.st_uid == geteuid().as_raw()
 }
 
 /// Whether nobody but root, or whoever this is, can have put an entry into its folder: either nobody else may write
@@ -150,7 +184,6 @@ pub(super) fn walk(path: &Path) -> Result<File, OpenError> {
 fn is_roots(folder: &Stat, entry: &Stat) -> bool {
     const OTHERS_WRITE: u32 = 0o022;
     const STICKY: u32 = 0o1000;
-    let is_ours = |stat: &Stat| stat.st_uid == 0 || stat.st_uid == geteuid().as_raw();
     let is_closed = folder.st_mode & OTHERS_WRITE == 0;
     is_ours(folder) && (is_closed || (folder.st_mode & STICKY != 0 && is_ours(entry)))
 }

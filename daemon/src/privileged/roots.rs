@@ -1,18 +1,26 @@
 //! What root's own files say: which files root's Nix and ssh read, and which builders Nix has.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use super::{forget, open::Roots, ssh};
 use crate::{
     build,
+    clock::Stopwatch,
     helper::wire::Answer,
     nix::{
         self, Imported, Machine, NixVersion, disk_cache,
-        ssh_config::SshOptions,
+        ssh_config::{self, SshOptions},
         uri::{self, StoreUri},
     },
     target::Dispatch,
 };
+
+/// So many builders ssh is asked about when all files are told, and no more after so long.
+const MAX_ASKED: usize = 16;
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Where root's Nix is configured.
 pub(super) struct Nix {
@@ -78,6 +86,30 @@ impl Nix {
         options.is_some_and(|options| of_ssh(&options).any(|file| file == path))
     }
 
+    /// The files that root's Nix and ssh read, existing or not: one whose last part begins with `*` stands for all whose
+    /// names end so. ssh is asked for those of the first builders.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        let imported = self.read();
+        let since = Stopwatch::start();
+        let asked = imported.machines.iter().take(MAX_ASKED);
+        let asked = asked.take_while(|_| since.elapsed() < PATIENCE);
+        let every = std::iter::once(SshOptions::defaults("", None, None, None))
+            .chain(asked.filter_map(|machine| ssh::options(machine).ok()));
+        let mut files = ssh_config::files(&Roots);
+        files.extend(every.flat_map(|options| options.files()));
+        let keys = imported.machines.iter();
+        let keys = keys.filter_map(|machine| machine.ssh_key.as_deref());
+        files.extend(keys.flat_map(ssh_config::beside));
+        files.extend(
+            imported
+                .conf
+                .ssl_cert_file
+                .into_iter()
+                .chain(imported.files),
+        );
+        files
+    }
+
     /// The builder with the URI `store` in Nix's list.
     pub(super) fn builder(&self, store: &str) -> Option<Machine> {
         find(&self.read(), store).cloned()
@@ -125,27 +157,10 @@ fn find<'a>(imported: &'a Imported, store: &str) -> Option<&'a Machine> {
 
 /// The files that ssh reads beside its own configuration and private keys.
 fn of_ssh(options: &SshOptions) -> impl Iterator<Item = PathBuf> {
-    let hosts = [
-        &options.user_known_hosts_files,
-        &options.global_known_hosts_files,
-        &options.revoked_host_keys,
-    ];
-    let certificates = options.certificate_files.iter();
-    let beside = options
-        .identity_files
-        .iter()
-        .flat_map(|key| [with(key, ""), with(key, "-cert")]);
-    let public = certificates.map(|file| with(file, "")).chain(beside);
-    let public = public.flat_map(|file| [with(&file, ".pub"), file]);
     // A file that is named as a key is none of them, whatever it holds.
     let keys = options.identity_files.clone();
-    let hosts: Vec<PathBuf> = hosts.into_iter().flatten().cloned().collect();
-    let all: Vec<PathBuf> = hosts.into_iter().chain(public).collect();
-    all.into_iter().filter(move |file| !keys.contains(file))
-}
-
-fn with(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
+    options
+        .files()
+        .into_iter()
+        .filter(move |file| !keys.contains(file))
 }

@@ -1,11 +1,10 @@
 //! Answers one question a connection, to the owner of the socket alone.
 
 use std::{
-    fs::File,
     io::{self, IoSlice, Read, Write},
     mem::MaybeUninit,
     os::{
-        fd::AsFd,
+        fd::{AsFd, OwnedFd},
         unix::{
             fs::MetadataExt,
             net::{UnixListener, UnixStream},
@@ -30,7 +29,7 @@ use super::{
     build::Builds,
     open::{self, OpenError},
     roots::Nix,
-    ssh,
+    ssh, watch,
 };
 use crate::{
     clock::Stopwatch,
@@ -49,7 +48,7 @@ const MAX_AT_ONCE: usize = 16;
 const STACK: usize = 256 << 10;
 
 /// Most answers come alone.
-const NO_FILE: Option<&File> = None;
+const ALONE: Option<&OwnedFd> = None;
 
 pub(super) const NO_BUILDER: &str = "Nix has no such builder";
 
@@ -154,11 +153,11 @@ fn answer(stream: UnixStream, owner: u32, nix: &Nix, builds: Option<&Builds>) {
         Err(error) => return log(Level::Warning, &format!("{caller}: no question: {error}")),
     };
     let asked = told(&request);
-    let (answer, file) = match &request {
+    let (answer, descriptor): (_, Option<OwnedFd>) = match &request {
         Request::Open { path, store } => {
             if nix.reads(path, store) {
                 match open::open(path) {
-                    Ok(file) => (Answer::Done(Vec::new()), Some(file)),
+                    Ok(file) => (Answer::Done(Vec::new()), Some(file.into())),
                     Err(error) => (refusal(error), None),
                 }
             } else {
@@ -187,9 +186,13 @@ fn answer(stream: UnixStream, owner: u32, nix: &Nix, builds: Option<&Builds>) {
             None => (Answer::Refused(NO_BUILDER.into()), None),
         },
         Request::Forget { cache } => (nix.forget(cache), None),
+        Request::Watch => match watch::watch(nix) {
+            Ok((row, inotify)) => (Answer::Done(row), Some(inotify.into())),
+            Err(error) => (Answer::Failed(error.to_string()), None),
+        },
         Request::Build { store, seconds } => {
             let timeout = Duration::from_secs((*seconds).into());
-            let tell = |told: Answer| send(&stream, &told.encode(), NO_FILE).is_ok();
+            let tell = |told: Answer| send(&stream, &told.encode(), ALONE).is_ok();
             let built = builds.map(|builds| builds.run(nix, store, timeout, &stream, tell));
             let busy = || Answer::Refused("too much is under way".into());
             (built.unwrap_or_else(busy), None)
@@ -206,7 +209,7 @@ fn answer(stream: UnixStream, owner: u32, nix: &Nix, builds: Option<&Builds>) {
             &format!("{caller}: {asked}: refused, {why}"),
         ),
     }
-    if let Err(error) = send(&stream, &answer.encode(), file.as_ref()) {
+    if let Err(error) = send(&stream, &answer.encode(), descriptor.as_ref()) {
         log(Level::Debug, &format!("{caller}: {error}"));
     }
 }
@@ -220,6 +223,7 @@ fn told(request: &Request) -> String {
         Request::Sign { store, .. } => format!("sign for {}", uri::redacted(store)),
         Request::Forget { cache } => format!("forget misses of {}", uri::redacted(cache)),
         Request::Build { store, .. } => format!("build on {}", uri::redacted(store)),
+        Request::Watch => "watch".to_owned(),
     }
 }
 
@@ -240,11 +244,11 @@ fn refusal(error: OpenError) -> Answer {
 }
 
 /// Sends a frame, and with its first byte a descriptor.
-fn send(mut stream: &UnixStream, frame: &[u8], file: Option<&impl AsFd>) -> io::Result<()> {
+fn send(mut stream: &UnixStream, frame: &[u8], descriptor: Option<&OwnedFd>) -> io::Result<()> {
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
-    let descriptor = file.map(|file| [file.as_fd()]);
+    let descriptor = descriptor.map(|descriptor| [descriptor.as_fd()]);
     if let Some(descriptor) = &descriptor {
         control.push(SendAncillaryMessage::ScmRights(descriptor));
     }

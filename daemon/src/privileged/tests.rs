@@ -1,6 +1,7 @@
 mod build;
 mod forget;
 mod login;
+mod watch;
 
 use std::{
     fs,

@@ -3,7 +3,9 @@
 
 use std::{fs, net::SocketAddr, time::Duration};
 
-use offload_client::{OverallState, Snapshot, WarningCode, proxy::ManagerProxy, snapshot::Detail};
+use offload_client::{
+    OverallState, Reason, Snapshot, WarningCode, proxy::ManagerProxy, snapshot::Detail,
+};
 use offload_tests::{
     Bus, Daemon, Follower, Ground, Sshd, daemon::Launch, eventually, fake::Cache, ground::HERE,
     notify::Message,
@@ -190,6 +192,76 @@ async fn a_changed_address_of_a_target_is_looked_for_at_once() {
     daemon.reload(&config).await.unwrap();
     let snapshot = follower.until("ready at the second", at(&second)).await;
     assert_eq!(snapshot.unwrap().targets[0].uri, second.url());
+}
+
+/// Nobody signals.
+#[tokio::test]
+async fn what_is_written_to_the_configuration_is_taken_up_by_itself() {
+    let fake = Cache::start(ANY).await.unwrap();
+    let bus = Bus::start().await.unwrap();
+    let daemon = start(&bus, NOTHING).await;
+    let mut follower = Follower::new(bus.connect().await.unwrap());
+    let main = daemon.directory().join("config.toml");
+    let drop_in = daemon.directory().join("config.d/50-more.toml");
+    let has = |names: &'static [&'static str]| move |s: &Snapshot| labels(s) == names;
+    let broken = |s: &Snapshot| {
+        let mut codes = s.warnings.iter().map(|warning| warning.code);
+        codes.any(|code| code == WarningCode::ConfigRejected)
+    };
+
+    let watch = Stopwatch::start();
+    fs::write(&main, format!("{NOTHING}{}", cache(&fake, "first"))).unwrap();
+    follower
+        .until("the file", has(&["cache/first"]))
+        .await
+        .unwrap();
+    println!("the file: taken up after {:?}", watch.elapsed());
+    fs::create_dir(drop_in.parent().unwrap()).unwrap();
+    fs::write(&drop_in, cache(&fake, "second")).unwrap();
+    let both = has(&["cache/first", "cache/second"]);
+    follower.until("a drop-in", both).await.unwrap();
+
+    fs::write(&drop_in, "[poll]\nintervall = \"1s\"\n").unwrap();
+    let told = follower
+        .until("a broken one is told", broken)
+        .await
+        .unwrap();
+    assert!(both(&told), "what was in force holds: {told:#?}");
+    // What is as it was is no news.
+    let reloads = || daemon.log().matches("configuration re").count();
+    let before = reloads();
+    fs::write(&drop_in, "[poll]\nintervall = \"1s\"\n").unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(reloads(), before, "{}", daemon.log());
+
+    fs::remove_file(&drop_in).unwrap();
+    let mended = |s: &Snapshot| !broken(s) && labels(s) == ["cache/first"];
+    follower.until("the drop-in is gone", mended).await.unwrap();
+}
+
+/// The first thorough check of a builder that lacks its key is minutes away from the second.
+#[tokio::test]
+async fn a_key_is_taken_up_as_it_comes_and_goes() {
+    let ground = Ground::take().await.unwrap();
+    let sshd = Sshd::start(ground.ssh()).await.unwrap();
+    let bus = Bus::start().await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let key = directory.path().join("builder");
+    let own = sshd.user_key().display().to_string();
+    let config = builder(&sshd).replace(&own, &key.display().to_string());
+    let _daemon = start(&bus, &format!("{NOTHING}{config}")).await;
+    let mut follower = Follower::new(bus.connect().await.unwrap());
+    let reason = |wanted| move |s: &Snapshot| s.targets.iter().all(|t| t.reason == wanted);
+    for round in ["comes", "comes again"] {
+        let missed = reason(Reason::KeyUnreadable);
+        follower.until("it is missed", missed).await.unwrap();
+        let watch = Stopwatch::start();
+        fs::copy(&own, &key).unwrap();
+        let ready = |s: &Snapshot| s.state == OverallState::Ready;
+        follower.until(round, ready).await.unwrap();
+        println!("{round}: ready after {:?}", watch.elapsed());
+        fs::remove_file(&key).unwrap();
+    }
 }
 
 #[tokio::test]

@@ -19,8 +19,8 @@ pub(crate) fn page() -> String {
         page.paragraph(&words(paragraph));
     }
     page.paragraph(
-        "`offloadd --check-config` checks a change, and shows what holds and where each value comes from; \
-         `systemctl reload offloadd` takes it up.",
+        "A change is taken up within a second. `offloadd --check-config` checks it, and shows what holds and where each value \
+         comes from.",
     );
     page.paragraph(
         "Below, beside each key of `[poll]`, `[nix]` and `[discover]` is what holds without it, and beside \

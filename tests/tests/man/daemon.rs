@@ -87,8 +87,8 @@ fn signals(page: &mut Page) {
     page.section("SIGNALS");
     page.item(
         "SIGHUP",
-        "Reads the configuration again, as `systemctl reload` does. One that is broken is rejected, with \
-         the file and the key in the journal, and the one before it stays in force.",
+        "Reads the configuration again, as `systemctl reload` does, and as happens by itself within a second of a change. \
+         One that is broken is rejected, with the file and the key in the journal, and the one before it stays in force.",
     );
     page.item(
         "SIGTERM, SIGINT",

@@ -45,6 +45,12 @@ pub(crate) fn page() -> String {
         "Deletes what root's Nix remembers as missing from one of its substituters, with `sqlite3`(1), where nobody else \
          writes: what `offloadctl forget-misses` asks for.",
     );
+    page.item(
+        "watch",
+        "An inotify(7) of the folders in which root's Nix and ssh read those files and root's keys, with what matters in \
+         each: the kernel tells offloadd when one changes, and nobody has to run for that. It tells the names of \
+         what changes in these folders, and nothing of what is in it.",
+    );
     page.section("ENVIRONMENT");
     page.item(
         "NIX_CONF_DIR, NIX_SSHOPTS, HOME, XDG_CONFIG_HOME, XDG_CONFIG_DIRS, XDG_CACHE_HOME",

@@ -19,7 +19,7 @@ const STORE: &str = "/nix/store";
 /// A plain directory on the way is watched itself, for being moved or removed; where a symlink or
 /// nothing is, the directory around it is watched for that name. Busy directories, such as `/` and
 /// `/run`, are left alone that way as far as possible.
-pub(super) fn directories(files: &[PathBuf]) -> Directories {
+pub(crate) fn directories(files: &[PathBuf]) -> Directories {
     let mut found = Directories::new();
     for file in files {
         walk(file, &mut found);

@@ -192,3 +192,19 @@ async fn another_set_replaces_the_first_and_says_what_is_new() {
     scene.write("etc/nix/machines");
     scene.changes("what is in the set").await;
 }
+
+#[tokio::test]
+async fn a_pattern_stands_for_all_whose_names_end_so() {
+    let mut scene = Scene::new(|_| ());
+    assert!(scene.watcher.set(&[scene.path("etc/nix/more.d/*.conf")]));
+    fs::create_dir(scene.path("etc/nix/more.d")).unwrap();
+    scene.changes("the folder appears").await;
+    scene.write("etc/nix/more.d/a.conf");
+    scene.changes("a first one").await;
+    scene.write("etc/nix/more.d/b.conf");
+    scene.changes("a second one").await;
+    scene.write("etc/nix/more.d/.b.conf.swp");
+    scene.stays("what ends otherwise").await;
+    fs::remove_file(scene.path("etc/nix/more.d/a.conf")).unwrap();
+    scene.changes("one that goes").await;
+}
