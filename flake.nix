@@ -17,7 +17,26 @@
       packages = forAllSystems (pkgs: rec {
         offloadd = packageOf pkgs;
         default = offloadd;
+        practice = pkgs.callPackage ./nixos-module/practice.nix { inherit offloadd; };
       });
+
+      # `nix run .#practice`; `nix run .` is the page on the terminal.
+      apps = forAllSystems (
+        pkgs:
+        let
+          app = package: program: {
+            type = "app";
+            program = "${package}/bin/${program}";
+            meta.description = package.meta.description;
+          };
+          packages = self.packages.${pkgs.stdenv.hostPlatform.system};
+        in
+        rec {
+          offloadctl = app packages.offloadd "offloadctl";
+          default = offloadctl;
+          practice = app packages.practice "practice";
+        }
+      );
 
       overlays.default = final: _: { offloadd = packageOf final; };
 

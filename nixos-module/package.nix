@@ -55,6 +55,6 @@ rustPlatform.buildRustPackage {
     platforms = lib.platforms.linux;
     # Man pages and completions are made by the program that is installed.
     broken = !stdenv.buildPlatform.canExecute stdenv.hostPlatform;
-    mainProgram = "offloadd";
+    mainProgram = "offloadctl";
   };
 }

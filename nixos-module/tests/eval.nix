@@ -201,6 +201,20 @@ in
       }
     );
 
+  # What the practice program changes of that.
+  practice =
+    let
+      before = {
+        installPhase = "make install";
+        meta.license = "of both";
+      };
+      after = import ../practice.nix { offloadd.overrideAttrs = f: before // f before; };
+    in
+    {
+      inherit (after) pname cargoBuildFlags installPhase;
+      inherit (after.meta) license mainProgram;
+    };
+
   # Its nodes, as far as the modules are concerned: what else they say has no stand-in.
   vm =
     let
@@ -240,6 +254,7 @@ in
     in
     lib.mapAttrs (_: lib.attrNames) outputs
     // {
+      apps = lib.attrNames outputs.apps.x86_64-linux;
       checks = lib.attrNames outputs.checks.x86_64-linux;
     };
 }

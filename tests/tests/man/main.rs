@@ -1,7 +1,8 @@
-//! The manual pages are what the programs and the example configuration are.
+//! The manual pages are what the programs and the example configuration are, and the pages of the reasons what
+//! `offloadctl` says of them.
 //!
-//! They are committed, so that a package needs nothing to make them. After a change of a command
-//! line or of the example make them anew: `OFFLOAD_WRITE_MAN=1 cargo test -p offload-tests --test man`.
+//! They are committed, so that a package needs nothing to make them. After a change of a command line, of the example or
+//! of words make them anew: `OFFLOAD_WRITE_MAN=1 cargo test -p offload-tests --test man`.
 
 // A test program is a test throughout, its helpers too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -10,8 +11,10 @@ mod bus;
 mod config;
 mod daemon;
 mod helper;
+mod links;
 mod page;
 mod program;
+mod reasons;
 
 use std::{fs, path::PathBuf, process::Command};
 
@@ -37,7 +40,9 @@ fn path(page: &str) -> PathBuf {
 
 #[test]
 fn the_committed_pages_are_the_programs_own() {
-    for (name, expected) in pages() {
+    let pages = pages().map(|(name, text)| (name.to_owned(), text));
+    for (name, expected) in pages.into_iter().chain(reasons::pages()) {
+        let name = name.as_str();
         if std::env::var_os("OFFLOAD_WRITE_MAN").is_some() {
             fs::write(path(name), &expected).unwrap();
         }
@@ -77,9 +82,22 @@ fn the_pages_are_read_without_a_warning() {
 }
 
 #[test]
-fn the_readme_names_every_reason() {
-    let readme = fs::read_to_string(path("README.md")).unwrap();
+fn a_reason_stands_where_states_are_explained() {
+    let states = fs::read_to_string(path("docs/states.md")).unwrap();
     for reason in Reason::ALL.iter().filter(|reason| **reason != Reason::None) {
-        assert!(readme.contains(&format!("`{reason}`")), "{reason}");
+        assert!(states.contains(&format!("`{reason}`")), "{reason}");
+    }
+}
+
+/// A page that nothing is made of any more goes with its reason.
+#[test]
+fn no_page_is_left_of_a_reason_that_went() {
+    let pages: Vec<_> = reasons::pages()
+        .into_iter()
+        .map(|(name, _)| path(&name))
+        .collect();
+    for entry in fs::read_dir(path("docs/reasons")).unwrap() {
+        let found = entry.unwrap().path();
+        assert!(pages.contains(&found), "{}", found.display());
     }
 }

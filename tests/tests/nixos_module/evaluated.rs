@@ -48,7 +48,7 @@ pub(crate) fn root() -> &'static Path {
     tests.parent().unwrap()
 }
 
-/// The README's examples of Nix, in their order.
+/// The examples of Nix: the README's, in their order, and the one of docs/nixos.md.
 pub(crate) struct Readme {
     pub(crate) desktop: String,
     pub(crate) laptop: String,
@@ -57,10 +57,11 @@ pub(crate) struct Readme {
 
 impl Readme {
     pub(crate) fn read() -> Self {
-        let text = fs::read_to_string(root().join("README.md")).unwrap();
+        let read = |name| fs::read_to_string(root().join(name)).unwrap();
+        let text = read("README.md") + &read("docs/nixos.md");
         let blocks = text.split("```nix\n").skip(1);
         let blocks: Vec<&str> = blocks
-            .map(|rest| rest.split("```").next().unwrap())
+            .map(|rest| rest.split("```").next().unwrap().trim_end())
             .collect();
         let [desktop, laptop, settings] = blocks.as_slice() else {
             panic!("{} examples of Nix", blocks.len());

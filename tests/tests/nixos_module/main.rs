@@ -32,6 +32,7 @@ fn the_flake_has_what_its_users_look_for() {
     };
     assert_eq!(names("nixosModules"), ["default", "desktop", "laptop"]);
     assert_eq!(names("overlays"), ["default"]);
+    assert_eq!(names("apps"), ["default", "offloadctl", "practice"]);
     assert_eq!(
         names("checks"),
         [
@@ -53,9 +54,24 @@ fn the_package_is_this_version_and_installs_by_make() {
     let Some(evaluated) = evaluated() else { return };
     let package = &evaluated["package"];
     assert_eq!(package["version"], env!("CARGO_PKG_VERSION"));
-    assert_eq!(package["mainProgram"], "offloadd");
+    assert_eq!(package["mainProgram"], "offloadctl");
     let install = package["installPhase"].as_str().unwrap();
     assert!(install.contains("make install PREFIX="), "{install}");
+}
+
+#[test]
+fn the_practice_program_is_a_package_of_its_own() {
+    let Some(evaluated) = evaluated() else { return };
+    let practice = &evaluated["practice"];
+    assert_eq!(practice["pname"], "offloadd-practice");
+    assert_eq!(practice["mainProgram"], "practice");
+    assert_eq!(practice["license"], "of both");
+    assert_eq!(
+        practice["cargoBuildFlags"],
+        serde_json::json!(["--package=offload-tests", "--bin=practice"])
+    );
+    let install = practice["installPhase"].as_str().unwrap();
+    assert!(install.contains("release/practice"), "{install}");
 }
 
 /// What a command wrote, which must have succeeded in the repository's root.
