@@ -63,11 +63,13 @@ async fn every_word_leads_to_its_own_verdict() {
         tour.tried(word);
     }
 
-    // The second terminal, without being told where the bus is.
-    let status = run("offloadctl", &[], &runtime_dir).await;
-    let page = String::from_utf8(status.stdout).unwrap();
-    assert!(status.status.success(), "{page}");
-    assert!(page.contains("ready: Nix can use"), "{page}");
+    // The second terminal, without being told where the bus is: offloadctl, and what needs not be built for it.
+    for (name, arguments) in [("offloadctl", [].as_slice()), ("practice", &["status"])] {
+        let status = run(name, arguments, &runtime_dir).await;
+        let page = String::from_utf8(status.stdout).unwrap();
+        assert!(status.status.success(), "{page}");
+        assert!(page.contains("ready: Nix can use"), "{page}");
+    }
 
     practice.signal(Signal::INT).unwrap();
     let ended = practice.wait_exit(PATIENCE).await.unwrap();
@@ -98,6 +100,8 @@ async fn a_word_without_a_program_says_how_to_start_one() {
     let said = String::from_utf8(sent.stderr).unwrap();
     assert_eq!(sent.status.code(), Some(1), "{said}");
     assert!(said.contains("start one with `cargo practice`"), "{said}");
+    let page = run("practice", &["status"], directory.path()).await;
+    assert_eq!(page.status.code(), Some(1), "{page:?}");
     let unknown = run("practice", &["explode"], directory.path()).await;
     assert_eq!(unknown.status.code(), Some(64));
 }

@@ -2,13 +2,19 @@
 
 use std::{io::Write, net::SocketAddr, process::ExitCode};
 
-use offload_client::page::Style;
+use offload_client::page::{self, Style};
 use offload_tests::{
     Result,
     error::Context,
     ground::{CACHE_PORT, HERE, SSH_PORT},
-    practice::{Word, control, daemon::daemon, place, program},
+    practice::{
+        Word, control,
+        daemon::{daemon, now},
+        place,
+        program::{self, Mode},
+    },
 };
+use offloadd::clock::Now;
 use rustix::termios::tcgetwinsize;
 
 /// sysexits(3): the command was used wrongly.
@@ -18,7 +24,9 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match arguments.as_slice() {
-        [] => block_on(practise()),
+        [] => block_on(practise(Mode::Practice)),
+        ["tour"] => block_on(practise(Mode::Tour)),
+        ["status"] => block_on(status()),
         ["help" | "--help" | "-h"] => {
             say(&program::help());
             Ok(())
@@ -38,13 +46,25 @@ fn main() -> ExitCode {
     }
 }
 
-async fn practise() -> Result<()> {
+async fn practise(mode: Mode) -> Result<()> {
     let [cache, ssh] = [CACHE_PORT, SSH_PORT].map(|port| SocketAddr::new(HERE, port));
     let style = Style {
         width: columns(),
         ..Style::default()
     };
-    program::run(&place::runtime_dir(), cache, ssh, style, say, daemon).await
+    program::run(mode, &place::runtime_dir(), cache, ssh, style, say, daemon).await
+}
+
+/// What `offloadctl` shows, which would have to be built first.
+async fn status() -> Result<()> {
+    let snapshot = now().await?;
+    let style = Style {
+        width: columns(),
+        now_realtime_usec: Now::read().realtime_usec,
+        ..Style::default()
+    };
+    say(page::render(&snapshot, &style).trim_end());
+    Ok(())
 }
 
 async fn send(word: &str) -> Result<()> {

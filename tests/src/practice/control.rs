@@ -19,6 +19,10 @@ const MAX_ANSWER: u64 = 64 * 1024;
 /// For one exchange with a program on the same machine.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// What is said where nobody listens.
+pub const NOT_RUNNING: &str =
+    "no practice program is running: start one with `cargo practice` in another terminal";
+
 /// The socket of a running practice program. Dropping it removes the socket.
 #[derive(Debug)]
 pub struct Words {
@@ -99,12 +103,8 @@ impl Question {
 /// # Errors
 /// When none is running.
 pub async fn send(socket: &Path, word: &str) -> Result<String> {
-    let mut stream = UnixStream::connect(socket).await.map_err(|_| {
-        Error::Unsupported(
-            "no practice program is running: start one with `cargo practice` in another terminal"
-                .into(),
-        )
-    })?;
+    let stream = UnixStream::connect(socket).await;
+    let mut stream = stream.map_err(|_| Error::Unsupported(NOT_RUNNING.into()))?;
     let exchange = async {
         stream.write_all(format!("{word}\n").as_bytes()).await?;
         let mut answer = String::new();

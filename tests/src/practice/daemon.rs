@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use offload_client::{Snapshot, embedded, names, watch::watch};
+use offload_client::{Snapshot, embedded, names, read, watch::watch};
 use offloadd::{Options, cli::BusChoice, config::Settings, service::Flag};
 use tokio::{select, sync::mpsc};
 use zbus::{connection::Builder, fdo::DBusProxy};
 
-use super::watched;
+use super::{control::NOT_RUNNING, watched};
 use crate::{Error, Result, error::Context, eventually, fake::Desktop};
 
 /// The daemon is on its bus before it has checked anything.
@@ -37,6 +37,20 @@ pub async fn daemon(desktop: &Desktop, news: mpsc::Sender<Snapshot>) -> Result<(
         ended = offloadd::run(options) => ended.map_err(std::io::Error::other).context("offloadd"),
         followed = follow(news) => followed,
     }
+}
+
+/// What the daemon of a running practice program knows, read from its bus.
+///
+/// # Errors
+/// When none is running.
+pub async fn now() -> Result<Snapshot> {
+    let address = embedded::address_for_server();
+    let connection = Builder::address(address.as_str()).build().await;
+    let connection = connection.map_err(|_| Error::Unsupported(NOT_RUNNING.into()))?;
+    let snapshot = read::snapshot(&connection).await;
+    snapshot
+        .map_err(std::io::Error::other)
+        .context("the practice daemon")
 }
 
 /// Reads the verdicts as any other client does: from the bus.

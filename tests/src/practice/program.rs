@@ -1,9 +1,10 @@
 //! The practice program: desktop, daemon and words in one loop.
 
-use std::{net::SocketAddr, path::Path, pin::pin, time::Duration};
+use std::{collections::VecDeque, net::SocketAddr, path::Path, pin::pin, time::Duration};
 
 use offload_client::{OverallState, Snapshot, page::Style};
 use offloadd::clock::Stopwatch;
+use strsim::damerau_levenshtein;
 use tokio::{
     select,
     signal::unix::{SignalKind, signal},
@@ -15,21 +16,34 @@ use super::{
     Word,
     control::{Question, Words},
     expect, narrate, place,
-    tour::Tour,
+    tour::{STORY, Tour},
     watched,
 };
 use crate::{Result, error::Context, fake::Desktop};
 
 /// Verdicts that wait to be printed.
 const NEWS: usize = 16;
+/// A word with no more slips than these may have been meant.
+const NEAR: usize = 2;
 /// After this without a verdict the advice is given anyway.
 const FIRST_VERDICT: Duration = Duration::from_secs(5);
 /// Between the first verdict and the first advice: both targets' verdicts may come apart.
 const PAUSE: Duration = Duration::from_millis(500);
+/// In the tour: for the eye, between a verdict and the next thing that happens.
+const READING: Duration = Duration::from_secs(4);
 /// For the daemon, which hears the same signal, to leave its bus.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-/// Runs until Ctrl-C, SIGTERM or the end of `daemon`. It takes words in `runtime_dir`; what it has
+/// What the program does by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It says what to try next, and waits for words.
+    Practice,
+    /// It does one thing after the other, and ends.
+    Tour,
+}
+
+/// Runs until Ctrl-C, SIGTERM, the end of `daemon` or of the tour. It takes words in `runtime_dir`; what it has
 /// to say goes to `say`, line by line, prose as `style` has it.
 ///
 /// `daemon` watches the desktop and sends each snapshot; see [`super::daemon::daemon`].
@@ -37,6 +51,7 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// # Errors
 /// When an address is taken, another practice program runs, or the daemon failed.
 pub async fn run(
+    mode: Mode,
     runtime_dir: &Path,
     cache: SocketAddr,
     ssh: SocketAddr,
@@ -47,7 +62,7 @@ pub async fn run(
     place::prepare(runtime_dir)?;
     let words = Words::listen(&place::socket(runtime_dir)).await?;
     let desktop = Desktop::start(cache, ssh).await?;
-    say(&introduction(&desktop));
+    say(&introduction(mode, &desktop));
 
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
@@ -56,6 +71,7 @@ pub async fn run(
     let mut question = pin!(words.next());
     let mut session = Session {
         tour: Tour::default(),
+        story: (mode == Mode::Tour).then(|| STORY.into()),
         running: Stopwatch::start(),
         last: None,
         advise_at: Some(Instant::now() + FIRST_VERDICT),
@@ -70,7 +86,17 @@ pub async fn run(
             }
             () = at(session.advise_at) => {
                 session.advise_at = None;
-                say(&session.tour.advice());
+                match session.story.as_mut().map(VecDeque::pop_front) {
+                    None => say(&session.tour.advice()),
+                    Some(Some(word)) => {
+                        session.act(word, &desktop, &mut say).await?;
+                        session.advise_at = session.advise_at.map(|at| at + READING);
+                    }
+                    Some(None) => {
+                        say("That was the tour. `cargo practice` lets you try it yourself.");
+                        break Ok(());
+                    }
+                }
             }
             _ = interrupt.recv() => break farewell(daemon).await,
             _ = terminate.recv() => break farewell(daemon).await,
@@ -85,14 +111,16 @@ pub async fn run(
 pub fn help() -> String {
     let poll = watched::poll();
     let mut text = String::from(
-        "cargo practice         runs the daemon beside a practice desktop; Ctrl-C ends it\n\
-         cargo practice WORD    from another terminal: changes the desktop\n\n\
+        "cargo practice            the daemon beside a practice desktop; Ctrl-C ends it\n\
+         cargo practice tour       the same, and shows by itself what can happen\n\
+         cargo practice status     from another terminal: the page of `offloadctl`\n\
+         cargo practice WORD       from another terminal: changes the desktop\n\n\
          The words, and within what time the daemon has its verdict:\n",
     );
     for word in Word::ALL {
         let expected = expect::after(word, &poll);
         let within = expected.within.as_secs_f64();
-        text += &format!("  {:<11} {within:.1} s  {}\n", word.as_str(), word.deed());
+        text += &format!("  {:<16} {within:.1} s  {}\n", word.as_str(), word.deed());
     }
     text
 }
@@ -104,6 +132,8 @@ async fn farewell(daemon: impl Future<Output = Result<()>>) -> Result<()> {
 
 struct Session {
     tour: Tour,
+    /// What is still to happen by itself; `None` where somebody is to try.
+    story: Option<VecDeque<Word>>,
     running: Stopwatch,
     last: Option<Snapshot>,
     advise_at: Option<Instant>,
@@ -129,37 +159,84 @@ impl Session {
             let answer = unknown(&question.word);
             return question.answer(&answer).await;
         };
-        if let Err(error) = word.apply(desktop).await {
-            let text = format!("{}: {error}", word.as_str());
-            say(&text);
-            return question.answer(&(text + "\n")).await;
+        if let Some(objection) = self.tour.objection(word) {
+            return question.answer(&objection).await;
         }
-        let expected = expect::after(word, &watched::poll());
+        let answer = match self.act(word, desktop, say).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                let text = format!("{}: {error}", word.as_str());
+                say(&text);
+                text + "\n"
+            }
+        };
+        question.answer(&answer).await;
+    }
+
+    /// Does `word`, says so here, and returns what there is to say of it elsewhere.
+    async fn act(
+        &mut self,
+        word: Word,
+        desktop: &Desktop,
+        say: &mut impl FnMut(&str),
+    ) -> Result<String> {
+        word.apply(desktop).await?;
+        let before = self.tour.broken();
         self.tour.tried(word);
-        self.advise_at = Some(Instant::now() + expected.within);
-        let (seen, within) = (expected.seen, expected.within.as_secs_f64());
+        let expected = expect::after(word, &watched::poll());
+        let (mut seen, mut within) = (expected.seen.to_owned(), expected.within);
+        match before {
+            // A desktop that is not there moves unseen.
+            Some(broken) if self.tour.broken() == Some(broken) => {
+                seen = format!("`{}` goes on there.", broken.as_str());
+                within = within.max(expect::after(broken, &watched::poll()).within);
+            }
+            Some(broken) if !word.heals() => {
+                seen = format!(
+                    "`{}` is over: one thing is broken at a time.\n{seen}",
+                    broken.as_str()
+                );
+            }
+            _ => {}
+        }
+        self.advise_at = Some(Instant::now() + within);
         let stamp = narrate::stamp(self.running.elapsed());
         say(&format!("{stamp}> {}: {}", word.as_str(), word.deed()));
-        let answer = format!("Done: {}.\n{seen}\nWithin {within:.1} s.\n", word.deed());
-        question.answer(&answer).await;
+        let within = within.as_secs_f64();
+        Ok(format!(
+            "Done: {}.\n{seen}\nWithin {within:.1} s.\n",
+            word.deed()
+        ))
     }
 }
 
 /// What is answered to a word that is none.
 pub fn unknown(word: &str) -> String {
-    let known: Vec<_> = Word::ALL.iter().map(|word| word.as_str()).collect();
+    let nearest = Word::ALL
+        .into_iter()
+        .map(|known| (damerau_levenshtein(word, known.as_str()), known))
+        .min_by_key(|(distance, _)| *distance);
     // Whatever was sent is shown with its control characters escaped.
-    format!(
-        "{word:?} is no word of the practice desktop: {}\n",
-        known.join(", ")
-    )
+    let mut text = format!("{word:?} is no word of the practice desktop");
+    match nearest {
+        Some((distance, known)) if distance <= NEAR => {
+            text += &format!(": did you mean `{}`?\n", known.as_str());
+        }
+        _ => text += ".\n",
+    }
+    text + "`cargo practice help` lists them all.\n"
 }
 
-fn introduction(desktop: &Desktop) -> String {
+fn introduction(mode: Mode, desktop: &Desktop) -> String {
+    let next = match mode {
+        Mode::Practice => {
+            "In a second terminal `cargo practice status` shows the page of `offloadctl`."
+        }
+        Mode::Tour => "It does by itself what `cargo practice` has you do: two minutes.",
+    };
     format!(
         "A practice desktop is up: its cache at {}, its builder at {}.\n\
-         offloadd watches both; its verdicts follow. Ctrl-C ends it all.\n\
-         In a second terminal: cargo run --release --bin offloadctl",
+         offloadd watches both; its verdicts follow. Ctrl-C ends it all.\n{next}",
         desktop.cache.address(),
         desktop.ssh.address(),
     )
@@ -226,7 +303,8 @@ mod tests {
         let say = move |line: &str| sender.send(line.to_owned()).unwrap();
         let any = SocketAddr::new(HERE, 0);
         let ssh = free_address().unwrap();
-        let program = run(&runtime_dir, any, ssh, Style::default(), say, watcher);
+        let style = Style::default();
+        let program = run(Mode::Practice, &runtime_dir, any, ssh, style, say, watcher);
         let mut program = pin!(program);
 
         let socket = place::socket(&runtime_dir);
@@ -249,8 +327,15 @@ mod tests {
             until("cargo practice start").await;
             let unknown = send(&socket, "explode\u{1b}").await.unwrap();
             assert!(
-                unknown.contains("swap-key") && !unknown.contains('\u{1b}'),
+                unknown.contains("practice help") && !unknown.contains('\u{1b}'),
                 "{unknown}"
+            );
+            let unknown = send(&socket, "statr").await.unwrap();
+            assert!(unknown.contains("did you mean `start`?"), "{unknown}");
+            let refused = send(&socket, "thaw").await.unwrap();
+            assert!(
+                refused.contains("`cargo practice start` mends that"),
+                "{refused}"
             );
             send(&socket, "start").await.unwrap();
             until("builder/desktop  ready").await;
@@ -271,6 +356,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let any = SocketAddr::new(HERE, 0);
         let ended = run(
+            Mode::Practice,
             directory.path(),
             any,
             any,

@@ -2,19 +2,68 @@
 
 use super::Word;
 
-/// What was tried so far.
+/// What `cargo practice tour` shows by itself, in two minutes.
+pub const STORY: [Word; 16] = [
+    Word::Stop,
+    Word::Start,
+    Word::Move,
+    Word::Back,
+    Word::RefuseKey,
+    Word::AcceptKey,
+    Word::SwapKey,
+    Word::OldKey,
+    Word::Portal,
+    Word::Reset,
+    Word::StopNixDaemon,
+    Word::StartNixDaemon,
+    Word::Unsign,
+    Word::Reset,
+    Word::Vanish,
+    Word::Appear,
+];
+
+/// What was tried so far, and what is broken now: one thing at a time, and beside that the desktop may have moved.
 #[derive(Clone, Debug, Default)]
 pub struct Tour {
     tried: Vec<Word>,
     broken: Option<Word>,
+    moved: bool,
 }
 
 impl Tour {
-    /// `word` was sent.
+    /// `word` was done.
     pub fn tried(&mut self, word: Word) {
-        self.broken = if word.heals() { None } else { Some(word) };
+        match word {
+            Word::Move => self.moved = true,
+            Word::Back => self.moved = false,
+            Word::Reset => (self.broken, self.moved) = (None, false),
+            word if word.heals() => self.broken = None,
+            word => self.broken = Some(word),
+        }
         if !self.tried.contains(&word) {
             self.tried.push(word);
+        }
+    }
+
+    /// What is broken now.
+    pub const fn broken(&self) -> Option<Word> {
+        self.broken
+    }
+
+    /// Why `word` would mend nothing, and what would; `None` for what can be done.
+    pub fn objection(&self, word: Word) -> Option<String> {
+        if !word.heals() || matches!(word, Word::Back | Word::Reset) {
+            return None;
+        }
+        match self.broken {
+            Some(broken) if broken.remedy() == word => None,
+            Some(broken) => Some(format!(
+                "That would mend nothing. What is broken is `{broken}`: it {deed}.\n`cargo practice {remedy}` mends that.\n",
+                broken = broken.as_str(),
+                deed = broken.deed(),
+                remedy = broken.remedy().as_str(),
+            )),
+            None => Some("Nothing is broken.\n".to_owned()),
         }
     }
 
@@ -23,6 +72,9 @@ impl Tour {
     pub fn next(&self) -> Option<Word> {
         if let Some(broken) = self.broken {
             return Some(broken.remedy());
+        }
+        if self.moved {
+            return Some(Word::Back);
         }
         let new = |word: &Word| !word.heals() && !self.tried.contains(word);
         Word::ALL.into_iter().find(new)
@@ -61,5 +113,37 @@ mod tests {
         }
         assert!(followed.last().unwrap().heals());
         assert!(tour.advice().contains("everything"));
+    }
+
+    #[test]
+    fn what_mends_something_else_is_not_done() {
+        let mut tour = Tour::default();
+        assert!(
+            tour.objection(Word::Thaw)
+                .unwrap()
+                .contains("Nothing is broken")
+        );
+        tour.tried(Word::Freeze);
+        let objection = tour.objection(Word::AcceptKey).unwrap();
+        assert!(
+            objection.contains("`cargo practice thaw` mends that"),
+            "{objection}"
+        );
+        assert_eq!(tour.objection(Word::Thaw), None);
+        assert_eq!(tour.objection(Word::Reset), None);
+        tour.tried(Word::Move);
+        assert_eq!(tour.next(), Some(Word::Thaw));
+        tour.tried(Word::Thaw);
+        assert_eq!(tour.next(), Some(Word::Back));
+    }
+
+    #[test]
+    fn the_story_mends_each_thing_that_it_breaks() {
+        let mut tour = Tour::default();
+        for word in STORY {
+            assert_eq!(tour.objection(word), None, "{word:?}");
+            tour.tried(word);
+        }
+        assert_eq!((tour.broken(), tour.moved), (None, false));
     }
 }

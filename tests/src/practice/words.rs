@@ -156,9 +156,9 @@ impl Word {
         match self {
             Self::Stop => "stops the cache and sshd",
             Self::Start => "starts the cache and sshd again",
-            Self::Freeze => "hangs the desktop: connections stand, nothing answers",
+            Self::Freeze => "hangs the desktop: connections stand, and are silent",
             Self::Thaw => "lets it go on",
-            Self::Vanish => "takes it off the network: not even a refusal comes back",
+            Self::Vanish => "takes it off the network, without even a refusal",
             Self::Appear => "puts it back on the network",
             Self::Move => "moves it from 127.0.15.6 to 127.0.15.7",
             Self::Back => "moves it back to 127.0.15.6",
