@@ -2,6 +2,8 @@
 //!
 //! Each is an enum here and a kebab-case word on the bus and in JSON. A reader that meets a word
 //! it does not know (a newer daemon) reads it as the vocabulary's first, neutral word.
+//!
+//! Programs read these words; sentences for people are apart from them (`reasons`, `warnings`).
 
 mod closed;
 

@@ -1,4 +1,8 @@
 //! The one way to the files that root's Nix and ssh read, whoever this process is.
+//!
+//! The helper is asked without turning to others meanwhile: a configuration is read in one go, a dozen files that
+//! name each other, and it is silent for no more than a second. ssh, which may take its time, is waited for as
+//! everything is.
 
 use std::{
     fs::File,

@@ -9,6 +9,9 @@
 //! is in the unit's control group, whatever its process group (KillMode=control-group, its default).
 //! The kernel's own PR_SET_PDEATHSIG is no help: it ends the program alone and leaves what that has
 //! started, which is what stays; and it is set between fork and exec, where Rust has only unsafe code.
+//!
+//! Who floods is read slowly and not cut off: a `ProxyCommand` writes its complaints where somebody reads them; a
+//! pipe that nobody reads would block one that is merely verbose, and a closed one would end it.
 
 use std::{
     io,

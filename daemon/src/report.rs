@@ -1,4 +1,7 @@
 //! What was found out about a target, for those that judge it.
+//!
+//! A latency is the network's: what Nix takes to answer on the other side, and what a cache takes to find a
+//! narinfo, is left out of it, so that a cheap check and a deep one can be compared.
 
 use std::time::Duration;
 

@@ -1,4 +1,6 @@
 //! The daemon's life: from a valid configuration to its last reply.
+//!
+//! The file `ready` is set before the bus is told: whoever wakes by a signal finds it as it should be.
 
 use std::{collections::BTreeMap, io, net::IpAddr};
 

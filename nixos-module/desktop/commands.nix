@@ -1,5 +1,7 @@
 # The script itself. `bin` is where Nix's programs are, `path` where cat and grep are.
 #
+# It keeps a stolen key from a shell; what the protocol lets a trusted user do it can't.
+#
 # Nix asks for the first two: src/libstore/ssh-store.cc and legacy-ssh-store.cc. offloadd asks for the
 # first as well, and for what this machine builds (daemon/src/probe/builder/system.rs): of that only
 # the words are matched that say what it is, because a newer offloadd may ask for more. It gets the

@@ -2,6 +2,9 @@
 //!
 //! As a service of `Type=notify` it is "starting" until ready, then up, and it ends with status 3
 //! when that is over, or has not begun in time.
+//!
+//! Without a daemon, a bus or a verdict it holds on for ten seconds, so that an upgrade stops nothing that is bound
+//! to it; a verdict ends it at once.
 
 use std::{convert::Infallible, future::Future, pin::pin, time::Duration};
 

@@ -1,4 +1,7 @@
 //! What a test build proves. Pure: evidence in, verdict out.
+//!
+//! The evidence is in a build's output, not in an exit code: a nonce, the boot id of the kernel it ran on, the name
+//! of the host; and this machine's Nix says whether it built the path itself.
 
 use offload_client::{Printable, Reason};
 

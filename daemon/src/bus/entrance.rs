@@ -4,6 +4,10 @@
 //! Nobody waits here for what only another needs. Until the bus has said whose a connection is, its calls are kept
 //! aside; and a call that is answered at once has its turn, of each user one ([`Turns`]), when the answer before it
 //! is on its way: so no more than one answer, however long, is before any other.
+//!
+//! The daemon's own questions go over a second connection: on this one their answers would come after a storm.
+//! `abuse` in `tests/` sends storms to dbus-daemon and to dbus-broker, and the same to a service that does nothing:
+//! what that one's callers wait, the bus makes them wait.
 
 use std::{
     collections::{HashMap, hash_map::Entry},

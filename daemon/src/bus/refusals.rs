@@ -1,6 +1,9 @@
 //! Who is refused is told so, few at a time: a bus passes on to us in the order in which it was given, so whoever
 //! calls next waits for all that a storm has in flight. Whose calls are not answered yet can't have others in their
 //! place: the bus bounds how many may wait.
+//!
+//! And they are told so slowly: a bus reads our answers a few KiB at a time among all others'. Answered at once, a
+//! flood would fill both ways, and everybody wait behind it.
 
 use std::{num::NonZeroU32, time::Duration};
 

@@ -3,6 +3,8 @@
 //! What other machines say of themselves is a hint where to look and no more: only an address at
 //! which the identity is proved is ever used. Nobody outside of this machine's own networks is asked
 //! or tried.
+//!
+//! An announced port is not taken: Nix would go to its own. All searches share 64 sockets.
 
 mod answers;
 #[cfg(any(test, feature = "fuzz"))]

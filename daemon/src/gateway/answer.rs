@@ -1,5 +1,7 @@
 //! What Nix is answered. A miss is 404: silent in every version of Nix, with `fallback` and without, where every
 //! other refusal costs time, lines or the build. So nothing here is told to Nix as an error of a cache.
+//!
+//! `307` has `Accept-Ranges`, without which Nix forgets to resume.
 
 use std::{
     cell::RefCell,

@@ -4,6 +4,8 @@
 //! What is small it hands on, from all caches at once; to what is large it leads Nix (`answer`). Signatures are
 //! Nix's to check, as ever. Only caches that are watched are asked, and only for what a binary cache has
 //! (`request`).
+//!
+//! It is one task with all its connections in it: what they share is borrowed, and nothing is locked.
 
 mod answer;
 mod caches;

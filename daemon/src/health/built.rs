@@ -1,4 +1,8 @@
 //! What Nix itself made of a builder: a test build, which stands though checks pass.
+//!
+//! It says what no check can, and only of who answers: where a check was withheld behind the banner, the last test
+//! build is the verdict. The desktop is watched by what the check can do, and what was proved with something else
+//! counts no more. Where the check hears nobody it stays `unknown`.
 
 use offload_client::{Reason, TargetState};
 

@@ -4,6 +4,9 @@
 //! - `evidence`: how much each reason proves. `schedule`: when the next check is due.
 //! - `target`: one target's state machine. `overall`: one verdict over all of them.
 //! - `idle`: which closed connections mean something. `rate`, `history`: what they say.
+//!
+//! A published verdict is kept while it is being confirmed (after a resume): a widget that shows `unknown` at every
+//! lid opening tells nobody anything. A check that passes makes a target ready though no route is known.
 
 mod built;
 mod event;

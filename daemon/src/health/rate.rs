@@ -1,4 +1,7 @@
 //! How often somebody may ask for a check.
+//!
+//! Checks that are asked for too often are gathered, not refused: one is made for all who asked meanwhile. An
+//! answer is never older than the question by more than the check that was under way.
 
 use std::time::Duration;
 

@@ -3,6 +3,9 @@
 //! What the checks amount to is kept apart from what the last test build proved and from what keeps Nix
 //! from going there: a builder that passes every check and fails at building, or that Nix is not
 //! configured to use, is published as degraded, and checked as a ready one.
+//!
+//! Stage and address go with the published reason. A lost packet of a target that stays ready is in its count of
+//! failures, which wakes nobody, and nowhere else.
 
 mod events;
 mod report;

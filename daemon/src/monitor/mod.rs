@@ -2,6 +2,9 @@
 //! [`crate::health`] and [`crate::whereabouts`], carries out their effects, and publishes a [`Snapshot`].
 //!
 //! Every subscriber reads the same snapshot; nobody else holds state.
+//!
+//! The first checks begin after `READY=1`, and what ends in one turn is one snapshot: a start with thousands of
+//! targets waits for none of them.
 
 mod checks;
 mod commands;

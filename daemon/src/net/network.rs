@@ -1,4 +1,8 @@
 //! How this machine would reach an address: its routes, as far as their interfaces carry them.
+//!
+//! Routes of every table count, and rules are not read: a VPN keeps its routes in a table of its own, and a desktop
+//! behind it must not be `away`. Silence from a private address behind the default route alone is `away`, not
+//! `down`, unless a check has passed by that very way (another VLAN, a VPN).
 
 use std::{cmp::Reverse, net::IpAddr};
 

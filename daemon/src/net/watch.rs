@@ -1,4 +1,7 @@
 //! Follows the networks of this machine, and, while somebody is missed, its neighbours.
+//!
+//! A quiet machine is not woken by the traffic of others. The first checks wait for the monitor's inbox, so that
+//! networks known at the start spare those that could come to nothing.
 
 use std::{collections::BTreeSet, io, net::IpAddr, pin::pin, sync::Arc, time::Duration};
 

@@ -1,4 +1,6 @@
 //! Netlink messages as bytes: netlink(7), linux/netlink.h. Numbers are in the host's byte order.
+//!
+//! They are four, against a crate that reads every attribute of every link there is.
 
 /// A request for everything there is of a kind (`NLM_F_REQUEST | NLM_F_DUMP`).
 const DUMP_FLAGS: u16 = 0x1 | 0x300;

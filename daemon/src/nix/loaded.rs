@@ -6,6 +6,8 @@
 //!
 //! As long as offloadd runs it knows what was in the files when nix-daemon started, and compares
 //! that ([`Observer`]). What changed before offloadd's own start is judged by times (`rule`).
+//!
+//! NixOS makes `/etc/static` anew with each switch, and store files are of 1970: a time is the last thing to go by.
 
 mod facts;
 mod generation;

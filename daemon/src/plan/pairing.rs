@@ -1,5 +1,7 @@
 //! An entry and an item of Nix that differ in nothing but the host are one target whose address
 //! differs: as on the day when only one of the two was changed.
+//!
+//! A name and an IP address are never called different: what a name stands for is not known to the comparison.
 
 /// An item of Nix, which an entry of ours may be about.
 pub(super) trait Item<'a> {

@@ -1,5 +1,8 @@
 //! Root's keys, as an agent has them: for the builders of Nix's list, those that root's ssh would offer there, and
 //! signatures that log root's ssh in there as the user that it would be. A key that ssh would not take is none.
+//!
+//! Which server gets a signature the protocol does not let it see: a key is good for its user wherever that key is
+//! known, as an agent's is.
 
 use std::path::PathBuf;
 

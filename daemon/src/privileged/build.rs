@@ -1,5 +1,8 @@
 //! A test build on one builder of Nix's list, as root: Nix takes from root alone which builders it is to use. It goes
 //! through the nix-daemon, and all that is built is written down here.
+//!
+//! A question names one of root's builders and says how long it may take. A builder that only offloadd's own
+//! configuration has is built on as the user offloadd.
 
 use std::{
     ops::ControlFlow,

@@ -1,5 +1,8 @@
 //! Forgets what root's Nix remembers as missing from one substituter of its configuration. SQLite itself does it
 //! (`sqlite3`), under its own locks, and never while somebody writes.
+//!
+//! A library in the helper would be larger than the helper. The program gets numbers of caches, and nothing of what
+//! was asked.
 
 use std::{
     io::{self, ErrorKind},

@@ -1,4 +1,6 @@
 //! Asks ssh, as root, what it would do for a builder: `ssh -G`, with the arguments that Nix gives it.
+//!
+//! The helper does not hand over ssh_config: what counts of it is ssh's to say.
 
 use std::{ops::ControlFlow, process::Command, time::Duration};
 

@@ -1,5 +1,8 @@
 //! Has the kernel tell offloadd of changes in folders that only root may look into. An inotify is made here and handed
 //! over: it goes on for whoever holds it, and nothing of root's has to run for that.
+//!
+//! What it costs: whoever has taken over offloadd learns the names of what changes where root's Nix and ssh read
+//! something. A path unit would tell nobody, but knows no list of builders.
 
 use std::os::fd::AsRawFd;
 

@@ -1,4 +1,10 @@
 //! A TCP connection to the first candidate that answers.
+//!
+//! An address that takes the connection and proves nothing has half of the remaining time while others are left.
+//!
+//! Whether a check took Nix's way is known by the candidate that answered (`Report::elsewhere`), not by its
+//! address: a name may lead anywhere, and a port matters. So Nix's own comes first (`plan::candidates`), and no
+//! other wins while a packet to it may merely have been lost (`Race::wait_for_first`).
 
 mod open;
 

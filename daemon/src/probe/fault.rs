@@ -1,4 +1,7 @@
 //! What an operating system's error means: the one place that reads error numbers.
+//!
+//! What this machine lacks is nobody's fault: want of descriptors, threads or memory is `out-of-resources`, which
+//! leaves a verdict as it was. It outweighs what others said, since who could not be tried may have been the one.
 
 use std::{
     io::{self, ErrorKind},

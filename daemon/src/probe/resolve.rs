@@ -1,4 +1,8 @@
 //! From a host to the addresses to try.
+//!
+//! Names are looked up in threads of their own, one for each name that has no answer, whichever targets wait for
+//! it. Half of them at most are for names that had none the last time, so that those that had one always find a
+//! place.
 
 mod literal;
 

@@ -1,4 +1,8 @@
 //! Where a target is looked for, where it was found, and where it answered.
+//!
+//! A cache is where its builder is, while that one proves a known host key; otherwise it is searched for itself,
+//! and known by the key that it has signed with. What was found comes behind the own addresses, and goes with the
+//! way to it: a desktop that is back where Nix looks is back there for us too.
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},

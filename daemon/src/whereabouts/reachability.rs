@@ -1,4 +1,8 @@
 //! How the networks of this machine lead to a target.
+//!
+//! A name is a route of its own: where nobody knows a name that only its own network does, or that had an address
+//! before the network changed, the target is away (`Reach::ByName`). It is looked at with the back-off, since a
+//! resolver may merely not be up yet, and looked for where `[discover]` says so.
 
 use std::{
     collections::BTreeMap,

@@ -1,4 +1,7 @@
 //! The end of a check: what of it counts, and what it amounts to.
+//!
+//! What explains a verdict (details, error) stays with it where an answer does not count: OpenSSH turns away for a
+//! while who failed to log in too often, and that hides no fault.
 
 use std::time::Duration;
 

@@ -1,4 +1,7 @@
 //! What ssh_config asks for that offloadd does not do and that could change the outcome.
+//!
+//! It makes a builder `unknown`, `ssh-config-unsupported`: neither green nor red, and a test build through Nix
+//! decides. What ssh itself refuses over its own configuration is `ssh-config-prevents`.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,7 @@
 //! What a deep check does once it is let in, and what is remembered of it.
+//!
+//! A cheap check says again what the last deep one found, so that no widget sees facts come and go with the
+//! connections.
 
 use std::time::Duration;
 

@@ -1,4 +1,8 @@
 //! The handshake: Nix's own program on the builder, spoken to in Nix's own protocol.
+//!
+//! Nix before 2.15 does not say whether it trusts us; it does warn, and only those it does not trust, of a
+//! substituter that they may not set. Where not even that works, trust is `unknown` and passes: a builder that may
+//! well work is not red.
 
 use std::time::Duration;
 

@@ -1,5 +1,9 @@
 //! Which host keys a builder may prove, judged as OpenSSH without a terminal judges them
 //! (`verify_host_key` and `check_host_key` in OpenSSH's sshconnect.c).
+//!
+//! Field 8 of the machines file is a known_hosts line under the URI's host, looked up under the name that
+//! ssh_config gives, beside the global files. Which of its keys a server proves follows ssh's order, and an
+//! authority may vouch by certificate. `tests/parity.rs` runs each case through the real ssh as well.
 
 mod algorithms;
 mod certificate;

@@ -1,4 +1,11 @@
 //! One question to a cache, over whatever connection there is, wherever it is redirected.
+//!
+//! A login goes to whom Nix sends it, and less far: not to another host that an answer sends on to (curl looks for
+//! that one's own), nor in the clear to an address that Nix does not go to, nor to whom a search finds. Who asks
+//! for a login there is `unknown`, `not-visible`, as where the netrc file is root's.
+//!
+//! It is hyper and no pooled client: a check says at which stage it failed, and the moment a desktop shuts down is
+//! the moment its idle connection closes.
 
 use std::{net::SocketAddr, time::Duration};
 

@@ -5,6 +5,10 @@
 //! redirect is followed to the host that sends it (another scheme or port of it too) and to the hosts of other
 //! caches that are watched; anywhere else only when somebody asked for the check, who then sees
 //! how Nix fares. From another machine it never leads to this one or to its link (a link-local address).
+//!
+//! What is not followed is `unknown`, `redirected`: Nix would go on, so it is not red for our reluctance. What a
+//! check found that somebody asked for holds as long as what any deep check finds, while the redirect stays the
+//! same. A redirect to another machine's page that is not the file asked for is a portal's.
 
 mod leads;
 
