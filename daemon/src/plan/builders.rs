@@ -81,8 +81,7 @@ pub(super) fn plan(
     }
     pairing::pair(&settings.builders, &mut found, own_uri, differs_in_host);
     for entry in &settings.builders {
-        let is_used =
-            |known: &PlannedBuilder<'_>| known.entry.is_some_and(|used| std::ptr::eq(used, entry));
+        let is_used = |known: &PlannedBuilder<'_>| known.entry == Some(entry);
         if found.iter().any(is_used) {
             continue;
         }

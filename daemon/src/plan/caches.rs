@@ -52,8 +52,7 @@ pub(super) fn plan(
         is_same_but_for_host(own, &cache.uri)
     });
     for entry in &settings.caches {
-        let is_used =
-            |cache: &PlannedCache<'_>| cache.entry.is_some_and(|used| std::ptr::eq(used, entry));
+        let is_used = |cache: &PlannedCache<'_>| cache.entry == Some(entry);
         if found.iter().any(is_used) {
             continue;
         }

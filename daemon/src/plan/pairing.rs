@@ -14,14 +14,14 @@ pub(super) trait Item<'a> {
 
 /// Gives each item that no entry is about yet the one entry that is about none: where `differs` says,
 /// by the entry and its own URI, that nothing but the host does, and neither has another match.
-pub(super) fn pair<'a, E, U, I: Item<'a, Entry = E>>(
+pub(super) fn pair<'a, E: PartialEq, U, I: Item<'a, Entry = E>>(
     entries: &'a [E],
     items: &mut [I],
     own_uri: fn(&E) -> Option<U>,
     differs: impl Fn(&E, &U, &I) -> bool,
 ) {
     let used: Vec<&E> = items.iter_mut().filter_map(|item| *item.entry()).collect();
-    let is_free = |entry: &&E| !used.iter().any(|used| std::ptr::eq(*used, *entry));
+    let is_free = |entry: &&E| !used.contains(entry);
     let free = entries.iter().filter(is_free);
     let free: Vec<_> = free
         .filter_map(|entry| Some((entry, own_uri(entry)?)))
