@@ -147,7 +147,7 @@ pub enum Effect {
     },
     /// Look for a target elsewhere: at each deep check that finds it missing, or somebody else in
     /// its place. The back-off of the checks is that of the searches.
-    Seek {
+    Missing {
         /// The target.
         target: TargetId,
     },

@@ -29,7 +29,7 @@ use offload_client::{Reason, TargetState, snapshot::HistoryEntry};
 use self::{
     evidence::Thresholds,
     schedule::Pace,
-    target::{Change, Target},
+    target::{Consequence, Target},
     targets::Targets,
 };
 use crate::{clock::Now, config::Poll, net::Reach, target::TargetId};
@@ -110,16 +110,16 @@ impl Health {
                 latency,
             } => self.report(now, target, check, outcome, latency, effects),
             Event::Tested { target, outcome } => {
-                let change = self.targets.change(&target, |it| it.tested(now, outcome));
-                effects.extend(changed(&target, change.flatten()));
+                let led_to = self.targets.change(&target, |it| it.tested(now, outcome));
+                effects.extend(led_to.effects(&target));
             }
             Event::Unproved { target } => {
-                let change = self.targets.change(&target, |it| it.unproved(now));
-                effects.extend(changed(&target, change.flatten()));
+                let led_to = self.targets.change(&target, |it| it.unproved(now));
+                effects.extend(led_to.effects(&target));
             }
             Event::Hindered { target, reason } => {
-                let change = self.targets.change(&target, |it| it.hinder(now, reason));
-                effects.extend(changed(&target, change.flatten()));
+                let led_to = self.targets.change(&target, |it| it.hinder(now, reason));
+                effects.extend(led_to.effects(&target));
             }
             Event::KindHindered { kind, reason } => self.overall.hinder(kind, reason),
             Event::Closed { target, idle } => {
@@ -131,8 +131,8 @@ impl Health {
             }
             Event::Reach { target, reach } => self.reach(now, &target, reach, effects),
             Event::Found { target } => {
-                let aborted = self.targets.change(&target, |it| it.found(now));
-                effects.extend(abort(&target, aborted.flatten()));
+                let led_to = self.targets.change(&target, |it| it.found(now));
+                effects.extend(led_to.effects(&target));
             }
             Event::Pause { until } => self.pause(now, until, effects),
             Event::Resume => self.resume(now, effects),
@@ -164,8 +164,8 @@ impl Health {
                 self.targets.change(target, |it| it.hurry(now));
             }
             None => {
-                let aborted = self.targets.change(target, |it| it.ask(now));
-                effects.extend(abort(target, aborted.flatten()));
+                let led_to = self.targets.change(target, |it| it.ask(now));
+                effects.extend(led_to.effects(target));
             }
         }
         self.settle(now, &mut effects);
@@ -224,16 +224,14 @@ impl Health {
 
     fn remove(&mut self, id: TargetId, effects: &mut Vec<Effect>) {
         if let Some(target) = self.targets.remove(&id) {
-            effects.extend(abort(&id, target.in_flight()));
+            effects.extend(Consequence::from(target.in_flight()).effects(&id));
         }
     }
 
     fn replace(&mut self, now: Now, id: TargetId, effects: &mut Vec<Effect>) {
         let pace = &mut self.pace;
-        let replaced = self.targets.change(&id, |it| it.replace(now, pace));
-        let (aborted, change) = replaced.unwrap_or_default();
-        effects.extend(abort(&id, aborted));
-        effects.extend(changed(&id, change));
+        let led_to = self.targets.change(&id, |it| it.replace(now, pace));
+        effects.extend(led_to.effects(&id));
     }
 
     fn report(
@@ -246,14 +244,10 @@ impl Health {
         effects: &mut Vec<Effect>,
     ) {
         let (pace, thresholds) = (&mut self.pace, self.thresholds);
-        let judged = self.targets.change(&id, |target| {
+        let led_to = self.targets.change(&id, |target| {
             target.report(now, check, outcome, latency, thresholds, pace)
         });
-        let judged = judged.unwrap_or_default();
-        effects.extend(changed(&id, judged.change));
-        if judged.seek {
-            effects.push(Effect::Seek { target: id });
-        }
+        effects.extend(led_to.effects(&id));
     }
 
     fn refresh(&mut self, now: Now, only: Option<&TargetId>, effects: &mut Vec<Effect>) {
@@ -263,23 +257,21 @@ impl Health {
         let timeout = self.timeout;
         match only {
             Some(id) => {
-                let aborted = self.targets.change(id, |it| it.refresh(now, timeout));
-                effects.extend(abort(id, aborted.flatten()));
+                let led_to = self.targets.change(id, |it| it.refresh(now, timeout));
+                effects.extend(led_to.effects(id));
             }
             None => self.targets.change_all(|id, target| {
-                effects.extend(abort(id, target.refresh(now, timeout)));
+                effects.extend(target.refresh(now, timeout).effects(id));
             }),
         }
     }
 
     fn reach(&mut self, now: Now, id: &TargetId, reach: Reach, effects: &mut Vec<Effect>) {
         let (timeout, pace) = (self.timeout, &mut self.pace);
-        let reached = self
+        let led_to = self
             .targets
             .change(id, |it| it.reach(now, reach, timeout, pace));
-        let (aborted, change) = reached.unwrap_or_default();
-        effects.extend(abort(id, aborted));
-        effects.extend(changed(id, change));
+        effects.extend(led_to.effects(id));
     }
 
     fn pause(&mut self, now: Now, until: Option<Duration>, effects: &mut Vec<Effect>) {
@@ -289,9 +281,7 @@ impl Health {
         }
         self.pause = Some(pause);
         self.targets.change_all(|id, target| {
-            let (aborted, change) = target.pause(now);
-            effects.extend(abort(id, aborted));
-            effects.extend(changed(id, change));
+            effects.extend(target.pause(now).effects(id));
         });
     }
 
@@ -299,7 +289,7 @@ impl Health {
         if self.pause.take().is_some() {
             let pace = &mut self.pace;
             self.targets.change_all(|id, target| {
-                effects.extend(changed(id, target.resume(now, pace)));
+                effects.extend(target.resume(now, pace).effects(id));
             });
         }
     }
@@ -324,7 +314,7 @@ impl Health {
             let deep_interval = self.deep_interval;
             let depth = self
                 .targets
-                .change(&id, |target| target.start(now, check, deep_interval));
+                .change(&id, |target| Some(target.start(now, check, deep_interval)));
             effects.extend(depth.map(|depth| Effect::Start {
                 target: id,
                 check,
@@ -354,19 +344,4 @@ impl Pause {
 /// How bad a state is, with its reason: the higher, the worse.
 pub(crate) fn rank(state: TargetState, reason: Reason) -> u8 {
     overall::rank((state, reason))
-}
-
-fn abort(id: &TargetId, check: Option<CheckId>) -> Option<Effect> {
-    check.map(|check| Effect::Abort {
-        target: id.clone(),
-        check,
-    })
-}
-
-fn changed(id: &TargetId, change: Change) -> Option<Effect> {
-    change.map(|(old, new)| Effect::Changed {
-        target: id.clone(),
-        old,
-        new,
-    })
 }

@@ -16,14 +16,14 @@ use offload_client::{Reason, Stage, TargetState, snapshot::HistoryEntry};
 
 use self::report::is_at_host_key;
 use super::{
-    CheckId, Depth,
+    CheckId, Depth, Effect,
     built::{self, Built},
     history::History,
     idle::Patience,
     rate::Bucket,
     verdict::Judge,
 };
-use crate::{clock::Now, net::Reach};
+use crate::{clock::Now, net::Reach, target::TargetId};
 
 /// The health of one target, as it is published. Timestamps are microseconds of
 /// `CLOCK_REALTIME`, 0 for never.
@@ -57,12 +57,52 @@ pub(super) type Standing = (TargetState, Reason);
 /// Old and new, where they differ.
 pub(super) type Change = Option<(Standing, Standing)>;
 
-/// What the end of a check leads to.
+/// What an event leads to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Judged {
+pub(super) struct Consequence {
+    /// The check to drop.
+    pub(super) aborted: Option<CheckId>,
     pub(super) change: Change,
     /// Whether the target is not where it was looked for, so that it is to be looked for elsewhere.
-    pub(super) seek: bool,
+    pub(super) is_missing: bool,
+}
+
+impl Consequence {
+    /// What is to be done about it, of the target `id`.
+    pub(super) fn effects(self, id: &TargetId) -> impl Iterator<Item = Effect> {
+        let target = || id.clone();
+        let aborted = self.aborted.map(|check| Effect::Abort {
+            target: target(),
+            check,
+        });
+        let changed = self.change.map(|(old, new)| Effect::Changed {
+            target: target(),
+            old,
+            new,
+        });
+        let missing = self
+            .is_missing
+            .then(|| Effect::Missing { target: target() });
+        [aborted, changed, missing].into_iter().flatten()
+    }
+}
+
+impl From<Change> for Consequence {
+    fn from(change: Change) -> Self {
+        Self {
+            change,
+            ..Self::default()
+        }
+    }
+}
+
+impl From<Option<CheckId>> for Consequence {
+    fn from(aborted: Option<CheckId>) -> Self {
+        Self {
+            aborted,
+            ..Self::default()
+        }
+    }
 }
 
 /// One target's state machine.
@@ -80,21 +120,48 @@ pub(super) struct Target {
     history: History,
     /// Whether this machine's networks lead to it.
     reach: Reach,
-    in_flight: Option<InFlight>,
-    /// Boot clock; `None` while a check is in flight, and while paused.
-    due: Option<Duration>,
+    next: Next,
     /// When the last check ended, on the boot clock.
     checked: Option<Duration>,
     /// When a check last came beyond the host key, whatever it found there, on the boot clock.
     proved_itself: Option<Duration>,
     /// When a deep check last passed, on the boot clock; `None` asks for one.
     deep: Option<Duration>,
-    /// One failure was already put down to the changes of the network that are going on.
-    excused: bool,
-    /// Whether a check has passed by its present way.
-    proved: bool,
-    /// Somebody asked for the next check.
-    asked: bool,
+    excuse: Excuse,
+    way: Way,
+}
+
+/// The next check.
+#[derive(Debug)]
+enum Next {
+    /// None: nobody looks.
+    Paused,
+    /// It is to begin, by the boot clock.
+    Due { at: Duration, asker: Asker },
+    /// It is under way.
+    InFlight(InFlight),
+}
+
+/// Who waits for a check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asker {
+    Nobody,
+    Somebody,
+}
+
+/// Whether a failure may be put down to the changes of the network that are going on: one may, since a network that never
+/// comes to rest would have no verdict otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Excuse {
+    Left,
+    Used,
+}
+
+/// Whether a check has passed by the present way to the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Untried,
+    Proved,
 }
 
 #[derive(Debug)]
@@ -107,8 +174,7 @@ struct InFlight {
     overtaken: bool,
     /// The bounds changed since then: what it keeps for the next check goes with the old ones.
     repaced: bool,
-    /// Somebody waits for it who asked for a check.
-    asked: bool,
+    asker: Asker,
 }
 
 impl Target {
@@ -135,21 +201,19 @@ impl Target {
             bucket: Bucket::default(),
             history: History::default(),
             reach: Reach::Near,
-            in_flight: None,
-            due: None,
+            next: Next::Paused,
             checked: None,
             proved_itself: None,
             deep: None,
-            excused: false,
-            proved: false,
-            asked: false,
+            excuse: Excuse::Left,
+            way: Way::Untried,
         };
         if paused {
             let paused = (TargetState::Paused, Reason::Paused);
             target.checks.0 = paused;
             (target.health.state, target.health.reason) = paused;
         } else {
-            target.schedule(now, Duration::ZERO);
+            target.schedule(now, Duration::ZERO, Asker::Nobody);
         }
         target
     }
@@ -167,64 +231,81 @@ impl Target {
         &self.history
     }
 
+    /// When the next check begins (boot clock); nothing while one is in flight, and while paused.
     pub(super) fn due(&self) -> Option<Duration> {
-        self.due
+        match self.next {
+            Next::Due { at, .. } => Some(at),
+            Next::Paused | Next::InFlight(_) => None,
+        }
     }
 
     pub(super) fn in_flight(&self) -> Option<CheckId> {
-        self.in_flight.as_ref().map(|check| check.id)
+        match &self.next {
+            Next::InFlight(check) => Some(check.id),
+            Next::Paused | Next::Due { .. } => None,
+        }
     }
 
     /// Whether a check that somebody asked for is to come.
     pub(super) fn is_asked(&self) -> bool {
-        self.asked
+        matches!(self.next, Next::Due { asker, .. } if asker == Asker::Somebody)
     }
 
     /// Somebody asks for a check, and then waits for it: a deep one that is in flight, or the one that others have
     /// asked for, is theirs too; else one begins, at once where it was not asked too often. The cheap check that gives
     /// way, if there is one.
-    pub(super) fn ask(&mut self, now: Now) -> Option<CheckId> {
-        match &mut self.in_flight {
-            Some(check) if check.depth.is_deep() => {
-                check.asked = true;
-                return None;
+    pub(super) fn ask(&mut self, now: Now) -> Consequence {
+        match &mut self.next {
+            Next::InFlight(check) if check.depth.is_deep() => {
+                check.asker = Asker::Somebody;
+                return Consequence::default();
             }
-            _ if self.asked => return None,
-            _ => {}
+            Next::Due { asker, .. } if *asker == Asker::Somebody => return Consequence::default(),
+            Next::Paused | Next::Due { .. } | Next::InFlight(_) => {}
         }
         let begins = self.bucket.take(now.boot);
-        let aborted = self.in_flight.take().map(|check| check.id);
+        let aborted = self.in_flight();
         self.judge.hasten();
         self.deep = None;
-        self.asked = true;
-        // What is due before that is made for who asked.
-        if self.due.is_none_or(|due| begins < due) {
-            self.schedule(now, begins.saturating_sub(now.boot));
+        match &mut self.next {
+            // What is due before that is made for who asked.
+            Next::Due { at, asker } if *at <= begins => *asker = Asker::Somebody,
+            Next::Paused | Next::Due { .. } | Next::InFlight(_) => {
+                self.schedule(now, begins.saturating_sub(now.boot), Asker::Somebody);
+            }
         }
-        aborted
+        aborted.into()
     }
 
     /// The check that was due begins. Only of a target that is ready, and that has passed a deep
     /// check not long ago, is a cheap one enough: nothing becomes ready on an old connection.
     pub(super) fn start(&mut self, now: Now, id: CheckId, deep_interval: Duration) -> Depth {
         let recent = |deep: Duration| now.boot.saturating_sub(deep) < deep_interval;
-        let asked = std::mem::take(&mut self.asked);
-        let depth = match self.state_by_checks() {
-            _ if asked => Depth::Asked,
-            TargetState::Ready if self.deep.is_some_and(recent) => Depth::Cheap,
-            _ => Depth::Deep,
+        let asker = self.asker();
+        let depth = match (asker, self.state_by_checks()) {
+            (Asker::Somebody, _) => Depth::Asked,
+            (Asker::Nobody, TargetState::Ready) if self.deep.is_some_and(recent) => Depth::Cheap,
+            (Asker::Nobody, _) => Depth::Deep,
         };
-        self.due = None;
         self.health.next_check = now.realtime_usec;
-        self.in_flight = Some(InFlight {
+        self.next = Next::InFlight(InFlight {
             id,
             depth,
             began: now.boot,
             overtaken: false,
             repaced: false,
-            asked,
+            asker,
         });
         depth
+    }
+
+    /// Who waits for the check that is due or under way.
+    fn asker(&self) -> Asker {
+        match &self.next {
+            Next::Paused => Asker::Nobody,
+            Next::Due { asker, .. } => *asker,
+            Next::InFlight(check) => check.asker,
+        }
     }
 
     fn state_by_checks(&self) -> TargetState {
@@ -285,32 +366,27 @@ impl Target {
     /// What is known goes, and so does the check under way: the next one begins at once, for whoever
     /// waits for that one. Returns the check to abort.
     fn start_over(&mut self, now: Now) -> Option<CheckId> {
-        let asked = self.asked || self.in_flight.as_ref().is_some_and(|check| check.asked);
         let aborted = self.in_flight();
         self.forget();
-        self.again(now, asked);
+        self.schedule(now, Duration::ZERO, self.asker());
         aborted
     }
 
-    /// The next check is due now, for who `asked` for the last one.
-    fn again(&mut self, now: Now, asked: bool) {
-        self.asked |= asked;
-        self.schedule(now, Duration::ZERO);
-    }
-
     fn forget(&mut self) {
-        self.asked = false;
-        self.in_flight = None;
-        self.excused = false;
-        self.proved = false;
+        self.excuse = Excuse::Left;
+        self.way = Way::Untried;
         self.deep = None;
         self.proved_itself = None;
         self.judge.forget();
         self.patience.forget();
     }
 
-    fn schedule(&mut self, now: Now, wait: Duration) {
-        self.due = Some(now.boot.saturating_add(wait));
+    /// The next check begins after `wait`, in place of any other.
+    fn schedule(&mut self, now: Now, wait: Duration, asker: Asker) {
+        self.next = Next::Due {
+            at: now.boot.saturating_add(wait),
+            asker,
+        };
         self.health.next_check = now.realtime_usec.saturating_add(usec(wait));
     }
 }

@@ -51,13 +51,15 @@ impl Targets {
         Some(target)
     }
 
-    /// Lets something happen to one; nothing where it is not watched.
-    pub(super) fn change<T>(
+    /// Lets something happen to one; leads to nothing where it is not watched.
+    pub(super) fn change<T: Default>(
         &mut self,
         id: &TargetId,
         change: impl FnOnce(&mut Target) -> T,
-    ) -> Option<T> {
-        let target = self.all.get_mut(id)?;
+    ) -> T {
+        let Some(target) = self.all.get_mut(id) else {
+            return T::default();
+        };
         let before = (target.due(), target.standing());
         let result = change(target);
         let after = (target.due(), target.standing());
@@ -71,7 +73,7 @@ impl Targets {
         if !self.touched.contains(id) {
             self.touched.insert(id.clone());
         }
-        Some(result)
+        result
     }
 
     /// Lets something happen to each of them.

@@ -323,7 +323,7 @@ impl Monitor {
                     self.abort(&target);
                     aborted.push(target);
                 }
-                Effect::Seek { target } => missing.push(target),
+                Effect::Missing { target } => missing.push(target),
                 Effect::Changed {
                     target: id,
                     new: (state, reason),

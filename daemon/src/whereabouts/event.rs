@@ -41,7 +41,7 @@ pub enum Event {
     Moved,
     /// Somebody is at this address who was not there.
     Appeared(IpAddr),
-    /// A target is not where it was looked for ([`health::Effect::Seek`]).
+    /// A target is not where it was looked for ([`health::Effect::Missing`]).
     Missing(TargetId),
     /// A check showed this of where a target is, whatever it amounts to.
     Seen {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use offload_client::{Reason, Stage, TargetState};
 
-use super::{Judged, Target};
+use super::{Asker, Consequence, Excuse, Next, Target, Way};
 use crate::{
     clock::Now,
     health::{CheckId, Depth, Outcome, evidence::Thresholds, schedule::Pace, verdict::Verdict},
@@ -28,33 +28,38 @@ impl Target {
         latency: Duration,
         thresholds: Thresholds,
         pace: &mut Pace,
-    ) -> Judged {
-        let Some(check) = self.in_flight.take_if(|check| check.id == id) else {
-            return Judged::default();
+    ) -> Consequence {
+        let check = match std::mem::replace(&mut self.next, Next::Paused) {
+            Next::InFlight(check) if check.id == id => check,
+            other => {
+                self.next = other;
+                return Consequence::default();
+            }
         };
         self.checked = Some(now.boot);
         self.health.last_check = now.realtime_usec;
-        if check.overtaken && outcome.is_err() && !self.excused {
-            // The network changed under this check, which may be all that was wrong. Once: on a
-            // network that never comes to rest there would be no verdict otherwise.
-            self.excused = true;
-            self.again(now, check.asked);
-            return Judged::default();
+        if check.overtaken && outcome.is_err() && self.excuse == Excuse::Left {
+            // The network changed under this check, which may be all that was wrong.
+            self.excuse = Excuse::Used;
+            self.schedule(now, Duration::ZERO, check.asker);
+            return Consequence::default();
         }
         let is_sent_on = matches!(
             outcome,
             Err((_, Reason::Redirected | Reason::CaptivePortal))
         );
-        if is_sent_on && check.asked && check.depth != Depth::Asked {
+        if is_sent_on && check.asker == Asker::Somebody && check.depth != Depth::Asked {
             // It had begun before somebody asked, and so may not have gone where Nix would.
-            self.again(now, true);
-            return Judged::default();
+            self.schedule(now, Duration::ZERO, Asker::Somebody);
+            return Consequence::default();
         }
 
         if outcome.is_ok() && check.depth.is_deep() && !check.repaced {
             self.deep = Some(now.boot);
         }
-        self.proved |= outcome.is_ok() && !check.overtaken;
+        if outcome.is_ok() && !check.overtaken {
+            self.way = Way::Proved;
+        }
         let is_nothing = outcome.is_err_and(|(_, reason)| traits(reason).is_nothing());
         if !is_nothing {
             self.record(now, outcome, latency);
@@ -82,18 +87,19 @@ impl Target {
         };
         if check.overtaken && outcome.is_err() {
             self.judge.forget();
-            self.again(now, check.asked);
+            self.schedule(now, Duration::ZERO, check.asker);
         } else if verdict == Verdict::Again {
-            self.again(now, check.asked);
+            self.schedule(now, Duration::ZERO, check.asker);
         } else {
             let wait = self.judge.wait(self.state_by_checks(), thresholds);
-            self.schedule(now, pace.wait(wait));
+            self.schedule(now, pace.wait(wait), Asker::Nobody);
         }
         let proves =
             check.depth.is_deep() && outcome.is_err() && !is_nothing && verdict != Verdict::Again;
-        Judged {
+        Consequence {
+            aborted: None,
             change,
-            seek: proves && self.is_missing(),
+            is_missing: proves && self.is_missing(),
         }
     }
 
@@ -116,9 +122,11 @@ impl Target {
     /// afar, one lost packet is no more than on a network of its own.
     fn proved_reach(&self) -> Reach {
         match self.reach {
-            Reach::Far | Reach::ByName if self.proved => Reach::Near,
+            Reach::Far | Reach::ByName if self.way == Way::Proved => Reach::Near,
             // Since the network changed its name has not been good for anything.
-            Reach::Near if !self.proved && self.health.last_success > 0 => Reach::ByName,
+            Reach::Near if self.way == Way::Untried && self.health.last_success > 0 => {
+                Reach::ByName
+            }
             reach => reach,
         }
     }

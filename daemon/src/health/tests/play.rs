@@ -180,7 +180,7 @@ impl Play {
                     new: (state, reason),
                     ..
                 } => results.push(format!("{state} {reason}").trim().to_owned()),
-                Effect::Seek { target } => {
+                Effect::Missing { target } => {
                     assert_eq!(target, self.id);
                     self.seeks += 1;
                 }

@@ -263,7 +263,7 @@ impl World {
                     seen.deep = depth.is_deep();
                     self.starts += 1;
                 }
-                Effect::Seek { target } => {
+                Effect::Missing { target } => {
                     let seen = &self.targets[target];
                     match seen.standing {
                         (TargetState::Down, _) => assert_ne!(seen.reach, Reach::Nowhere),

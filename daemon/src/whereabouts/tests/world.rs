@@ -123,7 +123,7 @@ impl World {
                 health::Effect::Abort { target, .. } => {
                     self.checks.remove(&target);
                 }
-                health::Effect::Seek { target } => missing.push(target),
+                health::Effect::Missing { target } => missing.push(target),
                 health::Effect::Changed { .. } | health::Effect::OverallChanged { .. } => {}
             }
         }
