@@ -17,6 +17,7 @@ mod identity;
 mod impostor;
 mod loaded;
 mod login;
+mod many;
 mod moves;
 mod negative;
 mod nix;
