@@ -56,6 +56,7 @@ async fn the_package_comes_runs_is_upgraded_and_goes_without_a_trace() {
     upgraded_it_runs_on_as_the_administrator_wants(&machine).await;
     removed_it_is_gone_but_for_the_configuration(&machine);
     installed_again_it_runs_again(&machine);
+    it_has_learnt_and_an_administrator_has_enabled_more(&machine);
     purged_nothing_is_left(&machine, &before);
 }
 
@@ -187,6 +188,27 @@ fn installed_again_it_runs_again(machine: &Container) {
     );
     let checked = run(machine, "offloadd --check-config");
     assert!(checked.contains("20s"), "{checked}");
+}
+
+/// By systemctl, of which the package does not hear.
+fn it_has_learnt_and_an_administrator_has_enabled_more(machine: &Container) {
+    run(machine, "systemctl stop offloadd.service");
+    run(
+        machine,
+        "systemctl enable --now --quiet offload-gateway.socket",
+    );
+    run(machine, "systemctl enable --quiet offload-ready.path");
+    run(machine, "systemctl start offloadd.service");
+    run(machine, "systemctl mask --quiet offload-wait-ready.service");
+    let state = "/var/lib/offloadd/state.json";
+    run(
+        machine,
+        &format!("echo '{{}}' > {state} && chown offloadd {state}"),
+    );
+    assert_eq!(
+        run(machine, "systemctl is-enabled offload-gateway.socket"),
+        "enabled"
+    );
 }
 
 fn purged_nothing_is_left(machine: &Container, before: &BTreeSet<String>) {
