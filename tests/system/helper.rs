@@ -2,7 +2,7 @@
 //! to be had by anybody else.
 
 use offload_client::{Reason, Snapshot, TargetState, WarningCode};
-use offload_tests::eventually;
+use offload_tests::{container::Suite, eventually};
 use offloadd::clock::Stopwatch;
 
 use crate::desk::{Desk, PATIENCE, builder};
@@ -11,14 +11,25 @@ const HELPER: &str = "offload-helper.service";
 
 #[tokio::test]
 async fn what_is_root_s_alone_is_judged_and_stays_root_s() {
-    let Some(desk) = Desk::start().await else {
-        return;
-    };
-    an_alias_of_root_s_ssh_leads_there(&desk).await;
-    what_root_changes_is_taken_up(&desk).await;
-    without_the_helper_nothing_is_blamed(&desk).await;
-    nobody_reads_the_key_or_asks_the_helper(&desk);
-    asked_no_more_it_ends(&desk).await;
+    if let Some(desk) = Desk::start().await {
+        what_is_root_s_alone(&desk).await;
+    }
+}
+
+/// With its systemd, OpenSSH and Nix.
+#[tokio::test]
+async fn what_is_root_s_alone_is_judged_on_a_laptop_of_the_next_debian() {
+    if let Some(desk) = Desk::start_on(Suite::Sid).await {
+        what_is_root_s_alone(&desk).await;
+    }
+}
+
+async fn what_is_root_s_alone(desk: &Desk) {
+    an_alias_of_root_s_ssh_leads_there(desk).await;
+    what_root_changes_is_taken_up(desk).await;
+    without_the_helper_nothing_is_blamed(desk).await;
+    nobody_reads_the_key_or_asks_the_helper(desk);
+    asked_no_more_it_ends(desk).await;
 }
 
 /// The name, the user and the key are in root's ssh_config, the host key is in root's known_hosts.

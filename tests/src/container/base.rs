@@ -56,6 +56,7 @@ const PACKAGES: &[&str] = &[
     "nginx-light",
     "nix-bin",
     "nix-setup-systemd",
+    "openssh-client",
     "openssh-server",
     "polkitd",
     "sqlite3",
