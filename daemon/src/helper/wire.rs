@@ -246,10 +246,15 @@ mod tests {
         let key = prop_oneof![
             prop::collection::vec(any::<u8>(), 0..64).prop_map(Ok),
             Just(Err(NotOffered::Missing)),
+            Just(Err(NotOffered::NotVisible)),
             ".*".prop_map(|why| Err(NotOffered::Unusable(why))),
         ];
-        ("\\PC*", key).prop_map(|(file, key)| Offered {
+        ("\\PC*", any::<bool>(), key).prop_map(|(file, is_agents, key)| Offered {
             file: file.into(),
+            is_agents: match &key {
+                Ok(_) => is_agents,
+                Err(why) => *why == NotOffered::NotVisible,
+            },
             key,
         })
     }

@@ -28,9 +28,9 @@ use std::{
 
 use thiserror::Error;
 
-pub(crate) use self::query::Question;
 #[cfg(test)]
 pub(crate) use self::query::ask_with;
+pub(crate) use self::query::{Question, shell_split};
 use self::{
     answer::{Answer, paths},
     tokens::Tokens,
@@ -45,6 +45,8 @@ use super::account::{Account, Accounts};
 /// How many identities OpenSSH itself takes (`SSH_MAX_IDENTITY_FILES`).
 const MAX_IDENTITIES: usize = 100;
 const DEFAULT_PORT: u16 = 22;
+/// The variable that names the agent's socket, where ssh_config names none.
+const AGENT: &str = "SSH_AUTH_SOCK";
 const DEFAULT_IDENTITIES: &[&str] = &[
     "id_rsa",
     "id_ecdsa",
@@ -66,6 +68,11 @@ pub struct SshOptions {
     pub identity_files: Vec<PathBuf>,
     /// The certificates that are offered before those keys: where there are none, one may lie beside each key.
     pub certificate_files: Vec<PathBuf>,
+    /// Where an agent listens that has more of them: the path of its socket, or as `$VARIABLE` where that stands; as
+    /// ssh has it, `SSH_AUTH_SOCK` stands for a variable too. `None` where none is asked.
+    pub identity_agent: Option<PathBuf>,
+    /// Whether it is asked for none but those keys: `IdentitiesOnly`.
+    pub identities_only: bool,
     /// Whether keys are offered at all: `PubkeyAuthentication`, `PreferredAuthentications`.
     pub offers_keys: bool,
     /// The algorithms that keys are offered with, best first; empty where OpenSSH was not asked.
@@ -226,6 +233,8 @@ impl SshOptions {
             user: user.map_or_else(|| account.name.clone(), str::to_owned),
             identity_files,
             certificate_files: Vec::new(),
+            identity_agent: Some(AGENT.into()),
+            identities_only: false,
             offers_keys: true,
             key_algorithms: Vec::new(),
             required_rsa_bits: 0,
@@ -340,6 +349,11 @@ fn parse(text: &str, asked: &Asked<'_>) -> Result<SshOptions, SshConfigError> {
     let identity_files = own_files("identityfile")?;
     let certificate_files = own_files("certificatefile")?;
     let files = |option| paths(answer.get(option).unwrap_or_default());
+    let identity_agent = match answer.all("identityagent").next() {
+        Some(agent) if agent.eq_ignore_ascii_case("none") => None,
+        Some(agent) => tokens.path("identityagent", agent)?,
+        None => Some(AGENT.into()),
+    };
     let user_known_hosts_files = files("userknownhostsfile");
     let names = |option| -> Vec<String> {
         let names = answer
@@ -354,6 +368,8 @@ fn parse(text: &str, asked: &Asked<'_>) -> Result<SshOptions, SshConfigError> {
         user: user.to_owned(),
         identity_files,
         certificate_files,
+        identity_agent,
+        identities_only: answer.is_on("identitiesonly"),
         offers_keys: !matches!(answer.get("pubkeyauthentication"), Some("no" | "false"))
             && answer
                 .get("preferredauthentications")

@@ -4,22 +4,29 @@
 //! Which server gets a signature the protocol does not let it see: a key is good for its user wherever that key is
 //! known, as an agent's is.
 
-use std::path::PathBuf;
+use std::{
+    io::{self, ErrorKind},
+    path::PathBuf,
+};
 
 use russh::keys::{
     Algorithm, Certificate, PrivateKey, PublicKey,
     ssh_key::{self, encoding::Encode},
 };
 
-use super::ssh;
+use super::{environment::Environment, open::Roots, ssh, ssh_agent::SshAgent};
 use crate::{
+    files::Files,
     helper::wire::{Fields, NotOffered, Offered, WireError},
     nix::{
         Machine,
-        ssh_config::{SshConfigError, SshOptions},
+        ssh_config::{self, SshConfigError, SshOptions},
     },
     probe::builder::identity,
 };
+
+/// The longest public key, in bytes.
+const MAX_PUBLIC: u64 = 64 << 10;
 
 /// Why there is no signature.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +46,9 @@ pub(super) enum AgentError {
     /// The key can't sign.
     #[error(transparent)]
     Key(#[from] ssh_key::Error),
+    /// The agent does not.
+    #[error("the agent: {0}")]
+    Agent(#[from] io::Error),
 }
 
 impl From<WireError> for AgentError {
@@ -47,17 +57,20 @@ impl From<WireError> for AgentError {
     }
 }
 
-/// The keys that root's ssh would offer: a row of [`Offered`].
+/// The keys that root's ssh would offer: a row of [`Offered`], those of its agent first.
 ///
 /// # Errors
 /// [`AgentError::Ssh`].
-pub(super) fn identities(builder: &Machine) -> Result<Vec<u8>, AgentError> {
-    let options = ssh::options(builder)?;
+pub(super) fn identities(
+    builder: &Machine,
+    environment: &Environment,
+) -> Result<Vec<u8>, AgentError> {
+    let options = ssh::options(builder, environment)?;
     let files = options
         .identity_files
         .iter()
         .filter(|_| options.offers_keys);
-    let offered = files.map(|file| Offered {
+    let of_files = files.map(|file| Offered {
         key: match identity::load(file, options.reads_ed25519_in_pkcs8) {
             Ok(key) => key
                 .public_key()
@@ -66,9 +79,71 @@ pub(super) fn identities(builder: &Machine) -> Result<Vec<u8>, AgentError> {
             Err(error) if error.is_missing() => Err(NotOffered::Missing),
             Err(error) => Err(unusable(&error)),
         },
+        is_agents: false,
         file: file.clone(),
     });
-    Ok(Offered::encode_all(&offered.collect::<Vec<_>>()))
+    let mut offered = of_agent(&options, environment);
+    offered.extend(of_files);
+    Ok(Offered::encode_all(&offered))
+}
+
+/// What the agent of root's ssh has: first what is a file's too (`pubkey_prepare` in OpenSSH's sshconnect2.c).
+fn of_agent(options: &SshOptions, environment: &Environment) -> Vec<Offered> {
+    let Some(path) = agent(options, environment).filter(|_| options.offers_keys) else {
+        return Vec::new();
+    };
+    let row = |key| Offered {
+        file: path.clone(),
+        is_agents: true,
+        key,
+    };
+    let keys = SshAgent::at(&path).and_then(|mut agent| agent.identities());
+    match keys {
+        Ok(keys) => {
+            let configured = configured(options);
+            let (mut first, rest): (Vec<_>, Vec<_>) =
+                keys.into_iter().partition(|key| configured.contains(key));
+            first.extend(rest.into_iter().filter(|_| !options.identities_only));
+            first.into_iter().map(|key| row(Ok(key))).collect()
+        }
+        // It is somebody else's: root's ssh has the capability to ask it.
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            vec![row(Err(NotOffered::NotVisible))]
+        }
+        // ssh passes over it in silence.
+        Err(_) => Vec::new(),
+    }
+}
+
+/// Where the agent listens.
+fn agent(options: &SshOptions, environment: &Environment) -> Option<PathBuf> {
+    let named = options.identity_agent.as_ref()?;
+    let variable = match named.to_str() {
+        Some("SSH_AUTH_SOCK") => Some("SSH_AUTH_SOCK"),
+        Some(text) => text
+            .strip_prefix('$')
+            .map(|name| name.trim_matches(['{', '}'])),
+        None => None,
+    };
+    match variable {
+        Some(name) => environment.get(name).map(PathBuf::from),
+        None => Some(named.clone()),
+    }
+}
+
+/// The public keys of the files that ssh_config names, as ssh writes them.
+fn configured(options: &SshOptions) -> Vec<Vec<u8>> {
+    let public = |file: &PathBuf| {
+        let own = identity::load(file, options.reads_ed25519_in_pkcs8);
+        let own = own.ok().map(|key| key.public_key().clone());
+        let [_, beside, ..] = ssh_config::beside(file);
+        let public = own.or_else(|| {
+            let text = Roots.read(&beside, MAX_PUBLIC).ok()?;
+            PublicKey::from_openssh(String::from_utf8(text).ok()?.trim()).ok()
+        });
+        public?.to_bytes().ok()
+    };
+    options.identity_files.iter().filter_map(public).collect()
 }
 
 fn unusable(error: &dyn std::fmt::Display) -> NotOffered {
@@ -79,14 +154,21 @@ fn unusable(error: &dyn std::fmt::Display) -> NotOffered {
 ///
 /// # Errors
 /// [`AgentError`].
-pub(super) fn sign(builder: &Machine, data: &[u8]) -> Result<Vec<u8>, AgentError> {
+pub(super) fn sign(
+    builder: &Machine,
+    environment: &Environment,
+    data: &[u8],
+) -> Result<Vec<u8>, AgentError> {
     let login = Login::read(data)?;
-    let options = ssh::options(builder)?;
+    let options = ssh::options(builder, environment)?;
     if login.user != options.user.as_bytes() {
         return Err(AgentError::OtherUser);
     }
-    let key = login.key(&options)?;
-    let Some(hash) = login.hash(&key, &options) else {
+    let key = match login.key(&options) {
+        Err(AgentError::OtherKey) => return login.signed_by_agent(&options, environment, data),
+        key => key?,
+    };
+    let Some(hash) = login.hash(&key.algorithm(), &options) else {
         return Err(AgentError::OtherKey);
     };
     let signature = identity::sign(&key, hash, data)?;
@@ -145,13 +227,30 @@ impl<'a> Login<'a> {
         found.ok_or(AgentError::OtherKey)
     }
 
+    /// A signature by the agent of root's ssh, where it has the key and would offer it.
+    fn signed_by_agent(
+        &self,
+        options: &SshOptions,
+        environment: &Environment,
+        data: &[u8],
+    ) -> Result<Vec<u8>, AgentError> {
+        let public = PublicKey::from_bytes(self.key).map_err(|_| AgentError::OtherKey)?;
+        let offered = of_agent(options, environment);
+        let is_it = |offered: &&Offered| offered.key.as_deref() == Ok(self.key);
+        let offered = offered.iter().find(is_it).ok_or(AgentError::OtherKey)?;
+        let hash = self.hash(&public.algorithm(), options);
+        let hash = hash.ok_or(AgentError::OtherKey)?;
+        let mut agent = SshAgent::at(&offered.file)?;
+        Ok(agent.sign(self.key, data, hash)?)
+    }
+
     fn certificate(&self) -> Option<Certificate> {
         Certificate::from_bytes(self.key).ok()
     }
 
-    /// The hash of the signature, where ssh would make one of that algorithm with `key`.
-    fn hash(&self, key: &PrivateKey, options: &SshOptions) -> Option<Option<ssh_key::HashAlg>> {
-        let hashes: &[_] = match key.algorithm() {
+    /// The hash of the signature, where ssh would make one of that algorithm with a key of the kind `of`.
+    fn hash(&self, of: &Algorithm, options: &SshOptions) -> Option<Option<ssh_key::HashAlg>> {
+        let hashes: &[_] = match of {
             Algorithm::Rsa { .. } => &[
                 Some(ssh_key::HashAlg::Sha512),
                 Some(ssh_key::HashAlg::Sha256),
@@ -160,9 +259,9 @@ impl<'a> Login<'a> {
             _ => &[None],
         };
         let name = |hash: Option<ssh_key::HashAlg>| {
-            let algorithm = match key.algorithm() {
+            let algorithm = match of {
                 Algorithm::Rsa { .. } => Algorithm::Rsa { hash },
-                other => other,
+                other => other.clone(),
             };
             match self.certificate() {
                 Some(_) => algorithm.to_certificate_type(),

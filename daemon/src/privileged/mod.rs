@@ -5,11 +5,13 @@
 mod agent;
 mod build;
 mod child;
+mod environment;
 mod forget;
 mod open;
 mod roots;
 mod serve;
 mod ssh;
+mod ssh_agent;
 #[cfg(test)]
 mod tests;
 mod watch;

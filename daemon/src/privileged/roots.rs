@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{forget, open::Roots, ssh};
+use super::{environment::Environment, forget, open::Roots, ssh};
 use crate::{
     build,
     clock::Stopwatch,
@@ -28,6 +28,7 @@ pub(super) struct Nix {
     programs: build::Nix,
     /// The folder of its disk cache.
     disk_cache: PathBuf,
+    environment: Environment,
 }
 
 impl Nix {
@@ -44,6 +45,7 @@ impl Nix {
             conf,
             programs,
             disk_cache: disk_cache::directory(),
+            environment: Environment::default(),
         }
     }
 
@@ -54,11 +56,23 @@ impl Nix {
         self
     }
 
+    /// The same in another environment.
+    #[cfg(test)]
+    pub(super) fn with_environment(mut self, environment: Environment) -> Self {
+        self.environment = environment;
+        self
+    }
+
     /// The same with the programs of `folder`.
     #[cfg(test)]
     pub(super) fn with_programs(mut self, folder: &Path) -> Self {
         self.programs = self.programs.preferring(folder.to_owned());
         self
+    }
+
+    /// Of its ssh.
+    pub(super) fn environment(&self) -> &Environment {
+        &self.environment
     }
 
     /// Nix's own.
@@ -81,7 +95,8 @@ impl Nix {
         if of_ssh(&SshOptions::defaults("", None, None, None)).any(|file| file == path) {
             return true;
         }
-        let options = find(&imported, store).map(ssh::options);
+        let options =
+            find(&imported, store).map(|machine| ssh::options(machine, &self.environment));
         let options = options.and_then(Result::ok);
         options.is_some_and(|options| of_ssh(&options).any(|file| file == path))
     }
@@ -94,7 +109,7 @@ impl Nix {
         let asked = imported.machines.iter().take(MAX_ASKED);
         let asked = asked.take_while(|_| since.elapsed() < PATIENCE);
         let every = std::iter::once(SshOptions::defaults("", None, None, None))
-            .chain(asked.filter_map(|machine| ssh::options(machine).ok()));
+            .chain(asked.filter_map(|machine| ssh::options(machine, &self.environment).ok()));
         let mut files = ssh_config::files(&Roots);
         files.extend(every.flat_map(|options| options.files()));
         let keys = imported.machines.iter();

@@ -167,7 +167,10 @@ fn answer(stream: UnixStream, owner: u32, nix: &Nix, builds: Option<&Builds>) {
                 )
             }
         }
-        Request::Resolve { store } => match nix.builder(store).map(|builder| ssh::ask(&builder)) {
+        Request::Resolve { store } => match nix
+            .builder(store)
+            .map(|builder| ssh::ask(&builder, nix.environment()))
+        {
             Some(Ok(text)) => (Answer::Done(text.into_bytes()), None),
             // It would refuse Nix as well.
             Some(Err(SshConfigError::Refused(why))) => (Answer::Failed(why), None),
@@ -178,11 +181,11 @@ fn answer(stream: UnixStream, owner: u32, nix: &Nix, builds: Option<&Builds>) {
             None => (Answer::Refused(NO_BUILDER.into()), None),
         },
         Request::Identities { store } => match nix.builder(store) {
-            Some(builder) => (signed(agent::identities(&builder)), None),
+            Some(builder) => (signed(agent::identities(&builder, nix.environment())), None),
             None => (Answer::Refused(NO_BUILDER.into()), None),
         },
         Request::Sign { store, data } => match nix.builder(store) {
-            Some(builder) => (signed(agent::sign(&builder, data)), None),
+            Some(builder) => (signed(agent::sign(&builder, nix.environment(), data)), None),
             None => (Answer::Refused(NO_BUILDER.into()), None),
         },
         Request::Forget { cache } => (nix.forget(cache), None),

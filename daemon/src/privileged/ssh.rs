@@ -4,7 +4,10 @@
 
 use std::{ops::ControlFlow, process::Command, time::Duration};
 
-use super::child::{self, ChildError};
+use super::{
+    child::{self, ChildError},
+    environment::Environment,
+};
 use crate::{
     helper::wire::MAX_FRAME,
     nix::{
@@ -24,9 +27,9 @@ const MAX_ANSWER: usize = MAX_FRAME / 2;
 ///
 /// # Errors
 /// What ssh says, or that it says nothing.
-pub(super) fn ask(machine: &Machine) -> Result<String, SshConfigError> {
+pub(super) fn ask(machine: &Machine, environment: &Environment) -> Result<String, SshConfigError> {
     let uri = uri(machine)?;
-    let arguments = Question::of(machine, &uri).arguments(&nix_sshopts())?;
+    let arguments = Question::of(machine, &uri).arguments(&nix_sshopts(environment))?;
     let (mut output, mut complaints) = (Vec::new(), Vec::new());
     let mut command = Command::new("ssh");
     // As in Nix's build hook, for what `Match exec` runs.
@@ -60,10 +63,13 @@ pub(super) fn ask(machine: &Machine) -> Result<String, SshConfigError> {
 ///
 /// # Errors
 /// As [`ask`].
-pub(super) fn options(machine: &Machine) -> Result<SshOptions, SshConfigError> {
-    let (answer, uri) = (ask(machine)?, uri(machine)?);
+pub(super) fn options(
+    machine: &Machine,
+    environment: &Environment,
+) -> Result<SshOptions, SshConfigError> {
+    let (answer, uri) = (ask(machine, environment)?, uri(machine)?);
     let question = Question::of(machine, &uri);
-    let mut options = question.read_roots(&answer, &nix_sshopts())?;
+    let mut options = question.read_roots(&answer, &nix_sshopts(environment))?;
     // ssh leaves out what is not there at the moment.
     if let Some(key) = question.key()
         && !options.identity_files.iter().any(|file| file == key)
@@ -80,7 +86,6 @@ fn uri(machine: &Machine) -> Result<SshUri, SshConfigError> {
     }
 }
 
-/// Of the unit: that of nix-daemon can't be read without its capabilities.
-fn nix_sshopts() -> String {
-    std::env::var("NIX_SSHOPTS").unwrap_or_default()
+fn nix_sshopts(environment: &Environment) -> String {
+    environment.get("NIX_SSHOPTS").unwrap_or_default()
 }

@@ -19,6 +19,7 @@ use russh::keys::{Certificate, PublicKey, ssh_key::Signature};
 use tempfile::TempDir;
 
 use super::{
+    environment::Environment,
     open::{OpenError, open},
     roots::Nix,
     serve::serve,
@@ -54,7 +55,14 @@ impl Machine {
             machine.write(name, text);
         }
         let listener = UnixListener::bind(machine.path("socket")).unwrap();
+        let (agent, file) = (machine.path("agent"), machine.path("etc/environment"));
+        let environment = format!(
+            "Environment=SSH_AUTH_SOCK={}\nEnvironmentFiles={} (ignore_errors=yes)\n",
+            agent.display(),
+            file.display()
+        );
         let nix = Nix::at(machine.path("etc/nix.conf"))
+            .with_environment(Environment::said(environment))
             .with_programs(&machine.path("bin"))
             .with_disk_cache(&machine.path("cache"));
         let service = thread::spawn(move || serve(&listener, &nix, idle));
@@ -319,6 +327,14 @@ fn root_answers_for_its_ssh_and_only_about_builders_of_nix() {
         println!("skipped: no ssh");
         return;
     }
+    // What the nix-daemon's unit gives Nix's ssh.
+    machine.write(
+        "environment",
+        "NIX_SSHOPTS=\"-o HostName=192.0.2.6 -p 2223\"\n",
+    );
+    let answer = String::from_utf8(resolve("ssh://nix@desktop:2222").unwrap()).unwrap();
+    assert!(answer.contains("\nhostname 192.0.2.6\n"), "{answer}");
+    fs::remove_file(machine.path("etc/environment")).unwrap();
     let answer = String::from_utf8(resolve("ssh://nix@desktop:2222").unwrap()).unwrap();
     assert!(
         answer.contains("\nhostname desktop\n") && answer.contains("\nport 2222\n"),

@@ -32,8 +32,8 @@ pub(crate) fn page() -> String {
     );
     page.item(
         "identities, sign",
-        "The public keys that root's ssh would offer one of Nix's builders, and a signature with one of them, of nothing \
-         but a login there as the user that ssh would be. A key that ssh does not take is refused for ssh's reason.",
+        "The public keys that root's ssh would offer one of Nix's builders, its agent's too, and a signature with one of \
+         them, of nothing but a login there as the user that ssh would be. A key that ssh does not take is refused for ssh's reason.",
     );
     page.item(
         "build",
@@ -53,7 +53,13 @@ pub(crate) fn page() -> String {
     );
     page.section("ENVIRONMENT");
     page.item(
-        "NIX_CONF_DIR, NIX_SSHOPTS, HOME, XDG_CONFIG_HOME, XDG_CONFIG_DIRS, XDG_CACHE_HOME",
+        "NIX_SSHOPTS, SSH_AUTH_SOCK",
+        "What Nix gives its ssh, and where ssh's agent listens. What offload-helper.service does not set is as \
+         nix-daemon.service has it, by `Environment=` or `EnvironmentFile=`: systemd is asked. An agent of somebody else's can't \
+         be asked, and makes the builder `unknown`.",
+    );
+    page.item(
+        "NIX_CONF_DIR, HOME, XDG_CONFIG_HOME, XDG_CONFIG_DIRS, XDG_CACHE_HOME",
         "As nix-daemon has them: what is set in nix-daemon.service has to be set in offload-helper.service too.",
     );
     page.section("FILES");

@@ -92,14 +92,20 @@ impl<'a> Fields<'a> {
 
     /// A string.
     pub(crate) fn string(&mut self) -> Result<&'a [u8], WireError> {
-        let (length, rest) = self.0.split_first_chunk().ok_or(WireError)?;
-        let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| WireError)?;
-        let (string, rest) = rest.split_at_checked(length).ok_or(WireError)?;
+        let length = usize::try_from(self.word()?).map_err(|_| WireError)?;
+        let (string, rest) = self.0.split_at_checked(length).ok_or(WireError)?;
         self.0 = rest;
         Ok(string)
     }
 
-    /// A number of four bytes, written as a string.
+    /// A number of four bytes.
+    pub(crate) fn word(&mut self) -> Result<u32, WireError> {
+        let (word, rest) = self.0.split_first_chunk().ok_or(WireError)?;
+        self.0 = rest;
+        Ok(u32::from_be_bytes(*word))
+    }
+
+    /// The same, written as a string.
     pub(super) fn number(&mut self) -> Result<u32, WireError> {
         let bytes = self.string()?.try_into().map_err(|_| WireError)?;
         Ok(u32::from_be_bytes(bytes))

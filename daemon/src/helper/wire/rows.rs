@@ -8,11 +8,13 @@ use std::{
 
 use super::frame::{Fields, WireError, size};
 
-/// A key file that root's ssh looks at.
+/// A key file that root's ssh looks at, or a key that its agent has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Offered {
-    /// Where it is.
+    /// Where it is: of an agent's key, where the agent listens.
     pub(crate) file: PathBuf,
+    /// Whether the agent has it.
+    pub(crate) is_agents: bool,
     /// The public key, as ssh writes it.
     pub(crate) key: Result<Vec<u8>, NotOffered>,
 }
@@ -24,6 +26,8 @@ pub(crate) enum NotOffered {
     Missing,
     /// ssh does not take it; the text says why.
     Unusable(String),
+    /// Root's ssh could ask the agent, and the helper can't.
+    NotVisible,
 }
 
 /// How a test build ended.
@@ -79,9 +83,15 @@ impl Offered {
     /// A row of them: each a path, a byte and a text or a key.
     pub(crate) fn encode_all(offered: &[Self]) -> Vec<u8> {
         let mut row = Vec::new();
-        for Self { file, key } in offered {
+        for Self {
+            file,
+            is_agents,
+            key,
+        } in offered
+        {
             let (kind, text) = match key {
-                Ok(key) => (0, key.as_slice()),
+                Ok(key) => (if *is_agents { 3 } else { 0 }, key.as_slice()),
+                Err(NotOffered::NotVisible) => (4, &b""[..]),
                 Err(NotOffered::Missing) => (1, &b""[..]),
                 Err(NotOffered::Unusable(why)) => (2, why.as_bytes()),
             };
@@ -102,14 +112,20 @@ impl Offered {
             let file = OsString::from_vec(fields.string()?.to_owned()).into();
             let (kind, text) = (fields.byte()?, fields.string()?);
             let key = match (kind, text) {
-                (0, key) => Ok(key.to_owned()),
+                (0 | 3, key) => Ok(key.to_owned()),
+                (4, b"") => Err(NotOffered::NotVisible),
                 (1, b"") => Err(NotOffered::Missing),
                 (2, _) => Err(NotOffered::Unusable(
                     std::str::from_utf8(text).map_err(|_| WireError)?.to_owned(),
                 )),
                 _ => return Err(WireError),
             };
-            offered.push(Self { file, key });
+            let is_agents = matches!(kind, 3 | 4);
+            offered.push(Self {
+                file,
+                is_agents,
+                key,
+            });
         }
         Ok(offered)
     }

@@ -72,7 +72,10 @@ pub async fn ask(
     if let Some(helper) = helper
         && let Some(answer) = roots_answer(&helper, store).await?
     {
-        let options = question.read_roots(&answer, &options)?;
+        let mut options = question.read_roots(&answer, &options)?;
+        // The helper asks it.
+        let is_agent = |option: &String| option.starts_with("identityagent ");
+        options.unsupported.retain(|option| !is_agent(option));
         return query.with_jump(&answer, options).await;
     }
     query.ask(question).await
@@ -389,7 +392,7 @@ fn config_file(options: &[String]) -> Option<&str> {
 
 /// Splits as Nix splits `NIX_SSHOPTS` (`shellSplitString`, src/libutil/strings.cc): quotes of both
 /// kinds and backslashes, no expansion.
-pub(super) fn shell_split(text: &str) -> Result<Vec<String>, SshConfigError> {
+pub(crate) fn shell_split(text: &str) -> Result<Vec<String>, SshConfigError> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut chars = text.chars();

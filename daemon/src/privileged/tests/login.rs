@@ -160,3 +160,110 @@ fn what_logs_in_as_root_ssh_would_is_signed_and_nothing_else() {
         );
     }
 }
+
+/// A real agent.
+struct SshAgent(std::process::Child);
+
+impl SshAgent {
+    fn start(machine: &Machine) -> Option<Self> {
+        let mut command = std::process::Command::new("ssh-agent");
+        command.arg("-D").arg("-a").arg(machine.path("agent"));
+        let Ok(child) = command.stdout(std::process::Stdio::null()).spawn() else {
+            println!("skipped: no ssh-agent");
+            return None;
+        };
+        let agent = Self(child);
+        let since = Stopwatch::start();
+        while !machine.path("agent").exists() && since.elapsed() < Duration::from_secs(20) {
+            thread::yield_now();
+        }
+        Some(agent)
+    }
+}
+
+impl Drop for SshAgent {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn what_root_s_agent_has_is_offered_and_signed_with_and_nothing_else() {
+    use signature::Verifier;
+    const STORE: &str = "ssh://nix@desktop";
+    let machine = Machine::with(&[("nix.conf", "")]);
+    let at = |name: &str| machine.path("etc").join(name).display().to_string();
+    for name in ["sealed", "agents", "nobodys"] {
+        if !keygen(&["-N", "", "-t", "ed25519", "-f", &at(name)]) {
+            println!("skipped: no ssh-keygen");
+            return;
+        }
+    }
+    let Some(_agent) = SshAgent::start(&machine) else {
+        return;
+    };
+    for name in ["agents", "sealed"] {
+        let added = std::process::Command::new("ssh-add")
+            .arg(at(name))
+            .env("SSH_AUTH_SOCK", machine.path("agent"))
+            .output();
+        assert!(added.unwrap().status.success());
+    }
+    // The agent alone has the one, and the only one who can open the other.
+    fs::remove_file(at("agents")).unwrap();
+    assert!(keygen(&[
+        "-p",
+        "-P",
+        "",
+        "-N",
+        "secret",
+        "-f",
+        &at("sealed")
+    ]));
+    machine.write("machines", &format!("{STORE} - {}\n", at("sealed")));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let agent = Agent {
+        helper: machine.helper(),
+        store: STORE.to_owned(),
+    };
+    let public = |name: &str| {
+        let line = fs::read_to_string(at(&format!("{name}.pub"))).unwrap();
+        PublicKey::from_openssh(&line).unwrap()
+    };
+    let offered = || {
+        let offered = runtime.block_on(agent.identities()).unwrap();
+        let agents = offered.into_iter().filter(|offered| offered.is_agents);
+        agents
+            .map(|offered| offered.key.unwrap())
+            .collect::<Vec<_>>()
+    };
+    let bytes = |name: &str| public(name).to_bytes().unwrap();
+    // What ssh_config names comes first.
+    assert_eq!(offered(), [bytes("sealed"), bytes("agents")]);
+    let sign = |name: &str, user: &str| {
+        let data = login(user, "ssh-ed25519", &bytes(name));
+        let signed = runtime.block_on(agent.sign(data.clone()));
+        signed.map(|signature| {
+            let signature = Signature::try_from(&*signature).unwrap();
+            public(name).key_data().verify(&data, &signature).unwrap();
+        })
+    };
+    for name in ["sealed", "agents"] {
+        sign(name, "nix").unwrap();
+        let other = sign(name, "root").unwrap_err();
+        assert_eq!(other.kind(), ErrorKind::PermissionDenied, "{other}");
+    }
+    let nobodys = sign("nobodys", "nix").unwrap_err();
+    assert_eq!(nobodys.kind(), ErrorKind::PermissionDenied, "{nobodys}");
+
+    machine.write("environment", "NIX_SSHOPTS=-oIdentitiesOnly=yes\n");
+    assert_eq!(offered(), [bytes("sealed")]);
+    assert!(sign("agents", "nix").is_err() && sign("sealed", "nix").is_ok());
+    machine.write("environment", "NIX_SSHOPTS=-oIdentityAgent=none\n");
+    assert_eq!(offered(), [[0_u8; 0]; 0]);
+    assert!(sign("sealed", "nix").is_err());
+}

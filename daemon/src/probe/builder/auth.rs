@@ -27,7 +27,10 @@ use super::{
 use crate::{
     credential,
     files::Reachable,
-    helper::wire::{NotOffered, Offered},
+    helper::{
+        Agent,
+        wire::{NotOffered, Offered},
+    },
     nix::ssh_config::SshOptions,
 };
 
@@ -156,6 +159,12 @@ impl Authenticator<'_> {
                 return Ok(is_in);
             }
         }
+        for identity in self.of_roots_agent(attempts).await {
+            if let ControlFlow::Break(is_in) = self.offer(identity, link, details, attempts).await?
+            {
+                return Ok(is_in);
+            }
+        }
         for file in &files {
             let Some(key) = self.load(file, attempts).await else {
                 if self.entry == Some(file.as_path()) {
@@ -181,6 +190,28 @@ impl Authenticator<'_> {
             }
         }
         Ok(false)
+    }
+
+    /// What the agent of root's ssh has, in the order in which ssh offers it: before the keys that are in files alone.
+    async fn of_roots_agent(&self, attempts: &mut Attempts) -> Vec<Identity> {
+        let Some(agent) = self.files.agent() else {
+            return Vec::new();
+        };
+        let offered = attempts.ask_roots(&agent).await.to_vec();
+        let mut found = Vec::new();
+        for Offered { file, key, .. } in offered.into_iter().filter(|offered| offered.is_agents) {
+            // A certificate in an agent is passed over.
+            match key.map(|key| PublicKey::from_bytes(&key)) {
+                Ok(Ok(key)) => found.push(Identity {
+                    path: file,
+                    key: Key::Roots(key, agent.clone()),
+                    certificate: None,
+                }),
+                Ok(Err(_)) => {}
+                Err(_) => attempts.not_visible.push(file.display().to_string()),
+            }
+        }
+        found
     }
 
     /// The certificates that ssh_config names, each with its private key among `files`.
@@ -295,14 +326,9 @@ impl Authenticator<'_> {
                 NoKey::NotVisible
             });
         };
-        if attempts.roots.is_none() {
-            let roots = agent.identities().await;
-            let roots = roots.inspect_err(|error| tracing::debug!(%error, "offload-helper"));
-            attempts.roots = Some(roots.unwrap_or_default());
-        }
-        let mut roots = attempts.roots.iter().flatten();
+        let mut roots = attempts.ask_roots(&agent).await.iter();
         match roots
-            .find(|offered| offered.file == file)
+            .find(|offered| !offered.is_agents && offered.file == file)
             .map(|offered| &offered.key)
         {
             Some(Ok(key)) => {
@@ -314,7 +340,7 @@ impl Authenticator<'_> {
                 io::Error::from(io::ErrorKind::NotFound).to_string(),
             )),
             Some(Err(NotOffered::Unusable(why))) => Err(NoKey::Unusable(why.clone())),
-            None => Err(NoKey::NotVisible),
+            Some(Err(NotOffered::NotVisible)) | None => Err(NoKey::NotVisible),
         }
     }
 
@@ -420,6 +446,16 @@ impl Authenticator<'_> {
 }
 
 impl Attempts {
+    /// What root's ssh would offer, as the helper says; nothing where it does not.
+    async fn ask_roots(&mut self, agent: &Agent) -> &[Offered] {
+        if self.roots.is_none() {
+            let roots = agent.identities().await;
+            let roots = roots.inspect_err(|error| tracing::debug!(%error, "offload-helper"));
+            self.roots = Some(roots.unwrap_or_default());
+        }
+        self.roots.as_deref().unwrap_or_default()
+    }
+
     fn unusable(&mut self, file: &Path, is_entry: bool, why: &str) {
         self.unusable.push(format!("{}: {why}", file.display()));
         self.entry_unusable |= is_entry;
