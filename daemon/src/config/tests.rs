@@ -79,7 +79,7 @@ fn cache(settings: &Settings) -> &CacheEntry {
 }
 
 /// What `systemd/config.example.toml` holds.
-const EXAMPLE: &str = include_str!("../../../../systemd/config.example.toml");
+const EXAMPLE: &str = include_str!("../../../systemd/config.example.toml");
 
 #[test]
 fn the_example_is_made_of_the_keys() {

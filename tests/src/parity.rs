@@ -48,11 +48,11 @@ impl Kind {
 
     fn cases(self) -> &'static str {
         match self {
-            Self::Ssh => include_str!("cases/ssh.jsonl"),
-            Self::User => include_str!("cases/user.jsonl"),
-            Self::Machines => include_str!("cases/machines.jsonl"),
-            Self::Conf => include_str!("cases/conf.jsonl"),
-            Self::Cache => include_str!("cases/cache.jsonl"),
+            Self::Ssh => include_str!("parity/cases/ssh.jsonl"),
+            Self::User => include_str!("parity/cases/user.jsonl"),
+            Self::Machines => include_str!("parity/cases/machines.jsonl"),
+            Self::Conf => include_str!("parity/cases/conf.jsonl"),
+            Self::Cache => include_str!("parity/cases/cache.jsonl"),
         }
     }
 }
