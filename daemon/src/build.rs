@@ -24,9 +24,9 @@ use tokio::{
     task::JoinSet,
 };
 
-pub(crate) use self::job::LINE_MAX;
+pub(crate) use self::job::MAX_LINE;
 pub use self::{
-    board::{Board, Job, LINES_MAX, Status, Transcript},
+    board::{Board, Job, MAX_LINES, Status, Transcript},
     nix::Nix,
     prove::Prover,
 };
@@ -40,9 +40,9 @@ use crate::{
 /// How long a test build may take, where nobody says.
 pub const TIMEOUT: Duration = Duration::from_secs(120);
 /// How long it may take at most.
-pub const TIMEOUT_MAX: Duration = Duration::from_secs(600);
+pub const MAX_TIMEOUT: Duration = Duration::from_secs(600);
 /// How many may be under way.
-const RUNNING_MAX: usize = 8;
+const MAX_RUNNING: usize = 8;
 /// How many requests may wait.
 const INBOX: usize = 8;
 
@@ -122,7 +122,7 @@ enum Command {
 
 impl Handle {
     /// Begins a test build of `builder` for `uid`, which ends after `timeout` at the latest (at most
-    /// [`TIMEOUT_MAX`]); its number.
+    /// [`MAX_TIMEOUT`]); its number.
     ///
     /// # Errors
     ///
@@ -153,7 +153,7 @@ impl Handle {
     ) -> Result<u32, StartError> {
         let spec = self.monitor.spec(builder.clone()).await;
         let spec = spec.ok_or(StartError::NoSuchBuilder)?;
-        let timeout = timeout.min(TIMEOUT_MAX);
+        let timeout = timeout.min(MAX_TIMEOUT);
         self.ask(|reply| Command::Start {
             spec,
             timeout,
@@ -252,7 +252,7 @@ impl Jobs {
                 }
             }
         }
-        if self.running.len() >= RUNNING_MAX {
+        if self.running.len() >= MAX_RUNNING {
             return Err(StartError::TooMany);
         }
         let number = self.last.wrapping_add(1).max(1);

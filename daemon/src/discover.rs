@@ -36,7 +36,7 @@ use mdns::Asker;
 /// How many addresses one search tries at once, where no other takes of the daemon's sockets.
 pub const AT_ONCE: usize = SEARCH_SOCKETS;
 /// The most strangers of each sort that are remembered.
-pub const MOST_STRANGERS: usize = 16;
+pub const MAX_STRANGERS: usize = 16;
 
 /// How long one address of a sweep may take: most have nobody.
 const SWEPT: Duration = Duration::from_millis(250);
@@ -74,10 +74,10 @@ pub enum How {
 pub struct SearchResult {
     /// Where the target proved to be, and how it was found.
     pub found: Option<(SocketAddr, How)>,
-    /// Who answered to its name without being it; at most [`MOST_STRANGERS`].
+    /// Who answered to its name without being it; at most [`MAX_STRANGERS`].
     pub strangers: Vec<Stranger>,
     /// Who else was met on the way, and claimed nothing: every machine of a network has a host key
-    /// of its own. At most [`MOST_STRANGERS`].
+    /// of its own. At most [`MAX_STRANGERS`].
     pub others: Vec<Stranger>,
     /// Networks that were not swept, since this machine is not in them.
     pub refused: Vec<Ipv4Net>,
@@ -248,7 +248,7 @@ impl<J: Judge> Hunt<'_, J> {
                     } else {
                         &mut self.result.others
                     };
-                    if met.len() < MOST_STRANGERS {
+                    if met.len() < MAX_STRANGERS {
                         met.push(stranger);
                     }
                 }

@@ -119,10 +119,10 @@ fn snapshot(bytes: &[u8]) {
 /// Runs what has all that it waits for.
 pub(crate) fn now<F: Future>(future: F) -> F::Output {
     // What is polled again and again gets on: hyper gives others a turn now and then.
-    const MOST_POLLS: usize = 1 << 20;
+    const MAX_POLLS: usize = 1 << 20;
     let mut future = pin!(future);
     let mut context = Context::from_waker(Waker::noop());
-    for _ in 0..MOST_POLLS {
+    for _ in 0..MAX_POLLS {
         if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
             return output;
         }

@@ -44,7 +44,7 @@ pub(super) struct Cli {
 const READY_OR_NOT: &str = "Exit codes: 0 ready, 3 not ready, 4 no daemon, 64 usage.";
 const DONE: &str = "Exit codes: 0 done, 4 no daemon, 64 usage.";
 /// What a test build may take at the most.
-const LONGEST_BUILD: Duration = Duration::from_secs(600);
+const MAX_BUILD: Duration = Duration::from_secs(600);
 
 /// When to use colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -335,10 +335,10 @@ fn limit(text: &str) -> Result<Duration, String> {
     if duration.as_micros() == 0 {
         return Err("a build takes some time".to_owned());
     }
-    if duration > LONGEST_BUILD {
+    if duration > MAX_BUILD {
         return Err(format!(
             "the most is {}",
-            humantime::format_duration(LONGEST_BUILD)
+            humantime::format_duration(MAX_BUILD)
         ));
     }
     Ok(duration)
@@ -406,7 +406,7 @@ mod tests {
             pause_duration(wrong).unwrap_err();
             limit(wrong).unwrap_err();
         }
-        assert_eq!(limit("10m"), Ok(LONGEST_BUILD));
+        assert_eq!(limit("10m"), Ok(MAX_BUILD));
         assert_eq!(limit("11m"), Err("the most is 10m".to_owned()));
     }
 }

@@ -7,13 +7,13 @@ use offload_client::{JobState, Printable, Reason};
 use crate::target::TargetId;
 
 /// How many lines of a job's output are kept.
-pub const LINES_MAX: usize = 1000;
+pub const MAX_LINES: usize = 1000;
 /// How many bytes of them.
-const KEPT_MAX: usize = 64 * 1024;
+const MAX_KEPT: usize = 64 * 1024;
 /// How many bytes of a job's output are told at all. A test build has some hundred.
-const TOLD_MAX: usize = 1024 * 1024;
+const MAX_TOLD: usize = 1024 * 1024;
 /// How many jobs that have ended are kept.
-const FINISHED_MAX: usize = 16;
+const MAX_FINISHED: usize = 16;
 
 /// The jobs under way, and the last ones that ended.
 #[derive(Debug, Default)]
@@ -47,7 +47,7 @@ pub struct Job {
     pub output: Transcript,
 }
 
-/// The last [`LINES_MAX`] lines that a job printed, fewer where they are long.
+/// The last [`MAX_LINES`] lines that a job printed, fewer where they are long.
 #[derive(Debug, Default)]
 pub struct Transcript {
     lines: VecDeque<Printable>,
@@ -76,7 +76,7 @@ impl Board {
         self.jobs.insert(number, Job { status, output });
         let ended = |job: &Job| job.status.state != JobState::Running;
         let mut extra = self.jobs.values().filter(|job| ended(job)).count();
-        while extra > FINISHED_MAX {
+        while extra > MAX_FINISHED {
             let oldest = self.iter().find(|(_, job)| ended(job));
             let Some(oldest) = oldest.map(|(number, _)| number) else {
                 return;
@@ -104,11 +104,11 @@ impl Board {
 
 impl Transcript {
     fn push(&mut self, line: Printable) {
-        if self.told > TOLD_MAX {
+        if self.told > MAX_TOLD {
             return;
         }
         self.told += line.len() + 1;
-        if self.told > TOLD_MAX {
+        if self.told > MAX_TOLD {
             self.keep("… and more than is worth telling".into());
         } else {
             self.keep(line);
@@ -118,7 +118,7 @@ impl Transcript {
     fn keep(&mut self, line: Printable) {
         self.kept += line.len();
         self.lines.push_back(line);
-        while self.lines.len() > LINES_MAX || self.kept > KEPT_MAX {
+        while self.lines.len() > MAX_LINES || self.kept > MAX_KEPT {
             let Some(oldest) = self.lines.pop_front() else {
                 return;
             };
@@ -162,15 +162,15 @@ mod tests {
     #[test]
     fn only_the_last_lines_are_kept_and_none_is_told_twice() {
         let mut output = Transcript::default();
-        for line in 0..LINES_MAX + 10 {
+        for line in 0..MAX_LINES + 10 {
             output.push(line.to_string().into());
         }
-        assert_eq!(output.lines().count(), LINES_MAX);
+        assert_eq!(output.lines().count(), MAX_LINES);
         assert_eq!(output.lines().next().unwrap(), "10");
-        assert_eq!(output.count(), LINES_MAX as u64 + 10);
-        let new = output.after(LINES_MAX as u64 + 8);
+        assert_eq!(output.count(), MAX_LINES as u64 + 10);
+        let new = output.after(MAX_LINES as u64 + 8);
         assert_eq!(new, ["1008", "1009"]);
-        assert_eq!(output.after(3).len(), LINES_MAX);
+        assert_eq!(output.after(3).len(), MAX_LINES);
         assert!(output.after(output.count()).is_empty());
     }
 
@@ -178,11 +178,11 @@ mod tests {
     fn a_builder_that_prints_without_end_is_no_longer_told() {
         let mut output = Transcript::default();
         let line = Printable::from("x".repeat(1023));
-        for _ in 0..3 * TOLD_MAX / 1024 {
+        for _ in 0..3 * MAX_TOLD / 1024 {
             output.push(line.clone());
-            assert!(output.lines().map(|line| line.len()).sum::<usize>() <= KEPT_MAX);
+            assert!(output.lines().map(|line| line.len()).sum::<usize>() <= MAX_KEPT);
         }
-        assert_eq!(output.count(), (TOLD_MAX / 1024) as u64 + 1);
+        assert_eq!(output.count(), (MAX_TOLD / 1024) as u64 + 1);
         let last = output.lines().next_back().unwrap();
         assert_eq!(last, "… and more than is worth telling");
     }
@@ -197,7 +197,7 @@ mod tests {
         }
         board.begin(40, status(JobState::Running));
         assert!(board.get(1).is_some());
-        assert_eq!(board.iter().count(), FINISHED_MAX + 2);
+        assert_eq!(board.iter().count(), MAX_FINISHED + 2);
         assert!(board.get(23).is_none());
         assert!(board.get(24).is_some());
     }

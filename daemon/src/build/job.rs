@@ -38,11 +38,11 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 /// How long this machine's Nix may take to say what it knows of a path.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
 /// More than any output of a test build has, in bytes.
-const OUTPUT_MAX: u64 = 4096;
+const MAX_OUTPUT: u64 = 4096;
 /// How much of one line of the build's log is kept, in bytes.
-pub(crate) const LINE_MAX: usize = 1024;
+pub(crate) const MAX_LINE: usize = 1024;
 /// More than Nix says of one path, in bytes.
-const JSON_MAX: usize = 64 * 1024;
+const MAX_JSON: usize = 64 * 1024;
 
 /// One test build.
 #[derive(Debug)]
@@ -161,7 +161,7 @@ impl Attempt {
                 String::from_utf8_lossy(line).into_owned(),
             ));
         };
-        match Nix::run(command, self.timeout, LINE_MAX, line).await {
+        match Nix::run(command, self.timeout, MAX_LINE, line).await {
             Ok(status) if status.success() => Ok(Ended::Succeeded),
             Ok(status) => Ok(Ended::Failed(status.to_string())),
             Err(NixError::TimedOut(_)) => Ok(Ended::TimedOut),
@@ -210,12 +210,12 @@ impl Attempt {
         let arguments = [&feature[..], &query].concat();
         let mut json = Vec::new();
         let heard = |stream, line: &[u8]| {
-            if stream == Stream::Output && json.len() + line.len() <= JSON_MAX {
+            if stream == Stream::Output && json.len() + line.len() <= MAX_JSON {
                 json.extend_from_slice(line);
             }
         };
         let command = self.nix.command("nix", &arguments).ok()?;
-        match Nix::run(command, QUERY_TIMEOUT, JSON_MAX, heard).await {
+        match Nix::run(command, QUERY_TIMEOUT, MAX_JSON, heard).await {
             Ok(status) if status.success() => verdict::ultimate(&json, path),
             _ => None,
         }
@@ -351,7 +351,7 @@ fn read_output(path: &Path) -> std::io::Result<Vec<u8>> {
         return Err(std::io::Error::other("the output is no file"));
     }
     let mut text = Vec::new();
-    file::open(path)?.take(OUTPUT_MAX).read_to_end(&mut text)?;
+    file::open(path)?.take(MAX_OUTPUT).read_to_end(&mut text)?;
     Ok(text)
 }
 

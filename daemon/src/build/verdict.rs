@@ -9,9 +9,9 @@ use super::derivation::{BOOT_ID, HOSTNAME, NAME, NONCE};
 use crate::nix::uri::{self, StoreUri};
 
 /// How much of a log line becomes the detail of a failure, in characters.
-const DETAIL_MAX: usize = 300;
+const MAX_DETAIL: usize = 300;
 /// How much of a machine's name is shown, in characters.
-const NAME_MAX: usize = 64;
+const MAX_NAME: usize = 64;
 
 /// What is known of a test build whose command succeeded.
 #[derive(Clone, Copy, Debug)]
@@ -87,7 +87,7 @@ pub(super) enum BuildVerdict {
 /// builder's is of a machine to which the builder handed the build on.
 pub(super) fn judge(evidence: &Evidence<'_>) -> BuildVerdict {
     if value(evidence.output, NONCE) != evidence.nonce {
-        let output = Printable::excerpt(evidence.output, DETAIL_MAX);
+        let output = Printable::excerpt(evidence.output, MAX_DETAIL);
         let detail = format!("the output is not what was asked for: {output}");
         return failed(Reason::BuildFailed, detail);
     }
@@ -96,7 +96,7 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> BuildVerdict {
         return failed(Reason::BuiltLocally, detail);
     }
     if let Given::Another(host) = evidence.given {
-        let host = Printable::excerpt(host.as_bytes(), NAME_MAX);
+        let host = Printable::excerpt(host.as_bytes(), MAX_NAME);
         let detail = format!("this machine's Nix gave it to {host}");
         return elsewhere(host, detail);
     }
@@ -118,10 +118,10 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> BuildVerdict {
             "it ran under this machine's kernel".to_owned(),
         ),
         (false, _) => {
-            let found = Printable::excerpt(found.as_bytes(), NAME_MAX);
-            let expected = Printable::excerpt(expected.as_bytes(), NAME_MAX);
+            let found = Printable::excerpt(found.as_bytes(), MAX_NAME);
+            let expected = Printable::excerpt(expected.as_bytes(), MAX_NAME);
             let place = match named {
-                Some(name) => Printable::excerpt(name.as_bytes(), NAME_MAX),
+                Some(name) => Printable::excerpt(name.as_bytes(), MAX_NAME),
                 None => format!("the machine with boot id {found}").into(),
             };
             let detail =
@@ -135,7 +135,7 @@ fn succeeded(evidence: &Evidence<'_>, named: Option<&str>) -> BuildVerdict {
     let known = Some(evidence.hostname).filter(|name| !name.is_empty());
     let place = named.or(known).unwrap_or(evidence.host);
     BuildVerdict::Succeeded {
-        place: Printable::excerpt(place.as_bytes(), NAME_MAX),
+        place: Printable::excerpt(place.as_bytes(), MAX_NAME),
     }
 }
 
@@ -195,7 +195,7 @@ pub(super) fn telling<'a>(log: impl DoubleEndedIterator<Item = &'a str> + Clone)
         .or_else(|| last(&|line| !line.trim().is_empty()));
     let line = line.unwrap_or_default().trim();
     let line = line.strip_prefix("error:").unwrap_or(line);
-    Printable::excerpt(line.as_bytes(), DETAIL_MAX)
+    Printable::excerpt(line.as_bytes(), MAX_DETAIL)
 }
 
 /// Whether `path` is a store path of this test build: what Nix printed is checked before it is read.

@@ -249,7 +249,7 @@ fn timeout(options: &Dict) -> Result<Duration, Refused> {
         }
         let usec = u64::try_from(&**value).map_err(|_| refused("not of type t (microseconds)"))?;
         timeout = Duration::from_micros(usec);
-        if timeout.is_zero() || timeout > build::TIMEOUT_MAX {
+        if timeout.is_zero() || timeout > build::MAX_TIMEOUT {
             return Err(refused("not between 1 and 600000000"));
         }
     }

@@ -16,9 +16,9 @@ use self::packet::{HEADER, is_answer, packet};
 /// The most of each that are remembered.
 const MOST: usize = 64;
 /// The most addresses of one of the target's own names. There is room for those whatever else came.
-const MOST_OF_NAME: usize = 8;
+const MAX_OF_A_NAME: usize = 8;
 /// The most that are asked in one packet.
-const MOST_ASKED: usize = 8;
+const MAX_ASKED: usize = 8;
 /// It must fit into one frame of Ethernet, behind the heads of IPv6 and UDP.
 const FRAME: usize = 1500 - 40 - 8;
 
@@ -76,7 +76,7 @@ impl Answers {
         let questions: Vec<(String, TYPE)> = without_host
             .chain(without_address)
             .filter(|(name, _)| !self.asked.contains(*name) && Name::new(name).is_ok())
-            .take(MOST_ASKED)
+            .take(MAX_ASKED)
             .take_while(|(name, _)| {
                 // The length of a label is where its dot was, the ends of the name, type and class are more.
                 let left = room.checked_sub(name.len() + 6);
@@ -158,7 +158,7 @@ impl Answers {
         let is_named = |host: &str| self.names.iter().any(|(name, _)| name == host);
         let known = self.addresses.iter();
         let has_room = if is_named(&host) {
-            known.filter(|(name, _)| *name == host).count() < MOST_OF_NAME
+            known.filter(|(name, _)| *name == host).count() < MAX_OF_A_NAME
         } else if self.hosts.values().any(|on| *on == host) {
             known.filter(|(name, _)| !is_named(name)).count() < MOST
         } else {

@@ -9,8 +9,8 @@ use super::answers::Answers;
 /// Packets, each with its length before it as over TCP (RFC 1035, 4.2.2), make neither many addresses
 /// nor many questions, and nothing is told twice.
 pub(crate) fn mdns(mut bytes: &[u8]) {
-    const MOST_TOLD: usize = 64 + 2 * 8;
-    const MOST_ASKED: usize = 2 * 64;
+    const MAX_TOLD: usize = 64 + 2 * 8;
+    const MAX_ASKED: usize = 2 * 64;
     let names = [("desktop.local", 22), ("cache.local", 5000)];
     let names = names.map(|(name, port)| (name.to_owned(), port));
     let mut answers = Answers::new("_ssh._tcp.local", names.to_vec());
@@ -29,8 +29,8 @@ pub(crate) fn mdns(mut bytes: &[u8]) {
     while let more @ 1.. = questions(&mut answers) {
         asked += more;
     }
-    assert!(told.len() <= MOST_TOLD, "{told:?}");
-    assert!(asked <= MOST_ASKED, "{asked} questions");
+    assert!(told.len() <= MAX_TOLD, "{told:?}");
+    assert!(asked <= MAX_ASKED, "{asked} questions");
 }
 
 /// How many the next packet asks; one that asks nothing is none.

@@ -12,7 +12,7 @@ const SSH: u16 = 22;
 /// A port to which nothing is sent (RFC 863).
 const DISCARD: u16 = 9;
 /// The most names of one target that are asked for.
-const MOST_NAMES: usize = 4;
+const MAX_NAMES: usize = 4;
 
 /// The networks, and what is looked for in them.
 pub(super) struct Ground {
@@ -60,7 +60,7 @@ impl Ground {
             let port = address.port.unwrap_or(self.port);
             name.ends_with(".local").then_some((name, port))
         });
-        names.take(MOST_NAMES).collect()
+        names.take(MAX_NAMES).collect()
     }
 
     /// The target's literal addresses: where it is not.

@@ -39,9 +39,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// When the questions are asked once more: either packet may have been lost.
 const AGAIN: Duration = Duration::from_millis(300);
 /// By how many networks.
-const MOST_SOCKETS: usize = 8;
+const MAX_SOCKETS: usize = 8;
 /// How many packets are read: a flood is not worth more. On a large network everybody answers.
-const MOST_PACKETS: usize = 512;
+const MAX_PACKETS: usize = 512;
 
 /// Asks, and hands on the addresses that it hears of.
 pub(super) struct Asker {
@@ -59,7 +59,7 @@ impl Asker {
     /// Asks for the first time.
     pub(super) async fn start(ground: Arc<Ground>) -> Self {
         let mut sockets = Vec::new();
-        for address in ground.own_addresses().take(MOST_SOCKETS) {
+        for address in ground.own_addresses().take(MAX_SOCKETS) {
             match open(address).await {
                 Ok(socket) => sockets.push(socket),
                 Err(error) => tracing::debug!("no multicast from {address}: {error}"),
@@ -72,7 +72,7 @@ impl Asker {
             sockets,
             answers,
             heard: VecDeque::new(),
-            packets: MOST_PACKETS,
+            packets: MAX_PACKETS,
             again: Some(now + AGAIN),
             until: now + PATIENCE,
             // One more, to tell what is too long.

@@ -246,7 +246,7 @@ async fn others_are_remembered_up_to_a_bound_and_never_used() {
     let wanted = builder(&["192.0.2.6:2222"]);
     let seen = look(&wanted, "127.0.15.0/24", somebody_else).await;
     assert_eq!(seen.search.found, None);
-    assert_eq!(seen.search.others.len(), MOST_STRANGERS);
+    assert_eq!(seen.search.others.len(), MAX_STRANGERS);
     // They did not claim to be the target.
     assert_eq!(seen.search.strangers, []);
     assert_eq!(seen.tried.len(), 254);

@@ -24,11 +24,11 @@ use super::uri::{self, StoreUri};
 
 /// How many slots are looked at. Nix takes the first free one, so that those beyond are free
 /// unless all of these are taken.
-const SLOTS_MAX: usize = 1024;
+const MAX_SLOTS: usize = 1024;
 /// How much of one of the kernel's tables is read, in bytes.
-const TABLE_MAX: u64 = 1 << 20;
+const MAX_TABLE: u64 = 1 << 20;
 /// How long a line of it may be, in bytes: that of a lock has some seventy.
-const LINE_MAX: u64 = 8192;
+const MAX_LINE: u64 = 8192;
 
 /// Where Nix keeps its state unless it was built or told otherwise.
 pub const DEFAULT_STATE_DIR: &str = "/nix/var/nix";
@@ -71,7 +71,7 @@ fn in_use_by<'a>(
         .iter()
         .flat_map(|(paths, count)| (0..*count).map(move |number| (*paths, number)));
     let mut files = Vec::new();
-    for (slot, (paths, number)) in numbers.take(SLOTS_MAX).enumerate() {
+    for (slot, (paths, number)) in numbers.take(MAX_SLOTS).enumerate() {
         for path in paths {
             if let Some(file) = SlotFile::find(path, number, slot)? {
                 files.push(file);
@@ -207,11 +207,11 @@ pub(super) fn fuzz(table: &[u8]) {
 
 /// Calls `each` with each line of a table of the kernel's.
 fn read_table(path: &Path, mut each: impl FnMut(&str)) -> io::Result<()> {
-    let mut table = BufReader::new(File::open(path)?.take(TABLE_MAX));
+    let mut table = BufReader::new(File::open(path)?.take(MAX_TABLE));
     let mut line = Vec::new();
     loop {
         line.clear();
-        if (&mut table).take(LINE_MAX).read_until(b'\n', &mut line)? == 0 {
+        if (&mut table).take(MAX_LINE).read_until(b'\n', &mut line)? == 0 {
             break;
         }
         // A mount point may have any name; what counts stands before it.

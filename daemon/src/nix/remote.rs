@@ -18,9 +18,9 @@ use serde::{
 use thiserror::Error;
 
 /// How many words of one list are read: far more than any machine has.
-const WORDS_MAX: usize = 256;
+const MAX_WORDS: usize = 256;
 /// How long the setting `builders` may be, in bytes.
-const BUILDERS_MAX: usize = 16 * 1024;
+const MAX_BUILDERS: usize = 16 * 1024;
 
 /// The features that are among the defaults only where *the user who asks* may open a device
 /// (`getDefaultSystemFeatures`, src/libstore/globals.cc): nix-daemon, who builds, may.
@@ -167,16 +167,16 @@ struct Setting<T> {
     default: Option<T>,
 }
 
-/// A text of at most [`BUILDERS_MAX`] bytes.
+/// A text of at most [`MAX_BUILDERS`] bytes.
 struct Builders(String);
 
-/// A list of at most [`WORDS_MAX`] words.
+/// A list of at most [`MAX_WORDS`] words.
 struct Words(Vec<Printable>);
 
 impl<'de> Deserialize<'de> for Builders {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        if text.len() <= BUILDERS_MAX {
+        if text.len() <= MAX_BUILDERS {
             Ok(Self(text))
         } else {
             Err(D::Error::custom("a value is too long"))
@@ -198,7 +198,7 @@ impl<'de> Deserialize<'de> for Words {
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Words, A::Error> {
                 let mut words = Vec::new();
                 while let Some(word) = seq.next_element()? {
-                    if words.len() == WORDS_MAX {
+                    if words.len() == MAX_WORDS {
                         return Err(A::Error::custom("a list is too long"));
                     }
                     words.push(word);

@@ -25,13 +25,13 @@ const NO_SUBSTITUTER: &str = "offloadd-asks-whether-it-is-trusted";
 const UNTRUSTED: &str = "ignoring untrusted substituter";
 
 /// The longest version of Nix.
-const VERSION_MAX: usize = 1024;
+const MAX_VERSION: usize = 1024;
 /// The longest line of a log that is listened to.
-const LINE_MAX: usize = 16 * 1024;
+const MAX_LINE: usize = 16 * 1024;
 /// How many messages may come before an answer.
-const MESSAGES_MAX: usize = 256;
+const MAX_MESSAGES: usize = 256;
 /// How many fields a message may have.
-const FIELDS_MAX: u64 = 64;
+const MAX_FIELDS: u64 = 64;
 
 /// What a handshake tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,7 +95,7 @@ pub async fn greet(wire: &mut impl Wire) -> Result<Hello, ProtocolError> {
     }
     wire.write(&bytes).await;
     let nix = if spoken >= v1(33) {
-        Some(string(wire, "version of Nix", VERSION_MAX).await?)
+        Some(string(wire, "version of Nix", MAX_VERSION).await?)
     } else {
         None
     };
@@ -156,16 +156,16 @@ async fn listen(
     spoken: Version,
     mut line: impl FnMut(&str) + Send,
 ) -> Result<(), ProtocolError> {
-    for _ in 0..MESSAGES_MAX {
+    for _ in 0..MAX_MESSAGES {
         match number(wire, "messages").await? {
             STDERR_LAST => return Ok(()),
-            STDERR_NEXT => line(&string(wire, "message", LINE_MAX).await?),
+            STDERR_NEXT => line(&string(wire, "message", MAX_LINE).await?),
             STDERR_ERROR => return Err(ProtocolError::Said(error(wire, spoken).await?)),
             STDERR_START_ACTIVITY => {
                 for _ in ["activity", "level", "type"] {
                     number(wire, "activity").await?;
                 }
-                string(wire, "activity", LINE_MAX).await?;
+                string(wire, "activity", MAX_LINE).await?;
                 fields(wire).await?;
                 number(wire, "activity").await?;
             }
@@ -181,22 +181,22 @@ async fn listen(
             other => return Err(ProtocolError::Number("message", other)),
         }
     }
-    Err(ProtocolError::Endless(MESSAGES_MAX))
+    Err(ProtocolError::Endless(MAX_MESSAGES))
 }
 
 /// The text of an error; what may follow (traces, an exit status) is left unread.
 async fn error(wire: &mut impl Wire, spoken: Version) -> Result<String, ProtocolError> {
     if spoken >= v1(26) {
-        string(wire, "error", LINE_MAX).await?;
+        string(wire, "error", MAX_LINE).await?;
         number(wire, "error").await?;
-        string(wire, "error", LINE_MAX).await?;
+        string(wire, "error", MAX_LINE).await?;
     }
-    string(wire, "error", LINE_MAX).await
+    string(wire, "error", MAX_LINE).await
 }
 
 async fn fields(wire: &mut impl Wire) -> Result<(), ProtocolError> {
     let count = number(wire, "fields").await?;
-    if count > FIELDS_MAX {
+    if count > MAX_FIELDS {
         return Err(ProtocolError::Number("fields", count));
     }
     for _ in 0..count {
@@ -205,7 +205,7 @@ async fn fields(wire: &mut impl Wire) -> Result<(), ProtocolError> {
                 number(wire, "field").await?;
             }
             1 => {
-                string(wire, "field", LINE_MAX).await?;
+                string(wire, "field", MAX_LINE).await?;
             }
             other => return Err(ProtocolError::Number("field", other)),
         }

@@ -13,7 +13,7 @@ pub(super) struct Wanted<'a> {
 }
 
 /// How much of a host becomes its target's name, in characters: no host's name is longer (RFC 1035).
-const NAME_MAX: usize = 255;
+const MAX_NAME: usize = 255;
 
 /// Names each in turn: by its entry, else by its host, and where that is taken by the same with a
 /// number behind it. Entries have the first choice, wherever they stand.
@@ -40,7 +40,7 @@ pub(super) fn names(wanted: &[Wanted<'_>]) -> Vec<Printable> {
 }
 
 fn numbered(base: &str, last: &mut u32, is_taken: impl Fn(&str) -> bool) -> Printable {
-    let base = Printable::excerpt(base.as_bytes(), NAME_MAX);
+    let base = Printable::excerpt(base.as_bytes(), MAX_NAME);
     loop {
         *last += 1;
         let name = match *last {

@@ -16,7 +16,7 @@ use super::{
     roots,
 };
 use crate::{
-    build::{LINE_MAX, TIMEOUT_MAX},
+    build::{MAX_LINE, MAX_TIMEOUT},
     helper::wire::{Answer, Ended},
     nonce::nonce,
     program::{Lines, Stream},
@@ -25,7 +25,7 @@ use crate::{
 /// So many run at once.
 const MAX_AT_ONCE: usize = 8;
 /// So much of one build's log is handed over, in bytes: it has some hundred.
-const TOLD_MAX: usize = 1 << 20;
+const MAX_TOLD: usize = 1 << 20;
 
 /// Those that are under way.
 #[derive(Default)]
@@ -44,7 +44,7 @@ impl Builds {
     ) -> Answer {
         let others = self.0.fetch_add(1, Ordering::Acquire);
         let answer = if others < MAX_AT_ONCE {
-            build(nix, store, timeout.min(TIMEOUT_MAX), caller, tell)
+            build(nix, store, timeout.min(MAX_TIMEOUT), caller, tell)
         } else {
             Answer::Refused("too many test builds are under way".into())
         };
@@ -74,8 +74,8 @@ fn build(
         Err(error) => return Answer::Failed(error.to_string()),
     };
     let mut is_heard = tell(Answer::Begun(nonce));
-    let (mut output, mut error) = (Lines::new(LINE_MAX), Lines::new(LINE_MAX));
-    let mut left = TOLD_MAX;
+    let (mut output, mut error) = (Lines::new(MAX_LINE), Lines::new(MAX_LINE));
+    let mut left = MAX_TOLD;
     let mut line = |stream, line: &[u8]| {
         let told = left.checked_sub(line.len() + 1);
         left = told.unwrap_or_default();

@@ -62,7 +62,7 @@ const ASK_AGAIN_AFTER: Duration = Duration::from_secs(600);
 /// The detail of a host key that stands where nobody looks for one.
 const DETAIL_MISPLACED: &str = "misplaced";
 /// How much of another program's words is kept.
-const DETAIL_MAX: usize = 256;
+const MAX_DETAIL: usize = 256;
 
 /// What is kept between two checks of one builder. Dropping it closes its connection.
 pub struct Session {
@@ -382,7 +382,7 @@ async fn ask(asked: &mut Option<Asked>, spec: &BuilderSpec) -> Result<Arc<SshOpt
                 | SshConfigError::JumpNotVisible(_)
                 | SshConfigError::BadJump(_) => Reason::SshConfigUnsupported,
             },
-            detail: Printable::excerpt(error.to_string().as_bytes(), DETAIL_MAX),
+            detail: Printable::excerpt(error.to_string().as_bytes(), MAX_DETAIL),
         })?;
     let options = Arc::new(options);
     *asked = Some(Asked {

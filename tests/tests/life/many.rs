@@ -13,7 +13,7 @@ use offload_tests::{
 use offloadd::clock::Stopwatch;
 
 /// systemd reads no more of a notification, and takes none that is longer (`NOTIFY_BUFFER_MAX`).
-const NOTIFY_MAX: usize = 4096;
+const MAX_NOTIFY: usize = 4096;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Nobody listens there.
 const CLOSED: &str = "127.0.0.1:9";
@@ -40,7 +40,7 @@ fn substituters(count: usize) -> String {
 /// Whether systemd would have read all of it.
 fn is_short(message: &Message) -> bool {
     let status = message.get("STATUS").unwrap_or_default();
-    status.len() < NOTIFY_MAX / 4
+    status.len() < MAX_NOTIFY / 4
 }
 
 #[tokio::test]

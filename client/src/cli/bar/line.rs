@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// So many targets have a line of their own where somebody points at it.
-const MOST_TARGETS: usize = 12;
+const MAX_TARGETS: usize = 12;
 
 /// What a bar shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,8 +62,8 @@ impl Line {
         let cause = cause.unwrap_or_default();
         let mut tooltip: Vec<String> = Vec::new();
         let targets = snapshot.targets.iter();
-        tooltip.extend(targets.take(MOST_TARGETS).map(|target| told(target, ascii)));
-        let more = snapshot.targets.len().saturating_sub(MOST_TARGETS);
+        tooltip.extend(targets.take(MAX_TARGETS).map(|target| told(target, ascii)));
+        let more = snapshot.targets.len().saturating_sub(MAX_TARGETS);
         if more > 0 {
             tooltip.push(format!("and {more} more"));
         }

@@ -20,19 +20,19 @@ const ENDINGS: [&str; 3] = ["nix", "toml", "json"];
 /// What is no configuration: version control's own files, and copies that direnv keeps.
 const SKIPPED: [&str; 5] = [".git", ".hg", ".jj", ".svn", ".direnv"];
 const DEEPEST: usize = 32;
-const MOST_FILES: usize = 10_000;
+const MAX_FILES: usize = 10_000;
 /// Of all names, those of other files included.
-const MOST_ENTRIES: usize = 200_000;
+const MAX_ENTRIES: usize = 200_000;
 /// Bytes of one file.
 const LARGEST: u64 = 1 << 20;
 /// Bytes of all files.
-const MOST_BYTES: u64 = 64 << 20;
-const MOST_FINDINGS: usize = 1_000;
+const MAX_BYTES: u64 = 64 << 20;
+const MAX_FINDINGS: usize = 1_000;
 /// Bytes of the patch.
-const LONGEST_PATCH: usize = 1 << 20;
-const MOST_NOTES: usize = 8;
+const MAX_PATCH: usize = 1 << 20;
+const MAX_NOTES: usize = 8;
 /// Characters of a finding's line.
-const LONGEST_LINE: usize = 300;
+const MAX_LINE: usize = 300;
 
 /// Searches every file below `root`. Links are not followed: what they name inside the tree is found
 /// there, and what is outside is somebody else's; `root` itself may be one.
@@ -89,7 +89,7 @@ impl Walk<'_> {
         let mut paths = Vec::new();
         for entry in fs::read_dir(directory)? {
             self.entries += 1;
-            if self.entries > MOST_ENTRIES {
+            if self.entries > MAX_ENTRIES {
                 break;
             }
             paths.push(entry?.path());
@@ -195,7 +195,7 @@ impl Walk<'_> {
                 mended.push(occurrence);
             }
             line.advance(text, at);
-            if self.search.findings.len() < MOST_FINDINGS {
+            if self.search.findings.len() < MAX_FINDINGS {
                 self.search.findings.push(Finding {
                     file: file.clone(),
                     line: line.number,
@@ -213,7 +213,7 @@ impl Walk<'_> {
         // A name that is no text was changed by being shown.
         let patch = (relative.to_str()).and_then(|name| patch::of_file(name, text, &mended));
         match patch {
-            Some(patch) if self.search.patch.len() + patch.len() <= LONGEST_PATCH => {
+            Some(patch) if self.search.patch.len() + patch.len() <= MAX_PATCH => {
                 self.search.patch.push_str(&patch);
             }
             Some(_) => self.note(path, "no room for it in the patch"),
@@ -231,7 +231,7 @@ impl Walk<'_> {
 
     fn note(&mut self, path: &Path, why: &str) {
         let name = path.strip_prefix(self.root).unwrap_or(path);
-        if self.search.notes.len() < MOST_NOTES {
+        if self.search.notes.len() < MAX_NOTES {
             self.search
                 .notes
                 .push(format!("{}: {why}", name.display()).into());
@@ -241,10 +241,10 @@ impl Walk<'_> {
     }
 
     fn is_full(&self) -> bool {
-        self.entries > MOST_ENTRIES
-            || self.files >= MOST_FILES
-            || self.bytes >= MOST_BYTES
-            || self.search.findings.len() >= MOST_FINDINGS
+        self.entries > MAX_ENTRIES
+            || self.files >= MAX_FILES
+            || self.bytes >= MAX_BYTES
+            || self.search.findings.len() >= MAX_FINDINGS
     }
 
     fn done(mut self) -> TreeSearch {
@@ -297,6 +297,6 @@ impl Line {
     fn text(&self, text: &str) -> String {
         let rest = text.get(self.start..).unwrap_or_default();
         let line = rest.lines().next().unwrap_or_default();
-        line.chars().take(LONGEST_LINE).collect()
+        line.chars().take(MAX_LINE).collect()
     }
 }

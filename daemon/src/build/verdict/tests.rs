@@ -261,6 +261,6 @@ proptest! {
         let uris = ["ssh://desktop", lines.first().map_or("", String::as_str)];
         let _ = given(lines.iter().map(String::as_str), "", uris);
         let _ = ultimate(&json, "/nix/store/abc-x");
-        prop_assert!(telling(lines.iter().map(String::as_str)).chars().count() <= DETAIL_MAX + 1);
+        prop_assert!(telling(lines.iter().map(String::as_str)).chars().count() <= MAX_DETAIL + 1);
     }
 }

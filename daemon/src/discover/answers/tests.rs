@@ -108,7 +108,7 @@ fn what_an_answer_left_out_is_asked_for_once() {
 fn what_is_asked_fits_into_a_frame() {
     let mut answers = asked(&[]);
     let label = "a".repeat(60);
-    for number in 0..MOST_ASKED {
+    for number in 0..MAX_ASKED {
         let instance = format!("{number}.{label}.{label}.{label}.{SERVICE}");
         answers.read(&reply(&[ptr(SERVICE, &instance)], &[]));
     }
@@ -213,7 +213,7 @@ fn a_flood_leaves_room_for_the_names_and_what_nobody_asked_for_takes_none() {
         answers.read(&reply(&[at("desktop.local", ip)], &[]));
     }
     let news = answers.news();
-    assert_eq!(news.len(), MOST_OF_NAME);
+    assert_eq!(news.len(), MAX_OF_A_NAME);
     assert!(
         news.contains(&([192, 0, 2, 0].into(), Some(2222))),
         "{news:?}"

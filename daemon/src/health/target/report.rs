@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// No server punishes longer, by OpenSSH's defaults (`max` of `PerSourcePenalties`, sshd_config(5)).
-const LONGEST_PENALTY: Duration = Duration::from_secs(600);
+const MAX_PENALTY: Duration = Duration::from_secs(600);
 
 impl Target {
     /// A check ended. The outcome of any other than the one in flight is stale, and ignored.
@@ -110,7 +110,7 @@ impl Target {
             return false;
         };
         let is_cut = matches!(traits(reason).weight, Weight::Cut | Weight::TurnedAway);
-        let recent = |proved: Duration| now.boot.saturating_sub(proved) < LONGEST_PENALTY;
+        let recent = |proved: Duration| now.boot.saturating_sub(proved) < MAX_PENALTY;
         is_cut
             && !is_behind_host_key(stage)
             && self.state_by_checks() == TargetState::Degraded

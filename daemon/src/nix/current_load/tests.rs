@@ -185,7 +185,7 @@ fn where_the_kernel_does_not_tell_nothing_is_known() {
     let error = in_use_by([(paths.as_slice(), 1)], hidden.path()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
     // Nor where it tells more than can be read.
-    let endless = proc_of(&"x".repeat(TABLE_MAX as usize + 1), "");
+    let endless = proc_of(&"x".repeat(MAX_TABLE as usize + 1), "");
     assert!(in_use_by([(paths.as_slice(), 1)], endless.path()).is_err());
 }
 

@@ -170,7 +170,7 @@ fn what_a_remote_calls_a_feature_moves_no_cursor() {
 
 #[test]
 fn no_value_is_trusted_to_be_small() {
-    let many = format!("[{}\"x\"]", r#""x","#.repeat(WORDS_MAX));
+    let many = format!("[{}\"x\"]", r#""x","#.repeat(MAX_WORDS));
     let deep = "[".repeat(200_000);
     for features in [many, deep, "7".into(), "[7]".into(), "null".into()] {
         let answer = RemoteConf::parse(&of_2_26(&features, MACHINES, ""));

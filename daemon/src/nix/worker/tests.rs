@@ -107,12 +107,12 @@ fn an_error_is_quoted() {
 
 #[test]
 fn messages_without_an_end_are_not_listened_to() {
-    let endless = message(STDERR_NEXT, "again").repeat(MESSAGES_MAX + 1);
+    let endless = message(STDERR_NEXT, "again").repeat(MAX_MESSAGES + 1);
     assert_eq!(
         greeted(server(37, "2.26.3", 1, &endless)),
-        Err(ProtocolError::Endless(MESSAGES_MAX))
+        Err(ProtocolError::Endless(MAX_MESSAGES))
     );
-    let long = message(STDERR_NEXT, &"x".repeat(LINE_MAX + 1));
+    let long = message(STDERR_NEXT, &"x".repeat(MAX_LINE + 1));
     assert!(greeted(server(37, "2.26.3", 1, &long)).is_err());
     let mut strange = Vec::new();
     put_numbers(&mut strange, &[STDERR_RESULT, 1, 1, u64::MAX]);

@@ -35,7 +35,7 @@ use crate::{
 };
 
 /// How many keys are offered: OpenSSH's server hangs up after that many (`MaxAuthTries`).
-const KEYS_MAX: usize = 6;
+const MAX_KEYS: usize = 6;
 
 /// Who asks to be let in, and with what.
 #[derive(Debug)]
@@ -251,7 +251,7 @@ impl Authenticator<'_> {
         details: &mut Details,
         attempts: &mut Attempts,
     ) -> Result<ControlFlow<bool>, End> {
-        if attempts.tried.len() == KEYS_MAX {
+        if attempts.tried.len() == MAX_KEYS {
             return Ok(ControlFlow::Break(false));
         }
         let mut tried = fingerprint(identity.key.public());

@@ -15,11 +15,11 @@ use crate::probe::fault::reason_of_broken;
 pub(super) const OURS: &str = concat!("SSH-2.0-offloadd_", env!("CARGO_PKG_VERSION"));
 
 /// The longest line, its end included: RFC 4253's bound for the identification.
-const LINE_MAX: usize = 255;
+const MAX_LINE: usize = 255;
 /// How many lines may come before the identification.
-const LINES_MAX: usize = 32;
+const MAX_LINES: usize = 32;
 /// How much of a foreign answer is shown.
-const EXCERPT_MAX: usize = 120;
+const MAX_EXCERPT: usize = 120;
 
 /// What OpenSSH says before it closes a connection that it does not want now.
 const TURNED_AWAY: [(&str, Reason); 2] = [
@@ -83,7 +83,7 @@ where
 }
 
 async fn read<S: AsyncRead + Unpin>(stream: &mut S) -> Result<Banner, BannerError> {
-    let mut pending = Vec::with_capacity(LINE_MAX + 1);
+    let mut pending = Vec::with_capacity(MAX_LINE + 1);
     // The first line that was no identification: what a person is shown of it.
     let mut first: Option<Printable> = None;
     let mut lines = 0;
@@ -92,9 +92,9 @@ async fn read<S: AsyncRead + Unpin>(stream: &mut S) -> Result<Banner, BannerErro
             if pending.starts_with(b"SSH-") {
                 return identified(pending, end);
             }
-            let line = Printable::excerpt(&pending[..end], EXCERPT_MAX);
+            let line = Printable::excerpt(&pending[..end], MAX_EXCERPT);
             lines += 1;
-            if lines > LINES_MAX {
+            if lines > MAX_LINES {
                 return Err(BannerError::NotSsh(first.unwrap_or(line)));
             }
             if !line.is_empty() {
@@ -103,11 +103,11 @@ async fn read<S: AsyncRead + Unpin>(stream: &mut S) -> Result<Banner, BannerErro
             pending.drain(..=end);
             continue;
         }
-        if pending.len() >= LINE_MAX {
-            let line = Printable::excerpt(&pending, EXCERPT_MAX);
+        if pending.len() >= MAX_LINE {
+            let line = Printable::excerpt(&pending, MAX_EXCERPT);
             return Err(BannerError::NotSsh(first.unwrap_or(line)));
         }
-        let room = (LINE_MAX - pending.len()) as u64;
+        let room = (MAX_LINE - pending.len()) as u64;
         match (&mut *stream).take(room).read_buf(&mut pending).await {
             Ok(0) => return Err(ended(&pending, first, io::ErrorKind::UnexpectedEof.into())),
             Ok(_) => {}
@@ -127,13 +127,13 @@ fn identified(pending: Vec<u8>, end: usize) -> Result<Banner, BannerError> {
             identification: line.to_owned(),
             replay: pending,
         }),
-        _ => Err(BannerError::Unusable(Printable::excerpt(line, EXCERPT_MAX))),
+        _ => Err(BannerError::Unusable(Printable::excerpt(line, MAX_EXCERPT))),
     }
 }
 
 /// The connection ended with `pending` as its last words.
 fn ended(pending: &[u8], first: Option<Printable>, error: io::Error) -> BannerError {
-    let last = Printable::excerpt(pending, EXCERPT_MAX);
+    let last = Printable::excerpt(pending, MAX_EXCERPT);
     match first {
         None if last.is_empty() => BannerError::Closed(error),
         None if pending.starts_with(b"SSH-") => BannerError::Lost(error),
@@ -221,10 +221,10 @@ mod tests {
 
     #[tokio::test]
     async fn the_longest_identification_allowed_is_read() {
-        let longest = format!("SSH-2.0-{}\r\n", "a".repeat(LINE_MAX - 10));
-        assert_eq!(longest.len(), LINE_MAX);
+        let longest = format!("SSH-2.0-{}\r\n", "a".repeat(MAX_LINE - 10));
+        assert_eq!(longest.len(), MAX_LINE);
         assert!(of(longest.as_bytes()).await.is_ok());
-        let longer = format!("SSH-2.0-{}\r\n", "a".repeat(LINE_MAX - 9));
+        let longer = format!("SSH-2.0-{}\r\n", "a".repeat(MAX_LINE - 9));
         assert!(of(longer.as_bytes()).await.is_err());
     }
 
@@ -234,7 +234,7 @@ mod tests {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             if let Ok(banner) = runtime.block_on(of(&bytes)) {
                 prop_assert!(banner.identification.starts_with("SSH-"));
-                prop_assert!(banner.replay.len() <= LINE_MAX);
+                prop_assert!(banner.replay.len() <= MAX_LINE);
             }
         }
     }

@@ -15,7 +15,7 @@ use super::{
 use crate::{clock::within, nix::wire::ProtocolError, report::Failure, target::Protocol};
 
 /// How much of another program's words is shown.
-const EXCERPT_MAX: usize = 160;
+const MAX_EXCERPT: usize = 160;
 /// How long a program that has closed its output may take to end.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 /// What a shell says by its exit status: the program can't be run, or is not there (POSIX, 2.8.2).
@@ -114,7 +114,7 @@ pub(super) async fn diagnose(
     if let Broken::Noise(noise) = &broken
         && !noise.heard.is_empty()
     {
-        notes.note("noise", Printable::excerpt(&noise.heard, EXCERPT_MAX));
+        notes.note("noise", Printable::excerpt(&noise.heard, MAX_EXCERPT));
     }
     let stderr = String::from_utf8_lossy(exec.raw_stderr());
     if nix_error(&stderr).is_some_and(is_of_its_conf) {
@@ -202,13 +202,13 @@ fn nix_error(stderr: &str) -> Option<&str> {
 fn detail(broken: &Broken, exec: &Exec, command: &Command) -> String {
     let mut parts = vec![match broken {
         Broken::Protocol(error) => {
-            Printable::excerpt(error.to_string().as_bytes(), EXCERPT_MAX).to_string()
+            Printable::excerpt(error.to_string().as_bytes(), MAX_EXCERPT).to_string()
         }
         Broken::Noise(Noise { heard, then }) => {
             let heard = if heard.is_empty() {
                 "no answer".to_owned()
             } else {
-                format!("\"{}\"", Printable::excerpt(heard, EXCERPT_MAX))
+                format!("\"{}\"", Printable::excerpt(heard, MAX_EXCERPT))
             };
             match then {
                 Then::Nix => format!("{heard} before Nix's answer"),
@@ -221,7 +221,7 @@ fn detail(broken: &Broken, exec: &Exec, command: &Command) -> String {
     if let Some(exit) = exec.exit() {
         parts.push(exit.to_string());
     }
-    let stderr = Printable::excerpt(exec.raw_stderr().trim_ascii(), 2 * EXCERPT_MAX);
+    let stderr = Printable::excerpt(exec.raw_stderr().trim_ascii(), 2 * MAX_EXCERPT);
     if !stderr.is_empty() {
         parts.push(stderr.to_string());
     }

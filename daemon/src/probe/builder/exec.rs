@@ -15,9 +15,9 @@ use crate::nix::wire::{Ended, Wire};
 /// it, and need not be moved as they come.
 const ANSWER_USUAL: usize = 48 * 1024;
 /// How much of what a program says on its standard error is kept.
-const STDERR_MAX: usize = 4096;
+const MAX_STDERR: usize = 4096;
 /// How much that nobody reads may come before the program is no longer listened to.
-const IDLE_TALK_MAX: usize = 1 << 20;
+const MAX_IDLE_TALK: usize = 1 << 20;
 /// The extended data of a session that is standard error (RFC 4254, 5.2).
 const STDERR: u32 = 1;
 
@@ -168,7 +168,7 @@ impl Exec {
 
     /// What it said on its standard error so far, escaped.
     pub(super) fn stderr(&self) -> Printable {
-        Printable::excerpt(self.stderr.trim_ascii(), STDERR_MAX)
+        Printable::excerpt(self.stderr.trim_ascii(), MAX_STDERR)
     }
 
     /// The beginning of what it said on its standard error so far, as it came.
@@ -206,7 +206,7 @@ impl Exec {
             Some(message) => self.take(message),
             None => self.over = true,
         }
-        self.over |= self.idle_talk > IDLE_TALK_MAX;
+        self.over |= self.idle_talk > MAX_IDLE_TALK;
         self.silent |= self.over;
     }
 
@@ -214,7 +214,7 @@ impl Exec {
         match message {
             ChannelMsg::Data { data } => self.stdout.extend_from_slice(&data),
             ChannelMsg::ExtendedData { data, ext: STDERR } => {
-                let room = STDERR_MAX - self.stderr.len();
+                let room = MAX_STDERR - self.stderr.len();
                 let kept = data.get(..room).unwrap_or(&data);
                 self.stderr.extend_from_slice(kept);
                 self.idle_talk += data.len() - kept.len();

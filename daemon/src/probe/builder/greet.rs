@@ -6,9 +6,9 @@ use super::exec::{Eof, Exec};
 use crate::clock::within;
 
 /// How far Nix's first bytes are looked for.
-const SEARCH_MAX: usize = 64 * 1024;
+const MAX_SEARCH: usize = 64 * 1024;
 /// How much of what is not Nix's is kept.
-const NOISE_MAX: usize = 256;
+const MAX_NOISE: usize = 256;
 
 /// What came instead of Nix's first bytes.
 #[derive(Debug)]
@@ -94,12 +94,12 @@ impl MagicScan {
         self.tail.rotate_left(1);
         self.tail[MAGIC_LEN - 1] = byte[0];
         self.count += 1;
-        if self.heard.len() < NOISE_MAX {
+        if self.heard.len() < MAX_NOISE {
             self.heard.extend(byte);
         }
         if self.count >= MAGIC_LEN && self.tail == self.magic {
             Some(Then::Nix)
-        } else if self.count == SEARCH_MAX {
+        } else if self.count == MAX_SEARCH {
             Some(Then::More)
         } else {
             None

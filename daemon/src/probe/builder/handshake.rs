@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// How much of a version is shown.
-const VERSION_MAX: usize = 64;
+const MAX_VERSION: usize = 64;
 
 /// What a Nix on the other side says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -120,7 +120,7 @@ impl From<worker::Hello> for Remote {
     fn from(hello: worker::Hello) -> Self {
         let version = hello.nix.unwrap_or_default();
         Self {
-            version: Printable::excerpt(version.as_bytes(), VERSION_MAX),
+            version: Printable::excerpt(version.as_bytes(), MAX_VERSION),
             trust: hello.trust,
         }
     }

@@ -17,7 +17,7 @@ use russh::keys::{
 };
 use signature::Signer as _;
 
-use self::access::{SIZE_MAX, is_credential, permitted, read};
+use self::access::{MAX_SIZE, is_credential, permitted, read};
 pub(super) use self::certificate::{beside, certificate};
 use crate::{credential, helper::Agent};
 
@@ -31,7 +31,7 @@ pub(crate) enum KeyError {
     #[error("not a regular file")]
     NotAFile,
     /// Larger than any key.
-    #[error("larger than {SIZE_MAX} bytes")]
+    #[error("larger than {MAX_SIZE} bytes")]
     TooLarge,
     /// Others may read it, so `ssh` does not (`sshkey_perm_ok` in OpenSSH's authfile.c).
     #[error("its mode {0:04o} lets others read it: ssh ignores such a key")]
@@ -302,7 +302,7 @@ mod tests {
     #[test]
     fn a_path_that_never_ends_is_not_read() {
         let dir = TempDir::new().unwrap();
-        let large = file(&dir, "large", 0o600, vec![b'x'; SIZE_MAX as usize + 1]);
+        let large = file(&dir, "large", 0o600, vec![b'x'; MAX_SIZE as usize + 1]);
         assert!(matches!(load(&large, true), Err(KeyError::TooLarge)));
         assert!(matches!(
             load(Path::new("/dev/zero"), true),

@@ -39,7 +39,7 @@ pub(super) async fn exchange_keys(
     let banner = banner::exchange(&mut stream)
         .await
         .map_err(|error| Unidentified::without_banner(error, trace.stage()))?;
-    let identification = Printable::excerpt(banner.identification.as_bytes(), super::DETAIL_MAX);
+    let identification = Printable::excerpt(banner.identification.as_bytes(), super::MAX_DETAIL);
     notes.note("server_identification", identification);
     trace.enter(Stage::HostKey);
     Link::open(stream, banner, host_keys.clone(), listener)

@@ -29,12 +29,12 @@ use crate::{
 };
 
 /// How much of the server's own words is kept.
-const WORDS_MAX: usize = 256;
+const MAX_WORDS: usize = 256;
 /// How long a polite good-bye may take.
 const GOODBYE: Duration = Duration::from_millis(250);
 /// How much one packet of a program's output may carry, in bytes. russh holds each three times over,
 /// and the room for the largest as long as the connection stands.
-const PACKET_MAX: u32 = 8 * 1024;
+const MAX_PACKET: u32 = 8 * 1024;
 /// russh exchanges new keys after that time, or after 1 GiB. A kept connection carries some hundred
 /// bytes a check, so the hour that RFC 4253 recommends would only wake a sleeping machine; OpenSSH
 /// has no time limit either.
@@ -363,7 +363,7 @@ impl client::Handler for Handler {
     }
 
     async fn auth_banner(&mut self, text: &str, _: &mut client::Session) -> Result<(), Fault> {
-        let text = Printable::excerpt(text.as_bytes(), WORDS_MAX);
+        let text = Printable::excerpt(text.as_bytes(), MAX_WORDS);
         self.heard.send_modify(|heard| heard.auth_banner = text);
         Ok(())
     }
@@ -403,7 +403,7 @@ fn config(host_keys: &HostKeys) -> client::Config {
         client_id: SshId::Standard(Cow::Borrowed(banner::OURS)),
         limits: Limits::new(1 << 30, 1 << 30, NEW_KEYS_AFTER),
         window_size: 64 * 1024,
-        maximum_packet_size: PACKET_MAX,
+        maximum_packet_size: MAX_PACKET,
         channel_buffer_size: 8,
         preferred: proposal::preferred(host_keys),
         // A kept connection sleeps: checks are what looks after it.

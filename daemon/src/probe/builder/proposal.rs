@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::host_key::HostKeys;
 
 /// The largest packet that a server may send (RFC 4253, 6.1).
-const PACKET_MAX: usize = 35_000;
+const MAX_PACKET: usize = 35_000;
 const KEXINIT: u8 = 20;
 const COOKIE: usize = 16;
 
@@ -50,7 +50,7 @@ impl Tap {
             Some(packet) => {
                 found.send_replace(Proposal::read(packet));
             }
-            None if self.said.len() < 2 * PACKET_MAX => return,
+            None if self.said.len() < 2 * MAX_PACKET => return,
             None => {}
         }
         self.found = None;

@@ -9,7 +9,7 @@ use super::stream::Duplex;
 use crate::program::{LAST_WORDS, Lines, Paced, Program};
 
 /// How much of the command's last line is kept.
-const LINE_MAX: usize = 256;
+const MAX_LINE: usize = 256;
 
 /// A running proxy command. Dropping it ends it and all that it started.
 #[derive(Debug)]
@@ -62,7 +62,7 @@ impl Drop for Proxy {
 
 /// Keeps the last line of `stderr`, and reads on so that the command never waits long for a reader.
 async fn listen(stderr: impl AsyncRead + Unpin, said: watch::Sender<Printable>) {
-    let (mut stderr, mut lines) = (Paced::new(stderr), Lines::new(LINE_MAX));
+    let (mut stderr, mut lines) = (Paced::new(stderr), Lines::new(MAX_LINE));
     let mut last = Vec::new();
     while let Ok(chunk) = stderr.read().await
         && !chunk.is_empty()
@@ -83,7 +83,7 @@ fn keep(last: &mut Vec<u8>, line: &[u8]) {
 
 fn publish(last: &mut Vec<u8>, said: &watch::Sender<Printable>) {
     if !last.is_empty() {
-        said.send_replace(Printable::excerpt(last, LINE_MAX));
+        said.send_replace(Printable::excerpt(last, MAX_LINE));
         last.clear();
     }
 }
@@ -139,7 +139,7 @@ mod tests {
         drop(pipe);
         let words = proxy.last_words().await;
         assert!(words.contains(": a"), "{words}");
-        assert!(words.len() < 2 * LINE_MAX, "{}", words.len());
+        assert!(words.len() < 2 * MAX_LINE, "{}", words.len());
     }
 
     #[tokio::test]

@@ -32,7 +32,7 @@ const AHEAD: usize = 4096;
 
 /// How much a server may say until it has let us in, in bytes. Two exchanges of keys, with certificates and a
 /// long banner, are a tenth of it; but packets that are to be ignored may be sent for ever.
-const LOGIN_MAX: usize = 256 * 1024;
+const MAX_LOGIN: usize = 256 * 1024;
 
 /// Bytes in both directions: a TCP connection or a proxy command's pipe.
 pub(super) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -128,8 +128,8 @@ impl AsyncRead for Stream {
         if !this.is_in.load(Ordering::Relaxed) {
             this.tap.hear(&buf.filled()[before..]);
             this.read += buf.filled().len() - before;
-            if this.read > LOGIN_MAX {
-                let flood = format!("more than {LOGIN_MAX} bytes before it let us in");
+            if this.read > MAX_LOGIN {
+                let flood = format!("more than {MAX_LOGIN} bytes before it let us in");
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, flood)));
             }
         }
@@ -252,7 +252,7 @@ mod tests {
             if is_in {
                 cut.let_in();
             }
-            let mut read = vec![0; 2 * LOGIN_MAX];
+            let mut read = vec![0; 2 * MAX_LOGIN];
             let ended = stream
                 .read_exact(&mut read)
                 .await

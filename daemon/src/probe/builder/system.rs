@@ -31,16 +31,16 @@ use crate::{
 pub(super) const DETAIL_UNKNOWN: &str = "system_unknown";
 
 /// How much of the answer is read: Nix's settings with their descriptions are 40 to 150 KB.
-const ANSWER_MAX: usize = 512 * 1024;
+const MAX_ANSWER: usize = 512 * 1024;
 /// How much of the answer about its machines file.
-const COUNT_MAX: usize = 1024;
+const MAX_COUNT: usize = 1024;
 /// How long an answer may take. Some forced commands never end; a connection that has gone silent
 /// is another matter.
 const PATIENCE: Duration = Duration::from_secs(4);
 /// How much of a stranger's words is kept, in characters.
-const WORDS_MAX: usize = 128;
+const MAX_WORDS: usize = 128;
 /// How many words of a list are told.
-const LIST_MAX: usize = 32;
+const MAX_LIST: usize = 32;
 
 /// Asks the builder what it builds, and notes what it says of itself. Whether it keeps what the
 /// machines entry promises: `false` where that is not known, and why is noted.
@@ -78,9 +78,9 @@ enum Halt {
 
 /// Asks for the identity and the configuration, in one session.
 async fn ask(link: &Link, spec: &BuilderSpec, notes: &mut Notes) -> Result<RemoteConf, Halt> {
-    let answer = capture(link, &question(&nix(spec)), ANSWER_MAX).await?;
+    let answer = capture(link, &question(&nix(spec)), MAX_ANSWER).await?;
     let Some(stdout) = &answer.stdout else {
-        let why = format!("the answer is longer than {ANSWER_MAX} bytes");
+        let why = format!("the answer is longer than {MAX_ANSWER} bytes");
         return Err(Halt::Unknown(why.into()));
     };
     let (head, json) = answer::split(stdout);
@@ -93,12 +93,12 @@ async fn ask(link: &Link, spec: &BuilderSpec, notes: &mut Notes) -> Result<Remot
     }
     let conf = RemoteConf::parse(json).map_err(|error| {
         let error = error.to_string();
-        Halt::Unknown(Printable::excerpt(error.as_bytes(), 2 * WORDS_MAX))
+        Halt::Unknown(Printable::excerpt(error.as_bytes(), 2 * MAX_WORDS))
     })?;
     if let Some(system) = conf.systems.first() {
         notes.note(
             "remote_system",
-            Printable::excerpt(system.as_bytes(), WORDS_MAX),
+            Printable::excerpt(system.as_bytes(), MAX_WORDS),
         );
     }
     notes.note("remote_features", list(&conf.features));
@@ -113,7 +113,7 @@ async fn judge(
     notes: &mut Notes,
 ) -> Result<(), Halt> {
     if let Some(store) = other_store(spec) {
-        let store = Printable::excerpt(uri::redacted(store).as_bytes(), WORDS_MAX);
+        let store = Printable::excerpt(uri::redacted(store).as_bytes(), MAX_WORDS);
         let why = format!("builds go to the store {store}, whose configuration is not this one");
         return Err(Halt::Unknown(why.into()));
     }
@@ -133,12 +133,12 @@ async fn judge(
         let why = format!("{words}: not among the defaults that the login user sees");
         return Err(Halt::Unknown(Printable::excerpt(
             why.as_bytes(),
-            2 * WORDS_MAX,
+            2 * MAX_WORDS,
         )));
     } else {
         return Ok(());
     };
-    let said = Printable::excerpt(said(&missing).as_bytes(), 4 * WORDS_MAX);
+    let said = Printable::excerpt(said(&missing).as_bytes(), 4 * MAX_WORDS);
     if let Some(why) = hands_on(link, conf).await? {
         return Err(Halt::Unknown(format!("{said}, and {why}").into()));
     }
@@ -159,12 +159,12 @@ async fn hands_on(link: &Link, conf: &RemoteConf) -> Result<Option<String>, Halt
         Others::Some => return Ok(Some("it has builders of its own".into())),
         Others::File(file) => file,
     };
-    let shown = Printable::excerpt(file.as_bytes(), WORDS_MAX);
+    let shown = Printable::excerpt(file.as_bytes(), MAX_WORDS);
     if !is_plain_path(file) {
         return Ok(Some(format!("it may have builders in {shown}")));
     }
     let count = format!("test -e {file} || echo 0; grep -c \"^[^#]\" {file}");
-    let answer = capture(link, &count, COUNT_MAX).await?.stdout;
+    let answer = capture(link, &count, MAX_COUNT).await?.stdout;
     let answer = answer.unwrap_or_default();
     let answer = String::from_utf8_lossy(&answer);
     match answer.split_whitespace().next_back().map(str::parse) {
@@ -251,10 +251,10 @@ fn is_plain_path(path: &str) -> bool {
 }
 
 fn list(words: &[Printable]) -> Detail {
-    let words = words.iter().take(LIST_MAX);
+    let words = words.iter().take(MAX_LIST);
     Detail::List(
         words
-            .map(|word| Printable::excerpt(word.as_bytes(), WORDS_MAX))
+            .map(|word| Printable::excerpt(word.as_bytes(), MAX_WORDS))
             .collect(),
     )
 }

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// How much of what a stranger shows is kept.
-const SHOWN_MAX: usize = 160;
+const MAX_SHOWN: usize = 160;
 
 /// The addresses of one check, and who answered there.
 pub(super) struct Candidates<'a> {
@@ -271,6 +271,6 @@ fn stranger(address: SocketAddr, failure: &Failure, notes: &Notes, cache: &Cache
         address: address.to_string().into(),
         reason: failure.reason,
         expected: names.join(", ").into(),
-        actual: Printable::excerpt(shown.as_bytes(), SHOWN_MAX),
+        actual: Printable::excerpt(shown.as_bytes(), MAX_SHOWN),
     }
 }

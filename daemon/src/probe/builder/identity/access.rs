@@ -12,7 +12,7 @@ use rustix::{fs::OFlags, process::geteuid};
 use super::KeyError;
 
 /// No private key is as large: a bound for whatever the path may name.
-pub(super) const SIZE_MAX: u64 = 64 * 1024;
+pub(super) const MAX_SIZE: u64 = 64 * 1024;
 
 /// Whether systemd put the file there for this process alone (systemd.exec(5), "CREDENTIALS"). It
 /// belongs to root, and an access control list lets the unit's user read it: what the mode shows for
@@ -38,25 +38,25 @@ pub(super) fn read(path: &Path, is_credential: bool) -> Result<String, KeyError>
     let size = readable(&metadata)?;
     // One byte more, so that the end is seen without asking for more room.
     let mut text = String::with_capacity(size + 1);
-    file.take(SIZE_MAX + 1)
+    file.take(MAX_SIZE + 1)
         .read_to_string(&mut text)
         .map_err(|error| match error.kind() {
             io::ErrorKind::InvalidData => KeyError::NotAKey("not text".into()),
             _ => KeyError::Io(error),
         })?;
-    if text.len() as u64 > SIZE_MAX {
+    if text.len() as u64 > MAX_SIZE {
         Err(KeyError::TooLarge)
     } else {
         Ok(text)
     }
 }
 
-/// The size of what can be a key, in bytes: at most [`SIZE_MAX`].
+/// The size of what can be a key, in bytes: at most [`MAX_SIZE`].
 fn readable(metadata: &Metadata) -> Result<usize, KeyError> {
     if !metadata.is_file() {
         return Err(KeyError::NotAFile);
     }
-    if metadata.len() > SIZE_MAX {
+    if metadata.len() > MAX_SIZE {
         Err(KeyError::TooLarge)
     } else {
         Ok(metadata.len() as usize)

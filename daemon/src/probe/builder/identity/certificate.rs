@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use russh::keys::{Certificate, ssh_key::certificate::CertType};
 
-use super::access::SIZE_MAX;
+use super::access::MAX_SIZE;
 use crate::files::Files;
 
 /// The certificate in `path` or in the file of that name that ends in `.pub`; `None` where there is none
@@ -31,7 +31,7 @@ fn with(path: &Path, suffix: &str) -> PathBuf {
 }
 
 fn read(files: &dyn Files, path: &Path) -> Option<Certificate> {
-    let bytes = files.read(path, SIZE_MAX).ok()?;
+    let bytes = files.read(path, MAX_SIZE).ok()?;
     let text = String::from_utf8(bytes).ok()?;
     // The first line that is one (`sshkey_try_load_public` in OpenSSH's authfile.c).
     let mut lines = text.lines();

@@ -5,7 +5,7 @@ use std::io;
 use offload_client::{Printable, Reason};
 use russh::{Disconnect, client::RemoteDisconnectInfo};
 
-use super::{HostKeys, Proposal, WORDS_MAX};
+use super::{HostKeys, MAX_WORDS, Proposal};
 use crate::probe::fault::reason_of_broken;
 
 /// Why a connection ended or never came to be.
@@ -36,7 +36,7 @@ impl End {
         };
         Self {
             reason,
-            detail: Printable::excerpt(error.to_string().as_bytes(), 2 * WORDS_MAX),
+            detail: Printable::excerpt(error.to_string().as_bytes(), 2 * MAX_WORDS),
         }
     }
 
@@ -44,7 +44,7 @@ impl End {
     pub(super) fn unmatched(why: &str) -> Self {
         Self {
             reason: Reason::SshProtocol,
-            detail: Printable::excerpt(why.as_bytes(), 2 * WORDS_MAX),
+            detail: Printable::excerpt(why.as_bytes(), 2 * MAX_WORDS),
         }
     }
 
@@ -62,7 +62,7 @@ impl End {
                 detail: Printable::excerpt(
                     format!("ssh would come to terms with the server, and offloadd can't: {error}")
                         .as_bytes(),
-                    2 * WORDS_MAX,
+                    2 * MAX_WORDS,
                 ),
             },
             Some(None) | None => Self::of(error),
@@ -89,7 +89,7 @@ impl End {
             | Disconnect::ConnectionLost
             | Disconnect::ByApplication => Reason::ConnectionLost,
         };
-        let words = Printable::excerpt(info.message.as_bytes(), WORDS_MAX);
+        let words = Printable::excerpt(info.message.as_bytes(), MAX_WORDS);
         Self {
             reason,
             detail: format!("the server closed the connection: \"{words}\"").into(),

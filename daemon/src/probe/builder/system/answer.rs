@@ -2,7 +2,7 @@
 
 use offload_client::Printable;
 
-use super::WORDS_MAX;
+use super::MAX_WORDS;
 use crate::probe::builder::exec::Captured;
 
 /// What stands before the JSON, and the rest: a profile may have printed something first.
@@ -27,8 +27,8 @@ impl Identity {
         let mut lines = head.split(|&byte| byte == b'\n');
         let boot_id = lines.find(|line| is_uuid(line))?;
         Some(Self {
-            boot_id: Printable::excerpt(boot_id, WORDS_MAX),
-            hostname: Printable::excerpt(lines.next()?, WORDS_MAX),
+            boot_id: Printable::excerpt(boot_id, MAX_WORDS),
+            hostname: Printable::excerpt(lines.next()?, MAX_WORDS),
         })
     }
 }
@@ -49,7 +49,7 @@ fn is_uuid(line: &[u8]) -> bool {
 pub(super) fn silence(head: &[u8], answer: &Captured) -> Printable {
     let last = |text: &str| {
         let last = text.trim_end().rsplit("\\n").find(|line| !line.is_empty());
-        Printable::excerpt(last.unwrap_or_default().as_bytes(), WORDS_MAX)
+        Printable::excerpt(last.unwrap_or_default().as_bytes(), MAX_WORDS)
     };
     let why = match (last(&answer.stderr), &answer.exit) {
         (words, Some(exit)) if words.is_empty() => exit.to_string(),
@@ -59,7 +59,7 @@ pub(super) fn silence(head: &[u8], answer: &Captured) -> Printable {
     };
     let silence = match Identity::find(head) {
         None if !head.is_empty() => {
-            let head = Printable::excerpt(head, WORDS_MAX);
+            let head = Printable::excerpt(head, MAX_WORDS);
             format!("no configuration in the answer \"{head}\" ({why})")
         }
         _ => format!("no configuration in the answer ({why})"),
@@ -100,7 +100,7 @@ mod tests {
                 exit: Some(crate::probe::builder::exec::Exit::Status(status)),
             };
             let why = silence(head, &answer);
-            prop_assert!(why.chars().count() < 3 * WORDS_MAX + 100, "{}", why);
+            prop_assert!(why.chars().count() < 3 * MAX_WORDS + 100, "{}", why);
         }
     }
 }
