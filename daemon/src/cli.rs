@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, path::PathBuf, str::FromStr};
 
-use clap::Parser;
+use clap::{ArgGroup, Parser};
 
 use crate::{
     config::{Flags, Sources},
@@ -12,7 +12,7 @@ use crate::{
 /// Watches the caches and builders this machine's Nix is configured to use, and publishes their
 /// health on the bus.
 #[derive(Clone, Debug, PartialEq, Eq, Parser)]
-#[command(name = "offloadd", version)]
+#[command(name = "offloadd", version, group = ArgGroup::new("one_off").args(["check_config", "once"]))]
 pub struct Cli {
     /// Configuration file; drop-ins are read from the folder config.d beside it [default:
     /// /etc/offloadd/config.toml]
@@ -31,16 +31,16 @@ pub struct Cli {
     #[arg(long = "builder", value_name = "URI")]
     pub builders: Vec<String>,
 
-    /// Check the configuration, show what holds and where it comes from, and exit
-    #[arg(long, conflicts_with = "once")]
+    /// Check the configuration, show what holds, where it comes from and what would be watched, and exit
+    #[arg(long)]
     pub check_config: bool,
 
     /// Run one round without any bus, print the status and exit with 0 (all ready) or 3
     #[arg(long)]
     pub once: bool,
 
-    /// With --once: print the JSON of Describe
-    #[arg(long, requires = "once")]
+    /// With --once: print the JSON of Describe. With --check-config: print that as JSON
+    #[arg(long, requires = "one_off")]
     pub json: bool,
 }
 

@@ -33,6 +33,7 @@ pub use example::{INTRODUCTION, example};
 pub use files::{DEFAULT_FILE, Files};
 pub use flags::Flags;
 pub use keys::{Key, SECTIONS, Section};
+pub use report::{Held, Report};
 pub use settings::{
     BuilderEntry, Builds, CacheEntry, Connection, Discover, NixImport, Poll, Settings, Steer,
 };
@@ -84,13 +85,14 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigErrors> {
     read(sources).map(|(settings, _)| settings)
 }
 
-/// The text of `--check-config`: a configuration file with the values that hold, and in comments
-/// where each came from.
+/// As [`load`], with each value that holds and where it came from.
 ///
 /// # Errors
 /// As [`load`].
-pub fn describe(sources: &Sources) -> Result<String, ConfigErrors> {
-    read(sources).map(|(settings, merged)| report::render(&settings, &merged))
+pub fn describe(sources: &Sources) -> Result<(Settings, Report), ConfigErrors> {
+    let (settings, merged) = read(sources)?;
+    let report = report::report(&settings, &merged);
+    Ok((settings, report))
 }
 
 /// Where systemd puts the credentials of a service.

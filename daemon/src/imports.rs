@@ -17,6 +17,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("target", "nix"),
     ("report", "target"),
     ("config", "exit file nix target"),
+    ("check_config", "config plan reload target"),
     ("cli", "config exit"),
     ("health", "clock config net reason target"),
     (
@@ -58,9 +59,10 @@ const ROOMS: &[(&str, &str)] = &[
     ),
     (
         "run",
-        "build bus cli config exit gateway log monitor net notify proof reload service state target",
+        "build bus cli config exit gateway log monitor net notify page proof reload service state target",
     ),
-    ("once", "clock config exit monitor net reload run"),
+    ("once", "config exit monitor net page reload run"),
+    ("page", "clock"),
 ];
 
 type Imports = BTreeMap<String, BTreeSet<String>>;

@@ -3,6 +3,7 @@
 
 pub mod build;
 pub mod bus;
+mod check_config;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -30,6 +31,7 @@ pub mod nix;
 mod nonce;
 pub mod notify;
 pub mod once;
+mod page;
 pub mod plan;
 pub mod privileged;
 pub mod probe;
@@ -44,4 +46,5 @@ pub mod state;
 pub mod target;
 pub mod whereabouts;
 
+pub use check_config::check_config;
 pub use run::{Options, RunError, run};

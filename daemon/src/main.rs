@@ -7,8 +7,8 @@ use std::{
 };
 
 use offloadd::{
-    Options,
-    cli::Cli,
+    Options, check_config,
+    cli::{BusChoice, Cli},
     config::{self, Sources},
     exit, log, once,
     service::Flag,
@@ -26,16 +26,11 @@ fn main() -> ExitCode {
     };
     let log = log::start();
     let sources = cli.sources(Sources::process_env());
-    if cli.check_config {
-        return match config::describe(&sources) {
-            Ok(text) => print(&text, exit::OK),
-            Err(errors) => fail(&errors, errors.exit_code()),
-        };
-    }
     // Before anything that may fail or take its time: until it is judged anew, no builder is ready.
-    let flag = (!cli.once).then(Flag::from_environment);
-    let settings = match config::load(&sources) {
-        Ok(settings) => settings,
+    let flag = !(cli.once || cli.check_config);
+    let flag = flag.then(Flag::from_environment);
+    let (settings, report) = match config::describe(&sources) {
+        Ok(described) => described,
         Err(errors) => return fail(&errors, errors.exit_code()),
     };
     if let Err(error) = offloadd::limits::raise_files() {
@@ -53,6 +48,12 @@ fn main() -> ExitCode {
         Err(error) => return fail(&error, exit::OS_ERROR),
     };
     let code = runtime.block_on(async {
+        if cli.check_config {
+            return match check_config(settings, &report, cli.json).await {
+                Ok(text) => print(&text, exit::OK),
+                Err(error) => fail(&error, error.exit_code()),
+            };
+        }
         let Some(flag) = flag else {
             return match once::round(settings, cli.json).await {
                 Ok(round) => print(&round.text, round.exit_code()),
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
         let options = Options {
             settings,
             sources: Some(sources),
+            page: cli.bus == BusChoice::Embedded,
             bus: cli.bus,
             flag,
             log: Some(log),

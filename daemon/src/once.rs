@@ -1,20 +1,16 @@
 //! `--once`: one round without any bus.
 
-use std::{
-    env,
-    io::{self, IsTerminal},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use offload_client::{Snapshot, page};
 
 use crate::{
     RunError,
-    clock::Now,
     config::Settings,
     exit,
     monitor::{CheckError, Monitor},
     net,
+    page::style,
     reload::Reloader,
     run::stop_signal,
 };
@@ -75,14 +71,4 @@ async fn check(settings: Settings) -> Result<Snapshot, RunError> {
     let snapshot = handle.snapshot();
     monitor.abort();
     Ok(Snapshot::clone(&snapshot))
-}
-
-/// Coloured where standard output is a terminal.
-fn style() -> page::Style {
-    let terminal = io::stdout().is_terminal();
-    page::Style {
-        colour: terminal && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
-        now_realtime_usec: Now::read().realtime_usec,
-        ..page::Style::default()
-    }
 }

@@ -21,6 +21,7 @@ use crate::{
     monitor::{Handle, Monitor},
     net::{self, News},
     notify::{Teller, Watchdog},
+    page,
     proof::Proofs,
     reload::Reloader,
     service::{Flag, follow_sleep, follow_wall_clock, report_status, status_line},
@@ -39,6 +40,8 @@ pub struct Options {
     pub bus: BusChoice,
     /// What tells other units whether a builder is ready.
     pub flag: Flag,
+    /// Whether the page is shown, once, to who started it by hand.
+    pub page: bool,
     /// Its log, which is changed on the bus; none where a program around it has its own.
     pub log: Option<Log>,
 }
@@ -130,6 +133,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         () = follow_sleep(&connection, handle.clone()) => Ok(()),
         () = follow_wall_clock(handle.clone()) => Ok(()),
         () = gateway => Ok(()),
+        () = page::first(handle.subscribe()), if options.page => Ok(()),
         () = keep(state, handle.found(), proofs) => Ok(()),
         _ = &mut stop => Ok(()),
     };

@@ -3,7 +3,7 @@
 use figment::value::{Dict, Value};
 
 use super::{
-    error::{Location, Problems},
+    error::{Location, Problems, quoted},
     raw::{Fragment, KeyPath, Origin},
     values::url,
 };
@@ -33,6 +33,15 @@ pub(super) fn read(flags: &Flags, problems: &mut Problems) -> Fragment {
     fragment
 }
 
+/// A complaint that does not show what it is about, with that; but where a password may be in it.
+fn with_value(text: &str, message: String) -> String {
+    if text.is_empty() || text.contains('@') || message.starts_with('"') {
+        message
+    } else {
+        format!("{} {message}", quoted(text))
+    }
+}
+
 fn add(
     fragment: &mut Fragment,
     texts: &[String],
@@ -45,6 +54,7 @@ fn add(
         let address = match parse(text) {
             Ok(address) => address,
             Err(message) => {
+                let message = with_value(text, message);
                 let part = KeyPath::of(&[section]);
                 problems.lost(place.clone(), &part, String::new(), message);
                 continue;

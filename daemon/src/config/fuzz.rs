@@ -23,7 +23,7 @@ pub(crate) fn config_toml(bytes: &[u8]) {
     let Ok((settings, merged)) = read(text) else {
         return;
     };
-    let shown = report::render(&settings, &merged);
+    let shown = report::report(&settings, &merged).text;
     match read(&shown) {
         Ok((same, _)) => assert_eq!(without_places(same), without_places(settings), "{shown}"),
         Err(problems) => unreachable!("{shown}\n{problems:?}"),

@@ -1,6 +1,7 @@
-//! `--check-config`: the configuration that holds, and where each value came from.
+//! The configuration that holds, and where each value came from.
 
 use figment::value::{Dict, Value};
+use serde::Serialize;
 
 use super::{
     Settings,
@@ -10,18 +11,44 @@ use super::{
     raw::KeyPath,
 };
 
-/// Shows `merged` as a configuration file that would read back as the same `settings`; comments
-/// say which files were read and where each value is from.
-pub(super) fn render(settings: &Settings, merged: &Merged) -> String {
+/// The configuration that holds.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Report {
+    /// The files that were read.
+    pub read: Vec<String>,
+    /// Every value, in the order of the example configuration.
+    pub values: Vec<Held>,
+    /// All of it as a configuration file that would read back as the same settings; comments say which files were read
+    /// and where each value is from.
+    #[serde(skip)]
+    pub text: String,
+}
+
+/// A value that holds.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Held {
+    /// `poll.interval`, `cache "desktop": url`.
+    pub key: String,
+    /// As it is in the file.
+    pub value: serde_json::Value,
+    /// Where it is from: `default`, a file and its line, a variable or a flag.
+    pub source: String,
+}
+
+/// Shows `merged`, of which `settings` were made.
+pub(super) fn report(settings: &Settings, merged: &Merged) -> Report {
     let mut page = Page {
         lines: vec!["# configuration is valid".into()],
+        values: Vec::new(),
         merged,
     };
-    for file in &settings.files.read {
-        let file = file.to_string_lossy();
-        page.lines.push(format!("# read: {}", printable(&file)));
-    }
-    if settings.files.read.is_empty() {
+    let read = settings.files.read.iter();
+    let read: Vec<String> = read
+        .map(|file| printable(&file.to_string_lossy()))
+        .collect();
+    page.lines
+        .extend(read.iter().map(|file| format!("# read: {file}")));
+    if read.is_empty() {
         page.lines.push("# read: no file".into());
     }
     for section in &SECTIONS {
@@ -37,18 +64,17 @@ pub(super) fn render(settings: &Settings, merged: &Merged) -> String {
             page.values(section, &KeyPath::of(&[section.name]), values);
         }
     }
-    if settings.caches.is_empty() && settings.builders.is_empty() && !settings.nix.import {
-        page.lines.push(String::new());
-        page.lines.push(
-            "# nothing is watched: add a [[cache]] or a [[builder]], --cache or --builder".into(),
-        );
-    }
     page.lines.push(String::new());
-    page.lines.join("\n")
+    Report {
+        read,
+        values: page.values,
+        text: page.lines.join("\n"),
+    }
 }
 
 struct Page<'a> {
     lines: Vec<String>,
+    values: Vec<Held>,
     merged: &'a Merged,
 }
 
@@ -68,6 +94,12 @@ impl Page<'_> {
     fn line(&mut self, key: &str, value: &str, path: &KeyPath) {
         let origin = self.merged.origins.get(path);
         self.lines.push(format!("{key} = {value}  # {origin}"));
+        self.values.push(Held {
+            key: path.to_string(),
+            // What is written here of TOML is JSON as well.
+            value: serde_json::from_str(value).unwrap_or_default(),
+            source: origin.to_string(),
+        });
     }
 }
 

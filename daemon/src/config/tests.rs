@@ -122,7 +122,7 @@ fn the_check_shows_what_holds_and_where_it_is_from() {
         .file("config.d/10-more.toml", "[[cache]]\nname = \"desktop\"\naddresses = [\"192.0.2.6\", \"[2001:db8::6]:5001\"]\n")
         .env("OFFLOADD_POLL__FALL", "5")
         .builder("ssh-ng://nix-builder@desktop");
-    let text = machine.without_folder(&describe(&machine.sources).unwrap());
+    let text = machine.without_folder(&describe(&machine.sources).unwrap().1.text);
     assert_eq!(
         text,
         r#"# configuration is valid
@@ -168,8 +168,15 @@ uri = "ssh-ng://nix-builder@desktop"  # --builder
 }
 
 #[test]
-fn nothing_to_watch_is_said() {
-    let machine = Machine::new("[nix]\nimport = false\n");
-    let text = describe(&machine.sources).unwrap();
-    assert!(text.contains("# nothing is watched"), "{text}");
+fn each_value_is_told_with_its_source_to_programs_too() {
+    let machine = Machine::new("[poll]\nfall = 5\n[[cache]]\nname = \"d\"\nurl = \"http://d\"\n");
+    let (_, report) = describe(&machine.sources).unwrap();
+    let of = |key: &str| report.values.iter().find(|held| held.key == key).unwrap();
+    assert_eq!(of("poll.fall").value, 5);
+    assert!(of("poll.fall").source.ends_with("config.toml:2"));
+    assert_eq!(of("poll.rise").source, "default");
+    assert!(
+        report.values.iter().all(|held| !held.value.is_null()),
+        "{report:?}"
+    );
 }

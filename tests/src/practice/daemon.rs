@@ -31,6 +31,7 @@ pub async fn daemon(desktop: &Desktop, news: mpsc::Sender<Snapshot>) -> Result<(
         sources: None,
         bus: BusChoice::Embedded,
         flag: Flag::from_environment(),
+        page: false,
         log: None,
     };
     select! {

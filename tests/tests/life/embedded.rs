@@ -1,6 +1,6 @@
 //! Without any bus: the daemon brings its own, or looks once and says what it saw.
 
-use std::{fs, net::SocketAddr, os::unix::fs::PermissionsExt, path::Path};
+use std::{fs, net::SocketAddr, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
 use offload_client::{
     OverallState, Reason, Snapshot, TargetState, embedded,
@@ -9,6 +9,7 @@ use offload_client::{
 use offload_tests::{
     Daemon, NixConf,
     daemon::Launch,
+    eventually,
     fake::{Desktop, Fault},
     ground::HERE,
     outcome::{Outcome, command, run_to_end},
@@ -17,6 +18,7 @@ use rustix::process::Signal;
 
 const ANY: SocketAddr = SocketAddr::new(HERE, 0);
 const NOTHING: &str = "[nix]\nimport = false\n";
+const PATIENCE: Duration = Duration::from_secs(10);
 const RUNTIME_DIR: &str = "OFFLOADD_RUNTIME_DIR";
 
 async fn start(runtime_dir: &Path, config: &str) -> Daemon {
@@ -96,6 +98,33 @@ async fn offloadctl_finds_the_embedded_bus_without_being_told() {
         "the socket goes with the daemon"
     );
     assert_eq!(offloadctl(&place, &[]).await.code, Some(4));
+}
+
+#[tokio::test]
+async fn who_starts_it_by_hand_sees_the_page_once_and_where_to_go_on() {
+    let desktop = Desktop::start(ANY, ANY).await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    for (config, told) in [
+        (
+            config(&desktop),
+            "ready: Nix can use the cache and the builder",
+        ),
+        (NOTHING.into(), "offloadd --cache http://HOST:5000"),
+    ] {
+        let place = directory.path().join("offloadd");
+        let mut daemon = start(&place, &config).await;
+        let shown = eventually(PATIENCE, "the page is shown", async || {
+            daemon
+                .log()
+                .contains("in a second terminal: ")
+                .then_some(())
+        });
+        shown.await.unwrap();
+        assert!(daemon.log().contains(told), "{}", daemon.log());
+        offloadctl(&place, &["check"]).await;
+        assert_eq!(daemon.terminate().await.unwrap().code(), Some(0));
+        assert_eq!(daemon.log().matches("second terminal").count(), 1);
+    }
 }
 
 #[tokio::test]

@@ -61,6 +61,36 @@ async fn every_mistake_is_told_at_once() {
 }
 
 #[tokio::test]
+async fn a_valid_configuration_says_what_would_be_watched() {
+    let directory = tempfile::tempdir().unwrap();
+    let conf = directory.path().join("nix.conf");
+    fs::write(&conf, "substituters = http://127.0.15.6:5000\nbuilders =\n").unwrap();
+    let config = format!(
+        "[nix]\nconf = \"{}\"\n[[builder]]\nname = \"tower\"\nuri = \"ssh-ng://nix@127.0.15.7\"\n",
+        conf.display()
+    );
+    let (outcome, file) = offloadd(&config, &["--check-config"]).await;
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    for line in [
+        format!(
+            "#   cache/127.0.15.6  http://127.0.15.6:5000  ({}:1)",
+            conf.display()
+        ),
+        format!("#   builder/tower     ssh-ng://nix@127.0.15.7  ({file}:5)"),
+    ] {
+        assert!(outcome.stdout.contains(&line), "{line}: {}", outcome.stdout);
+    }
+    let (outcome, _) = offloadd(&config, &["--check-config", "--json"]).await;
+    let document: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
+    assert_eq!(document["targets"][1]["uri"], "ssh-ng://nix@127.0.15.7");
+    let (outcome, _) = offloadd(NOTHING, &["--check-config"]).await;
+    assert!(
+        outcome.stdout.contains("# nothing would be watched"),
+        "{outcome:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_configuration_file_that_was_asked_for_must_be_there() {
     let mut command = command("offloadd").unwrap();
     command.args(["--config", "/nonexistent/config.toml", "--check-config"]);

@@ -185,8 +185,8 @@ fn flags_are_told_by_their_name() {
             "a:5000",
             "desktop",
             [
-                r#"--cache: has no scheme; write it as "http://desktop:5000""#,
-                r#"--builder: has no scheme; write it as "ssh-ng://nix-builder@desktop""#,
+                r#"--cache: "a:5000" has no scheme; write it as "http://desktop:5000""#,
+                r#"--builder: "desktop" has no scheme; write it as "ssh-ng://nix-builder@desktop""#,
             ],
         ),
         (
@@ -264,7 +264,7 @@ config.toml:3: poll.rise: 0 would mean a verdict without a check; write 1 or mor
 config.toml:5: nixx: unknown key; did you mean "nix"?
 config.d/10.toml:5: cache "desktop": url: has no scheme; write it as "http://desktop:5000"
 OFFLOADD_POLL__FALL: poll.fall: 0 would mean a verdict without a check; write 1 or more
---cache: has no scheme; write it as "http://desktop:5000"
+--cache: "desktop:5000" has no scheme; write it as "http://desktop:5000"
 6 problems in the configuration; when they are mended, check with: offloadd --config config.toml --check-config"#
     );
     assert_eq!(errors.exit_code(), 78);

@@ -30,7 +30,7 @@ proptest! {
         let machine = Machine::new(&config);
         let shown = describe(&machine.sources);
         let shown = shown.map_err(|errors| TestCaseError::fail(format!("{config}{errors}")))?;
-        let (written, read) = (machine.load(), Machine::new(&shown).load());
+        let (written, read) = (machine.load(), Machine::new(&shown.1.text).load());
         prop_assert_eq!(bare(read), bare(written));
     }
 }
