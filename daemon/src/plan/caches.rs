@@ -1,5 +1,6 @@
 //! Substituters and `[[cache]]` entries.
 
+mod origin;
 mod same;
 
 use std::{
@@ -10,13 +11,14 @@ use std::{
 
 use offload_client::{Kind, Printable, WarningCode, snapshot::Warning};
 
-use self::same::{is_same, is_same_but_for_host, key};
-use super::{
-    candidates, names, naming, naming::Wanted, not_watchable, nothing_to_enrich, origins, pairing,
+use self::{
+    origin::{own_keys, priority},
+    same::{is_same, is_same_but_for_host, key},
 };
+use super::{candidates, names, naming, naming::Wanted, not_watchable, nothing_to_enrich, pairing};
 use crate::{
     config::{CacheEntry, Settings, exclude_matches},
-    drift::{Origin, Precedence, Side, Steering, Unwatched},
+    drift::{Origin, Steering, Unwatched},
     nix::{
         Imported, NixConf,
         uri::{self, CacheUri, StoreUri},
@@ -99,7 +101,7 @@ pub(super) fn plan(
             warnings.extend(conf.and_then(|conf| untrusted_keys(name, cache, conf)));
             let is_nixs = has_nix || cache.position.is_some();
             let target = target(name, cache, imported, is_nixs);
-            let mut origin = origin(cache, &imported.conf, &unwatched);
+            let mut origin = origin::of(cache, &imported.conf, &unwatched);
             origin.unused = passed_over(name, cache, imported);
             warnings.extend(origin.unused.clone());
             if let Some(url) = gateway_url(settings) {
@@ -158,54 +160,6 @@ fn unwatched(found: &[PlannedCache<'_>], conf: &NixConf) -> Arc<[Unwatched]> {
         Some(Unwatched { position, priority })
     });
     others.collect()
-}
-
-/// `?priority=` (`StoreConfigBase::priority`, src/libstore/include/nix/store/store-api.hh).
-fn priority(cache: &CacheUri) -> Option<u32> {
-    cache.params.get("priority")?.parse().ok()
-}
-
-fn origin(cache: &PlannedCache<'_>, conf: &NixConf, unwatched: &Arc<[Unwatched]>) -> Origin {
-    let port = cache.uri.effective_port();
-    let declared = cache.entry.map(|entry| {
-        let own = own_uri(entry).map(|own| Address {
-            port: Some(own.effective_port()),
-            host: own.host,
-        });
-        Side {
-            keys: entry.public_keys.clone(),
-            ..origins::declared(&entry.place, own, &entry.addresses, port)
-        }
-    });
-    let deployed = cache.position.map(|position| {
-        let place = conf.substituters_at.get(position).and_then(Option::as_ref);
-        let source = place.map(|(file, line)| origins::source(file, Some(*line)));
-        Side {
-            keys: own_keys(conf),
-            ..origins::deployed(&cache.uri.host, port, &source.unwrap_or_default())
-        }
-    });
-    let precedence = cache.position.map(|position| Precedence {
-        position,
-        priority: priority(&cache.uri),
-        fallback: conf.fallback,
-        unwatched: unwatched.clone(),
-    });
-    Origin {
-        uri: uri::redacted(cache.text).into(),
-        declared,
-        deployed,
-        precedence,
-        ..Origin::default()
-    }
-}
-
-/// The keys that Nix trusts beside that of cache.nixos.org.
-fn own_keys(conf: &NixConf) -> Vec<String> {
-    let keys = conf.trusted_public_keys.iter();
-    keys.filter(|key| !key.starts_with("cache.nixos.org-"))
-        .cloned()
-        .collect()
 }
 
 /// The keys of the entry that Nix does not trust. Nix's own decide what is said of the cache.

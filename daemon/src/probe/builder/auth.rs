@@ -13,11 +13,14 @@ use offload_client::{
     snapshot::{Detail, Details},
 };
 use russh::{
-    MethodKind, MethodSet,
+    MethodKind,
     client::AuthResult,
     keys::{Algorithm, Certificate, HashAlg, PublicKey},
 };
 
+mod attempts;
+
+use self::attempts::{Attempts, words};
 use super::{
     host_key::{fingerprint, too_short},
     identity::{self, Key},
@@ -27,10 +30,7 @@ use super::{
 use crate::{
     credential,
     files::Reachable,
-    helper::{
-        Agent,
-        wire::{NotOffered, Offered},
-    },
+    helper::wire::{NotOffered, Offered},
     nix::ssh_config::SshOptions,
 };
 
@@ -66,25 +66,6 @@ enum NoKey {
     NotVisible,
 }
 
-/// What happened so far.
-#[derive(Debug, Default)]
-struct Attempts {
-    /// Fingerprints of the keys that were offered.
-    tried: Vec<String>,
-    /// `path: cause` of the keys that could not be.
-    unusable: Vec<String>,
-    /// Whether the machine entry's own key is among those.
-    entry_unusable: bool,
-    /// The paths of those that only root may read.
-    not_visible: Vec<String>,
-    /// What the helper has said of root's keys, once it was asked.
-    roots: Option<Vec<Offered>>,
-    /// `path: cause` of the keys that ssh_config keeps ssh from offering.
-    barred: Vec<String>,
-    /// What the server demands after it accepted a key.
-    demanded: Option<MethodSet>,
-}
-
 impl Authenticator<'_> {
     /// Authenticates on `link`. What is worth knowing goes to `details` as it happens.
     pub(super) async fn authenticate(
@@ -113,7 +94,7 @@ impl Authenticator<'_> {
         if result? {
             Ok(())
         } else {
-            Err(self.rejected(attempts, details))
+            Err(attempts.rejected(self.options, details))
         }
     }
 
@@ -402,82 +383,4 @@ impl Authenticator<'_> {
         details.insert("identity".into(), text(file.as_os_str()));
         details.insert("credential".into(), text(&credential::name(file)));
     }
-
-    /// The verdict where the server did not let us in.
-    fn rejected(&self, attempts: Attempts, details: &mut Details) -> End {
-        let user = &self.options.user;
-        let (reason, detail) = if let Some(demanded) = attempts.demanded {
-            let words = words(&demanded);
-            details.insert("demanded".into(), words.as_str().into());
-            (
-                Reason::AuthRejected,
-                format!("user {user}: a key is accepted, but the server demands {words} as well"),
-            )
-        } else if !attempts.not_visible.is_empty() {
-            let files = attempts.not_visible.join(", ");
-            details.insert("keys_not_visible".into(), attempts.not_visible.into());
-            (
-                Reason::NotVisible,
-                format!("user {user}: only root may read {files}"),
-            )
-        } else if attempts.tried.is_empty() && !attempts.barred.is_empty() {
-            note_option(details, "pubkeyacceptedalgorithms");
-            (Reason::SshConfigPrevents, attempts.barred.join("; "))
-        } else if attempts.entry_unusable || attempts.tried.is_empty() {
-            let why = if attempts.unusable.is_empty() {
-                format!(
-                    "none of the keys exists: {}",
-                    list(&self.options.identity_files)
-                )
-            } else {
-                attempts.unusable.join("; ")
-            };
-            (Reason::KeyUnreadable, why)
-        } else {
-            let keys = attempts.tried.join(", ");
-            (
-                Reason::AuthRejected,
-                format!("user {user}: the server does not accept {keys}"),
-            )
-        };
-        let detail = detail.into();
-        End { reason, detail }
-    }
-}
-
-impl Attempts {
-    /// What root's ssh would offer, as the helper says; nothing where it does not.
-    async fn ask_roots(&mut self, agent: &Agent) -> &[Offered] {
-        if self.roots.is_none() {
-            let roots = agent.identities().await;
-            let roots = roots.inspect_err(|error| tracing::debug!(%error, "offload-helper"));
-            self.roots = Some(roots.unwrap_or_default());
-        }
-        self.roots.as_deref().unwrap_or_default()
-    }
-
-    fn unusable(&mut self, file: &Path, is_entry: bool, why: &str) {
-        self.unusable.push(format!("{}: {why}", file.display()));
-        self.entry_unusable |= is_entry;
-    }
-
-    fn barred(&mut self, file: &Path, algorithm: &Algorithm) {
-        let file = file.display();
-        self.barred.push(format!(
-            "{file}: pubkeyacceptedalgorithms leaves out {algorithm}"
-        ));
-    }
-}
-
-fn words(methods: &MethodSet) -> String {
-    let words: Vec<String> = methods.iter().map(String::from).collect();
-    words.join(", ")
-}
-
-fn list(files: &[PathBuf]) -> String {
-    let files: Vec<_> = files
-        .iter()
-        .map(|file| file.display().to_string())
-        .collect();
-    files.join(", ")
 }

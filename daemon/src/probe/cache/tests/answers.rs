@@ -1,5 +1,7 @@
 //! What the server says, and what that means.
 
+use offload_client::snapshot::CacheFacts;
+
 use crate::health::Depth;
 
 use super::*;
