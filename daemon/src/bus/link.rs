@@ -256,12 +256,8 @@ impl WriteHalf for Writer {
     }
 
     async fn send_messages(&mut self, messages: &[Message]) -> zbus::Result<()> {
-        let all: Vec<u8> = messages
-            .iter()
-            .flat_map(|message| message.data().iter())
-            .copied()
-            .collect();
-        self.stream.write_all(&all).await?;
+        let all: Vec<&[u8]> = messages.iter().map(|message| &**message.data()).collect();
+        self.stream.write_all(&all.concat()).await?;
         for message in messages {
             self.sent(message);
         }
