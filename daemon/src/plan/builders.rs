@@ -2,17 +2,16 @@
 
 mod host_keys;
 mod origin;
+mod spec;
 mod unused;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use offload_client::{Kind, Printable, snapshot::Warning};
+use offload_client::{Kind, snapshot::Warning};
 use russh::keys::PublicKey;
 
-use self::host_keys::host_keys;
 use super::{
-    Unwatchable, candidates, names, naming, naming::Wanted, not_watchable, nothing_to_enrich,
-    origins, pairing,
+    Unwatchable, names, naming, naming::Wanted, not_watchable, nothing_to_enrich, origins, pairing,
 };
 use crate::{
     config::{BuilderEntry, Settings},
@@ -21,7 +20,7 @@ use crate::{
         Imported, Machine, NixConf, keys, known_hosts,
         uri::{self, SshUri, StoreUri},
     },
-    target::{Address, BuilderSpec, Dispatch, SpecKind, TargetId, TargetSpec},
+    target::{Dispatch, TargetId, TargetSpec},
 };
 
 const DEFAULT_PORT: u16 = 22;
@@ -123,7 +122,7 @@ pub(super) fn plan(
                 ..origin::of(&builder)
             };
             let (unused, is_used) = (builder.unused.clone(), builder.is_used);
-            let target = target(name, builder, warnings);
+            let target = spec::of(name, builder, warnings);
             if has_nix {
                 origin.known_hosts = origin::known_hosts_line(&target);
             }
@@ -341,58 +340,6 @@ fn entry_of<'a>(
 
 fn own_uri(entry: &BuilderEntry) -> Option<SshUri> {
     parse(&uri::complete_machine(entry.uri.as_deref()?)).ok()
-}
-
-fn target(
-    name: &Printable,
-    builder: PlannedBuilder<'_>,
-    warnings: &mut Vec<Warning>,
-) -> TargetSpec {
-    let (host_keys, warning) = host_keys(name, &builder);
-    warnings.extend(warning);
-    let PlannedBuilder { uri, entry, .. } = builder;
-    let address = |host: &str| Address {
-        host: host.to_owned(),
-        port: None,
-    };
-    let port = uri.port.unwrap_or(DEFAULT_PORT);
-    let listed = entry.map(|entry| entry.addresses.as_slice());
-    let other = entry.and_then(own_uri).map(|own| address(&own.host));
-    let chosen = |own: Option<&Vec<String>>, found: &[String]| -> Vec<Printable> {
-        let own = own.filter(|own| !own.is_empty());
-        own.map_or(found, Vec::as_slice)
-            .iter()
-            .map(Into::into)
-            .collect()
-    };
-    TargetSpec {
-        id: TargetId::builder(name),
-        uri: builder.text.into(),
-        addresses: candidates(
-            address(&uri.host),
-            builder.place.is_some(),
-            other,
-            listed.unwrap_or_default(),
-            port,
-        ),
-        kind: SpecKind::Builder(BuilderSpec {
-            protocol: uri.protocol,
-            host: uri.host,
-            user: uri.user,
-            port: uri.port,
-            params: uri.params,
-            ssh_key: entry
-                .and_then(|entry| entry.ssh_key.clone())
-                .or(builder.ssh_key),
-            host_keys,
-            systems: chosen(entry.map(|entry| &entry.systems), &builder.systems),
-            features: chosen(entry.map(|entry| &entry.features), &builder.features),
-            mandatory_features: builder.mandatory_features,
-            max_jobs: builder.max_jobs,
-            speed_factor: builder.speed_factor,
-            dispatch: builder.dispatch,
-        }),
-    }
 }
 
 /// Both, in order, none twice.

@@ -5,7 +5,7 @@ use std::io;
 use offload_client::{Printable, Reason};
 use russh::{Disconnect, client::RemoteDisconnectInfo};
 
-use super::{HostKeys, MAX_WORDS, Proposal};
+use super::{super::proposal::Proposal, HostKeys, MAX_WORDS};
 use crate::probe::fault::reason_of_broken;
 
 /// Why a connection ended or never came to be.
