@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use offload_client::{OverallState, names::MANAGER};
+use offload_client::{
+    OverallState,
+    names::{MANAGER, ROOT_PATH},
+};
 use offload_tests::{
     Bus, Daemon, Nginx,
     daemon::Launch,
@@ -28,7 +31,8 @@ async fn a_server_that_goes_with_all_its_caches_is_told_once() {
             nginx.store_path()
         )
     };
-    let poll = "[poll]\ninterval = \"3s\"\n[nix]\nimport = false\n".to_owned();
+    // Nothing is checked by itself any more once all are ready: what was within the last second would be looked at later.
+    let poll = "[poll]\ninterval = \"60s\"\n[nix]\nimport = false\n".to_owned();
     let _daemon = Daemon::start(Launch {
         config: (0..CACHES).map(cache).fold(poll, |all, one| all + &one),
         bus: bus.address(),
@@ -50,11 +54,9 @@ async fn a_server_that_goes_with_all_its_caches_is_told_once() {
             *counts.entry((&signal.path, interface)).or_default() += 1;
         }
     }
-    let manager: Vec<_> = (told.iter())
-        .filter(
-            |it| matches!(&it.content, Content::Changed { interface, .. } if interface == MANAGER),
-        )
-        .collect();
-    assert_eq!(counts.values().max(), Some(&1), "{manager:#?}");
-    assert_eq!(counts.len(), CACHES + 1);
+    let of_manager = counts.remove(&(ROOT_PATH, MANAGER)).unwrap_or_default();
+    assert_eq!(counts.len(), CACHES);
+    assert_eq!(counts.values().max(), Some(&1), "{told:#?}");
+    // Bad news waits a quarter of a second for its kind: on a machine that is slower some of it comes later.
+    assert!((1..=3).contains(&of_manager), "{of_manager}: {told:#?}");
 }
