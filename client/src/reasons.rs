@@ -5,6 +5,7 @@
 
 mod login;
 mod mac;
+mod proxy;
 mod staged;
 
 use staged::words;
@@ -378,6 +379,7 @@ pub const fn text(reason: Reason) -> Text {
         Reason::MachinesFileBroken => warnings::text(WarningCode::MachinesFileBroken),
         Reason::SubstitutionOff => warnings::text(WarningCode::SubstitutionOff),
         Reason::BuildersDisabled => warnings::text(WarningCode::BuildersDisabled),
+        Reason::SshMissing => warnings::text(WarningCode::SshMissing),
         Reason::AddressMoved => warnings::text(WarningCode::AddressMoved),
         Reason::NotInNixConf => warnings::text(WarningCode::NotInNixConf),
         Reason::NixVersion => warnings::text(WarningCode::NixVersion),

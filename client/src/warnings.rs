@@ -127,6 +127,13 @@ pub const fn text(code: WarningCode) -> Text {
             remedy: "Take the line out of /etc/nix/nix.conf (NixOS: `nix.settings.substitute`) and run \
                      `sudo systemctl restart nix-daemon`. If it is meant so, take the caches out as well.",
         },
+        WarningCode::SshMissing => Text {
+            title: "Nix finds no ssh",
+            explanation: "Nix calls `ssh` for its builders, and there is none on its PATH ({actual|which it has from its unit}).",
+            remedy: "Install it: `sudo apt install openssh-client` on Debian. Where it is installed, the PATH of nix-daemon leads past \
+                     it: `systemctl show nix-daemon -p Environment` shows what sets it (NixOS: \
+                     `systemd.services.nix-daemon.path`). Then `sudo systemctl restart nix-daemon`.",
+        },
         WarningCode::ConfigRejected => Text {
             title: "new configuration rejected",
             explanation: "offloadd's configuration was changed but has an error; the old one is still in force.",

@@ -190,6 +190,7 @@ pub(crate) const fn text(code: WarningCode) -> Text {
         | WarningCode::HostKeyDiffers
         | WarningCode::KeyNotTrusted
         | WarningCode::SubstitutionOff
+        | WarningCode::SshMissing
         | WarningCode::ConfigRejected => crate::warnings::text(code),
     }
 }

@@ -208,6 +208,8 @@ words! {
         SubstitutionOff = "substitution-off",
         /// `builders` is empty: Nix uses no builder.
         BuildersDisabled = "builders-disabled",
+        /// Nix finds no ssh: it uses no builder.
+        SshMissing = "ssh-missing",
         /// It answers at another address than the one that Nix goes to.
         AddressMoved = "address-moved",
         /// Nix is not configured to use it.
@@ -274,6 +276,8 @@ words! {
         NotInNixConf = "not-in-nix-conf",
         /// `builders` is empty, so that Nix uses none of those it was given.
         BuildersDisabled = "builders-disabled",
+        /// Nix finds no ssh on its `PATH`, so that it reaches none of its builders.
+        SshMissing = "ssh-missing",
         /// `substitute` is off, so that Nix uses none of the caches it was given.
         SubstitutionOff = "substitution-off",
         /// nix-daemon has an older nix.conf than the one that is there.
@@ -316,6 +320,7 @@ impl WarningCode {
             Self::MachinesFileBroken => Some(Reason::MachinesFileBroken),
             Self::SubstitutionOff => Some(Reason::SubstitutionOff),
             Self::BuildersDisabled => Some(Reason::BuildersDisabled),
+            Self::SshMissing => Some(Reason::SshMissing),
             Self::AddressMoved => Some(Reason::AddressMoved),
             Self::NotInNixConf => Some(Reason::NotInNixConf),
             Self::NixVersion => Some(Reason::NixVersion),
@@ -345,7 +350,9 @@ impl WarningCode {
     /// The kind of target of which Nix uses none because of this, or all where it has no part in it.
     pub fn is_of(self, kind: Kind) -> bool {
         match self {
-            Self::MachinesFileBroken | Self::BuildersDisabled => kind == Kind::Builder,
+            Self::MachinesFileBroken | Self::BuildersDisabled | Self::SshMissing => {
+                kind == Kind::Builder
+            }
             Self::SubstitutionOff => kind == Kind::Cache,
             _ => true,
         }

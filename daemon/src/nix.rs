@@ -9,7 +9,8 @@
 //! - [`build_hook`]: which builder a build goes to.
 //! - [`worker`] and [`serve`]: what is spoken behind `ssh-ng://` and `ssh://`, on [`wire`].
 //! - [`narinfo`]: what a cache says of a store path; [`signature`]: who vouches for it; [`netrc`]: logins of caches.
-//! - [`version`]: this machine's Nix, and what it reads differently from others.
+//! - [`version`]: this machine's Nix, and what it reads differently from others; [`environment`]: what it is told
+//!   beside its files.
 //! - [`loaded`]: what the running nix-daemon has read of all that.
 //! - [`disk_cache`]: what Nix remembers of a cache.
 //! - [`watch`]: says when one of the files changed.
@@ -21,6 +22,7 @@ pub mod build_hook;
 pub mod conf;
 pub mod current_load;
 pub mod disk_cache;
+pub mod environment;
 #[cfg(test)]
 pub(crate) mod fixtures;
 #[cfg(any(test, feature = "fuzz"))]
@@ -49,6 +51,7 @@ use crate::files::Files;
 
 pub use self::{
     conf::{MaxJobs, NixConf},
+    environment::Environment,
     machines::{LeftOut, Machine},
     netrc::Netrc,
     version::NixVersion,
@@ -81,6 +84,8 @@ pub struct Imported {
     pub problems: Vec<Problem>,
     /// The version that all this was read as.
     pub version: NixVersion,
+    /// What it is told beside.
+    pub environment: Environment,
 }
 
 /// Which of Nix's files a problem is in.
@@ -159,6 +164,7 @@ fn read_with(path: &Path, users: &[PathBuf], version: NixVersion, files: &dyn Fi
         files: conf.files,
         problems: conf.problems,
         version,
+        environment: Environment::default(),
     };
     imported.problems.extend(list.problems);
     for file in list.files.into_iter().chain([netrc_file]) {

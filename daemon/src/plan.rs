@@ -89,6 +89,8 @@ pub fn plan(settings: &Settings, imported: &Imported) -> Plan {
     }
     targets.extend(builders);
     warnings.extend(builders_disabled(settings, imported));
+    warnings.extend(ssh_missing(settings, imported, &targets));
+    warnings.extend(hidden_environment(imported));
     warnings.extend(imported.left_out.as_ref().map(too_many_builders));
     let unused = explain_unused(&warnings, imported, &mut origins);
     let hook = hook::of(settings, imported, &targets, &unused);
@@ -181,6 +183,34 @@ fn builders_disabled(settings: &Settings, imported: &Imported) -> Option<Warning
         target: None,
         details,
     })
+}
+
+/// Nix has builders, and no ssh to reach them by.
+fn ssh_missing(
+    settings: &Settings,
+    imported: &Imported,
+    targets: &[TargetSpec],
+) -> Option<Warning> {
+    let has_builders = targets.iter().any(|target| target.id.kind == Kind::Builder);
+    let environment = &imported.environment;
+    let is_missing = settings.nix.import && has_builders && !environment.has_ssh();
+    is_missing.then(|| Warning {
+        code: WarningCode::SshMissing,
+        target: None,
+        details: BTreeMap::from([("actual".into(), environment.path().into())]),
+    })
+}
+
+/// nix-daemon has variables that this account may not read.
+fn hidden_environment(imported: &Imported) -> Option<Warning> {
+    let file = imported.environment.hidden()?;
+    Some(problem(&Problem {
+        source: Source::NotVisible,
+        file: file.to_owned(),
+        line: None,
+        field: None,
+        text: "nix-daemon has variables of its environment from it".to_owned(),
+    }))
 }
 
 fn too_many_builders(left_out: &LeftOut) -> Warning {

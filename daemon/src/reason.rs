@@ -116,6 +116,7 @@ pub const fn traits(reason: Reason) -> Traits {
         | Reason::MachinesFileBroken
         | Reason::SubstitutionOff
         | Reason::BuildersDisabled
+        | Reason::SshMissing
         | Reason::AddressMoved
         | Reason::NotInNixConf
         | Reason::NixVersion

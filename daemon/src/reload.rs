@@ -20,7 +20,7 @@ use crate::{
     files::{Direct, Reachable},
     monitor::Handle,
     nix::{
-        self, NixVersion,
+        self, Environment, NixVersion, environment,
         loaded::{self, Observer},
         ssh_config, version,
     },
@@ -43,6 +43,8 @@ pub(crate) struct Reloader {
     nix_daemon: Observer,
     /// What Nix's files are read as.
     version: NixVersion,
+    /// What Nix is told beside them.
+    environment: Environment,
 }
 
 impl Reloader {
@@ -58,12 +60,14 @@ impl Reloader {
             changes: Changes::new(),
             nix_daemon: Observer::default(),
             version: NixVersion::default(),
+            environment: Environment::of_this_process(),
         })
     }
 
     /// The plan of the present settings and of Nix's configuration as it is now.
     pub(crate) async fn plan(&mut self) -> Plan {
         self.ask_version(None).await;
+        self.ask_environment().await;
         let (mut plan, mut watched) = self.read();
         if plan.loaded.started.is_some() && self.ask_version(watched.last()).await {
             (plan, watched) = self.read();
@@ -100,14 +104,23 @@ impl Reloader {
         std::mem::replace(&mut self.version, version) != version
     }
 
+    /// Asks for the environment of nix-daemon; where systemd has none, Nix runs in that of who calls it.
+    async fn ask_environment(&mut self) {
+        if self.settings.nix.import {
+            let of_nix_daemon = environment::of_nix_daemon(&Reachable::by_this_process()).await;
+            self.environment = of_nix_daemon.unwrap_or_else(Environment::of_this_process);
+        }
+    }
+
     /// The plan but for our own warnings, and the files whose change needs another.
     fn read(&mut self) -> (Plan, Vec<PathBuf>) {
         let import = &self.settings.nix;
-        let imported = if import.import {
+        let mut imported = if import.import {
             nix::read(&import.conf, self.version, &Reachable::by_this_process())
         } else {
             nix::Imported::default()
         };
+        imported.environment.clone_from(&self.environment);
         let mut plan = plan(&self.settings, &imported);
         let mut watched = plan.files.clone();
         if import.import {

@@ -41,7 +41,7 @@ pub struct Report {
 pub struct Signs {
     /// Nix's ssh goes there by `offloadctl connect`.
     pub steered: bool,
-    /// A proxy command leads there.
+    /// A proxy, or a proxy command, leads there.
     pub proxied: bool,
     /// What ssh_config asks for and the check does not do.
     pub unsupported: Vec<Printable>,

@@ -11,7 +11,8 @@ use offload_client::{Kind, Printable};
 use russh::keys::PublicKey;
 
 use crate::nix::{
-    Machine, NixConf, current_load, keys::parse_nix_public_key, netrc::Login, version::NixVersion,
+    Machine, NixConf, current_load, environment::Proxy, keys::parse_nix_public_key, netrc::Login,
+    version::NixVersion,
 };
 
 pub use crate::nix::uri::Protocol;
@@ -93,8 +94,10 @@ pub struct CacheSpec {
     pub store_dir: String,
     /// The version of this machine's Nix, which says what it takes for a narinfo.
     pub nix_version: NixVersion,
-    /// Nix's `ssl-cert-file`, where it is set.
+    /// Nix's `ssl-cert-file`, where it is set or Nix is told of one by its environment.
     pub ssl_cert_file: Option<PathBuf>,
+    /// Who asks it for Nix, where Nix does not itself.
+    pub proxy: Option<Proxy>,
     /// What Nix logs in to it with.
     pub login: Login,
     /// Where that stands: Nix's `netrc-file`.
@@ -127,6 +130,10 @@ pub struct BuilderSpec {
     pub port: Option<u16>,
     /// The URI's parameters.
     pub params: BTreeMap<String, String>,
+    /// What Nix calls ssh with (`NIX_SSHOPTS`).
+    pub ssh_options: String,
+    /// Whether an ssh-agent may have keys for Nix's ssh.
+    pub has_agent: bool,
     /// The private key of the machines entry or of the configuration file.
     pub ssh_key: Option<PathBuf>,
     /// What its host key is held against.

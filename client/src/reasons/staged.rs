@@ -1,6 +1,6 @@
 //! What a reason means more precisely at the stage it was seen, or of a target that is away.
 
-use super::{Text, login, text};
+use super::{Text, login, proxy, text};
 use crate::{Kind, Reason, Stage, TargetState, snapshot::Target, template};
 
 /// Whether a test build ended before the builder had a part in it: what a builder's Nix says comes behind
@@ -14,6 +14,9 @@ fn lacks_own_daemon(target: &Target) -> bool {
 pub(super) fn words(target: &Target) -> Text {
     if matches!(target.state, TargetState::Away) {
         return away(target.reason);
+    }
+    if let Some(words) = proxy::words(target) {
+        return words;
     }
     match (target.reason, target.stage) {
         (Reason::ConnectionLost, Stage::Banner) => Text {
@@ -131,6 +134,12 @@ pub(super) fn words(target: &Target) -> Text {
                 ..text(Reason::SshConfigPrevents)
             }
         }
+        (Reason::NotTrusted, _) if target.details.contains_key("read_only") => Text {
+            title: "only to be read from",
+            explanation: "The login to {host} may read its store, and may not build: its `nix-store --serve` is called without `--write`.",
+            remedy: "Write `nix-store --serve --write` in place of `nix-store --serve` in the desktop's forced command: `command=` in \
+                     the authorized_keys of {user|the user}, or `ForceCommand` in sshd_config (NixOS: `nix.sshServe.write = true;`).",
+        },
         (Reason::NixDaemonDown, _) if says(target, "nix_conf", "broken") => Text {
             title: "nix.conf on the desktop is broken",
             explanation: "Nix on {host} refuses its own configuration, and with it everybody who asks.",

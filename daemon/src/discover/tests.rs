@@ -33,6 +33,8 @@ pub(super) fn builder(addresses: &[&str]) -> TargetSpec {
             user: None,
             port: None,
             params: Default::default(),
+            ssh_options: String::new(),
+            has_agent: false,
             ssh_key: None,
             host_keys: HostKeyRule::default(),
             systems: Vec::new(),

@@ -101,6 +101,7 @@ const fn weight(code: WarningCode) -> Weight {
         | WarningCode::MachinesFileBroken
         | WarningCode::SubstitutionOff
         | WarningCode::BuildersDisabled
+        | WarningCode::SshMissing
         | WarningCode::DaemonConfigStale => Weight::Breaks,
         WarningCode::HostKeyMismatch | WarningCode::OtherCache => Weight::Alarm,
         WarningCode::AddressMismatch

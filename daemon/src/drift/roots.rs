@@ -43,6 +43,7 @@ const TABLE: &[(WarningCode, WarningCode, Tie)] = {
         (NotInNixConf, MachinesFileBroken, Tie::Kind(Builder)),
         (AddressMismatch, MachinesFileBroken, Tie::Kind(Builder)),
         (NotInNixConf, BuildersDisabled, Tie::Kind(Builder)),
+        (SshMissing, BuildersDisabled, Tie::Machine),
         // Its key comes with it.
         (KeyNotTrusted, NotInNixConf, Tie::Target),
         // Nix has no caches at all.

@@ -71,6 +71,14 @@ impl Netrc {
 }
 
 impl Basic {
+    /// Of these two.
+    pub fn new(user: impl Into<Vec<u8>>, password: impl Into<Vec<u8>>) -> Self {
+        Self {
+            user: user.into(),
+            password: password.into(),
+        }
+    }
+
     /// The value of the header `Authorization` (RFC 7617, 2).
     pub fn authorization(&self) -> String {
         let pair = [&*self.user, b":", &*self.password].concat();

@@ -13,8 +13,9 @@ const MAGIC_OURS: u64 = 0x390c_9deb;
 pub const MAGIC: u64 = 0x5452_eecb;
 /// What this side speaks: it changes nothing of what is asked here.
 const OURS: Version = Version { major: 2, minor: 7 };
-/// `ServeProto::Command::QueryValidPaths`.
+/// `ServeProto::Command`.
 const QUERY_VALID_PATHS: u64 = 1;
+const BUILD_PATHS: u64 = 6;
 
 /// What to write first.
 pub fn greeting() -> Vec<u8> {
@@ -27,7 +28,7 @@ pub fn greeting() -> Vec<u8> {
 /// neither the version of its Nix nor whom it trusts.)
 ///
 /// Then asks which of no paths are valid, which a Nix answers once it has opened its store. It opens
-/// it only when it must: until then a daemon that is down goes unnoticed.
+/// it only when it must: until then a daemon that is down goes unnoticed. Then has it build nothing, which a Nix does not that may only be read from.
 ///
 /// # Errors
 /// Where the other side leaves the protocol.
@@ -42,9 +43,26 @@ pub async fn greet(wire: &mut impl Wire) -> Result<Version, ProtocolError> {
     put_numbers(&mut bytes, &[QUERY_VALID_PATHS, 0, 0, 0]);
     wire.write(&bytes).await;
     match number(wire, "answer").await? {
-        0 => Ok(protocol),
-        other => Err(ProtocolError::Number("answer", other)),
+        0 => {}
+        other => return Err(ProtocolError::Number("answer", other)),
     }
+    wire.write(&build_nothing(protocol.min(OURS))).await;
+    match number(wire, "permission").await? {
+        0 => Ok(protocol),
+        other => Err(ProtocolError::Number("permission", other)),
+    }
+}
+
+/// Paths: none; then how to build them, as this version of the protocol has it (`getBuildSettings` in src/nix/nix-store/nix-store.cc).
+fn build_nothing(spoken: Version) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    // maxSilentTime, buildTimeout; maxLogSize; nrRepeats, enforceDeterminism; keepFailed.
+    let since = [(0, 2), (2, 1), (3, 2), (7, 1)];
+    let settings = since.iter().filter(|(minor, _)| spoken.minor >= *minor);
+    let count = settings.map(|(_, count)| count).sum();
+    put_numbers(&mut bytes, &[BUILD_PATHS, 0]);
+    put_numbers(&mut bytes, &vec![0; count]);
+    bytes
 }
 
 #[cfg(test)]
@@ -64,7 +82,7 @@ mod tests {
 
     #[test]
     fn an_answer_proves_the_store() {
-        let version = greeted(&[0x207, 0]).unwrap();
+        let version = greeted(&[0x207, 0, 0]).unwrap();
         assert_eq!(version.to_string(), "2.7");
         assert_eq!(greeted(&[0x207]), Err(ProtocolError::Ended("answer")));
         assert_eq!(
@@ -75,9 +93,19 @@ mod tests {
     }
 
     #[test]
+    fn who_may_not_build_is_no_builder() {
+        assert_eq!(
+            greeted(&[0x207, 0]),
+            Err(ProtocolError::Ended("permission"))
+        );
+        let numbers = |minor| build_nothing(Version { major: 2, minor }).len() / 8;
+        assert_eq!([1, 2, 3, 7].map(numbers), [4, 5, 7, 8]);
+    }
+
+    #[test]
     fn another_major_version_is_refused() {
         for wire in [0x107, 0x307, 0] {
-            let error = greeted(&[wire, 0]).unwrap_err();
+            let error = greeted(&[wire, 0, 0]).unwrap_err();
             assert!(matches!(error, ProtocolError::Version(_)), "{wire:#x}");
         }
     }

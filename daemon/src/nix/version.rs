@@ -86,6 +86,17 @@ impl NixVersion {
         self >= Self::new(2, 31, 0)
     }
 
+    /// Whether it waits for itself for ever where a builder of `ssh-ng` may have several connections, which one ssh would
+    /// carry (`SSHMaster::addCommonSSHOpts`, src/libstore/ssh.cc).
+    pub fn hangs_with_several_connections(self) -> bool {
+        self < Self::new(2, 32, 0)
+    }
+
+    /// Whether `NIX_SSHOPTS` is split as a shell does it, and not at blanks alone (src/libstore/ssh.cc).
+    pub(super) fn unquotes_ssh_options(self) -> bool {
+        self >= Self::new(2, 26, 0)
+    }
+
     /// Whether URLs are read by RFC 3986, and not by regular expressions.
     pub(super) fn reads_urls_by_rfc(self) -> bool {
         self >= Self::new(2, 31, 0)

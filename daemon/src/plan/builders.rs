@@ -122,7 +122,7 @@ pub(super) fn plan(
                 ..origin::of(&builder)
             };
             let (unused, is_used) = (builder.unused.clone(), builder.is_used);
-            let target = spec::of(name, builder, warnings);
+            let target = spec::of(name, builder, imported, warnings);
             if has_nix {
                 origin.known_hosts = origin::known_hosts_line(&target);
             }

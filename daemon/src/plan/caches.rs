@@ -72,6 +72,7 @@ pub(super) fn plan(
             });
         }
     }
+    found.retain(|cache| is_within_reach(cache, imported, warnings));
     let wanted: Vec<Wanted<'_>> = found
         .iter()
         .map(|cache| Wanted {
@@ -267,6 +268,25 @@ fn parse(text: &str, warnings: &mut Vec<Warning>) -> Option<CacheUri> {
     None
 }
 
+/// Through a proxy that speaks something else than HTTP nothing is asked.
+fn is_within_reach(
+    cache: &PlannedCache<'_>,
+    imported: &Imported,
+    warnings: &mut Vec<Warning>,
+) -> bool {
+    let proxy = imported.environment.proxy(cache.uri.tls, &cache.uri.host);
+    let Some(proxy) = proxy.filter(|proxy| !proxy.is_http()) else {
+        return true;
+    };
+    let why = format!(
+        "Nix asks it through the proxy that {} names, and offloadd speaks no {}",
+        proxy.variable, proxy.scheme
+    );
+    let shown = ("uri", uri::redacted(cache.text).into());
+    warnings.push(not_watchable(Kind::Cache, &why.as_str().into(), [shown]));
+    false
+}
+
 /// What Nix is to be told of all caches, where they are behind the gateway.
 fn gateway_url(settings: &Settings) -> Option<String> {
     settings.steer.gateway.map(|at| format!("http://{at}"))
@@ -337,17 +357,25 @@ fn target(
         entry.map_or_else(Vec::new, |entry| entry.public_keys.clone())
     };
     let is_known = is_imported || !public_keys.is_empty();
+    let proxy = imported.environment.proxy(uri.tls, &uri.host);
     TargetSpec {
         id: TargetId::cache(name),
         // What Nix reads as a path may have been meant as a password.
         uri: uri::redacted(text).into(),
-        addresses: candidates(
-            address(&uri.host),
-            cache.position.is_some(),
-            other,
-            listed.unwrap_or_default(),
-            port,
-        ),
+        addresses: match &proxy {
+            // Where it is from there, only the proxy knows.
+            Some(proxy) => vec![Address {
+                host: proxy.host.clone(),
+                port: Some(proxy.port),
+            }],
+            None => candidates(
+                address(&uri.host),
+                cache.position.is_some(),
+                other,
+                listed.unwrap_or_default(),
+                port,
+            ),
+        },
         kind: SpecKind::Cache(CacheSpec {
             tls: uri.tls,
             host: uri.host.clone(),
@@ -359,7 +387,11 @@ fn target(
                 .map_or_else(|| conf.store_dir(), String::as_str)
                 .to_owned(),
             nix_version: imported.version,
-            ssl_cert_file: conf.ssl_cert_file.clone(),
+            ssl_cert_file: conf
+                .ssl_cert_file
+                .clone()
+                .or_else(|| imported.environment.authorities()),
+            proxy,
             login: imported.netrc.login(&uri.host),
             netrc_file: conf.netrc_file.clone(),
             public_keys,

@@ -363,7 +363,8 @@ async fn ask(asked: &mut Option<Asked>, spec: &BuilderSpec) -> Result<Arc<SshOpt
     }
     let (user, key) = (spec.user.as_deref(), spec.ssh_key.as_deref());
     let has_host_key = matches!(spec.host_keys, HostKeyRule::Written(_));
-    let options = ssh_config::ask(spec.store(), &spec.host, user, spec.port, key, has_host_key)
+    let (given, store) = (&spec.ssh_options, spec.store());
+    let options = ssh_config::ask(given, store, &spec.host, user, spec.port, key, has_host_key)
         .await
         .map_err(|error| Failure {
             stage: Stage::Resolve,

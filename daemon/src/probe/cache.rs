@@ -11,6 +11,7 @@ mod info;
 mod link;
 mod nar;
 mod notes;
+mod proxy;
 mod redirect;
 mod remembered;
 mod samples;
@@ -154,7 +155,11 @@ impl Session {
             let closed = self.context.closed.clone();
             self.kept = Some(Idle::new(link, spec.id.clone(), closed));
         }
-        let mut signs = Signs::default();
+        let mut signs = Signs {
+            proxied: cache.proxy.is_some(),
+            ..Signs::default()
+        };
+        notes.note_proxy(cache);
         if let (Ok(()), Some(deep)) = (&outcome, &self.deep) {
             notes.details.extend(deep.details.clone());
             signs.stale_misses = deep.stale_misses;

@@ -306,6 +306,7 @@ const fn seen(reason: Reason) -> &'static [(Kind, Stage, Details)] {
         Reason::NixConfBroken
         | Reason::MachinesFileBroken
         | Reason::BuildersDisabled
+        | Reason::SshMissing
         | Reason::NixVersion
         | Reason::BuilderWithoutSlots
         | Reason::HostKeyNotKnown => &[(Builder, Stage::None, &[])],

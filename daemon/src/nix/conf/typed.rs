@@ -38,6 +38,9 @@ const SANDBOX: Type = Word(&["true", "false", "relaxed"]);
 const LINT: Type = Word(&["ignore", "warn", "fatal"]);
 const PROFILER: Type = Word(&["disabled", "flamegraph"]);
 
+/// What is true or false of flakes (src/libfetchers/fetch-settings.hh).
+const OF_FLAKES: [&str; 2] = ["accept-flake-config", "use-registries"];
+
 /// The minor release of Nix 2 from which on names are settings of a type, other names of theirs among them.
 const SETTINGS: &[(u32, Type, &[&str])] = &[
     (
@@ -200,6 +203,10 @@ const SETTINGS: &[(u32, Type, &[&str])] = &[
 /// What Nix would say.
 pub(super) fn check(line: &Assignment, version: NixVersion) -> Result<(), String> {
     let name = line.name.as_str();
+    // Behind a gate since 2.15: who has not switched flakes on is told that they are ignored.
+    if OF_FLAKES.contains(&name) && version < NixVersion::new(2, 15, 0) {
+        return boolean(line).map(drop);
+    }
     let row = SETTINGS.iter().find(|(since, _, names)| {
         version >= NixVersion::new(2, *since, 0) && names.contains(&name)
     });
@@ -338,6 +345,7 @@ mod tests {
             ("store", "elsewhere", &[new]),
             ("trusted-substituters", "cache.example.org", &[new]),
             ("always-allow-substitutes", "maybe", &[middle, new]),
+            ("accept-flake-config", "maybe", &[old]),
             ("no-such-setting", "maybe", &[]),
         ] {
             let line = Assignment {

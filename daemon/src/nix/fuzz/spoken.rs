@@ -108,9 +108,9 @@ pub(crate) fn nix_protocol(bytes: &[u8]) {
     let mut wire = Says(bytes);
     match now(serve::greet(&mut wire)) {
         Ok(version) => {
-            assert_eq!((version.major, bytes.len() - wire.0.len()), (2, 16));
+            assert_eq!(version.major, 2);
             let mut again = Vec::new();
-            put_numbers(&mut again, &[version.to_wire(), 0]);
+            put_numbers(&mut again, &[version.to_wire(), 0, 0]);
             assert_eq!(now(serve::greet(&mut Says(&again))), Ok(version));
         }
         Err(error) => check(&error),

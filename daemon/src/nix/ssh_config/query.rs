@@ -42,15 +42,15 @@ const MAX_COMPLAINT: usize = 4 * MAX_TOLD;
 
 /// Asks OpenSSH what it would do for `host`, with the arguments that Nix gives it
 /// (`SSHMaster::addCommonSSHOpts`, src/libstore/ssh.cc) as far as they change the answer:
-/// `NIX_SSHOPTS` of this process' environment (nix-daemon has its own: set both alike), `-i key`, the
-/// file of the entry's host key where it has one, `-pPORT`. Root's ssh is asked through `offload-helper` where it is
-/// there and `store` is not empty: the builder's URI in Nix's list. A `key` that is not there, or in a folder that
+/// `NIX_SSHOPTS`, which are `options`, `-i key`, the file of the entry's host key where it has one, `-pPORT`. Root's ssh
+/// is asked through `offload-helper` (which has `NIX_SSHOPTS` of its own unit: set both alike) where it is there and `store` is not empty: the builder's URI in Nix's list. A `key` that is not there, or in a folder that
 /// this account may not enter, is left out by ssh. Where OpenSSH is not installed, or won't answer an account without a name, its defaults
 /// are returned. Takes no longer than two seconds, four with jumps.
 ///
 /// # Errors
 /// [`SshConfigError`]: Nix would hardly come further.
 pub async fn ask(
+    options: &str,
     store: &str,
     host: &str,
     user: Option<&str>,
@@ -58,11 +58,10 @@ pub async fn ask(
     key: Option<&Path>,
     has_host_key: bool,
 ) -> Result<SshOptions, SshConfigError> {
-    let options = std::env::var("NIX_SSHOPTS").unwrap_or_default();
     let (accounts, credentials) = (Accounts::current(), credential::directory());
     let query = Query {
         program: OsStr::new("ssh"),
-        options: &options,
+        options,
         accounts: &accounts,
         credentials: credentials.as_deref(),
         timeout: TIMEOUT,
@@ -72,7 +71,7 @@ pub async fn ask(
     if let Some(helper) = helper
         && let Some(answer) = roots_answer(&helper, store).await?
     {
-        let mut options = question.read_roots(&answer, &options)?;
+        let mut options = question.read_roots(&answer, options)?;
         // The helper asks it.
         let is_agent = |option: &String| option.starts_with("identityagent ");
         options.unsupported.retain(|option| !is_agent(option));

@@ -3,11 +3,15 @@
 use offload_client::{Printable, snapshot::Warning};
 
 use super::{super::candidates, DEFAULT_PORT, PlannedBuilder, host_keys::host_keys, own_uri};
-use crate::target::{Address, BuilderSpec, SpecKind, TargetId, TargetSpec};
+use crate::{
+    nix::Imported,
+    target::{Address, BuilderSpec, SpecKind, TargetId, TargetSpec},
+};
 
 pub(super) fn of(
     name: &Printable,
     builder: PlannedBuilder<'_>,
+    imported: &Imported,
     warnings: &mut Vec<Warning>,
 ) -> TargetSpec {
     let (host_keys, warning) = host_keys(name, &builder);
@@ -43,6 +47,8 @@ pub(super) fn of(
             user: uri.user,
             port: uri.port,
             params: uri.params,
+            ssh_options: imported.environment.ssh_options(imported.version),
+            has_agent: imported.environment.has_agent(),
             ssh_key: entry
                 .and_then(|entry| entry.ssh_key.clone())
                 .or(builder.ssh_key),

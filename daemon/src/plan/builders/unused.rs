@@ -10,7 +10,7 @@ use offload_client::{
 use super::{PlannedBuilder, host_keys::fingerprints};
 use crate::nix::{
     Machine, NixVersion,
-    uri::{self, SshUri},
+    uri::{self, Protocol, SshUri},
 };
 
 /// Nix sends no build to a builder of no jobs, and goes on looking for one (`findMachine` in
@@ -38,11 +38,11 @@ pub(super) fn read_otherwise(
                 read.host
             ),
         )
-    } else if let Some(user) = login_of_old(&machine.uri).filter(|_| !version.takes_ports_of_ssh())
-    {
+    } else if hangs(read, version) {
         (
-            format!("it logs in as \"{user}\""),
-            "ssh takes no password from a URI: take it out, from the colon on".to_owned(),
+            "with several connections it waits for itself, and the build for ever".to_owned(),
+            "Take `max-connections` out of the URI. Or update Nix on this machine: 2.32 and later do not hang"
+                .to_owned(),
         )
     } else if let Some(host) = undecoded(&machine.uri).filter(|_| !version.takes_ports_of_ssh()) {
         (
@@ -69,12 +69,12 @@ pub(super) fn read_otherwise(
     Some(about(WarningCode::NixVersion, machine, details))
 }
 
-/// The user of `ssh://user:password@host` as a Nix reads it that hands ssh all of that.
-fn login_of_old(uri: &str) -> Option<String> {
-    let (_, rest) = uri.split_once("://")?;
-    let (user, _) = rest.split_once('@')?;
-    let (name, _) = user.split_once(':')?;
-    Some(format!("{name}:***"))
+fn hangs(read: &SshUri, version: NixVersion) -> bool {
+    let several = read.params.get("max-connections");
+    let several = several.and_then(|count| count.parse::<u32>().ok());
+    read.protocol == Protocol::SshNg
+        && several.is_some_and(|count| count > 1)
+        && version.hangs_with_several_connections()
 }
 
 /// User and host of an SSH URI with something encoded in them, or with a port that is none, which a Nix that reads

@@ -44,6 +44,8 @@ pub(super) struct Authenticator<'a> {
     pub entry: Option<&'a Path>,
     /// The name on the builder and the keys of ssh_config, or OpenSSH's defaults.
     pub options: &'a SshOptions,
+    /// Whether an ssh-agent may have more.
+    pub has_agent: bool,
     /// Where the public halves are read.
     pub files: Reachable,
 }
@@ -94,6 +96,9 @@ impl Authenticator<'_> {
         if result? {
             Ok(())
         } else {
+            attempts.has_agent = self.has_agent
+                && self.options.identity_agent.is_some()
+                && self.files.agent().is_none();
             Err(attempts.rejected(self.options, details))
         }
     }

@@ -38,6 +38,8 @@ const NO_DAEMON: [&str; 8] = [
     "not allowed to connect to the Nix daemon",
 ];
 /// What only a `nix-daemon --stdio` says that hands on to a daemon.
+/// What `nix-store --serve` says without `--write` (src/nix/nix-store/nix-store.cc).
+const READ_ONLY: &str = "building paths is not allowed";
 const HANDED_ON: &str = "from daemon socket";
 
 /// What Nix says of a nix.conf that it refuses, to whoever calls it (seen with 2.8 and 2.26): src/libutil/configuration.cc,
@@ -120,6 +122,9 @@ pub(super) async fn diagnose(
     if nix_error(&stderr).is_some_and(is_of_its_conf) {
         notes.note("nix_conf", "broken");
     }
+    if stderr.contains(READ_ONLY) {
+        notes.note("read_only", true);
+    }
     let reason = reason(&broken, &stderr, exec.exit(), command, protocol);
     failure(reason, detail(&broken, &exec, command))
 }
@@ -149,7 +154,9 @@ fn reason(
     } else if let Some(said) = said {
         let is_other = protocol == Protocol::Ssh && said.contains(HANDED_ON);
         let lacks_daemon = NO_DAEMON.iter().any(|words| said.contains(words)) && !is_other;
-        if lacks_daemon || is_of_its_conf(said) {
+        if said.contains(READ_ONLY) {
+            Reason::NotTrusted
+        } else if lacks_daemon || is_of_its_conf(said) {
             Reason::NixDaemonDown
         } else {
             Reason::ProtocolMismatch

@@ -215,6 +215,7 @@ impl Dial<'_> {
         let authenticator = Authenticator {
             entry: self.spec.ssh_key.as_deref(),
             options: self.options,
+            has_agent: self.spec.has_agent,
             files: Reachable::for_store(self.spec.store()),
         };
         let mut shown = link.shown();

@@ -48,6 +48,8 @@ pub(super) fn spec(port: u16) -> BuilderSpec {
         user: Some("root".into()),
         port: Some(port),
         params: Default::default(),
+        ssh_options: String::new(),
+        has_agent: false,
         ssh_key: None,
         host_keys: HostKeyRule::KnownHosts,
         systems: vec!["x86_64-linux".into()],

@@ -24,6 +24,7 @@ use super::{
     authorities::is_by_common_name,
     candidates::Candidates,
     link::{Body, Broken, Link, MAX_BODY, Stream},
+    proxy,
     redirect::{Astray, Follow, Hop, is_redirect, may_lead},
     status_text,
     tls::{self, TlsError},
@@ -263,6 +264,8 @@ impl Session {
     ) -> Result<Link, Failure> {
         let (trace, hop) = (candidates.trace, &question.hop);
         let (stream, peer) = match elsewhere {
+            // Where a redirect leads to, the proxy finds.
+            Some(_) if cache.proxy.is_some() => candidates.connect(&self.context.lookups).await?,
             Some(elsewhere) => {
                 let addresses = self.lead(elsewhere, question, trace).await?;
                 connect(&addresses, hop.port, &self.context.lookups, trace).await?
@@ -270,6 +273,10 @@ impl Session {
             None => candidates.connect(&self.context.lookups).await?,
         };
         let stream: Box<dyn Stream> = if hop.tls {
+            let stream = match &cache.proxy {
+                Some(proxy) => proxy::tunnel(stream, proxy, hop, trace).await?,
+                None => stream,
+            };
             trace.enter(Stage::Tls);
             let secured = self.secure(cache, &hop.host, stream).await;
             let secured = secured.map_err(|error| {
@@ -352,7 +359,15 @@ impl Question {
             Wanted::Head => Method::HEAD,
             Wanted::All | Wanted::First(_) => Method::GET,
         };
-        let mut question = Request::builder().method(method).uri(&self.hop.path);
+        // Over TLS a proxy sees nothing of it.
+        let proxy = cache.proxy.as_ref().filter(|_| !self.hop.tls);
+        let mut question = Request::builder().method(method).uri(match proxy {
+            Some(_) => format!("http://{}{}", self.hop.authority(), self.hop.path),
+            None => self.hop.path.clone(),
+        });
+        if let Some(login) = proxy.and_then(|proxy| proxy.login.as_ref()) {
+            question = question.header(header::PROXY_AUTHORIZATION, login.authorization());
+        }
         if let Wanted::First(bytes) = self.wanted {
             let last = bytes.saturating_sub(1);
             question = question.header(header::RANGE, format!("bytes=0-{last}"));

@@ -55,6 +55,17 @@ impl Notes {
         self.details.insert("authorities".into(), file.into());
     }
 
+    /// Who asks for Nix, and which variable says so.
+    pub(super) fn note_proxy(&mut self, cache: &CacheSpec) {
+        if let Some(proxy) = &cache.proxy {
+            let noted = [
+                ("proxy".into(), proxy.authority().into()),
+                ("proxy_variable".into(), proxy.variable.into()),
+            ];
+            self.details.extend(noted);
+        }
+    }
+
     /// Who wants a login, and whether it is the one that there is.
     pub(super) fn note_login(&mut self, sent: Sent, cache: &CacheSpec) {
         let sent = match sent {

@@ -162,6 +162,7 @@ pub(super) fn cache_spec(change: impl FnOnce(&mut CacheSpec)) -> CacheSpec {
         store_dir: "/nix/store".to_owned(),
         nix_version: NixVersion::default(),
         ssl_cert_file: None,
+        proxy: None,
         login: Login::None,
         netrc_file: "/etc/nix/netrc".into(),
         public_keys: Vec::new(),

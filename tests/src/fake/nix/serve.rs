@@ -11,6 +11,7 @@ const OLD: u64 = 1 << 8;
 
 const QUERY_VALID_PATHS: u64 = 1;
 const QUERY_PATH_INFOS: u64 = 2;
+const BUILD_PATHS: u64 = 6;
 
 pub(super) async fn serve(stream: &mut Stream<'_>, fault: Fault) -> Result<(), End> {
     if stream.read_number().await? != CLIENT_MAGIC {
@@ -35,6 +36,15 @@ pub(super) async fn serve(stream: &mut Stream<'_>, fault: Fault) -> Result<(), E
                 stream.read_number().await?;
             }
             QUERY_PATH_INFOS => {}
+            // No paths; then how.
+            BUILD_PATHS => {
+                stream.read_strings().await?;
+                for _ in 0..8 {
+                    stream.read_number().await?;
+                }
+                stream.write_number(0).await?;
+                continue;
+            }
             other => {
                 let error = format!("error: unknown serve command {other}\n");
                 return Err(End::Failed(1, error));

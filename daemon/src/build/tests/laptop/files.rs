@@ -84,6 +84,8 @@ pub(super) fn spec(dir: &TempDir, builder: Builder) -> TargetSpec {
             user: Some("root".into()),
             port: None,
             params: BTreeMap::from([("remote-store".to_owned(), remote_store(dir))]),
+            ssh_options: String::new(),
+            has_agent: false,
             ssh_key: Some(dir.path().join("user")),
             host_keys: HostKeyRule::KnownHosts,
             systems: vec!["x86_64-linux".into()],

@@ -28,6 +28,8 @@ pub(super) struct Attempts {
     pub(super) barred: Vec<String>,
     /// What the server demands after it accepted a key.
     pub(super) demanded: Option<MethodSet>,
+    /// Whether an ssh-agent may have more, which nobody here asks.
+    pub(super) has_agent: bool,
 }
 
 impl Attempts {
@@ -48,6 +50,10 @@ impl Attempts {
                 Reason::NotVisible,
                 format!("user {user}: only root may read {files}"),
             )
+        } else if self.has_agent {
+            note_option(details, "identityagent");
+            let why = "none of the files lets in, and an ssh-agent may have a key that does";
+            (Reason::SshConfigUnsupported, format!("user {user}: {why}"))
         } else if self.tried.is_empty() && !self.barred.is_empty() {
             note_option(details, "pubkeyacceptedalgorithms");
             (Reason::SshConfigPrevents, self.barred.join("; "))

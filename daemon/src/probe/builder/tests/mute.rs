@@ -160,7 +160,7 @@ fn worker(trust: u64) -> Vec<Vec<u8>> {
 }
 
 fn serve() -> Vec<Vec<u8>> {
-    [serve::MAGIC, 0x207, 0]
+    [serve::MAGIC, 0x207, 0, 0]
         .map(|number| number.to_le_bytes().to_vec())
         .into()
 }

@@ -198,6 +198,8 @@ async fn a_builder_is_no_cache() {
         user: None,
         port: None,
         params: BTreeMap::new(),
+        ssh_options: String::new(),
+        has_agent: false,
         ssh_key: None,
         host_keys: Default::default(),
         systems: Vec::new(),
