@@ -4,21 +4,31 @@
 //! Each runs `offloadd --once --json` with nothing but what the case says in reach: [`Ground`] is a network and a
 //! mount namespace of its own. The cases are data, in `cases/`, a line of JSON each; one is changed only with a real
 //! program's word for it (`parity --truth` asks this machine's ssh).
+//!
+//! With `--live` what was written down counts for nothing: a real Nix is asked for each case, on the very same files.
+//! The kind `builds` is there for that alone.
 
+mod agreement;
+mod builds;
 mod cache;
 mod files;
 mod fill;
 mod ground;
 mod keys;
+mod nix;
 mod ssh;
 mod truth;
 
-use std::{fmt, str::FromStr};
+use std::{fmt, path::PathBuf, str::FromStr};
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-pub use self::ground::{Ground, enter};
+use self::nix::Nix;
+pub use self::{
+    agreement::{Agreement, Tally},
+    ground::{Ground, enter},
+};
 use crate::{Error, Result};
 
 /// What is read, or spoken.
@@ -34,16 +44,19 @@ pub enum Kind {
     Conf,
     /// What a cache says.
     Cache,
+    /// Whether a build goes where it is to go: lines, settings, environments, and what the desktop is like.
+    Builds,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Ssh,
         Self::User,
         Self::Machines,
         Self::Conf,
         Self::Cache,
+        Self::Builds,
     ];
 
     fn cases(self) -> &'static str {
@@ -53,6 +66,7 @@ impl Kind {
             Self::Machines => include_str!("parity/cases/machines.jsonl"),
             Self::Conf => include_str!("parity/cases/conf.jsonl"),
             Self::Cache => include_str!("parity/cases/cache.jsonl"),
+            Self::Builds => include_str!("parity/cases/builds.jsonl"),
         }
     }
 }
@@ -65,6 +79,7 @@ impl fmt::Display for Kind {
             Self::Machines => "machines",
             Self::Conf => "conf",
             Self::Cache => "cache",
+            Self::Builds => "builds",
         })
     }
 }
@@ -89,12 +104,15 @@ pub struct Outcome {
     pub agrees: bool,
     /// Why they need not, where that is known.
     pub differs: Option<String>,
+    /// How, where Nix was asked.
+    pub agreement: Option<Agreement>,
 }
 
 impl Outcome {
-    /// They agree, or differ as is known; one that is known to differ and does not is no longer known to.
+    /// They agree, or differ as is known; one that is known to differ and does not is no longer known to. Versions of
+    /// Nix differ too.
     pub fn is_expected(&self) -> bool {
-        self.agrees == self.differs.is_none()
+        self.agrees == self.differs.is_none() || self.agrees && self.agreement.is_some()
     }
 }
 
@@ -105,7 +123,11 @@ impl fmt::Display for Outcome {
             said,
             agrees,
             differs,
+            agreement,
         } = self;
+        if let Some(agreement) = agreement {
+            write!(f, "{agreement:<16}")?;
+        }
         match (agrees, differs) {
             (true, None) => write!(f, "agrees   {name}"),
             (false, Some(why)) => write!(f, "differs  {name}: {said} ({why})"),
@@ -124,6 +146,10 @@ pub struct Selection {
     pub truth: bool,
     /// Of so many parts of them this one, counted from 1: parts run side by side.
     pub part: Option<(usize, usize)>,
+    /// Ask Nix, and not what was written down.
+    pub live: bool,
+    /// The Nix of this tree; this machine's own where it names none.
+    pub tree: Option<PathBuf>,
 }
 
 /// Runs the cases of one kind, telling each as it ends; the tally is whether all came out as expected.
@@ -136,20 +162,55 @@ pub async fn run(
     tell: &mut dyn FnMut(&Outcome),
 ) -> Result<bool> {
     let ground = Ground::new()?;
+    let nix = if selection.live {
+        Some(Nix::new(&ground, selection.tree.as_deref())?)
+    } else {
+        None
+    };
+    let nix = nix.as_ref();
     match kind {
         Kind::Ssh | Kind::User => {
-            let desktop = ssh::Desktop::start(&ground).await?;
+            let desktop = ssh::Desktop::start(&ground, selection.live).await?;
             let is_user = kind == Kind::User;
-            each(kind, selection, tell, |case| {
-                desktop.judge(case, is_user, selection.truth)
+            each(kind, selection, tell, |case| match nix {
+                Some(nix) => desktop.hold(case, nix),
+                None => desktop.judge(case, is_user, selection.truth),
             })
         }
         Kind::Machines => each(kind, selection, tell, |case| files::machines(&ground, case)),
-        Kind::Conf => each(kind, selection, tell, |case| files::conf(&ground, case)),
+        Kind::Conf => each(kind, selection, tell, |case| {
+            files::conf(&ground, case, nix)
+        }),
         Kind::Cache => {
             let cases = cases(kind)?;
             let server = cache::Server::start(&ground, &cases)?;
-            each(kind, selection, tell, |case| server.judge(case))
+            each(kind, selection, tell, |case| server.judge(case, nix))
+        }
+        Kind::Builds => {
+            let nix = nix.ok_or_else(|| {
+                Error::Unsupported("nobody has written down what these come to: --live".to_owned())
+            })?;
+            let desktop = ssh::Desktop::start(&ground, true).await?;
+            each(kind, selection, tell, |case| {
+                builds::hold(&ground, &desktop, case, nix)
+            })
+        }
+    }
+}
+
+/// How the daemon took a case.
+struct Judged {
+    agrees: bool,
+    said: String,
+    agreement: Option<Agreement>,
+}
+
+impl From<(bool, String)> for Judged {
+    fn from((agrees, said): (bool, String)) -> Self {
+        Self {
+            agrees,
+            said,
+            agreement: None,
         }
     }
 }
@@ -173,7 +234,7 @@ fn each<C: Case>(
     kind: Kind,
     selection: &Selection,
     tell: &mut dyn FnMut(&Outcome),
-    mut judge: impl FnMut(&C) -> Result<(bool, String)>,
+    mut judge: impl FnMut(&C) -> Result<Judged>,
 ) -> Result<bool> {
     let mut as_expected = true;
     for (position, case) in cases::<C>(kind)?.into_iter().enumerate() {
@@ -187,12 +248,19 @@ fn each<C: Case>(
         if only.is_some_and(|part| !case.name().contains(part)) {
             continue;
         }
-        let (agrees, said) = judge(&case)?;
+        let judged = judge(&case)?;
         let outcome = Outcome {
             name: format!("{kind}/{}", case.name()),
-            said,
-            agrees,
+            said: judged.said,
+            agrees: judged.agrees,
             differs: case.differs().map(str::to_owned),
+            agreement: judged.agreement.map(|agreement| {
+                if judged.agrees || case.differs().is_none() {
+                    agreement
+                } else {
+                    Agreement::Known
+                }
+            }),
         };
         as_expected &= outcome.is_expected();
         tell(&outcome);

@@ -12,7 +12,14 @@ use data_encoding::BASE64;
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use serde::Deserialize;
 
-use super::{Case, files::Asked, ground::Ground, targets};
+use super::{
+    Case, Judged,
+    agreement::{Word, hold},
+    files::Asked,
+    ground::Ground,
+    nix::Nix,
+    targets,
+};
 use crate::{Error, Result, error::Context, keys::seed};
 
 /// Where it listens.
@@ -120,7 +127,7 @@ impl<'a> Server<'a> {
     }
 
     /// Whether the daemon is content where Nix is.
-    pub(super) fn judge(&self, case: &CacheCase) -> Result<(bool, String)> {
+    pub(super) fn judge(&self, case: &CacheCase, nix: Option<&Nix<'_>>) -> Result<Judged> {
         let input = &case.input;
         let url = format!("http://{ADDRESS}/{}{}", case.name, input.query);
         let keys = self.filled(&input.keys);
@@ -133,20 +140,24 @@ impl<'a> Server<'a> {
             "[nix]\nconf = \"{}\"\n[[cache]]\nname = \"c\"\nurl = \"{url}\"\nsample = \"{PATH}\"\n",
             conf.display()
         );
-        let environment = case.nix.environment(self.ground)?;
+        let environment = case.nix.environment(self.ground, nix)?;
         let snapshot = match self.ground.once(&configuration, &environment, false)? {
             Ok(snapshot) => snapshot,
-            Err(error) => return Ok((false, error)),
+            Err(error) => return Ok((false, error).into()),
         };
+        if let Some(nix) = nix {
+            let did = nix.fetches(&self.ground.path("run"), &environment, PATH)?;
+            return Ok(hold(&snapshot, Word::of(&snapshot, "cache"), &did));
+        }
         let Some(target) = targets(&snapshot, "cache").first().copied() else {
-            return Ok((false, "no cache".to_owned()));
+            return Ok((false, "no cache".to_owned()).into());
         };
         let verb = if case.take { "takes" } else { "refuses" };
         let said = format!(
             "{} {} at {}; Nix {verb} the path",
             target["state"], target["reason"], target["stage"]
         );
-        Ok(((target["state"] == "ready") == case.take, said))
+        Ok(((target["state"] == "ready") == case.take, said).into())
     }
 
     fn filled(&self, text: &str) -> String {

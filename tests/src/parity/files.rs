@@ -6,8 +6,11 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    Case, codes, deployed,
+    Case, Judged,
+    agreement::{Word, hold},
+    codes, deployed,
     ground::{Ground, SYSTEM_PATH},
+    nix::Nix,
     targets,
 };
 use crate::{Result, error::Context};
@@ -35,8 +38,15 @@ impl Asked {
         }
     }
 
-    /// An environment in which it stands in the `PATH`.
-    pub(super) fn environment(self, ground: &Ground) -> Result<BTreeMap<&'static str, String>> {
+    /// An environment in which it stands in the `PATH`, or the one that is asked now.
+    pub(super) fn environment(
+        self,
+        ground: &Ground,
+        now: Option<&Nix<'_>>,
+    ) -> Result<BTreeMap<&'static str, String>> {
+        if let Some(nix) = now {
+            return Ok(nix.environment());
+        }
         let bin = ground.nix(self.version())?;
         let path = format!("{}:{SYSTEM_PATH}", bin.display());
         Ok(BTreeMap::from([("PATH", path)]))
@@ -119,22 +129,22 @@ impl Case for ConfCase {
 }
 
 /// Whether the daemon watches the builders that Nix has of it.
-pub(super) fn machines(ground: &Ground, case: &MachinesCase) -> Result<(bool, String)> {
+pub(super) fn machines(ground: &Ground, case: &MachinesCase) -> Result<Judged> {
     let place = place(ground, "machines", &case.name, &case.input)?;
     let conf = format!("substituters =\nbuilders = @{}/machines\n", place.display());
     ground.write(place.join("nix.conf"), conf, 0o644)?;
     let configuration = format!("[nix]\nconf = \"{}/nix.conf\"\n", place.display());
-    let environment = case.nix.environment(ground)?;
+    let environment = case.nix.environment(ground, None)?;
     let snapshot = match ground.once(&configuration, &environment, false)? {
         Ok(snapshot) => snapshot,
-        Err(error) => return Ok((false, error)),
+        Err(error) => return Ok((false, error).into()),
     };
     let builders = targets(&snapshot, "builder");
     let mut found: Vec<_> = builders.iter().map(|target| machine(target)).collect();
     found.sort();
     let said = format!("{found:?} {:?}", codes(&snapshot));
     if let Some(expect) = &case.expect {
-        return Ok((judge_expected(expect, &found, &snapshot), said));
+        return Ok((judge_expected(expect, &found, &snapshot), said).into());
     }
     let mut wanted = case.targets.clone();
     for Machine(protocol, ..) in &mut wanted {
@@ -147,7 +157,7 @@ pub(super) fn machines(ground: &Ground, case: &MachinesCase) -> Result<(bool, St
     }
     wanted.sort();
     let is_broken = codes(&snapshot).contains(&"machines-file-broken");
-    Ok((found == wanted && is_broken == case.broken, said))
+    Ok((found == wanted && is_broken == case.broken, said).into())
 }
 
 /// `broken`: Nix drops the list. `accepted`: it does not. `unusable`: it never reaches the builder. `user`: ssh is
@@ -180,22 +190,32 @@ fn judge_expected(expect: &str, found: &[Machine], snapshot: &Value) -> bool {
     }
 }
 
-/// Whether the daemon watches the caches and builders that Nix has of it.
-pub(super) fn conf(ground: &Ground, case: &ConfCase) -> Result<(bool, String)> {
+/// Whether the daemon watches the caches and builders that Nix has of it; where Nix is asked, whether both read it at
+/// all.
+pub(super) fn conf(ground: &Ground, case: &ConfCase, nix: Option<&Nix<'_>>) -> Result<Judged> {
     let place = place(ground, "conf", &case.name, &case.input)?;
     let configuration = format!(
         "[nix]\nconf = \"{}/nix.conf\"\nexclude = []\n",
         place.display()
     );
-    let environment = case.nix.environment(ground)?;
+    let environment = case.nix.environment(ground, nix)?;
     let snapshot = match ground.once(&configuration, &environment, false)? {
         Ok(snapshot) => snapshot,
-        Err(error) => return Ok((false, error)),
+        Err(error) => return Ok((false, error).into()),
     };
+    if let Some(nix) = nix {
+        let did = nix.reads_conf(&place)?;
+        let word = if codes(&snapshot).contains(&"nix-conf-broken") {
+            Word::Stays
+        } else {
+            Word::Goes
+        };
+        return Ok(hold(&snapshot, word, &did));
+    }
     let is_broken = codes(&snapshot).contains(&"nix-conf-broken");
     if let Some(expect) = &case.expect {
         let agrees = is_broken == (expect == "conf-broken");
-        return Ok((agrees, format!("{:?}", codes(&snapshot))));
+        return Ok((agrees, format!("{:?}", codes(&snapshot))).into());
     }
     let caches = targets(&snapshot, "cache").into_iter().map(|target| {
         let (host, port) = address(target);
@@ -218,10 +238,8 @@ pub(super) fn conf(ground: &Ground, case: &ConfCase) -> Result<(bool, String)> {
     let mut wanted_builders = case.builders.clone();
     wanted_builders.sort();
     let agrees = caches == wanted && builders == wanted_builders && is_broken == case.broken;
-    Ok((
-        agrees,
-        format!("{caches:?} {builders:?} {:?}", codes(&snapshot)),
-    ))
+    let said = format!("{caches:?} {builders:?} {:?}", codes(&snapshot));
+    Ok((agrees, said).into())
 }
 
 /// Lays the case's files out. In them `{M}/NAME` is where they are, `{M}` too, and `LINK:…` a link.

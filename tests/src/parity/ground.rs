@@ -83,7 +83,7 @@ impl Ground {
             "passwd: files\ngroup: files\nhosts: files\n",
             0o644,
         )?;
-        let hosts = "127.0.0.1 localhost\n127.0.42.2 desk desk.lan DESK\n127.0.42.4 desk4\n";
+        let hosts = "127.0.0.1 localhost\n127.0.42.2 desk desk.lan DESK\n127.0.42.4 desk4\n127.0.42.9 desk9\n";
         ground.write("hosts", hosts, 0o644)?;
         for (from, to) in [
             ("hosts", "/etc/hosts"),

@@ -4,8 +4,9 @@ use std::{
     collections::BTreeMap,
     fs,
     net::TcpStream,
-    os::unix::fs::chown,
+    os::unix::{fs::chown, net::UnixStream},
     path::{Path, PathBuf},
+    process::Command,
     time::Duration,
 };
 
@@ -14,25 +15,31 @@ use ring::hmac;
 use serde::Deserialize;
 
 use super::{
-    Case,
+    Case, Judged,
+    agreement::{Word, hold},
     fill::fill,
     ground::{Ground, USER},
-    keys, targets,
+    keys,
+    nix::{Nix, Wants, with_a_store_of_its_own},
+    targets,
     truth::gets_in,
 };
 use crate::{
     Result,
     error::Context,
     eventually,
-    process::{Process, system_program},
+    process::{Process, run_command, system_program},
 };
 
+/// The desktop's, whose store is its own.
+const NIX_CONF: &str =
+    "build-users-group =\nsandbox = false\nsubstituters =\nexperimental-features = nix-command\n";
 /// A busy machine starts its sshd's in this time.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Which servers there are: what they are called, where they listen, and what else sshd_config says. The host keys
 /// stand in it as words of their own.
-const SERVERS: [(&str, &str, &[&str]); 8] = [
+const SERVERS: [(&str, &str, &[&str]); 9] = [
     (
         "all",
         "127.0.42.2:22",
@@ -52,6 +59,12 @@ const SERVERS: [(&str, &str, &[&str]); 8] = [
         "sha1",
         "127.0.42.8:22",
         &["hk_rsa", "HostKeyAlgorithms ssh-rsa"],
+    ),
+    // Behaves as it is told.
+    (
+        "told",
+        "127.0.42.9:22",
+        &["hk_ed25519", "ForceCommand /bin/sh {D}session"],
     ),
 ];
 
@@ -120,18 +133,28 @@ pub(super) struct Desktop<'a> {
 
 impl<'a> Desktop<'a> {
     /// Makes the keys and starts sshd.
-    pub(super) async fn start(ground: &'a Ground) -> Result<Self> {
+    ///
+    /// Where builds are to be done, each of them has a store of its own.
+    pub(super) async fn start(ground: &'a Ground, builds: bool) -> Result<Self> {
         let keys = ground.path("k");
         keys::make(ground, &keys)?;
         let program = system_program("sshd", "openssh-server")?;
+        let unshare = system_program("unshare", "util-linux")?;
+        ground.write("desktop/nix.conf", NIX_CONF, 0o644)?;
+        let session = format!(
+            ". {}/told\neval \"$SSH_ORIGINAL_COMMAND\"\n",
+            keys.display()
+        );
+        ground.write(keys.join("session"), session, 0o644)?;
+        ground.write(keys.join("told"), "", 0o644)?;
         fs::create_dir_all("/run/sshd").context("/run/sshd")?;
         let mut servers = Vec::new();
         for (name, address, lines) in SERVERS {
             let mut config = format!(
                 "ListenAddress {address}\nPidFile none\nAuthorizedKeysFile {{D}}authorized_keys\nTrustedUserCAKeys {{D}}uca.pub\n\
                  PasswordAuthentication no\nKbdInteractiveAuthentication no\nUsePAM no\nStrictModes no\nPermitRootLogin yes\n\
-                 MaxStartups 100\nSetEnv HOME={} PYENV_ROOT=/nonexistent\n",
-                ground.path("run").display()
+                 MaxStartups 100\nSetEnv HOME={run} PYENV_ROOT=/nonexistent NIX_CONF_DIR={run}\n",
+                run = ground.path("desktop").display()
             );
             for line in lines {
                 let is_key = !line.contains(' ');
@@ -140,13 +163,20 @@ impl<'a> Desktop<'a> {
             }
             let config = ground.write(format!("sshd_{name}"), fill(&config, &keys), 0o644)?;
             let log = ground.path(format!("sshd_{name}.log"));
-            servers.push(Process::start(&program, None, &log, |sshd| {
+            let first = if builds { &unshare } else { &program };
+            servers.push(Process::start(first, None, &log, |sshd| {
+                if builds {
+                    sshd.args(with_a_store_of_its_own(&program));
+                }
                 sshd.args(["-D", "-e", "-f"]).arg(config);
             })?);
         }
         for (_, address, _) in SERVERS {
             let listens = async || TcpStream::connect(address).ok();
             eventually(PATIENCE, address, listens).await?;
+        }
+        if builds {
+            servers.push(agent(ground, &keys).await?);
         }
         Ok(Self {
             ground,
@@ -155,23 +185,41 @@ impl<'a> Desktop<'a> {
         })
     }
 
-    /// Whether the daemon gets in where ssh does, and by the same keys.
-    pub(super) fn judge(
-        &self,
-        case: &SshCase,
-        is_user: bool,
-        truth: bool,
-    ) -> Result<(bool, String)> {
+    /// Where the keys are.
+    pub(super) fn keys(&self) -> &Path {
+        &self.keys
+    }
+
+    /// Has the server that behaves as it is told do so, with this ssh_config here.
+    pub(super) fn behave(&self, told: &str, config: &str) -> Result<()> {
+        let config = fill(config, &self.keys);
+        self.prepare(&Input {
+            config,
+            ..Input::default()
+        })?;
+        let told = fill(told, &self.keys) + "\n";
+        self.ground.write(self.keys.join("told"), told, 0o644)?;
+        Ok(())
+    }
+
+    /// Whether Nix builds there where the daemon says so.
+    pub(super) fn hold(&self, case: &SshCase, nix: &Nix<'_>) -> Result<Judged> {
         let input = self.filled(&case.input);
-        let mut said = String::new();
-        if truth {
-            self.prepare(&input)?;
-            let here = gets_in(self.ground, &input)?;
-            if here != case.accept {
-                said = format!("; ssh here: {here}");
-            }
-        }
+        let mut environment = nix.environment();
+        environment.insert("NIX_SSHOPTS", input.opts.clone());
         self.prepare(&input)?;
+        let conf = self.configure(&input)?;
+        let did = nix.builds(&self.ground.path(""), &environment, &Wants::default())?;
+        // What ssh has noted of the server is not there yet for the daemon.
+        self.prepare(&input)?;
+        Ok(match self.ground.once(&conf, &environment, false)? {
+            Ok(snapshot) => hold(&snapshot, Word::of(&snapshot, "builder"), &did),
+            Err(error) => (false, error).into(),
+        })
+    }
+
+    /// Writes the list of builders and nix.conf; the daemon's configuration for them.
+    fn configure(&self, input: &Input) -> Result<String> {
         let or_dash = |field: &str| {
             if field.is_empty() {
                 "-".to_owned()
@@ -188,17 +236,32 @@ impl<'a> Desktop<'a> {
         let machines = self.ground.write("machines", line, 0o644)?;
         let conf = format!("substituters =\nbuilders = @{}\n", machines.display());
         let conf = self.ground.write("nix.conf", conf, 0o644)?;
+        Ok(format!("[nix]\nconf = \"{}\"\n", conf.display()))
+    }
+
+    /// Whether the daemon gets in where ssh does, and by the same keys.
+    pub(super) fn judge(&self, case: &SshCase, is_user: bool, truth: bool) -> Result<Judged> {
+        let input = self.filled(&case.input);
+        let mut said = String::new();
+        if truth {
+            self.prepare(&input)?;
+            let here = gets_in(self.ground, &input)?;
+            if here != case.accept {
+                said = format!("; ssh here: {here}");
+            }
+        }
+        self.prepare(&input)?;
+        let configuration = self.configure(&input)?;
         let mut environment = BTreeMap::from([("NIX_SSHOPTS", input.opts.clone())]);
         if is_user {
             environment.extend(self.credentials(&input)?);
         }
-        let configuration = format!("[nix]\nconf = \"{}\"\n", conf.display());
         let snapshot = match self.ground.once(&configuration, &environment, is_user)? {
             Ok(snapshot) => snapshot,
-            Err(error) => return Ok((false, error + &said)),
+            Err(error) => return Ok((false, error + &said).into()),
         };
         let Some(target) = targets(&snapshot, "builder").first().copied() else {
-            return Ok((false, format!("no builder{said}")));
+            return Ok((false, format!("no builder{said}")).into());
         };
         let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
         let (state, stage) = (text(&target["state"]), text(&target["stage"]));
@@ -208,7 +271,7 @@ impl<'a> Desktop<'a> {
         let verb = if case.accept { "accepts" } else { "refuses" };
         let said = format!("{state} {reason} at {stage}; ssh {verb}{said}");
         if is_in != case.accept {
-            return Ok((false, said));
+            return Ok((false, said).into());
         }
         let identity = text(&target["details"]["identity"]);
         if let Some(expected) = &case.identity
@@ -216,7 +279,7 @@ impl<'a> Desktop<'a> {
             && !is_user
             && identity != fill(expected, &self.keys)
         {
-            return Ok((false, format!("key {identity} instead of {expected}")));
+            return Ok((false, format!("key {identity} instead of {expected}")).into());
         }
         let algorithm = text(&target["details"]["host_key_algorithm"]);
         if let Some(expected) = &case.hostkey
@@ -224,13 +287,13 @@ impl<'a> Desktop<'a> {
             && !algorithm.is_empty()
             && kind_of(&algorithm) != expected
         {
-            return Ok((false, format!("host key {algorithm} instead of {expected}")));
+            return Ok((false, format!("host key {algorithm} instead of {expected}")).into());
         }
         match &case.reason {
             Some(expected) if *expected != reason => {
-                Ok((false, format!("{reason} instead of {expected}")))
+                Ok((false, format!("{reason} instead of {expected}")).into())
             }
-            _ => Ok((true, said)),
+            _ => Ok((true, said).into()),
         }
     }
 
@@ -332,6 +395,23 @@ impl<'a> Desktop<'a> {
             ("CREDENTIALS_DIRECTORY", directory.display().to_string()),
         ]))
     }
+}
+
+/// An ssh-agent that has one of the keys.
+async fn agent(ground: &Ground, keys: &Path) -> Result<Process> {
+    let socket = keys.join("agent");
+    let program = system_program("ssh-agent", "openssh-client")?;
+    let agent = Process::start(&program, None, &ground.path("agent.log"), |agent| {
+        agent.args(["-D", "-a"]).arg(&socket);
+    })?;
+    eventually(PATIENCE, "ssh-agent", async || {
+        UnixStream::connect(&socket).ok()
+    })
+    .await?;
+    let mut add = Command::new(system_program("ssh-add", "openssh-client")?);
+    add.env("SSH_AUTH_SOCK", &socket).arg("-q");
+    run_command(add.arg(keys.join("k_ed25519")))?;
+    Ok(agent)
 }
 
 /// A line of known_hosts as `HashKnownHosts` writes it.

@@ -1,0 +1,110 @@
+//! Whether a build goes where the list of builders says, and the daemon knows.
+
+use std::{collections::BTreeMap, fs, os::unix::fs::symlink};
+
+use serde::Deserialize;
+
+use super::{
+    Case, Judged,
+    agreement::{Word, hold as held},
+    fill::fill,
+    ground::Ground,
+    nix::{Nix, Wants},
+    ssh::Desktop,
+};
+use crate::{Result, error::Context, process::system_program};
+
+/// The list of builders where a case has none of its own.
+const MACHINES: &str = "ssh-ng://root@127.0.42.9 x86_64-linux {K} 1 1 - - {H}";
+
+/// One way to a builder.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BuildCase {
+    name: String,
+    differs: Option<String>,
+    /// The list of builders; `{K}` is a key that lets in, `{H}` the host key, `{M}` the directory of it.
+    #[serde(default = "machines")]
+    machines: String,
+    /// More such files, by their names.
+    #[serde(default)]
+    files: BTreeMap<String, String>,
+    /// What nix.conf has behind the line that names it.
+    #[serde(default)]
+    conf: String,
+    /// /etc/ssh/ssh_config.
+    #[serde(default)]
+    config: String,
+    /// What Nix and the daemon have in their environment.
+    #[serde(default)]
+    environment: BTreeMap<String, String>,
+    /// What the desktop's shell does before what it is asked, in `sh`.
+    #[serde(default)]
+    desktop: String,
+    /// What is built.
+    #[serde(default)]
+    wants: Wants,
+}
+
+fn machines() -> String {
+    MACHINES.to_owned()
+}
+
+impl Case for BuildCase {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn differs(&self) -> Option<&str> {
+        self.differs.as_deref()
+    }
+}
+
+/// Has Nix build there, and asks the daemon.
+pub(super) fn hold(
+    ground: &Ground,
+    desktop: &Desktop<'_>,
+    case: &BuildCase,
+    nix: &Nix<'_>,
+) -> Result<Judged> {
+    desktop.behave(&case.desktop, &case.config)?;
+    let place = ground.path("builds");
+    let filled = |text: &str| {
+        let text = text.replace("{K}", "{D}k_ed25519");
+        let text = text.replace("{H}", "{b64:hk_ed25519}");
+        let text = text.replace("{M}", &place.display().to_string());
+        fill(&text, desktop.keys())
+    };
+    let machines = ground.write(place.join("machines"), filled(&case.machines) + "\n", 0o644)?;
+    for (name, text) in &case.files {
+        ground.write(place.join(name), filled(text), 0o644)?;
+    }
+    let conf = format!(
+        "substituters =\nbuilders = @{}\n{}\n",
+        machines.display(),
+        filled(&case.conf)
+    );
+    let conf = ground.write(place.join("nix.conf"), conf, 0o644)?;
+    without_ssh(ground)?;
+    let mut environment = nix.environment();
+    let own = case.environment.iter();
+    environment.extend(own.map(|(name, value)| (name.as_str(), filled(value))));
+    let did = nix.builds(&place, &environment, &case.wants)?;
+    let configuration = format!("[nix]\nconf = \"{}\"\n", conf.display());
+    Ok(match ground.once(&configuration, &environment, false)? {
+        Ok(snapshot) => held(&snapshot, Word::of(&snapshot, "builder"), &did),
+        Err(error) => (false, error).into(),
+    })
+}
+
+/// A directory for the PATH that has not ssh.
+fn without_ssh(ground: &Ground) -> Result<()> {
+    let directory = ground.path("without-ssh");
+    if !directory.exists() {
+        fs::create_dir(&directory).context(directory.display())?;
+        for (name, package) in [("setsid", "util-linux"), ("timeout", "coreutils")] {
+            symlink(system_program(name, package)?, directory.join(name)).context(name)?;
+        }
+    }
+    Ok(())
+}

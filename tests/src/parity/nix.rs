@@ -1,0 +1,218 @@
+//! A real Nix, asked there and then: its word on a case is its own, and no older than the question.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use super::ground::{Ground, SYSTEM_PATH};
+use crate::{
+    Error, Result,
+    error::Context,
+    process::{run_command, system_program},
+};
+
+/// What has no answer in so many seconds goes nowhere.
+const PATIENCE: &str = "12";
+/// What it needs to build as root, on a machine of which nothing is known; beside the case's own nix.conf.
+const OWN: &str = "build-users-group =\nsandbox = false\nexperimental-features = nix-command\n";
+const PROGRAMS: [&str; 4] = ["nix", "nix-build", "nix-daemon", "nix-store"];
+
+/// A Nix of this machine, or of a tree that another system stands in.
+#[derive(Debug)]
+pub(super) struct Nix<'a> {
+    ground: &'a Ground,
+    /// What comes first on the PATH.
+    bin: PathBuf,
+    asked: AtomicU32,
+}
+
+/// What Nix did.
+pub(super) struct Did {
+    /// Whether it came to a good end.
+    pub well: bool,
+    /// What it said last.
+    pub said: String,
+}
+
+impl<'a> Nix<'a> {
+    /// Where nothing is built yet: `/nix` is empty from here on.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] where there is none, or this machine's programs are in `/nix`.
+    pub(super) fn new(ground: &'a Ground, tree: Option<&Path>) -> Result<Self> {
+        empty_store()?;
+        let bin = ground.path("nix");
+        for name in PROGRAMS {
+            let script = match tree {
+                Some(tree) => of_tree(tree, name),
+                None => {
+                    let program = system_program(name, "nix-bin")?;
+                    format!("#!/bin/sh\nexec {} \"$@\"\n", program.display())
+                }
+            };
+            ground.write(bin.join(name), script, 0o755)?;
+        }
+        let nix = Self {
+            ground,
+            bin,
+            asked: AtomicU32::new(0),
+        };
+        let told = nix.run(
+            nix.command("nix", Path::new("/nonexistent"))
+                .arg("--version"),
+        )?;
+        if told.well {
+            Ok(nix)
+        } else {
+            let why = format!("no Nix that runs here: {}", told.said);
+            Err(Error::Unsupported(why))
+        }
+    }
+
+    /// An environment in which it stands in the `PATH`.
+    pub(super) fn environment(&self) -> BTreeMap<&'static str, String> {
+        BTreeMap::from([("PATH", format!("{}:{SYSTEM_PATH}", self.bin.display()))])
+    }
+
+    /// Builds something new on another machine, by the nix.conf in `conf`.
+    pub(super) fn builds(
+        &self,
+        conf: &Path,
+        environment: &BTreeMap<&str, String>,
+        wants: &Wants,
+    ) -> Result<Did> {
+        let mut command = self.command("nix-build", conf);
+        command.args(["--no-out-link", "--max-jobs", "0"]);
+        command.args(["--option", "substituters", "", "-E"]);
+        command.arg(self.derivation(wants)).envs(environment);
+        self.run(&mut command)
+    }
+
+    /// Whether it reads nix.conf.
+    pub(super) fn reads_conf(&self, conf: &Path) -> Result<Did> {
+        self.run(self.command("nix", conf).arg("show-config"))
+    }
+
+    /// Takes this path from a cache.
+    pub(super) fn fetches(
+        &self,
+        conf: &Path,
+        environment: &BTreeMap<&str, String>,
+        path: &str,
+    ) -> Result<Did> {
+        let mut command = self.command("nix-store", conf);
+        command.args(["--realise", path]).envs(environment);
+        let fetched = self.run(&mut command)?;
+        if fetched.well {
+            self.run(
+                self.command("nix-store", Path::new("/nonexistent"))
+                    .args(["--delete", path]),
+            )?;
+        }
+        Ok(fetched)
+    }
+
+    fn derivation(&self, wants: &Wants) -> String {
+        let number = self.asked.fetch_add(1, Ordering::Relaxed);
+        let features: String = wants
+            .features
+            .iter()
+            .map(|it| format!(" \"{it}\""))
+            .collect();
+        let system = wants.system.as_deref().unwrap_or("x86_64-linux");
+        format!(
+            "derivation {{ name = \"asked-{number}\"; system = \"{system}\"; builder = \"/bin/sh\"; \
+             args = [ \"-c\" \"echo > $out\" ]; requiredSystemFeatures = [{features} ]; }}"
+        )
+    }
+
+    /// With nothing of this machine's configuration, and nobody at a terminal.
+    fn command(&self, program: &str, conf: &Path) -> Command {
+        let mut command = Command::new("setsid");
+        command
+            .args(["--wait", "timeout", PATIENCE])
+            .arg(self.bin.join(program));
+        let cache = self.ground.path("nix-cache");
+        // Nothing is remembered of another case.
+        let _ = fs::remove_dir_all(&cache);
+        command
+            .env_clear()
+            .envs(self.environment())
+            .env("HOME", "/root")
+            .env("USER", "root")
+            .env("NIX_BIN_DIR", &self.bin)
+            .env("NIX_CONF_DIR", conf)
+            .env("NIX_CONFIG", OWN)
+            .env("XDG_CACHE_HOME", cache);
+        command
+    }
+
+    fn run(&self, command: &mut Command) -> Result<Did> {
+        let output = command.stdin(Stdio::null()).output().context("Nix")?;
+        let words = [output.stdout, output.stderr].concat();
+        let words = String::from_utf8_lossy(&words);
+        let lines: Vec<_> = words.lines().map(str::trim).collect();
+        let complaint = lines
+            .iter()
+            .find(|line| line.contains("error:") || line.contains("cannot build"));
+        let last = lines.iter().rfind(|line| !line.is_empty());
+        Ok(Did {
+            well: output.status.success(),
+            said: complaint
+                .or(last)
+                .map_or_else(String::new, |line| (*line).to_owned()),
+        })
+    }
+}
+
+/// What a derivation asks for.
+#[derive(Clone, Debug, Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Wants {
+    /// Its `system`; this machine's where it says none.
+    pub system: Option<String>,
+    /// Its `requiredSystemFeatures`.
+    pub features: Vec<String>,
+}
+
+/// A program of the tree, with the tree's own loader and libraries; whatever it starts is this machine's.
+fn of_tree(tree: &Path, name: &str) -> String {
+    let tree = tree.display();
+    let libraries = format!("{tree}/usr/lib/{}-linux-gnu", std::env::consts::ARCH);
+    let loader = "ld-linux-*.so.*";
+    format!(
+        "#!/bin/sh\nexec {libraries}/{loader} --argv0 {name} --library-path {libraries} {tree}/usr/bin/nix \"$@\"\n"
+    )
+}
+
+fn empty_store() -> Result<()> {
+    for program in ["bash", "ssh"] {
+        let program = fs::canonicalize(system_program(program, program)?).context(program)?;
+        if program.starts_with("/nix") {
+            let why = "this machine's programs are in /nix, which would be hidden".to_owned();
+            return Err(Error::Unsupported(why));
+        }
+    }
+    let store = Path::new("/nix");
+    if !store.exists() {
+        fs::create_dir(store).context("/nix")?;
+    }
+    run_command(Command::new("mount").args(["-t", "tmpfs", "-o", "mode=755", "nix", "/nix"]))?;
+    let mode = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(store, mode).context("/nix")
+}
+
+/// A program's command line by which it sees an empty `/nix` of its own: another machine's.
+pub(super) fn with_a_store_of_its_own(program: &Path) -> Vec<OsString> {
+    let script = "mount -t tmpfs -o mode=755 nix /nix && exec \"$@\"";
+    let words = ["--mount", "--", "sh", "-c", script, "sh"];
+    let mut words: Vec<OsString> = words.iter().map(OsString::from).collect();
+    words.push(program.into());
+    words
+}
