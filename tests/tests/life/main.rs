@@ -22,3 +22,4 @@ mod reload;
 mod start;
 mod stop;
 mod stuck;
+mod widget;
