@@ -13,6 +13,10 @@ use std::{
 };
 
 use data_encoding::HEXUPPER;
+use rustix::{
+    fs::{Access, access},
+    io::Errno,
+};
 
 use super::{
     child::{self, ChildError},
@@ -42,6 +46,12 @@ enum ForgetError {
 /// Deletes the rows of misses of the substituter that `is_it` knows from each version of the disk cache in `directory`:
 /// how many there were.
 pub(super) fn forget(directory: &Path, is_it: impl Fn(&str) -> bool) -> Answer {
+    if is_closed(directory) {
+        return Answer::Failed(format!(
+            "{}: this process may not write there",
+            directory.display()
+        ));
+    }
     let mut all = 0;
     for file in disk_cache::databases(directory) {
         match forget_in(&file, &is_it) {
@@ -50,6 +60,11 @@ pub(super) fn forget(directory: &Path, is_it: impl Fn(&str) -> bool) -> Answer {
         }
     }
     Answer::Done(all.to_string().into_bytes())
+}
+
+/// Whether nobody may write to `directory`, as far as this process sees it.
+pub(super) fn is_closed(directory: &Path) -> bool {
+    access(directory, Access::WRITE_OK) == Err(Errno::ROFS)
 }
 
 fn forget_in(file: &Path, is_it: impl Fn(&str) -> bool) -> Result<u64, ForgetError> {

@@ -28,6 +28,8 @@ pub(super) struct Nix {
     programs: build::Nix,
     /// The folder of its disk cache.
     disk_cache: PathBuf,
+    /// Whether that was there from the start.
+    had_disk_cache: bool,
     environment: Environment,
 }
 
@@ -41,10 +43,12 @@ impl Nix {
 
     pub(super) fn at(conf: PathBuf) -> Self {
         let programs = build::Nix::from_environment();
+        let disk_cache = disk_cache::directory();
         Self {
             conf,
             programs,
-            disk_cache: disk_cache::directory(),
+            had_disk_cache: disk_cache.exists(),
+            disk_cache,
             environment: Environment::default(),
         }
     }
@@ -155,6 +159,12 @@ impl Nix {
         } else {
             Answer::Refused("it is no substituter of Nix's".into())
         }
+    }
+
+    /// Whether another process could do what this one can't: the disk cache came after this one was started, and systemd
+    /// opens for it what is there then (`ReadWritePaths=`).
+    pub(super) fn is_outdated(&self) -> bool {
+        !self.had_disk_cache && forget::is_closed(&self.disk_cache)
     }
 
     /// Only what root alone has put there counts.
