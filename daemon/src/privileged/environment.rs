@@ -14,7 +14,7 @@ const MAX_ANSWER: usize = 64 << 10;
 const MAX_FILE: u64 = 64 << 10;
 
 /// The environment of root's ssh: this unit's own, and where that has nothing the nix-daemon's. systemd is asked once.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Environment(OnceLock<String>);
 
 impl Environment {

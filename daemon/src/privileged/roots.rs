@@ -74,9 +74,9 @@ impl Nix {
         self
     }
 
-    /// Of its ssh.
-    pub(super) fn environment(&self) -> &Environment {
-        &self.environment
+    /// Of its ssh, as it is now: each question asks anew.
+    pub(super) fn environment(&self) -> Environment {
+        self.environment.clone()
     }
 
     /// Nix's own.
@@ -99,8 +99,8 @@ impl Nix {
         if of_ssh(&SshOptions::defaults("", None, None, None)).any(|file| file == path) {
             return true;
         }
-        let options =
-            find(&imported, store).map(|machine| ssh::options(machine, &self.environment));
+        let environment = self.environment();
+        let options = find(&imported, store).map(|machine| ssh::options(machine, &environment));
         let options = options.and_then(Result::ok);
         options.is_some_and(|options| of_ssh(&options).any(|file| file == path))
     }
@@ -109,11 +109,11 @@ impl Nix {
     /// names end so. ssh is asked for those of the first builders.
     pub(super) fn files(&self) -> Vec<PathBuf> {
         let imported = self.read();
-        let since = Stopwatch::start();
+        let (since, environment) = (Stopwatch::start(), self.environment());
         let asked = imported.machines.iter().take(MAX_ASKED);
         let asked = asked.take_while(|_| since.elapsed() < PATIENCE);
         let every = std::iter::once(SshOptions::defaults("", None, None, None))
-            .chain(asked.filter_map(|machine| ssh::options(machine, &self.environment).ok()));
+            .chain(asked.filter_map(|machine| ssh::options(machine, &environment).ok()));
         let mut files = ssh_config::files(&Roots);
         files.extend(every.flat_map(|options| options.files()));
         let keys = imported.machines.iter();

@@ -171,7 +171,7 @@ fn answer(stream: UnixStream, owner: u32, nix: &Nix, builds: Option<&Builds>) {
         }
         Request::Resolve { store } => match nix
             .builder(store)
-            .map(|builder| ssh::ask(&builder, nix.environment()))
+            .map(|builder| ssh::ask(&builder, &nix.environment()))
         {
             Some(Ok(text)) => (Answer::Done(text.into_bytes()), None),
             // It would refuse Nix as well.
@@ -183,11 +183,17 @@ fn answer(stream: UnixStream, owner: u32, nix: &Nix, builds: Option<&Builds>) {
             None => (Answer::Refused(NO_BUILDER.into()), None),
         },
         Request::Identities { store } => match nix.builder(store) {
-            Some(builder) => (signed(agent::identities(&builder, nix.environment())), None),
+            Some(builder) => (
+                signed(agent::identities(&builder, &nix.environment())),
+                None,
+            ),
             None => (Answer::Refused(NO_BUILDER.into()), None),
         },
         Request::Sign { store, data } => match nix.builder(store) {
-            Some(builder) => (signed(agent::sign(&builder, nix.environment(), data)), None),
+            Some(builder) => (
+                signed(agent::sign(&builder, &nix.environment(), data)),
+                None,
+            ),
             None => (Answer::Refused(NO_BUILDER.into()), None),
         },
         Request::Forget { cache } => (nix.forget(cache), None),
