@@ -17,7 +17,6 @@ const ROOMS: &[(&str, &str)] = &[
     ("target", "nix"),
     ("report", "target"),
     ("config", "exit file nix target"),
-    ("check_config", "config plan reload target"),
     ("cli", "config exit"),
     ("health", "clock config net reason target"),
     (
@@ -53,6 +52,7 @@ const ROOMS: &[(&str, &str)] = &[
         "reload",
         "config files monitor nix notify plan service target",
     ),
+    ("check_config", "config plan reload target"),
     (
         "privileged",
         "build clock exit file files helper nix nonce probe program target",
