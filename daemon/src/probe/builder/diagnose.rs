@@ -37,9 +37,9 @@ const NO_DAEMON: [&str; 8] = [
     "Operation not permitted",
     "not allowed to connect to the Nix daemon",
 ];
-/// What only a `nix-daemon --stdio` says that hands on to a daemon.
 /// What `nix-store --serve` says without `--write` (src/nix/nix-store/nix-store.cc).
 const READ_ONLY: &str = "building paths is not allowed";
+/// What only a `nix-daemon --stdio` says that hands on to a daemon.
 const HANDED_ON: &str = "from daemon socket";
 
 /// What Nix says of a nix.conf that it refuses, to whoever calls it (seen with 2.8 and 2.26): src/libutil/configuration.cc,
