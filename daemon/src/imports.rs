@@ -57,12 +57,12 @@ const ROOMS: &[(&str, &str)] = &[
         "privileged",
         "build clock exit file files helper nix nonce probe program target",
     ),
+    ("page", "clock"),
     (
         "run",
         "build bus cli config exit gateway log monitor net notify page proof reload service state target",
     ),
     ("once", "config exit monitor net page reload run"),
-    ("page", "clock"),
 ];
 
 type Imports = BTreeMap<String, BTreeSet<String>>;
