@@ -12,6 +12,10 @@ use offload_client::{
 
 use crate::target::TargetId;
 
+/// The detail that has a digest of what ssh goes by for a builder, and of its keys: another says that a proof is to be made
+/// anew.
+pub const SSH_SETUP: &str = "ssh_setup";
+
 /// What one check found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {

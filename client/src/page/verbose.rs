@@ -8,7 +8,7 @@ use crate::{
 
 /// Details that stand in a line of their own making or in an explanation, and not again under their
 /// keys.
-const WOVEN: [&str; 11] = [
+const WOVEN: [&str; 12] = [
     "certificate_name",
     "command",
     "narinfo",
@@ -20,6 +20,7 @@ const WOVEN: [&str; 11] = [
     "signed_by",
     "slots",
     "slots_in_use",
+    "ssh_setup",
 ];
 
 /// One line per particular; what is not known has none.

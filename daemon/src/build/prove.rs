@@ -22,7 +22,7 @@ use crate::{
     monitor,
     proof::Proofs,
     reason::{Weight, traits},
-    report::Tested,
+    report::{SSH_SETUP, Tested},
     target::{BuilderSpec, SpecKind, TargetId, TargetSpec},
 };
 
@@ -101,14 +101,15 @@ impl Prover {
         let specs = self.monitor.specs().borrow().clone();
         let snapshot = self.monitor.snapshot();
         let nix = self.monitor.proving().borrow().clone();
+        let targets = snapshot.targets.iter();
+        let targets: BTreeMap<&str, &Target> = targets
+            .filter(|target| target.kind == Kind::Builder)
+            .map(|target| (&*target.name, target))
+            .collect();
         let builders: Vec<_> = specs
             .iter()
             .filter_map(|spec| {
-                let builder = builder(spec)?;
-                let target = snapshot
-                    .targets
-                    .iter()
-                    .find(|target| target.kind == Kind::Builder && target.name == spec.id.name)?;
+                let (builder, target) = (builder(spec)?, *targets.get(&*spec.id.name)?);
                 Some((spec, target, setup(builder, target, &nix.version)))
             })
             .collect();
@@ -118,7 +119,8 @@ impl Prover {
             found.map(|(spec, _, setup)| (Arc::clone(spec), setup.clone()))
         });
         if !specs.is_empty() {
-            let is_watched = |id: &TargetId| specs.iter().any(|spec| spec.id == *id);
+            let watched: BTreeSet<&TargetId> = specs.iter().map(|spec| &spec.id).collect();
+            let is_watched = |id: &TargetId| watched.contains(id);
             self.proofs.keep(is_watched);
             self.proved.retain(|id, _| is_watched(id));
         }
@@ -273,10 +275,56 @@ fn setup(builder: &BuilderSpec, target: &Target, nix: &str) -> String {
         add(&facts.nix_version);
         add(&facts.host_key_fingerprint);
     }
-    // The key that logs in.
-    if let Some(identity) = target.details.get("identity") {
-        add(&identity.to_string());
+    // The key that logs in, and what ssh goes by.
+    for detail in ["identity", SSH_SETUP] {
+        if let Some(told) = target.details.get(detail) {
+            add(&told.to_string());
+        }
     }
     let digest = digest.finish();
     HEXLOWER.encode(digest.as_ref().get(..16).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::target::{HostKeyRule, Protocol};
+
+    #[test]
+    fn another_key_and_another_answer_of_ssh_are_another_setup() {
+        let builder = BuilderSpec {
+            protocol: Protocol::SshNg,
+            host: "desktop".into(),
+            user: None,
+            port: None,
+            params: Default::default(),
+            ssh_options: String::new(),
+            has_agent: false,
+            ssh_key: None,
+            host_keys: HostKeyRule::KnownHosts,
+            systems: Vec::new(),
+            features: Vec::new(),
+            mandatory_features: Vec::new(),
+            max_jobs: 1,
+            speed_factor: 1.0,
+            dispatch: Vec::new(),
+        };
+        let with = |details: &[(&str, &str)]| {
+            let details = details.iter();
+            let details = details.map(|(key, value)| ((*key).into(), (*value).into()));
+            let target = Target {
+                kind: Kind::Builder,
+                details: details.collect(),
+                ..Target::default()
+            };
+            setup(&builder, &target, "2.34.8")
+        };
+        let one = with(&[("identity", "/k"), (SSH_SETUP, "1")]);
+        assert_eq!(
+            one,
+            with(&[("identity", "/k"), (SSH_SETUP, "1"), ("slots", "4")])
+        );
+        assert_ne!(one, with(&[("identity", "/l"), (SSH_SETUP, "1")]));
+        assert_ne!(one, with(&[("identity", "/k"), (SSH_SETUP, "2")]));
+    }
 }

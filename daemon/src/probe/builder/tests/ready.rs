@@ -4,7 +4,7 @@ use offload_client::{Reason, Stage};
 
 use super::{sshd::Sshd, *};
 use crate::health::Depth;
-use crate::report::Learned;
+use crate::report::{Learned, SSH_SETUP};
 
 /// As Nix has it with a key and a host key in the machines file.
 fn builder(sshd: &Sshd) -> BuilderSpec {
@@ -45,6 +45,28 @@ async fn a_builder_that_lets_us_in_is_ready() {
     assert_eq!(text(&report, "host_key_algorithm"), "ssh-ed25519");
     assert_eq!(text(&report, "identity"), sshd.key().display().to_string());
     assert!(text(&report, "server_identification").starts_with("SSH-2.0-OpenSSH"));
+}
+
+#[tokio::test]
+async fn a_key_that_is_replaced_and_another_answer_of_ssh_are_another_setup() {
+    let sshd = Sshd::start().await;
+    let setup = async |options| {
+        let mut probe = Probe::keeping(builder(&sshd), options);
+        // Four of them would be too much for the stack of a test.
+        let report = Box::pin(probe.check()).await;
+        assert_ready(&report);
+        text(&report, SSH_SETUP).to_owned()
+    };
+    let first = setup(options(sshd.port)).await;
+    assert_eq!(setup(options(sshd.port)).await, first);
+    let other = SshOptions {
+        identities_only: true,
+        ..options(sshd.port)
+    };
+    assert_ne!(setup(other).await, first);
+    let key = std::fs::read(sshd.key()).unwrap();
+    std::fs::write(sshd.key(), key).unwrap();
+    assert_ne!(setup(options(sshd.port)).await, first);
 }
 
 #[test]
