@@ -15,6 +15,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub(crate) use self::file::variables;
 pub use self::{proxy::Proxy, unit::of_nix_daemon};
 use super::{NixVersion, text};
 

@@ -4,7 +4,11 @@
 use std::{ops::ControlFlow, path::Path, process::Command, sync::OnceLock, time::Duration};
 
 use super::{child, open::Roots};
-use crate::{files::Files, nix::ssh_config::shell_split, program::Stream};
+use crate::{
+    files::Files,
+    nix::{environment::variables, ssh_config::shell_split},
+    program::Stream,
+};
 
 /// So long systemd may take.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -69,7 +73,9 @@ fn value(name: &str, answer: &str, files: &dyn Files) -> Option<String> {
     let of_file = |line: &&str| {
         let path = line.split(" (ignore_errors=").next()?;
         let text = files.read(Path::new(path), MAX_FILE).ok()?;
-        of_file(&String::from_utf8_lossy(&text), name)
+        let variables = variables(&String::from_utf8_lossy(&text)).into_iter();
+        let mut last = variables.rev().filter(|(found, _)| found == name);
+        last.next().map(|(_, value)| value)
     };
     let of_line = |line: &&str| {
         let words = shell_split(line).ok()?;
@@ -77,15 +83,6 @@ fn value(name: &str, answer: &str, files: &dyn Files) -> Option<String> {
     };
     let files = of("EnvironmentFiles").iter().find_map(of_file);
     files.or_else(|| of("Environment").iter().find_map(of_line))
-}
-
-/// The last value in the text of an environment file.
-fn of_file(text: &str, name: &str) -> Option<String> {
-    let mut lines = text.lines().map(str::trim).rev();
-    let value = lines.find_map(|line| assigned(line, name))?;
-    // Quotes are taken off; a value without them goes to the end of its line.
-    let words = shell_split(&value).ok()?;
-    Some(words.join(" "))
 }
 
 fn assigned(text: &str, name: &str) -> Option<String> {

@@ -3,7 +3,7 @@
 //! Source: systemd.exec(5), `parse_env_file_internal` in systemd's src/basic/env-file.c.
 
 /// The variables in a file, in its order.
-pub(super) fn variables(text: &str) -> Vec<(String, String)> {
+pub(crate) fn variables(text: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut rest = text;
     while !rest.is_empty() {
