@@ -39,7 +39,7 @@ pub(super) async fn serve(stream: &mut Stream<'_>, fault: Fault) -> Result<(), E
             // No paths; then how.
             BUILD_PATHS => {
                 stream.read_strings().await?;
-                for _ in 0..8 {
+                for _ in 0..6 {
                     stream.read_number().await?;
                 }
                 stream.write_number(0).await?;
