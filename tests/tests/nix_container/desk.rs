@@ -79,7 +79,10 @@ impl Watcher {
         nix.restart().await.unwrap();
         let conf = nix.conf_dir().join("nix.conf");
         let laptop = Laptop::start_with(Launch {
-            config: format!("{poll}[nix]\nconf = \"{}\"\n", conf.display()),
+            config: format!(
+                "{poll}[proof]\nbuilds = \"never\"\n[nix]\nconf = \"{}\"\n",
+                conf.display()
+            ),
             netns: Some(network.laptop().to_owned()),
             environment: nix.environment(),
             ..Launch::default()
