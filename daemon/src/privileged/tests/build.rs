@@ -136,7 +136,11 @@ async fn it_ends_with_all_that_it_started_when_who_asked_is_gone() {
         () = appears(&pid) => {}
     }
     // The future is dropped, and the connection with it.
-    let group = std::fs::read_to_string(pid).unwrap();
+    ends(&std::fs::read_to_string(pid).unwrap()).await;
+}
+
+/// Waits until the process group of this number is gone.
+async fn ends(group: &str) {
     let group = rustix::process::Pid::from_raw(group.trim().parse().unwrap()).unwrap();
     let since = Stopwatch::start();
     while rustix::process::test_kill_process_group(group).is_ok() {
@@ -151,17 +155,16 @@ async fn no_more_than_eight_run_at_once_and_files_are_opened_meanwhile() {
     let helper = machine.helper();
     let build = |_| helper.build("ssh://nix@tower", PATIENCE, |_| ());
     let eight = futures_util::future::join_all((0..8).map(build));
-    let run = || {
+    let running = || -> Vec<String> {
         let files = std::fs::read_dir(machine.path("")).unwrap();
-        let names = files.map(|file| file.unwrap().file_name());
-        names
-            .filter(|name| name.to_string_lossy().ends_with(".runs"))
-            .count()
+        let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+        let groups = names.filter_map(|name| Some(name.strip_suffix(".runs")?.to_owned()));
+        groups.collect()
     };
     let all = async {
         let since = Stopwatch::start();
-        while run() < 8 {
-            assert!(since.elapsed() < PATIENCE, "{} run", run());
+        while running().len() < 8 {
+            assert!(since.elapsed() < PATIENCE, "{:?} run", running());
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let one_more = build(9).await.unwrap_err();
@@ -171,5 +174,9 @@ async fn no_more_than_eight_run_at_once_and_files_are_opened_meanwhile() {
     tokio::select! {
         ended = eight => panic!("{ended:?}"),
         () = all => {}
+    }
+    // Nobody asks any more.
+    for group in running() {
+        ends(&group).await;
     }
 }
