@@ -165,6 +165,28 @@ pub fn is_own_key(key: &str) -> bool {
 }
 
 impl BuilderSpec {
+    /// For tests: a builder at `host` of which nothing else is said.
+    #[cfg(test)]
+    pub(crate) fn bare(host: &str) -> Self {
+        Self {
+            protocol: Protocol::SshNg,
+            host: host.into(),
+            user: None,
+            port: None,
+            params: BTreeMap::new(),
+            ssh_options: String::new(),
+            has_agent: false,
+            ssh_key: None,
+            host_keys: HostKeyRule::KnownHosts,
+            systems: Vec::new(),
+            features: Vec::new(),
+            mandatory_features: Vec::new(),
+            max_jobs: 1,
+            speed_factor: 1.0,
+            dispatch: Vec::new(),
+        }
+    }
+
     /// Its URI in Nix's list of builders; empty where Nix does not have it.
     pub fn store(&self) -> &str {
         let mut nixs = self.dispatch.iter().filter(|dispatch| dispatch.is_nixs);

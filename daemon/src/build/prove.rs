@@ -288,27 +288,10 @@ fn setup(builder: &BuilderSpec, target: &Target, nix: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::target::{HostKeyRule, Protocol};
 
     #[test]
     fn another_key_and_another_answer_of_ssh_are_another_setup() {
-        let builder = BuilderSpec {
-            protocol: Protocol::SshNg,
-            host: "desktop".into(),
-            user: None,
-            port: None,
-            params: Default::default(),
-            ssh_options: String::new(),
-            has_agent: false,
-            ssh_key: None,
-            host_keys: HostKeyRule::KnownHosts,
-            systems: Vec::new(),
-            features: Vec::new(),
-            mandatory_features: Vec::new(),
-            max_jobs: 1,
-            speed_factor: 1.0,
-            dispatch: Vec::new(),
-        };
+        let builder = BuilderSpec::bare("desktop");
         let with = |details: &[(&str, &str)]| {
             let details = details.iter();
             let details = details.map(|(key, value)| ((*key).into(), (*value).into()));

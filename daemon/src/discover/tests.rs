@@ -14,7 +14,7 @@ use tokio::{
 use super::*;
 use crate::{
     probe::search_sockets,
-    target::{BuilderSpec, HostKeyRule, Protocol, SpecKind, TargetId},
+    target::{BuilderSpec, SpecKind, TargetId},
 };
 
 /// A builder at these addresses, port 22 where they name none.
@@ -27,23 +27,7 @@ pub(super) fn builder(addresses: &[&str]) -> TargetSpec {
         },
         uri: "ssh-ng://nix-builder@desktop".into(),
         addresses: parsed.collect(),
-        kind: SpecKind::Builder(BuilderSpec {
-            protocol: Protocol::SshNg,
-            host: "desktop".into(),
-            user: None,
-            port: None,
-            params: Default::default(),
-            ssh_options: String::new(),
-            has_agent: false,
-            ssh_key: None,
-            host_keys: HostKeyRule::default(),
-            systems: Vec::new(),
-            features: Vec::new(),
-            mandatory_features: Vec::new(),
-            max_jobs: 1,
-            speed_factor: 1.0,
-            dispatch: Vec::new(),
-        }),
+        kind: SpecKind::Builder(BuilderSpec::bare("desktop")),
     }
 }
 

@@ -4,14 +4,12 @@
 //! It goes as `ssh`, started by Nix, would go, with the address, the identity and the host keys that
 //! `ssh` would use; and where `ssh` would refuse, it refuses. Then it runs the command that Nix runs.
 
-use std::{os::unix::fs::MetadataExt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use data_encoding::HEXLOWER;
 use offload_client::{
     Printable, Reason, Stage,
     snapshot::{BuilderFacts, Detail, Details},
 };
-use ring::digest::{self, SHA256};
 
 use self::{
     deep::LastDeep,
@@ -50,6 +48,7 @@ mod link;
 mod proposal;
 mod proxy;
 mod session;
+mod setup;
 mod slots;
 mod stream;
 mod system;
@@ -253,7 +252,7 @@ impl Session {
             target: target.id.clone(),
             closed: self.context.closed.clone(),
         };
-        let setup = setup(spec, &options);
+        let setup = setup::digest(spec, &options);
         notes.details.insert(SSH_SETUP.into(), setup.into());
         session::before(&options.demands, notes)?;
         notes.dialled = true;
@@ -348,22 +347,6 @@ impl Notes {
             self.preferred = Some(noted);
         }
     }
-}
-
-/// A digest of what ssh goes by for the builder, and of which keys lie where it looks: with another the builder is to
-/// prove itself anew.
-fn setup(spec: &BuilderSpec, options: &SshOptions) -> String {
-    let mut digest = digest::Context::new(&SHA256);
-    digest.update(format!("{options:?}").as_bytes());
-    for key in spec.ssh_key.iter().chain(&options.identity_files) {
-        // What may not be looked at is root's, and told by ssh's answer alone.
-        if let Ok(found) = key.metadata() {
-            let found = (found.ino(), found.len(), found.mtime(), found.mtime_nsec());
-            digest.update(format!("{found:?}").as_bytes());
-        }
-    }
-    let digest = digest.finish();
-    HEXLOWER.encode(digest.as_ref().get(..8).unwrap_or_default())
 }
 
 /// Notes what of ssh_config decides: an option, with its value where it has one to be told.

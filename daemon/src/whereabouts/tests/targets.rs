@@ -5,9 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 use crate::{
     net::{Reach, Way},
     nix::{netrc::Login, version::NixVersion},
-    target::{
-        Address, BuilderSpec, CacheSpec, HostKeyRule, Protocol, SpecKind, TargetId, TargetSpec,
-    },
+    target::{Address, BuilderSpec, CacheSpec, SpecKind, TargetId, TargetSpec},
     whereabouts::Routes,
 };
 
@@ -91,22 +89,6 @@ pub(crate) fn desktop() -> TargetSpec {
             host: "desktop".into(),
             port: None,
         }],
-        kind: SpecKind::Builder(BuilderSpec {
-            protocol: Protocol::SshNg,
-            host: "desktop".into(),
-            user: None,
-            port: None,
-            params: BTreeMap::new(),
-            ssh_options: String::new(),
-            has_agent: false,
-            ssh_key: None,
-            host_keys: HostKeyRule::KnownHosts,
-            systems: Vec::new(),
-            features: Vec::new(),
-            mandatory_features: Vec::new(),
-            max_jobs: 1,
-            speed_factor: 1.0,
-            dispatch: Vec::new(),
-        }),
+        kind: SpecKind::Builder(BuilderSpec::bare("desktop")),
     }
 }
