@@ -6,5 +6,7 @@ mod client;
 pub(crate) mod fuzz;
 pub(crate) mod wire;
 
-pub(crate) use client::{Agent, Helper, Told};
+#[cfg(test)]
+pub(crate) use client::RootsProxy;
+pub(crate) use client::{Agent, Helper, Life, Told};
 pub(crate) use wire::Ended;

@@ -39,6 +39,11 @@ struct Laptop {
 
 impl Laptop {
     fn new(files: &[(&str, &str)]) -> Self {
+        Self::with_ssh_options(files, "")
+    }
+
+    /// `ETC` in `options`, which are those of Nix's ssh, stands for the folder.
+    fn with_ssh_options(files: &[(&str, &str)], options: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         mode(directory.path(), 0o755);
         let at = |name: &str| directory.path().join(name);
@@ -57,6 +62,10 @@ impl Laptop {
             .arg(program("offload-helper").unwrap())
             .env("LISTEN_FDS", "1")
             .env("NIX_CONF_DIR", at("etc"))
+            .env(
+                "NIX_SSHOPTS",
+                options.replace("ETC", &at("etc").to_string_lossy()),
+            )
             .stdin(OwnedFd::from(listener))
             .stderr(File::create(at("log")).unwrap())
             .spawn()
@@ -198,6 +207,60 @@ async fn a_key_that_only_root_may_read_logs_in_with_the_helper_and_is_not_visibl
     let without = only(laptop.found(OFFLOADD, "none"));
     assert_eq!(without.state, TargetState::Unknown, "{without:#?}");
     assert_eq!(without.reason, Reason::NotVisible, "{without:#?}");
+}
+
+/// The desktop is its own jump host: it is reached through it at an address of its own.
+#[tokio::test]
+async fn a_jump_takes_root_s_key_and_known_hosts() {
+    if !skip::is_root("a daemon of another user") {
+        return;
+    }
+    let ground = Ground::take().await.unwrap();
+    let started = Sshd::start(ground.ssh()).await;
+    let Some(sshd) = supported(started) else {
+        return;
+    };
+    let (address, host_key) = (sshd.address(), sshd.host_key().unwrap());
+    let known = format!("[{}]:{} {host_key}\n", address.ip(), address.port());
+    let laptop = Laptop::with_ssh_options(
+        &[
+            ("nix.conf", "substituters =\n"),
+            ("machines", "ssh-ng://tower x86_64-linux - 1 1 - - -\n"),
+            ("known_hosts", &known),
+        ],
+        "-F ETC/ssh_config",
+    );
+    let (etc, key) = (laptop.path("etc"), laptop.path("etc/key"));
+    let write = |gate: &str| {
+        let config = format!(
+            "Host tower\n ProxyJump gate\n{gate}\
+             Host *\n HostName {ip}\n Port {port}\n User {user}\n IdentityFile {key}\n \
+             UserKnownHostsFile {etc}/known_hosts\n",
+            ip = address.ip(),
+            port = address.port(),
+            user = sshd.user(),
+            key = key.display(),
+            etc = etc.display(),
+        );
+        fs::write(etc.join("ssh_config"), config).unwrap();
+    };
+    fs::copy(sshd.user_key(), &key).unwrap();
+    mode(&key, 0o600);
+    write("");
+    let only = |snapshot: Snapshot| {
+        assert_eq!(snapshot.targets.len(), 1, "{:#?}", snapshot.targets);
+        snapshot.targets[0].clone()
+    };
+    let found = only(laptop.found(OFFLOADD, "socket"));
+    let log = laptop.log();
+    assert_eq!(found.state, TargetState::Ready, "{found:#?}\n{log}");
+    assert!(log.contains(": dial ssh-ng://tower"), "{log}");
+    // What the jump's ssh has to say is told.
+    write("Host gate\n Port 9\n");
+    let found = only(laptop.found(OFFLOADD, "socket"));
+    assert_eq!(found.reason, Reason::ProxyFailed, "{found:#?}");
+    let told = format!("{:?}", found.details);
+    assert!(told.contains("Connection refused"), "{found:#?}");
 }
 
 #[tokio::test]

@@ -5,13 +5,19 @@ use std::{
     fs::File,
     io::{self, IoSliceMut, Read, Write},
     mem::MaybeUninit,
-    os::{fd::OwnedFd, unix::net::UnixStream},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::net::UnixStream,
+    },
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, Interest},
+    net::unix::pipe,
+};
 
 use super::wire::{self, Answer, Ended, Line, Offered, Request, Watched};
 use crate::{clock::within, file, program::Stream};
@@ -148,6 +154,35 @@ impl Helper {
         Ok(count.ok_or(wire::WireError)?)
     }
 
+    /// Starts what root's ssh has as its proxy for the builder with the URI `store`.
+    ///
+    /// # Errors
+    /// `PermissionDenied` where root's ssh has none there, or too many run; `Other` with what is in the way. Anything
+    /// else where it can't be asked.
+    pub(crate) async fn dial(&self, store: &str) -> io::Result<RootsProxy> {
+        let store = store.to_owned();
+        let exchange = async {
+            let mut control = self.send(&Request::Dial { store }).await?;
+            let (answer, descriptors) = answer_with(&mut control).await?;
+            let Answer::Begun(_) = answer else {
+                done(answer)?;
+                return Err(wire::WireError.into());
+            };
+            let [Some(socket), Some(complaints)] = descriptors else {
+                return Err(wire::WireError.into());
+            };
+            let socket = UnixStream::from(socket);
+            socket.set_nonblocking(true)?;
+            Ok(RootsProxy {
+                socket: tokio::net::UnixStream::from_std(socket)?,
+                complaints: pipe::Receiver::from_owned_fd(complaints)?,
+                life: Life(control),
+            })
+        };
+        let proxy = within(PATIENCE_WITH_SSH, exchange).await;
+        proxy.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
+    }
+
     async fn ask(&self, question: &Request) -> io::Result<Vec<u8>> {
         let exchange = async {
             let mut stream = self.send(question).await?;
@@ -165,11 +200,44 @@ impl Helper {
 }
 
 async fn answer(stream: &mut tokio::net::UnixStream) -> io::Result<Answer> {
-    let mut length = [0; 4];
-    stream.read_exact(&mut length).await?;
+    Ok(answer_with(stream).await?.0)
+}
+
+/// An answer, and the descriptors that come with its first byte.
+async fn answer_with(
+    stream: &mut tokio::net::UnixStream,
+) -> io::Result<(Answer, [Option<OwnedFd>; 2])> {
+    let reading = stream.async_io(Interest::READABLE, || first_byte(&*stream));
+    let (first, descriptors) = reading.await?;
+    let mut length = [first, 0, 0, 0];
+    stream.read_exact(&mut length[1..]).await?;
     let mut frame = vec![0; wire::frame_length(length)?];
     stream.read_exact(&mut frame).await?;
-    Ok(Answer::decode(&frame)?)
+    Ok((Answer::decode(&frame)?, descriptors))
+}
+
+/// A proxy that root's ssh would go through, running.
+#[derive(Debug)]
+pub(crate) struct RootsProxy {
+    /// What it reads and writes.
+    pub(crate) socket: tokio::net::UnixStream,
+    /// What it complains of.
+    pub(crate) complaints: pipe::Receiver,
+    pub(crate) life: Life,
+}
+
+/// That of a [`RootsProxy`], which ends with this.
+#[derive(Debug)]
+pub(crate) struct Life(tokio::net::UnixStream);
+
+impl Life {
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// The helper does not say how it ended, or could not start it.
+    pub(crate) async fn ended(&mut self) -> io::Result<Ended> {
+        Ok(Ended::decode(&done(answer(&mut self.0).await?)?)?)
+    }
 }
 
 /// What is told of a test build.
@@ -224,24 +292,28 @@ fn done(answer: Answer) -> io::Result<Vec<u8>> {
 
 /// Reads an answer, and the descriptor that comes with its first byte.
 fn read(stream: &mut UnixStream) -> io::Result<(Answer, Option<OwnedFd>)> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let (first, [descriptor, _]) = first_byte(&*stream)?;
+    let frame = wire::read_frame(&mut Read::chain(&[first][..], stream))?;
+    Ok((Answer::decode(&frame)?, descriptor))
+}
+
+/// Reads one byte, and the descriptors that come with it.
+fn first_byte(stream: impl AsFd) -> io::Result<(u8, [Option<OwnedFd>; 2])> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut first = [0];
-    let flags = RecvFlags::CMSG_CLOEXEC;
     let received = recvmsg(
-        &*stream,
+        stream,
         &mut [IoSliceMut::new(&mut first)],
         &mut control,
-        flags,
+        RecvFlags::CMSG_CLOEXEC,
     )?;
     if received.bytes == 0 {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    let mut descriptors = control.drain().filter_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
-        _ => None,
+    let mut descriptors = control.drain().flat_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(descriptors) => descriptors.collect(),
+        _ => Vec::new(),
     });
-    let descriptor = descriptors.next();
-    let frame = wire::read_frame(&mut Read::chain(&first[..], stream))?;
-    Ok((Answer::decode(&frame)?, descriptor))
+    Ok((first[0], [descriptors.next(), descriptors.next()]))
 }

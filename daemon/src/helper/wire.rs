@@ -59,6 +59,13 @@ pub(crate) enum Request {
         /// Its URL, in any spelling that Nix takes for the same.
         cache: String,
     },
+    /// Run what root's ssh has as its proxy for a builder (`ProxyJump`, `ProxyCommand`). Before the answer, which is [`Ended`],
+    /// comes an empty [`Answer::Begun`], and with it the socket that the proxy reads and writes and the pipe that it
+    /// complains to; who hangs up ends it.
+    Dial {
+        /// Its URI, as the list of builders has it.
+        store: String,
+    },
     /// Have the kernel tell of changes of what root's Nix and ssh read: the answer is a row of [`Watched`], and an
     /// inotify comes along.
     Watch,
@@ -75,7 +82,7 @@ pub(crate) enum Answer {
     Refused(String),
     /// It could not be had; the text says why.
     Failed(String),
-    /// A build begins, whose paths have this word in their names, and more comes.
+    /// A proxy runs, or a build, whose paths have this word in their names; more comes.
     Begun(String),
     /// A line of Nix's, and more comes.
     Line(Line),
@@ -106,6 +113,7 @@ impl Request {
             }
             Self::Forget { cache } => Frame::new(6).string(cache.as_bytes()),
             Self::Watch => Frame::new(7),
+            Self::Dial { store } => Frame::new(8).string(store.as_bytes()),
         }
         .finish()
     }
@@ -139,6 +147,9 @@ impl Request {
                 cache: fields.text()?,
             },
             7 => Self::Watch,
+            8 => Self::Dial {
+                store: fields.text()?,
+            },
             _ => return Err(WireError),
         };
         fields.end()?;
@@ -217,6 +228,7 @@ mod tests {
             ".*".prop_map(|store| Request::Identities { store }),
             (".*", any::<u32>()).prop_map(|(store, seconds)| Request::Build { store, seconds }),
             ".*".prop_map(|cache| Request::Forget { cache }),
+            ".*".prop_map(|store| Request::Dial { store }),
             Just(Request::Watch),
             sign,
         ]

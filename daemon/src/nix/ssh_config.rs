@@ -101,6 +101,8 @@ pub struct SshOptions {
     /// The command whose input and output are the connection, for `sh -c "exec …"`: of
     /// `ProxyCommand` or equivalent to `ProxyJump`, expanded.
     pub proxy_command: Option<String>,
+    /// Whether it was root's ssh that named that, and `offload-helper` runs it as root.
+    pub proxy_is_roots: bool,
     /// Whether `ProxyCommand` is `offloadctl connect`, which dials where this daemon says that the builder is.
     pub steered: bool,
     /// The host key algorithms that are accepted, best first; empty where OpenSSH was not asked.
@@ -248,6 +250,7 @@ impl SshOptions {
             authority_algorithms: Vec::new(),
             strict_host_key_checking: StrictHostKeyChecking::Ask,
             proxy_command: None,
+            proxy_is_roots: false,
             steered: false,
             host_key_algorithms: Vec::new(),
             address_family: None,
@@ -416,6 +419,7 @@ fn parse(text: &str, asked: &Asked<'_>) -> Result<SshOptions, SshConfigError> {
         demands: demands::demands(&answer),
         host_key_alias,
         proxy_command: proxy_command.filter(|_| !steered),
+        proxy_is_roots: false,
         steered,
         unsupported,
     })

@@ -4,12 +4,7 @@
 //! A question names one of root's builders and says how long it may take. A builder that only offloadd's own
 //! configuration has is built on as the user offloadd.
 
-use std::{
-    ops::ControlFlow,
-    os::unix::net::UnixStream,
-    sync::atomic::{AtomicUsize, Ordering},
-    time::Duration,
-};
+use std::{ops::ControlFlow, os::unix::net::UnixStream, time::Duration};
 
 use super::{
     child::{self, ChildError},
@@ -23,43 +18,20 @@ use crate::{
 };
 
 /// So many run at once.
-const MAX_AT_ONCE: usize = 8;
+pub(super) const MAX_AT_ONCE: usize = 8;
 /// So much of one build's log is handed over, in bytes: it has some hundred.
 const MAX_TOLD: usize = 1 << 20;
 
-/// Those that are under way.
-#[derive(Default)]
-pub(super) struct Builds(AtomicUsize);
-
-impl Builds {
-    /// Builds on the builder with the URI `store`, for `timeout` at the most and while `caller` is there. What there
-    /// is to be said before the answer goes to `tell`; it ends where that fails.
-    pub(super) fn run(
-        &self,
-        nix: &roots::Nix,
-        store: &str,
-        timeout: Duration,
-        caller: &UnixStream,
-        tell: impl FnMut(Answer) -> bool,
-    ) -> Answer {
-        let others = self.0.fetch_add(1, Ordering::Acquire);
-        let answer = if others < MAX_AT_ONCE {
-            build(nix, store, timeout.min(MAX_TIMEOUT), caller, tell)
-        } else {
-            Answer::Refused("too many test builds are under way".into())
-        };
-        self.0.fetch_sub(1, Ordering::Release);
-        answer
-    }
-}
-
-fn build(
+/// Builds on the builder with the URI `store`, for `timeout` at the most and while `caller` is there. What there is to
+/// be said before the answer goes to `tell`; it ends where that fails.
+pub(super) fn build(
     nix: &roots::Nix,
     store: &str,
     timeout: Duration,
     caller: &UnixStream,
     mut tell: impl FnMut(Answer) -> bool,
 ) -> Answer {
+    let timeout = timeout.min(MAX_TIMEOUT);
     let lines = nix.lines(store);
     if lines.is_empty() {
         return Answer::Refused(super::serve::NO_BUILDER.into());

@@ -57,15 +57,44 @@ pub(super) fn run(
     caller: Option<&UnixStream>,
     heard: impl FnMut(Stream, &[u8]) -> ControlFlow<()>,
 ) -> Result<ExitStatus, ChildError> {
-    let mut child = command
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    end(start(command)?, patience, caller, heard)
+}
+
+/// The same for one whose input and outputs are somebody else's: its ends of them close with it.
+///
+/// # Errors
+/// As [`run`].
+pub(super) fn hold(
+    mut command: Command,
+    patience: Duration,
+    caller: &UnixStream,
+) -> Result<ExitStatus, ChildError> {
+    let child = start(&mut command)?;
+    drop(command);
+    end(child, patience, Some(caller), |_, _| {
+        ControlFlow::Continue(())
+    })
+}
+
+fn start(command: &mut Command) -> io::Result<Child> {
+    command
         // Nobody is there to be asked, as where Nix starts ssh (build-remote.cc).
         .env_remove("DISPLAY")
         .env_remove("SSH_ASKPASS")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
         .process_group(0)
-        .spawn()?;
+        .spawn()
+}
+
+fn end(
+    mut child: Child,
+    patience: Duration,
+    caller: Option<&UnixStream>,
+    heard: impl FnMut(Stream, &[u8]) -> ControlFlow<()>,
+) -> Result<ExitStatus, ChildError> {
     let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     let group = group.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
     let heard = hear(&mut child, group, patience, caller, heard);

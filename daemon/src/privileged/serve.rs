@@ -26,9 +26,10 @@ use rustix::{
 
 use super::{
     agent::{self, AgentError},
-    build::Builds,
+    build, dial,
     open::{self, OpenError},
     roots::Nix,
+    slots::Slots,
     ssh, watch,
 };
 use crate::{
@@ -48,7 +49,7 @@ const MAX_AT_ONCE: usize = 16;
 const STACK: usize = 256 << 10;
 
 /// Most answers come alone.
-const ALONE: Option<&OwnedFd> = None;
+const ALONE: &[OwnedFd] = &[];
 
 pub(super) const NO_BUILDER: &str = "Nix has no such builder";
 
@@ -81,7 +82,10 @@ pub(super) fn serve(listener: &UnixListener, nix: &Nix, idle: Duration) -> io::R
     let idle = Timespec::try_from(idle).map_err(io::Error::other)?;
     let owner = owner(listener)?;
     let at_once = AtomicUsize::new(0);
-    let builds = Builds::default();
+    let lasting = Lasting {
+        builds: Slots::new(build::MAX_AT_ONCE),
+        proxies: Slots::new(dial::MAX_AT_ONCE),
+    };
     listener.set_nonblocking(true)?;
     thread::scope(|scope| {
         loop {
@@ -98,10 +102,10 @@ pub(super) fn serve(listener: &UnixListener, nix: &Nix, idle: Duration) -> io::R
                 Err(error) => return Err(error),
             };
             let is_apart = at_once.fetch_add(1, Ordering::Acquire) < MAX_AT_ONCE;
-            let builds = is_apart.then_some(&builds);
+            let lasting = is_apart.then_some(&lasting);
             let at_once = &at_once;
             let answer = move || {
-                answer(stream, owner, nix, builds);
+                answer(stream, owner, nix, lasting);
                 at_once.fetch_sub(1, Ordering::Release);
             };
             if is_apart {
@@ -113,6 +117,12 @@ pub(super) fn serve(listener: &UnixListener, nix: &Nix, idle: Duration) -> io::R
             }
         }
     })
+}
+
+/// What takes its time.
+struct Lasting {
+    builds: Slots,
+    proxies: Slots,
 }
 
 /// Whether nothing is wrong with the socket, or with us.
@@ -130,8 +140,8 @@ fn owner(listener: &UnixListener) -> io::Result<u32> {
     Ok(std::fs::metadata(path)?.uid())
 }
 
-/// Answers one connection; without a build where others wait for that.
-fn answer(stream: UnixStream, owner: u32, nix: &Nix, builds: Option<&Builds>) {
+/// Answers one connection; with nothing that takes its time where others wait for that.
+fn answer(stream: UnixStream, owner: u32, nix: &Nix, lasting: Option<&Lasting>) {
     // The mode of the socket keeps others out: this holds where somebody has loosened it.
     let caller = match socket_peercred(&stream) {
         Ok(caller) if [0, owner].contains(&caller.uid.as_raw()) => caller.pid,
@@ -204,10 +214,20 @@ fn answer(stream: UnixStream, owner: u32, nix: &Nix, builds: Option<&Builds>) {
         Request::Build { store, seconds } => {
             let timeout = Duration::from_secs((*seconds).into());
             let tell = |told: Answer| send(&stream, &told.encode(), ALONE).is_ok();
-            let built = builds.map(|builds| builds.run(nix, store, timeout, &stream, tell));
-            let busy = || Answer::Refused("too much is under way".into());
+            let build = || build::build(nix, store, timeout, &stream, tell);
+            let built = lasting.and_then(|lasting| lasting.builds.run(build));
             (built.unwrap_or_else(busy), None)
         }
+        Request::Dial { store } => match nix.builder(store) {
+            Some(builder) => {
+                let begun = Answer::Begun(String::new()).encode();
+                let hand_over = |ends: &[OwnedFd]| send(&stream, &begun, ends);
+                let dial = || dial::dial(&builder, &nix.environment(), &stream, hand_over);
+                let dialled = lasting.and_then(|lasting| lasting.proxies.run(dial));
+                (dialled.unwrap_or_else(busy), None)
+            }
+            None => (Answer::Refused(NO_BUILDER.into()), None),
+        },
     };
     match &answer {
         Answer::Done(_) | Answer::Begun(_) | Answer::Line(_) => {
@@ -220,9 +240,13 @@ fn answer(stream: UnixStream, owner: u32, nix: &Nix, builds: Option<&Builds>) {
             &format!("{caller}: {asked}: refused, {why}"),
         ),
     }
-    if let Err(error) = send(&stream, &answer.encode(), descriptor.as_ref()) {
+    if let Err(error) = send(&stream, &answer.encode(), descriptor.as_slice()) {
         log(Level::Debug, &format!("{caller}: {error}"));
     }
+}
+
+fn busy() -> Answer {
+    Answer::Refused("too much is under way".into())
 }
 
 /// A question as it is told.
@@ -234,6 +258,7 @@ fn told(request: &Request) -> String {
         Request::Sign { store, .. } => format!("sign for {}", uri::redacted(store)),
         Request::Forget { cache } => format!("forget misses of {}", uri::redacted(cache)),
         Request::Build { store, .. } => format!("build on {}", uri::redacted(store)),
+        Request::Dial { store } => format!("dial {}", uri::redacted(store)),
         Request::Watch => "watch".to_owned(),
     }
 }
@@ -254,14 +279,14 @@ fn refusal(error: OpenError) -> Answer {
     }
 }
 
-/// Sends a frame, and with its first byte a descriptor.
-fn send(mut stream: &UnixStream, frame: &[u8], descriptor: Option<&OwnedFd>) -> io::Result<()> {
+/// Sends a frame, and with its first byte two descriptors at the most.
+fn send(mut stream: &UnixStream, frame: &[u8], descriptors: &[OwnedFd]) -> io::Result<()> {
     stream.set_write_timeout(Some(PATIENCE))?;
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
     let mut control = SendAncillaryBuffer::new(&mut space);
-    let descriptor = descriptor.map(|descriptor| [descriptor.as_fd()]);
-    if let Some(descriptor) = &descriptor {
-        control.push(SendAncillaryMessage::ScmRights(descriptor));
+    let descriptors: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
+    if !descriptors.is_empty() {
+        control.push(SendAncillaryMessage::ScmRights(&descriptors));
     }
     let sent = sendmsg(
         stream,

@@ -1,4 +1,5 @@
 mod build;
+mod dial;
 mod forget;
 mod login;
 mod watch;

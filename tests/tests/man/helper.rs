@@ -11,7 +11,7 @@ pub(crate) fn page() -> String {
     page.section("DESCRIPTION");
     page.prose(
         "Nix hands builds over as root: with root's list of builders, netrc, known_hosts, ssh_config and keys. `offloadd`(8) \
-         speaks with the network and is not root. `offload-helper` does for it what takes root, and speaks with none. It is \
+         speaks with the network and is not root. `offload-helper` does for it what takes root, and speaks with none; a proxy that it starts does. It is \
          started by its socket when it is asked, and ends when nobody has asked for half a minute.",
     );
     page.paragraph(
@@ -39,6 +39,12 @@ pub(crate) fn page() -> String {
         "build",
         "A build of something new, through nix-daemon, on one of Nix's builders and no other, with root's key: what \
          `offloadctl test-build` shows. At most eight at once, each for ten minutes at most; it ends when who asked is gone.",
+    );
+    page.item(
+        "dial",
+        "What root's ssh has as its `ProxyJump` or `ProxyCommand` for one of Nix's builders, run as root: a jump takes root's \
+         keys and known hosts. offloadd gets the socket that it reads and writes, and the pipe that it complains to; \
+         it ends when offloadd closes that, and with a day. At most eight at once; the helper stays while one runs.",
     );
     page.item(
         "forget",

@@ -30,12 +30,12 @@ pub(crate) enum NotOffered {
     NotVisible,
 }
 
-/// How a test build ended.
+/// How a test build ended, or a proxy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
-    /// Nix has built.
+    /// By itself, and well: Nix has built.
     Succeeded,
-    /// Nix has not; its status.
+    /// By itself, and not well; its status.
     Failed(String),
     /// Its time was over.
     TimedOut,

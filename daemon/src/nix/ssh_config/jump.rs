@@ -57,7 +57,8 @@ impl<'a> Jump<'a> {
 }
 
 /// The command, its `%h` and `%p` not yet expanded. `config` is a file given with `-F`, which the
-/// jumps obey too. Nobody is there to be asked for a password, hence `BatchMode`.
+/// jumps obey too. Nobody is there to be asked for a password, hence `BatchMode`; and a master that ssh_config has it
+/// make would stay behind, or could not listen where root's home is closed to writing.
 pub(super) fn command(jump: &str, config: Option<&str>) -> Result<String, SshConfigError> {
     let Jump {
         before,
@@ -79,7 +80,9 @@ pub(super) fn command(jump: &str, config: Option<&str>) -> Result<String, SshCon
         let config = quoted(&config.replace('%', "%%"));
         command.push_str(&format!(" -F {config}"));
     }
-    command.push_str(&format!(" -o BatchMode=yes -W '[%h]:%p' {host}"));
+    command.push_str(&format!(
+        " -o BatchMode=yes -o ControlPath=none -W '[%h]:%p' {host}"
+    ));
     Ok(command)
 }
 

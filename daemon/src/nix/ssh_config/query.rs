@@ -75,7 +75,8 @@ pub async fn ask(
         // The helper asks it.
         let is_agent = |option: &String| option.starts_with("identityagent ");
         options.unsupported.retain(|option| !is_agent(option));
-        return query.with_jump(&answer, options).await;
+        options.proxy_is_roots = options.proxy_command.is_some();
+        return Ok(options);
     }
     query.ask(question).await
 }
@@ -255,27 +256,21 @@ impl Query<'_> {
             accounts: self.accounts,
         };
         match self.run(&arguments, stdin).await {
-            Ok(answer) => self.with_jump(&answer, parse(&answer, &asked)?).await,
+            Ok(answer) => {
+                let mut options = parse(&answer, &asked)?;
+                if self.accounts.own != self.accounts.nix
+                    && let Some(jump) = Answer::of(&answer).get("proxyjump")
+                {
+                    options.proxy_command = Some(self.through(jump, &options).await?);
+                }
+                Ok(options)
+            }
             Err(error) if nobody_answers(&error) => {
                 let (key, nix) = (key.map(Path::to_owned), &self.accounts.nix);
                 Ok(SshOptions::defaults_of(host, user, port, key, nix))
             }
             Err(error) => Err(error),
         }
-    }
-
-    /// What has been read of `answer`, its jump as this account can take it.
-    async fn with_jump(
-        &self,
-        answer: &str,
-        mut options: SshOptions,
-    ) -> Result<SshOptions, SshConfigError> {
-        if self.accounts.own != self.accounts.nix
-            && let Some(jump) = Answer::of(answer).get("proxyjump")
-        {
-            options.proxy_command = Some(self.through(jump, &options).await?);
-        }
-        Ok(options)
     }
 
     /// The way through `jump` for an account that can't read what root's ssh goes by there.

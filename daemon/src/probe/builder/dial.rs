@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     files::Reachable,
+    helper::Helper,
     net,
     nix::ssh_config::{AddressFamily, SshOptions},
     probe::{
@@ -162,11 +163,7 @@ impl Dial<'_> {
         // It is connecting until something answers.
         trace.enter(Stage::Connect);
         trace.at(self.ssh_config_host());
-        let (proxy, stream) = Proxy::start(command).map_err(|error| Failure {
-            stage: Stage::Connect,
-            reason: reason_of_start(&error, Reason::ProxyFailed),
-            detail: error.to_string().into(),
-        })?;
+        let (proxy, stream) = self.start(command).await?;
         let host_keys = self.host_keys();
         let entered = match exchange_keys(stream, &host_keys, listener, trace, notes).await {
             Ok(link) => self.enter(link, notes).await,
@@ -180,6 +177,23 @@ impl Dial<'_> {
             Ok(link) => Ok((link, proxy)),
             Err(failure) => Err(with_last_words(failure, proxy).await),
         }
+    }
+
+    /// Starts ssh_config's proxy. What keeps the helper from it need not keep root's ssh from it.
+    async fn start(&self, command: &str) -> Result<(Proxy, Box<dyn Duplex>), Failure> {
+        let helper = Helper::of_this_machine().filter(|_| self.options.proxy_is_roots);
+        let (started, reason) = match helper {
+            Some(helper) => {
+                let started = Proxy::of_root(&helper, self.spec.store()).await;
+                (started, Reason::SshConfigUnsupported)
+            }
+            None => (Proxy::start(command), Reason::ProxyFailed),
+        };
+        started.map_err(|error| Failure {
+            stage: Stage::Connect,
+            reason: reason_of_start(&error, reason),
+            detail: error.to_string().into(),
+        })
     }
 
     /// Notes who answered at `address`, for the next one to be tried.

@@ -6,7 +6,10 @@ use offload_client::Printable;
 use tokio::{io::AsyncRead, process::Command, sync::watch, task::JoinHandle, time::timeout};
 
 use super::stream::Duplex;
-use crate::program::{LAST_WORDS, Lines, Paced, Program};
+use crate::{
+    helper::{Ended, Helper, Life},
+    program::{LAST_WORDS, Lines, Paced, Program},
+};
 
 /// How much of the command's last line is kept.
 const MAX_LINE: usize = 256;
@@ -14,30 +17,53 @@ const MAX_LINE: usize = 256;
 /// A running proxy command. Dropping it ends it and all that it started.
 #[derive(Debug)]
 pub(super) struct Proxy {
-    program: Program,
+    running: Running,
     listening: JoinHandle<()>,
     said: watch::Receiver<Printable>,
 }
 
+/// Who runs it.
+#[derive(Debug)]
+enum Running {
+    /// This process.
+    Here(Program),
+    /// Root.
+    ByRoot(Life),
+}
+
 impl Proxy {
+    /// Has `helper` start the one that root's ssh has for the builder with the URI `store` in Nix's list.
+    pub(super) async fn of_root(
+        helper: &Helper,
+        store: &str,
+    ) -> io::Result<(Self, Box<dyn Duplex>)> {
+        let started = helper.dial(store).await?;
+        let proxy = Self::new(Running::ByRoot(started.life), started.complaints);
+        Ok((proxy, Box::new(started.socket)))
+    }
+
     /// Starts `command` as OpenSSH does: a shell that becomes the program.
     pub(super) fn start(command: &str) -> io::Result<(Self, Box<dyn Duplex>)> {
         let mut shell = Command::new("sh");
         shell.arg("-c").arg(format!("exec {command}"));
         let (program, pipes) = Program::start(&mut shell, Stdio::piped())?;
         let stdin = pipes.stdin.ok_or(io::ErrorKind::BrokenPipe)?;
-        let (sender, said) = watch::channel(Printable::default());
-        let proxy = Self {
-            program,
-            listening: tokio::spawn(listen(pipes.stderr, sender)),
-            said,
-        };
+        let proxy = Self::new(Running::Here(program), pipes.stderr);
         Ok((proxy, Box::new(tokio::io::join(pipes.stdout, stdin))))
+    }
+
+    fn new(running: Running, stderr: impl AsyncRead + Send + Unpin + 'static) -> Self {
+        let (sender, said) = watch::channel(Printable::default());
+        Self {
+            running,
+            listening: tokio::spawn(listen(stderr, sender)),
+            said,
+        }
     }
 
     /// How the command ended and what it said last, once its pipe has closed.
     pub(super) async fn last_words(&mut self) -> String {
-        let status = timeout(LAST_WORDS, self.program.ended()).await;
+        let status = timeout(LAST_WORDS, self.running.ended()).await;
         // What has left its group may hold the pipe open, so its end is not waited for either.
         let _ = timeout(LAST_WORDS, &mut self.listening).await;
         let how = match status {
@@ -50,6 +76,20 @@ impl Proxy {
             how
         } else {
             format!("{how}: {}", *said)
+        }
+    }
+}
+
+impl Running {
+    /// Waits for its end; how it ended.
+    async fn ended(&mut self) -> io::Result<String> {
+        match self {
+            Self::Here(program) => program.ended().await.map(|status| status.to_string()),
+            Self::ByRoot(life) => life.ended().await.map(|ended| match ended {
+                Ended::Succeeded => "exit status: 0".to_owned(),
+                Ended::Failed(status) => status,
+                Ended::TimedOut => "its time was over".to_owned(),
+            }),
         }
     }
 }

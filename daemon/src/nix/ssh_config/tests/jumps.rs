@@ -7,11 +7,11 @@ fn a_jump_becomes_the_command_that_openssh_makes_of_it() {
     let command = |jump: &str| with(&format!("proxyjump {jump}")).proxy_command.unwrap();
     assert_eq!(
         command("gate"),
-        "ssh -o BatchMode=yes -W '[192.0.2.6]:22' gate"
+        "ssh -o BatchMode=yes -o ControlPath=none -W '[192.0.2.6]:22' gate"
     );
     assert_eq!(
         command("a@first:22,me@[192.0.2.9]:2222"),
-        "ssh -l me -p 2222 -J a@first:22 -o BatchMode=yes -W '[192.0.2.6]:22' 192.0.2.9"
+        "ssh -l me -p 2222 -J a@first:22 -o BatchMode=yes -o ControlPath=none -W '[192.0.2.6]:22' 192.0.2.9"
     );
     let config = parse(
         &format!("proxyjump gate\n{PLAIN}"),
@@ -22,7 +22,7 @@ fn a_jump_becomes_the_command_that_openssh_makes_of_it() {
     );
     assert_eq!(
         config.unwrap().proxy_command.unwrap(),
-        "ssh -F '/a b%c' -o BatchMode=yes -W '[192.0.2.6]:22' gate"
+        "ssh -F '/a b%c' -o BatchMode=yes -o ControlPath=none -W '[192.0.2.6]:22' gate"
     );
     for jump in [
         "-oProxyCommand=x",
@@ -54,7 +54,7 @@ async fn proxies_of_a_real_configuration_become_commands() {
     let command = found.proxy_command.unwrap();
     assert!(command.starts_with("ssh -l me -p 2222 -F '/"), "{command}");
     assert!(
-        command.ends_with(" -o BatchMode=yes -W '[desktop]:22' gate"),
+        command.ends_with(" -o BatchMode=yes -o ControlPath=none -W '[desktop]:22' gate"),
         "{command}"
     );
 }
