@@ -54,13 +54,7 @@ impl Environment {
 
     /// `NIX_SSHOPTS`, written as a shell would read what Nix of this version reads.
     pub fn ssh_options(&self, version: NixVersion) -> String {
-        let options = self.get("NIX_SSHOPTS").unwrap_or_default();
-        if version.unquotes_ssh_options() {
-            return options.to_owned();
-        }
-        let quoted = |word| format!("'{}'", str::replace(word, "'", r"'\''"));
-        let words: Vec<_> = text::tokens(options).map(quoted).collect();
-        words.join(" ")
+        ssh_options(self.get("NIX_SSHOPTS").unwrap_or_default(), version)
     }
 
     /// Whether an ssh-agent may have keys for Nix's ssh.
@@ -89,6 +83,16 @@ impl Environment {
     pub fn proxy(&self, tls: bool, host: &str) -> Option<Proxy> {
         proxy::of(|name| self.get(name), tls, host)
     }
+}
+
+/// `options` of `NIX_SSHOPTS`, written as a shell would read what Nix of this version reads.
+pub(crate) fn ssh_options(options: &str, version: NixVersion) -> String {
+    if version.unquotes_ssh_options() {
+        return options.to_owned();
+    }
+    let quoted = |word| format!("'{}'", str::replace(word, "'", r"'\''"));
+    let words: Vec<_> = text::tokens(options).map(quoted).collect();
+    words.join(" ")
 }
 
 fn is_program(path: &Path) -> bool {

@@ -1,16 +1,22 @@
-//! What systemd gives the nix-daemon as its environment. Its own in /proc is read by nobody who has less capabilities
+//! What systemd gives the nix-daemon as its environment, and of what version that is. Its own in /proc is read by nobody who has less capabilities
 //! than it, and systemd tells.
 
-use std::{ops::ControlFlow, path::Path, process::Command, sync::OnceLock, time::Duration};
+use std::{
+    ffi::OsStr, ops::ControlFlow, path::Path, process::Command, sync::OnceLock, time::Duration,
+};
 
 use super::{child, open::Roots};
 use crate::{
     files::Files,
-    nix::{environment::variables, ssh_config::shell_split},
+    nix::{
+        NixVersion,
+        environment::{self, variables},
+        ssh_config::shell_split,
+    },
     program::Stream,
 };
 
-/// So long systemd may take.
+/// So long systemd may take, and Nix to tell its version.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// The longest answer, in bytes.
 const MAX_ANSWER: usize = 64 << 10;
@@ -31,19 +37,39 @@ impl Environment {
     /// The value of a variable that is not empty.
     pub(super) fn get(&self, name: &str) -> Option<String> {
         let own = std::env::var(name).ok();
-        let of_unit = || value(name, self.0.get_or_init(ask), &Roots);
+        let of_unit = || value(name, self.said_by_systemd(), &Roots);
         own.or_else(of_unit).filter(|value| !value.is_empty())
+    }
+
+    /// `NIX_SSHOPTS`, written as a shell would read what the nix-daemon reads.
+    pub(super) fn ssh_options(&self) -> String {
+        let options = self.get("NIX_SSHOPTS").unwrap_or_default();
+        // All versions read the rest alike.
+        if options.contains(['\'', '"', '\\']) {
+            environment::ssh_options(&options, self.version())
+        } else {
+            options
+        }
+    }
+
+    /// That of the nix-daemon which systemd would start.
+    fn version(&self) -> NixVersion {
+        let daemon = program(self.said_by_systemd()).unwrap_or("nix");
+        NixVersion::parse(&output(daemon, &["--version"])).unwrap_or_default()
+    }
+
+    fn said_by_systemd(&self) -> &str {
+        self.0.get_or_init(|| {
+            let properties = "--property=Environment,EnvironmentFiles,ExecStart";
+            output("systemctl", &["show", properties, "nix-daemon.service"])
+        })
     }
 }
 
-/// What systemd says; nothing where there is none.
-fn ask() -> String {
-    let mut command = Command::new("systemctl");
-    command.args([
-        "show",
-        "--property=Environment,EnvironmentFiles",
-        "nix-daemon.service",
-    ]);
+/// What a program says, where it ends well.
+fn output(program: &str, arguments: &[&str]) -> String {
+    let mut command = Command::new(program);
+    command.args(arguments);
     let mut answer = Vec::new();
     let status = child::run(&mut command, PATIENCE, None, |stream, chunk| {
         if stream == Stream::Output {
@@ -85,6 +111,14 @@ fn value(name: &str, answer: &str, files: &dyn Files) -> Option<String> {
     files.or_else(|| of("Environment").iter().find_map(of_line))
 }
 
+/// The nix-daemon that the unit starts, where it starts one.
+fn program(answer: &str) -> Option<&str> {
+    let mut lines = answer.lines();
+    let path = lines.find_map(|line| line.strip_prefix("ExecStart={ path="))?;
+    let path = path.split(" ;").next()?;
+    (Path::new(path).file_name() == Some(OsStr::new("nix-daemon"))).then_some(path)
+}
+
 fn assigned(text: &str, name: &str) -> Option<String> {
     let value = text.strip_prefix(name)?.strip_prefix('=')?;
     Some(value.to_owned())
@@ -112,6 +146,17 @@ mod tests {
             None
         );
         assert_eq!(value(""), None);
+    }
+
+    #[test]
+    fn the_program_of_the_unit_is_found_where_it_is_nix_s() {
+        let start = |path: &str| {
+            format!("ExecStart={{ path={path} ; argv[]=nix-daemon --daemon ; pid=0 }}\n")
+        };
+        let said = format!("Environment=\n{}", start("/nix/store/a-nix/bin/nix-daemon"));
+        assert_eq!(program(&said), Some("/nix/store/a-nix/bin/nix-daemon"));
+        assert_eq!(program(&start("/bin/sh")), None);
+        assert_eq!(program("ExecStart=\n"), None);
     }
 
     #[test]

@@ -29,7 +29,7 @@ const MAX_ANSWER: usize = MAX_FRAME / 2;
 /// What ssh says, or that it says nothing.
 pub(super) fn ask(machine: &Machine, environment: &Environment) -> Result<String, SshConfigError> {
     let uri = uri(machine)?;
-    let arguments = Question::of(machine, &uri).arguments(&nix_sshopts(environment))?;
+    let arguments = Question::of(machine, &uri).arguments(&environment.ssh_options())?;
     let (mut output, mut complaints) = (Vec::new(), Vec::new());
     let mut command = Command::new("ssh");
     // As in Nix's build hook, for what `Match exec` runs.
@@ -69,7 +69,7 @@ pub(super) fn options(
 ) -> Result<SshOptions, SshConfigError> {
     let (answer, uri) = (ask(machine, environment)?, uri(machine)?);
     let question = Question::of(machine, &uri);
-    let mut options = question.read_roots(&answer, &nix_sshopts(environment))?;
+    let mut options = question.read_roots(&answer, &environment.ssh_options())?;
     // ssh leaves out what is not there at the moment.
     if let Some(key) = question.key()
         && !options.identity_files.iter().any(|file| file == key)
@@ -84,8 +84,4 @@ fn uri(machine: &Machine) -> Result<SshUri, SshConfigError> {
         Ok(StoreUri::Ssh(uri)) => Ok(uri),
         _ => Err(SshConfigError::BadName(uri::redacted(&machine.uri))),
     }
-}
-
-fn nix_sshopts(environment: &Environment) -> String {
-    environment.get("NIX_SSHOPTS").unwrap_or_default()
 }

@@ -58,9 +58,11 @@ impl Machine {
         let listener = UnixListener::bind(machine.path("socket")).unwrap();
         let (agent, file) = (machine.path("agent"), machine.path("etc/environment"));
         let environment = format!(
-            "Environment=SSH_AUTH_SOCK={}\nEnvironmentFiles={} (ignore_errors=yes)\n",
+            "Environment=SSH_AUTH_SOCK={}\nEnvironmentFiles={} (ignore_errors=yes)\n\
+             ExecStart={{ path={} ; argv[]=nix-daemon --daemon ; pid=0 }}\n",
             agent.display(),
-            file.display()
+            file.display(),
+            machine.path("bin/nix-daemon").display(),
         );
         let nix = Nix::at(machine.path("etc/nix.conf"))
             .with_environment(Environment::said(environment))
@@ -335,6 +337,23 @@ fn root_answers_for_its_ssh_and_only_about_builders_of_nix() {
     );
     let answer = String::from_utf8(resolve("ssh://nix@desktop:2222").unwrap()).unwrap();
     assert!(answer.contains("\nhostname 192.0.2.6\n"), "{answer}");
+    // Before 2.26 it has no quotes.
+    machine.write("environment", "NIX_SSHOPTS=\"-o 'HostName=192.0.2.7'\"\n");
+    fs::create_dir(machine.path("bin")).unwrap();
+    for (version, taken) in [("2.26.0", true), ("2.25.5", false)] {
+        let daemon = machine.path("bin/nix-daemon");
+        fs::write(
+            &daemon,
+            format!("#!/bin/sh\necho 'nix-daemon (Nix) {version}'\n"),
+        )
+        .unwrap();
+        fs::set_permissions(&daemon, PermissionsExt::from_mode(0o755)).unwrap();
+        let answer = resolve("ssh://nix@desktop:2222").map(|text| String::from_utf8(text).unwrap());
+        let is_taken = answer
+            .as_ref()
+            .is_ok_and(|text| text.contains("\nhostname 192.0.2.7\n"));
+        assert_eq!(is_taken, taken, "{version}: {answer:?}");
+    }
     fs::remove_file(machine.path("etc/environment")).unwrap();
     let answer = String::from_utf8(resolve("ssh://nix@desktop:2222").unwrap()).unwrap();
     assert!(
