@@ -21,6 +21,7 @@ mod spinner;
 mod status;
 mod steer;
 mod test_build;
+mod top;
 mod wait;
 mod watch;
 
@@ -79,7 +80,7 @@ pub fn command() -> clap::Command {
 
 /// Comes back with Ctrl-C, so that a spinner takes its line away; what has a way of its own to end is left alone.
 async fn interrupted(cli: &Cli) -> Failure {
-    if let Some(Command::Hold { .. } | Command::TestBuild { .. }) = cli.command {
+    if let Some(Command::Hold { .. } | Command::TestBuild { .. } | Command::Top) = cli.command {
         return std::future::pending().await;
     }
     match tokio::signal::ctrl_c().await {
@@ -99,6 +100,7 @@ async fn run(cli: &Cli) -> Result<Outcome, Failure> {
         Command::Check { target } => check::check(cli, output, target.as_deref()).await,
         Command::Discover => discover::discover(cli, output).await,
         Command::Bar { format, once } => bar::bar(cli, output, *format, *once).await,
+        Command::Top => top::top(cli, output).await,
         Command::Watch => watch::watch(cli, output).await,
         Command::Wait {
             target,

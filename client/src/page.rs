@@ -22,6 +22,10 @@ use crate::{
 pub use explain::explain;
 pub use paint::{Tone, overall_glyph, overall_tone, state_glyph, state_tone};
 pub use test_build::render_test_build;
+#[cfg(feature = "cli")]
+pub(crate) use text::width as columns;
+#[cfg(feature = "cli")]
+pub(crate) use units::since;
 pub use units::{ago, duration, latency, took};
 
 /// How to write for where it will be read.
@@ -40,24 +44,12 @@ pub struct Style {
 /// The whole page, with a newline at its end.
 pub fn render(snapshot: &Snapshot, style: &Style) -> String {
     let mut page = headline(snapshot, style);
-    if let Some(reason) = common_cause(snapshot) {
-        page.push_str(&help::words(
-            reasons::text(reason).explanation,
-            &reasons::remedy_for(&Target {
-                reason,
-                ..Target::default()
-            }),
-            style,
-        ));
-    }
+    page.push_str(&common_help(snapshot, style));
     if !snapshot.targets.is_empty() {
         page.push('\n');
         page.push_str(&render_targets(&snapshot.targets, style));
     }
-    for warning in untold(snapshot) {
-        page.push('\n');
-        page.push_str(&help::warning(warning, style));
-    }
+    page.push_str(&warnings(snapshot, style));
     if style.verbose && !snapshot.version.is_empty() {
         let version = format!("offloadd {}", snapshot.version);
         page.push_str(&format!("\n{}\n", style.paint(Tone::Faint, &version)));
@@ -79,6 +71,47 @@ pub fn render_targets<'a>(targets: impl IntoIterator<Item = &'a Target>, style: 
         }
     }
     page
+}
+
+/// The verdict on one line, without colours.
+#[cfg(feature = "cli")]
+pub(crate) fn headline_words(snapshot: &Snapshot, now_realtime_usec: u64) -> String {
+    let style = Style {
+        now_realtime_usec,
+        ..Style::default()
+    };
+    headline(snapshot, &style).trim_end().to_owned()
+}
+
+/// What is wrong with a target and what mends it; nothing where nothing is.
+#[cfg(feature = "cli")]
+pub(crate) fn help_for(target: &Target, style: &Style) -> String {
+    help::target(target, &[], style)
+}
+
+/// Everything that is known of a target.
+#[cfg(feature = "cli")]
+pub(crate) fn facts(target: &Target, style: &Style) -> String {
+    verbose::target(target, style)
+}
+
+/// What is wrong with the machine, and no target's.
+pub(crate) fn common_help(snapshot: &Snapshot, style: &Style) -> String {
+    let words = |reason| {
+        let about = Target {
+            reason,
+            ..Target::default()
+        };
+        let remedy = reasons::remedy_for(&about);
+        help::words(reasons::text(reason).explanation, &remedy, style)
+    };
+    common_cause(snapshot).map(words).unwrap_or_default()
+}
+
+/// The warnings that no target's help has told.
+pub(crate) fn warnings(snapshot: &Snapshot, style: &Style) -> String {
+    let warnings = untold(snapshot).map(|warning| format!("\n{}", help::warning(warning, style)));
+    warnings.collect()
 }
 
 fn headline(snapshot: &Snapshot, style: &Style) -> String {

@@ -28,6 +28,7 @@ pub mod package;
 pub mod parity;
 pub mod practice;
 pub mod process;
+pub mod pty;
 pub mod relay;
 pub mod signals;
 pub mod skip;

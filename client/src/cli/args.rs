@@ -90,6 +90,14 @@ pub(super) enum Command {
                       Exit codes: 4 no bus, 69 it went away, 64 usage."
     )]
     Watch,
+    /// Show everything on one screen, and follow it
+    #[command(
+        after_help = "Targets with their latency, the slots that Nix uses, what it builds there now, warnings and changes. Keys:\n\
+                      c checks, t has it build something trivial, p pauses, / filters, ? shows all keys, q quits.\n\
+                      It waits for a daemon where there is none, and starts none.\n\
+                      Exit codes: 0 quit, 64 usage, or no terminal."
+    )]
+    Top,
     /// Write a line for a status bar, and another one whenever it changes
     #[command(
         after_help = "Ready-made snippets for each bar are in /usr/share/doc/offloadd/bars. It starts no daemon, and outlives\n\
@@ -276,6 +284,7 @@ impl Cli {
                         | Command::Connect { .. }
                         | Command::Steer { .. }
                         | Command::Completions { .. }
+                        | Command::Top
                         | Command::Man
                 )
             )

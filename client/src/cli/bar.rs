@@ -16,7 +16,7 @@ use self::line::Line;
 use super::{
     args::Cli,
     failure::{Failure, Outcome},
-    output::Output,
+    output::{Output, is_ascii},
     session::Session,
 };
 use crate::Snapshot;
@@ -83,12 +83,4 @@ impl Shown {
         }
         Ok(())
     }
-}
-
-/// Whether this process's locale is one that names no other characters (locale(7)). A bar that was started
-/// without any shows what its font can.
-fn is_ascii() -> bool {
-    let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set);
-    locale.is_some_and(|locale| matches!(&*locale, "C" | "POSIX"))
 }

@@ -112,6 +112,8 @@ pub(super) enum Failure {
     ConfigDir(PathBuf, io::Error),
     /// ssh gets no socket.
     Connect(ConnectError),
+    /// What is a screen was asked for where there is none.
+    NoTerminal,
     /// Standard output could not be written.
     Output(io::Error),
     /// The runtime could not be started.
@@ -126,7 +128,10 @@ impl Failure {
             | Self::DaemonGone
             | Self::LeftMidway
             | Self::Silent => NO_DAEMON,
-            Self::UnknownTarget { .. } | Self::ConfigDir(..) | Self::Derivation(..) => USAGE,
+            Self::UnknownTarget { .. }
+            | Self::ConfigDir(..)
+            | Self::Derivation(..)
+            | Self::NoTerminal => USAGE,
             Self::Once(OnceError::NotFound(_)) => NO_DAEMON,
             Self::Once(OnceError::TimedOut(_)) => TRY_AGAIN,
             Self::Once(OnceError::Run(..) | OnceError::Failed { .. }) => UNAVAILABLE,
@@ -172,12 +177,16 @@ impl Failure {
         }
     }
 
-    fn sentence(&self, cli: &Cli) -> Option<String> {
+    /// What went wrong, in words; nothing where the one who asks knows it.
+    pub(super) fn sentence(&self, cli: &Cli) -> Option<String> {
         Some(match self {
             Self::Stopped => return None,
             Self::Output(error) if is_closed(error) => return None,
             Self::Output(error) => format!("standard output: {error}"),
             Self::Runtime(error) => format!("could not start: {error}"),
+            Self::NoTerminal => {
+                "top is for a terminal; `offloadctl watch` writes a line at each change".to_owned()
+            }
             Self::NoDaemon(error) => no_daemon(error),
             Self::NoDaemonInTime => format!("offloadd is not running; {START}"),
             Self::DaemonGone => format!("offloadd went away and did not come back; {START}"),

@@ -115,6 +115,14 @@ fn colour(asked: Color, terminal: bool, env: &dyn Fn(&str) -> Option<OsString>) 
     }
 }
 
+/// Whether this process's locale is one that names no other characters (locale(7)). What was started without any
+/// shows what its font can.
+pub(super) fn is_ascii() -> bool {
+    let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set);
+    locale.is_some_and(|locale| matches!(&*locale, "C" | "POSIX"))
+}
+
 /// The one place where the program reads the clock: "for 3 h" is counted from here.
 #[allow(clippy::disallowed_methods)]
 pub(super) fn now_realtime_usec() -> u64 {

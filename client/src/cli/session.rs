@@ -96,8 +96,12 @@ impl Session {
     }
 
     pub(super) async fn target(&self, target: &Target) -> Result<TargetProxy<'static>, Failure> {
+        self.target_at(target.path()).await
+    }
+
+    pub(super) async fn target_at(&self, path: String) -> Result<TargetProxy<'static>, Failure> {
         let proxy = TargetProxy::builder(&self.connection)
-            .path(target.path())
+            .path(path)
             .cache_properties(CacheProperties::No)
             .build();
         Ok(proxy.await?)

@@ -13,7 +13,7 @@ pub(super) fn printable_line(line: &str) -> String {
 }
 
 /// The columns that `text` takes.
-pub(super) fn width(text: &str) -> usize {
+pub(crate) fn width(text: &str) -> usize {
     text.width()
 }
 

@@ -43,7 +43,7 @@ pub fn took(usec: u64) -> String {
 }
 
 /// `for 3 h`; nothing where the moment is not known.
-pub(super) fn since(then_usec: u64, now_usec: u64) -> Option<String> {
+pub(crate) fn since(then_usec: u64, now_usec: u64) -> Option<String> {
     match (then_usec, now_usec.saturating_sub(then_usec)) {
         (0, _) => None,
         (_, 0..SECOND) => Some("just now".to_owned()),

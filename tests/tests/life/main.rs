@@ -22,4 +22,5 @@ mod reload;
 mod start;
 mod stop;
 mod stuck;
+mod top;
 mod widget;
