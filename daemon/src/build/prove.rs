@@ -113,6 +113,7 @@ impl Prover {
                 Some((spec, target, setup(builder, target, &nix.version)))
             })
             .collect();
+        let under_way = self.under_way();
         self.note_ended(|id| {
             let mut builders = builders.iter();
             let found = builders.find(|(spec, ..)| spec.id == *id);
@@ -130,7 +131,11 @@ impl Prover {
             is_new
         });
         let mut next: Option<u64> = None;
-        for (spec, target, setup) in &builders {
+        // Of one under way the snapshot may have the end that is not noted yet: the board changes with it.
+        let at_rest = builders
+            .iter()
+            .filter(|(spec, ..)| !under_way.contains(&spec.id));
+        for (spec, target, setup) in at_rest {
             self.show(spec, target, setup).await;
             if !is_for_a_proof(target) {
                 continue;
@@ -189,12 +194,12 @@ impl Prover {
     /// Begins one where this machine can afford it; when to look again otherwise. Its end is told by the board.
     async fn prove(&self, builder: &TargetId, now: u64) -> Option<u64> {
         let later = now.saturating_add(LATER.as_micros() as u64);
-        if self.is_under_way(builder) {
-            return None;
-        }
         if let Some(why) = self.thrift.asks_to_wait().await {
             tracing::debug!("no test build of {builder} yet: {why}");
             return Some(later);
+        }
+        if self.under_way().contains(builder) {
+            return None;
         }
         match self.jobs.start_unasked(builder).await {
             Ok(_) => None,
@@ -205,12 +210,11 @@ impl Prover {
         }
     }
 
-    fn is_under_way(&self, builder: &TargetId) -> bool {
+    /// The builders that have a job that has not ended.
+    fn under_way(&self) -> BTreeSet<TargetId> {
         self.jobs.read(|board| {
-            let mut jobs = board.iter();
-            jobs.any(|(_, job)| {
-                job.status.builder == *builder && job.status.state == JobState::Running
-            })
+            let running = board.iter().filter(|(_, job)| job.status.finished == 0);
+            running.map(|(_, job)| job.status.builder.clone()).collect()
         })
     }
 
