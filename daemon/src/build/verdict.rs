@@ -13,6 +13,16 @@ const MAX_DETAIL: usize = 300;
 /// How much of a machine's name is shown, in characters.
 const MAX_NAME: usize = 64;
 
+/// An error as one Nix sends it to another, as far as it is fit to be shown.
+const SENT_ERROR: &str = r"\x00Error\x00";
+/// How Nix says that a build has failed, or the other side has gone, for a reason that it has told before.
+const EFFECTS: [&str; 4] = [
+    "builder for '",
+    "build of '",
+    "Cannot build '",
+    "unexpected end-of-file",
+];
+
 /// What is known of a test build whose command succeeded.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Evidence<'a> {
@@ -186,16 +196,34 @@ fn place(uri: &str) -> Option<(String, u16)> {
 /// The line of a failed build's log that says most, fit to be shown; empty where none does.
 ///
 /// Nix's build hook says `cannot build on 'URI': why` (src/nix/build-remote/build-remote.cc), after
-/// which the build fails for want of another builder: the first is the cause. Otherwise the last
-/// `error:` is, otherwise the last line of all.
+/// which the build fails for want of another builder: that is the cause. Otherwise the first `error:` is that
+/// says more than that the build has failed, otherwise the last one, otherwise the last line of all.
 pub(super) fn telling<'a>(log: impl DoubleEndedIterator<Item = &'a str> + Clone) -> Printable {
     let last = |wanted: &dyn Fn(&str) -> bool| log.clone().rev().find(|line| wanted(line));
     let line = last(&|line| is_refusal(line))
+        .or_else(|| log.clone().find_map(cause))
         .or_else(|| last(&|line| line.trim_start().starts_with("error:")))
         .or_else(|| last(&|line| !line.trim().is_empty()));
     let line = line.unwrap_or_default().trim();
     let line = line.strip_prefix("error:").unwrap_or(line);
     Printable::excerpt(line.as_bytes(), MAX_DETAIL)
+}
+
+/// What a line of a failed build's log says of the cause, where it says anything of it. What comes before a builder's
+/// program is started reaches the log of an old Nix as it is sent (`Sink & operator << (Sink & sink, const Error & ex)`,
+/// src/libutil/serialise.cc): its longest part is the message.
+fn cause(line: &str) -> Option<&str> {
+    if line.contains(SENT_ERROR) {
+        return line.split(r"\x00").max_by_key(|part| part.len());
+    }
+    let said = line.trim_start().strip_prefix("error:")?.trim();
+    let said = match said.split_once("' failed: ") {
+        Some((before, why)) if before.starts_with("build of '") => why,
+        _ => said,
+    };
+    let said = said.strip_prefix("error:").unwrap_or(said).trim();
+    let is_effect = EFFECTS.iter().any(|effect| said.starts_with(effect));
+    (!is_effect).then_some(said)
 }
 
 /// Whether `path` is a store path of this test build: what Nix printed is checked before it is read.

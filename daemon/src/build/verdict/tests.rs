@@ -214,6 +214,56 @@ fn the_line_that_tells_is_the_cause_and_not_the_consequence() {
 }
 
 #[test]
+fn the_cause_is_told_and_not_that_the_build_has_failed() {
+    let hook = "error: build of '/nix/store/x.drv' on 'ssh-ng://desktop' failed: ";
+    let effect = "error: builder for '/nix/store/x.drv' failed with exit code 1";
+    let sent = r"\x05\x00\x00Error\x00\x00\x05\x00Error\x00D\x00\x00executing '/bin/sh': No such file or directory\x00";
+    let said = |why: &str| format!("{hook}{why}");
+    for (log, told) in [
+        (
+            vec![
+                "error: path '/nix/store/x.drv' is not in the Nix store".into(),
+                effect.into(),
+            ],
+            "path '/nix/store/x.drv' is not in the Nix store",
+        ),
+        (
+            vec![
+                said("error: the group 'nixbld' specified in 'build-users-group' does not exist"),
+                effect.into(),
+            ],
+            "the group 'nixbld' specified in 'build-users-group' does not exist",
+        ),
+        (
+            vec![
+                r"\x01".into(),
+                sent.into(),
+                said("builder for '/nix/store/x.drv' failed"),
+                effect.into(),
+            ],
+            "executing '/bin/sh': No such file or directory",
+        ),
+        (
+            vec![
+                "error: writing to file: No space left on device".into(),
+                "error: unexpected end-of-file".into(),
+            ],
+            "writing to file: No space left on device",
+        ),
+        (
+            vec!["error: unexpected end-of-file".into()],
+            "unexpected end-of-file",
+        ),
+        (
+            vec![effect.to_owned()],
+            "builder for '/nix/store/x.drv' failed with exit code 1",
+        ),
+    ] {
+        assert_eq!(telling(log.iter().map(String::as_str)), told);
+    }
+}
+
+#[test]
 fn each_form_of_path_info_is_read() {
     let path = "/nix/store/abc-x";
     let said = |json: &str| ultimate(json.as_bytes(), path);
