@@ -376,6 +376,8 @@ pub const fn text(reason: Reason) -> Text {
             remedy: "`offloadctl resume` starts them again.",
         },
         Reason::NixConfBroken => warnings::text(WarningCode::NixConfBroken),
+        Reason::StoreElsewhere => warnings::text(WarningCode::StoreElsewhere),
+        Reason::ForeignBuildHook => warnings::text(WarningCode::ForeignBuildHook),
         Reason::MachinesFileBroken => warnings::text(WarningCode::MachinesFileBroken),
         Reason::SubstitutionOff => warnings::text(WarningCode::SubstitutionOff),
         Reason::BuildersDisabled => warnings::text(WarningCode::BuildersDisabled),

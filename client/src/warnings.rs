@@ -127,6 +127,20 @@ pub const fn text(code: WarningCode) -> Text {
             remedy: "Take the line out of /etc/nix/nix.conf (NixOS: `nix.settings.substitute`) and run \
                      `sudo systemctl restart nix-daemon`. If it is meant so, take the caches out as well.",
         },
+        WarningCode::StoreElsewhere => Text {
+            title: "Nix works in another machine's store",
+            explanation: "`store = {actual|URL}` stands in {file|nix.conf}: Nix builds and fetches everything there, by that machine's \
+                          configuration, and uses none of the builders and caches of this one's.",
+            remedy: "Take line {line|LINE} out of {file|/etc/nix/nix.conf} (NixOS: `nix.settings.store`) and run \
+                     `sudo systemctl restart nix-daemon`. If it is meant so, take the builders and caches out as well.",
+        },
+        WarningCode::ForeignBuildHook => Text {
+            title: "another program says where builds go",
+            explanation: "`build-hook = {actual|PROGRAM}` stands in {file|nix.conf}: what it does with the list of builders only it \
+                          knows. Builds go there once a test build has shown it.",
+            remedy: "`offloadctl test-build` shows whether a build goes there. If it is not meant so, take line {line|LINE} out of \
+                     {file|/etc/nix/nix.conf} (NixOS: `nix.settings.build-hook`) and run `sudo systemctl restart nix-daemon`.",
+        },
         WarningCode::SshMissing => Text {
             title: "Nix finds no ssh",
             explanation: "Nix calls `ssh` for its builders, and there is none on its PATH ({actual|which it has from its unit}).",

@@ -202,6 +202,8 @@ words! {
         // What keeps Nix from a target that passes its checks, in the order of what explains most.
         /// Nix refuses its nix.conf.
         NixConfBroken = "nix-conf-broken",
+        /// Nix does all its work in another machine's store.
+        StoreElsewhere = "store-elsewhere",
         /// Nix drops the whole list of builders.
         MachinesFileBroken = "machines-file-broken",
         /// `substitute` is off: Nix uses no cache.
@@ -220,6 +222,8 @@ words! {
         BuilderWithoutSlots = "builder-without-slots",
         /// Nix's ssh would refuse it, because it knows no host key of it.
         HostKeyNotKnown = "host-key-not-known",
+        /// Nix has another program say where builds go: only a test build shows whether they go there.
+        ForeignBuildHook = "foreign-build-hook",
     }
 }
 
@@ -250,6 +254,10 @@ words! {
         NixConfBroken = "nix-conf-broken",
         /// One bad line makes Nix drop the whole list of builders.
         MachinesFileBroken = "machines-file-broken",
+        /// `store` names another machine's store, in which Nix does all its work.
+        StoreElsewhere = "store-elsewhere",
+        /// `build-hook` names another program than Nix's own, which says where builds go.
+        ForeignBuildHook = "foreign-build-hook",
         /// This account may not read a file that root's Nix reads: what stands there is not judged.
         NotVisible = "not-visible",
         /// This machine's version of Nix does not read what stands there as it is meant.
@@ -326,6 +334,8 @@ impl WarningCode {
             Self::NixVersion => Some(Reason::NixVersion),
             Self::BuilderWithoutSlots => Some(Reason::BuilderWithoutSlots),
             Self::HostKeyNotKnown => Some(Reason::HostKeyNotKnown),
+            Self::StoreElsewhere => Some(Reason::StoreElsewhere),
+            Self::ForeignBuildHook => Some(Reason::ForeignBuildHook),
             Self::Unknown
             | Self::NotVisible
             | Self::NotWatchable
@@ -350,9 +360,10 @@ impl WarningCode {
     /// The kind of target of which Nix uses none because of this, or all where it has no part in it.
     pub fn is_of(self, kind: Kind) -> bool {
         match self {
-            Self::MachinesFileBroken | Self::BuildersDisabled | Self::SshMissing => {
-                kind == Kind::Builder
-            }
+            Self::MachinesFileBroken
+            | Self::BuildersDisabled
+            | Self::SshMissing
+            | Self::ForeignBuildHook => kind == Kind::Builder,
             Self::SubstitutionOff => kind == Kind::Cache,
             _ => true,
         }

@@ -90,6 +90,7 @@ pub fn plan(settings: &Settings, imported: &Imported) -> Plan {
     targets.extend(builders);
     warnings.extend(builders_disabled(settings, imported));
     warnings.extend(ssh_missing(settings, imported, &targets));
+    warnings.extend(of_settings(settings, imported, &targets));
     warnings.extend(hidden_environment(imported));
     warnings.extend(imported.left_out.as_ref().map(too_many_builders));
     let unused = explain_unused(&warnings, imported, &mut origins);
@@ -199,6 +200,34 @@ fn ssh_missing(
         target: None,
         details: BTreeMap::from([("actual".into(), environment.path().into())]),
     })
+}
+
+/// Settings by which somebody else does what the targets are there for.
+fn of_settings(
+    settings: &Settings,
+    imported: &Imported,
+    targets: &[TargetSpec],
+) -> impl Iterator<Item = Warning> {
+    let has = |kind| targets.iter().any(|target| target.id.kind == kind);
+    let (is_nixs, conf) = (settings.nix.import, &imported.conf);
+    let store = conf.store_elsewhere.as_ref();
+    let hook = conf.foreign_hook.as_ref();
+    let store = store.filter(|_| is_nixs && !targets.is_empty());
+    let hook = hook.filter(|_| is_nixs && has(Kind::Builder));
+    let store = store.map(|set| (WarningCode::StoreElsewhere, set));
+    let hook = hook.map(|set| (WarningCode::ForeignBuildHook, set));
+    [store, hook]
+        .into_iter()
+        .flatten()
+        .map(|(code, set)| Warning {
+            code,
+            target: None,
+            details: BTreeMap::from([
+                ("actual".into(), nix::uri::redacted(&set.value).into()),
+                ("file".into(), set.file.display().to_string().into()),
+                ("line".into(), u64::from(set.line).into()),
+            ]),
+        })
 }
 
 /// nix-daemon has variables that this account may not read.

@@ -62,6 +62,8 @@ pub const fn traits(reason: Reason) -> Traits {
         // A host key says more than anything, and one that can't be judged more than any other answer.
         Reason::HostKeyMismatch => (Misconfigured, Another, 12),
         Reason::HostKeyUnknown | Reason::SshConfigPrevents => (Misconfigured, Either, 11),
+        // The target is well, and what Nix's hook does only a test build shows.
+        Reason::ForeignBuildHook => (Withheld, Own, 0),
         Reason::KnownHostsUnreadable | Reason::SshConfigUnsupported => (Withheld, Either, 11),
         Reason::SshProtocol => (Misconfigured, Another, 10),
         Reason::StoreDirMismatch | Reason::Unsigned | Reason::UntrustedSignature => {
@@ -114,6 +116,7 @@ pub const fn traits(reason: Reason) -> Traits {
         // No check fails for these; if one did, it would prove the least.
         | Reason::NixConfBroken
         | Reason::MachinesFileBroken
+        | Reason::StoreElsewhere
         | Reason::SubstitutionOff
         | Reason::BuildersDisabled
         | Reason::SshMissing

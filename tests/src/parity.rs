@@ -16,6 +16,7 @@ mod fill;
 mod ground;
 mod keys;
 mod nix;
+mod proof;
 mod ssh;
 mod truth;
 
@@ -172,28 +173,33 @@ pub async fn run(
         Kind::Ssh | Kind::User => {
             let desktop = ssh::Desktop::start(&ground, selection.live).await?;
             let is_user = kind == Kind::User;
-            each(kind, selection, tell, |case| match nix {
+            each(kind, selection, tell, async |case| match nix {
                 Some(nix) => desktop.hold(case, nix),
                 None => desktop.judge(case, is_user, selection.truth),
             })
+            .await
         }
-        Kind::Machines => each(kind, selection, tell, |case| files::machines(&ground, case)),
-        Kind::Conf => each(kind, selection, tell, |case| {
-            files::conf(&ground, case, nix)
-        }),
+        Kind::Machines => {
+            let judge = async |case: &_| files::machines(&ground, case);
+            each(kind, selection, tell, judge).await
+        }
+        Kind::Conf => {
+            let judge = async |case: &_| files::conf(&ground, case, nix);
+            each(kind, selection, tell, judge).await
+        }
         Kind::Cache => {
             let cases = cases(kind)?;
             let server = cache::Server::start(&ground, &cases)?;
-            each(kind, selection, tell, |case| server.judge(case, nix))
+            let judge = async |case: &_| server.judge(case, nix);
+            each(kind, selection, tell, judge).await
         }
         Kind::Builds => {
             let nix = nix.ok_or_else(|| {
                 Error::Unsupported("nobody has written down what these come to: --live".to_owned())
             })?;
             let desktop = ssh::Desktop::start(&ground, true).await?;
-            each(kind, selection, tell, |case| {
-                builds::hold(&ground, &desktop, case, nix)
-            })
+            let judge = async |case: &_| builds::hold(&ground, &desktop, case, nix).await;
+            each(kind, selection, tell, judge).await
         }
     }
 }
@@ -230,11 +236,11 @@ fn cases<C: Case>(kind: Kind) -> Result<Vec<C>> {
     cases.collect()
 }
 
-fn each<C: Case>(
+async fn each<C: Case>(
     kind: Kind,
     selection: &Selection,
     tell: &mut dyn FnMut(&Outcome),
-    mut judge: impl FnMut(&C) -> Result<Judged>,
+    judge: impl AsyncFn(&C) -> Result<Judged>,
 ) -> Result<bool> {
     let mut as_expected = true;
     for (position, case) in cases::<C>(kind)?.into_iter().enumerate() {
@@ -248,7 +254,7 @@ fn each<C: Case>(
         if only.is_some_and(|part| !case.name().contains(part)) {
             continue;
         }
-        let judged = judge(&case)?;
+        let judged = judge(&case).await?;
         let outcome = Outcome {
             name: format!("{kind}/{}", case.name()),
             said: judged.said,

@@ -99,6 +99,7 @@ const fn weight(code: WarningCode) -> Weight {
     match code {
         WarningCode::NixConfBroken
         | WarningCode::MachinesFileBroken
+        | WarningCode::StoreElsewhere
         | WarningCode::SubstitutionOff
         | WarningCode::BuildersDisabled
         | WarningCode::SshMissing
@@ -116,6 +117,7 @@ const fn weight(code: WarningCode) -> Weight {
         | WarningCode::KeyNotTrusted => Weight::Target,
         WarningCode::ConfigRejected => Weight::Own,
         WarningCode::NegativeCacheStale
+        | WarningCode::ForeignBuildHook
         | WarningCode::LanCacheLast
         | WarningCode::NotSteered
         | WarningCode::FallbackOff

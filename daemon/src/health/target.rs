@@ -23,7 +23,12 @@ use super::{
     rate::Bucket,
     verdict::Judge,
 };
-use crate::{clock::Now, net::Reach, target::TargetId};
+use crate::{
+    clock::Now,
+    net::Reach,
+    reason::{Weight, traits},
+    target::TargetId,
+};
 
 /// The health of one target, as it is published. Timestamps are microseconds of
 /// `CLOCK_REALTIME`, 0 for never.
@@ -320,14 +325,25 @@ impl Target {
         let built = self.built;
         let passes = checks.0 == TargetState::Ready;
         let is_for_nix = built::is_for_nix_to_say(checks, is_at_host_key(stage));
+        let is_withheld = |reason| traits(reason).weight == Weight::Withheld;
         match (self.hindrance, built.fault()) {
-            (Some(hindrance), _) if passes || (is_for_nix && built.is_proved()) => {
+            // Whether it keeps Nix away a test build alone shows.
+            (Some(hindrance), None) if passes && is_withheld(hindrance) => {
+                if built.is_proved() {
+                    self.checks
+                } else {
+                    ((TargetState::Unknown, hindrance), stage)
+                }
+            }
+            (Some(hindrance), _)
+                if !is_withheld(hindrance) && (passes || (is_for_nix && built.is_proved())) =>
+            {
                 ((TargetState::Degraded, hindrance), stage)
             }
-            (None, Some(fault)) if passes || is_for_nix => {
+            (_, Some(fault)) if passes || is_for_nix => {
                 ((TargetState::Degraded, fault), Stage::Build)
             }
-            (None, None) if is_for_nix && built.is_proved() => {
+            (_, None) if is_for_nix && built.is_proved() => {
                 ((TargetState::Ready, Reason::None), Stage::Build)
             }
             _ => self.checks,

@@ -78,15 +78,15 @@ pub(super) fn read(
 
 /// One `name = value` of nix.conf.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Assignment {
+pub struct Assignment {
     /// The setting, an alias or with `extra-` before it.
-    name: String,
+    pub name: String,
     /// The words of the value, one space between two.
-    value: String,
+    pub value: String,
     /// The file it stands in.
-    file: PathBuf,
+    pub file: PathBuf,
     /// Its line, from 1.
-    line: u32,
+    pub line: u32,
 }
 
 fn problem(file: &Path, line: Option<u32>, text: impl Into<String>) -> Problem {

@@ -122,6 +122,11 @@ impl NixVersion {
         self >= Self::new(2, 31, 0)
     }
 
+    /// Whether `build-hook` of nix.conf is in force, and not overwritten with its own.
+    pub(super) fn takes_build_hook(self) -> bool {
+        self < Self::new(2, 25, 0) || self >= Self::new(2, 34, 0)
+    }
+
     /// Whether `ssl-cert-file` is a setting.
     pub(super) fn has_ssl_cert_file(self) -> bool {
         self >= Self::new(2, 15, 0)
@@ -182,16 +187,24 @@ mod tests {
                 version.parses_signatures(),
                 version.goes_by_name_of_compression(),
                 version.has_ssl_cert_file(),
+                version.takes_build_hook(),
             )
         });
         assert_eq!(
             old,
-            (true, false, false, false, false, false, false, false, false)
+            (
+                true, false, false, false, false, false, false, false, false, true
+            )
         );
         assert_eq!(
             middle,
-            (true, true, true, false, false, true, false, true, true)
+            (
+                true, true, true, false, false, true, false, true, true, false
+            )
         );
-        assert_eq!(new, (false, true, true, true, true, true, true, true, true));
+        assert_eq!(
+            new,
+            (false, true, true, true, true, true, true, true, true, true)
+        );
     }
 }

@@ -10,6 +10,7 @@ use super::{
     fill::fill,
     ground::Ground,
     nix::{Nix, Wants},
+    proof,
     ssh::Desktop,
 };
 use crate::{Result, error::Context, process::system_program};
@@ -44,6 +45,8 @@ pub(super) struct BuildCase {
     /// What is built.
     #[serde(default)]
     wants: Wants,
+    /// What no check shows: held is the verdict after a test build, whose failure has these words of Nix's.
+    proof: Option<String>,
 }
 
 fn machines() -> String {
@@ -61,7 +64,7 @@ impl Case for BuildCase {
 }
 
 /// Has Nix build there, and asks the daemon.
-pub(super) fn hold(
+pub(super) async fn hold(
     ground: &Ground,
     desktop: &Desktop<'_>,
     case: &BuildCase,
@@ -77,7 +80,8 @@ pub(super) fn hold(
     };
     let machines = ground.write(place.join("machines"), filled(&case.machines) + "\n", 0o644)?;
     for (name, text) in &case.files {
-        ground.write(place.join(name), filled(text), 0o644)?;
+        // One of them may be a program.
+        ground.write(place.join(name), filled(text), 0o755)?;
     }
     let conf = format!(
         "substituters =\nbuilders = @{}\n{}\n",
@@ -91,6 +95,17 @@ pub(super) fn hold(
     environment.extend(own.map(|(name, value)| (name.as_str(), filled(value))));
     let did = nix.builds(&place, &environment, &case.wants)?;
     let configuration = format!("[nix]\nconf = \"{}\"\n", conf.display());
+    if let Some(words) = &case.proof {
+        let (snapshot, told) = proof::after(nix, &place, &environment, configuration).await?;
+        let word = Word::of(&snapshot, "builder");
+        let judged = held(&snapshot, word, &did);
+        return Ok(Judged {
+            // What Nix has built there is no longer in doubt.
+            agrees: (word == Word::Goes) == did.well && told.contains(words),
+            said: format!("{}; its proof: {told}", judged.said),
+            ..judged
+        });
+    }
     Ok(match ground.once(&configuration, &environment, false)? {
         Ok(snapshot) => held(&snapshot, Word::of(&snapshot, "builder"), &did),
         Err(error) => (false, error).into(),

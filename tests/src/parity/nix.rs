@@ -4,23 +4,27 @@ use std::{
     collections::BTreeMap,
     ffi::OsString,
     fs,
-    os::unix::fs::PermissionsExt,
+    os::unix::{fs::PermissionsExt, net::UnixStream},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
 };
 
 use super::ground::{Ground, SYSTEM_PATH};
 use crate::{
     Error, Result,
     error::Context,
-    process::{run_command, system_program},
+    eventually,
+    process::{Process, run_command, system_program},
 };
 
 /// What has no answer in so many seconds goes nowhere.
 const PATIENCE: &str = "12";
 /// What it needs to build as root, on a machine of which nothing is known; beside the case's own nix.conf.
 const OWN: &str = "build-users-group =\nsandbox = false\nexperimental-features = nix-command\n";
+/// A nix-daemon listens sooner.
+const LATE: Duration = Duration::from_secs(10);
 const PROGRAMS: [&str; 4] = ["nix", "nix-build", "nix-daemon", "nix-store"];
 
 /// A Nix of this machine, or of a tree that another system stands in.
@@ -94,6 +98,43 @@ impl<'a> Nix<'a> {
         self.run(&mut command)
     }
 
+    /// Its daemon, which does what its clients ask for by the nix.conf in `conf`.
+    pub(super) async fn daemon(
+        &self,
+        conf: &Path,
+        environment: &BTreeMap<&str, String>,
+    ) -> Result<Process> {
+        let log = self.ground.path("nix-daemon.log");
+        let daemon = Process::start(&self.bin.join("nix-daemon"), None, &log, |daemon| {
+            daemon
+                .env_clear()
+                .envs(self.settings(conf))
+                .envs(environment);
+        })?;
+        let socket = Path::new("/nix/var/nix/daemon-socket/socket");
+        let listens = async || UnixStream::connect(socket).ok();
+        eventually(LATE, "nix-daemon listens", listens).await?;
+        Ok(daemon)
+    }
+
+    /// The environment by which it reads the nix.conf in `conf`, and nothing of this machine's configuration.
+    pub(super) fn settings(&self, conf: &Path) -> BTreeMap<&'static str, String> {
+        let mut settings = self.environment();
+        settings.extend([
+            ("HOME", "/root".to_owned()),
+            ("USER", "root".to_owned()),
+            ("NIX_BIN_DIR", self.bin.display().to_string()),
+            ("NIX_CONF_DIR", conf.display().to_string()),
+            ("NIX_CONFIG", OWN.to_owned()),
+            ("XDG_CACHE_HOME", self.cache().display().to_string()),
+        ]);
+        settings
+    }
+
+    fn cache(&self) -> PathBuf {
+        self.ground.path("nix-cache")
+    }
+
     /// Whether it reads nix.conf.
     pub(super) fn reads_conf(&self, conf: &Path) -> Result<Did> {
         self.run(self.command("nix", conf).arg("show-config"))
@@ -138,18 +179,9 @@ impl<'a> Nix<'a> {
         command
             .args(["--wait", "timeout", PATIENCE])
             .arg(self.bin.join(program));
-        let cache = self.ground.path("nix-cache");
         // Nothing is remembered of another case.
-        let _ = fs::remove_dir_all(&cache);
-        command
-            .env_clear()
-            .envs(self.environment())
-            .env("HOME", "/root")
-            .env("USER", "root")
-            .env("NIX_BIN_DIR", &self.bin)
-            .env("NIX_CONF_DIR", conf)
-            .env("NIX_CONFIG", OWN)
-            .env("XDG_CACHE_HOME", cache);
+        let _ = fs::remove_dir_all(self.cache());
+        command.env_clear().envs(self.settings(conf));
         command
     }
 

@@ -305,6 +305,8 @@ const fn seen(reason: Reason) -> &'static [(Kind, Stage, Details)] {
         Reason::AddressMoved => &[(Builder, Stage::None, MOVED)],
         Reason::NixConfBroken
         | Reason::MachinesFileBroken
+        | Reason::StoreElsewhere
+        | Reason::ForeignBuildHook
         | Reason::BuildersDisabled
         | Reason::SshMissing
         | Reason::NixVersion

@@ -49,6 +49,26 @@ fn what_keeps_nix_away_explains_more_than_a_failed_test_build_and_mends_none() {
 }
 
 #[test]
+fn where_nix_may_go_elsewhere_a_test_build_says_and_nothing_else() {
+    play(
+        "0s     doubted
+         0s     ok       -> unknown foreign-build-hook
+         3s     ok
+         1s     built    -> ready
+         ~30s   ok
+         1s     misbuilt -> degraded build-failed
+         2s     built    -> ready
+         ~30s   refused  -> down refused
+         3s     ok
+         3s     ok       -> ready
+         1s     unproved -> unknown foreign-build-hook
+         2s     hindered -> degraded address-moved
+         3s     doubted  -> unknown foreign-build-hook
+         4s     lifted   -> ready",
+    );
+}
+
+#[test]
 fn a_new_specification_and_a_pause_lift_nothing() {
     play(
         "0s     ok       -> ready

@@ -81,9 +81,13 @@ impl Play {
             "unproved" => Event::Unproved {
                 target: self.id.clone(),
             },
-            "hindered" | "lifted" => Event::Hindered {
+            "hindered" | "doubted" | "lifted" => Event::Hindered {
                 target: self.id.clone(),
-                reason: (word == "hindered").then_some(Reason::AddressMoved),
+                reason: match word {
+                    "hindered" => Some(Reason::AddressMoved),
+                    "doubted" => Some(Reason::ForeignBuildHook),
+                    _ => None,
+                },
             },
             "closed" | "pause-60s" | "tick" | "ask" => Event::Tick,
             answer => return self.answer(answer),

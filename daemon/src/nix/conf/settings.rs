@@ -35,6 +35,10 @@ pub struct NixConf {
     pub builders: String,
     /// Where `builders` is set; nix.conf and no line where it is the default.
     pub builders_at: (PathBuf, Option<u32>),
+    /// `store`, where it is another machine's: this one builds and fetches nothing itself.
+    pub store_elsewhere: Option<Assignment>,
+    /// `build-hook`, where it is another program than Nix's own: what it does with `builders` only it knows.
+    pub foreign_hook: Option<Assignment>,
     /// The store directory where `store` or the environment sets it.
     pub store_dir: Option<String>,
     /// Where Nix keeps its state, where `store` or the environment says so.
@@ -85,6 +89,8 @@ impl Default for NixConf {
             require_sigs: true,
             builders: String::new(),
             builders_at: (PathBuf::new(), None),
+            store_elsewhere: None,
+            foreign_hook: None,
             store_dir: None,
             state_dir: None,
             connect_timeout: None,
@@ -161,7 +167,11 @@ impl NixConf {
                 self.builders = value.to_owned();
                 self.builders_at = (line.file.clone(), Some(line.line));
             }
+            "build-hook" if version.takes_build_hook() => {
+                self.foreign_hook = (!is_own_hook(value)).then(|| line.clone());
+            }
             "store" => {
+                self.store_elsewhere = is_elsewhere(value).then(|| line.clone());
                 self.store_dir = uri::store_dir(value);
                 self.state_dir = state_dir(value);
             }
@@ -190,6 +200,20 @@ impl NixConf {
         }
         typed::check(line, version)
     }
+}
+
+/// Whether the setting `store` names a store that is not this machine's (`resolveStoreConfig`,
+/// src/libstore/store-registration.cc): one that has a host, or that is nowhere.
+fn is_elsewhere(store: &str) -> bool {
+    let scheme = store.split_once("://").map(|(scheme, _)| scheme);
+    scheme.is_some_and(|scheme| {
+        !["unix", "local", "local-overlay", "daemon", "auto"].contains(&scheme)
+    })
+}
+
+/// Whether it is what Nix itself has for `build-hook`, a program of its own or itself, of whatever version.
+fn is_own_hook(hook: &str) -> bool {
+    hook.ends_with("/nix/build-remote") || hook.ends_with("nix __build-remote")
 }
 
 /// What the setting `store` makes of it: `local?state=/srv/state` or `local?root=/mnt`

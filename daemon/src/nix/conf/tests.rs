@@ -243,6 +243,52 @@ fn what_root_and_the_system_set_counts_behind_nix_conf() {
 }
 
 #[test]
+fn another_machines_store_and_another_programs_hook_are_seen() {
+    let seen = |text: &str, version| {
+        let conf = read(Path::new(CONF), &[], version, |_| Ok(text.to_owned())).settings;
+        let set = conf.store_elsewhere.or(conf.foreign_hook);
+        set.map(|set| (set.value, set.line))
+    };
+    let (old, middle, new) = (
+        NixVersion::new(2, 8, 0),
+        NixVersion::new(2, 26, 3),
+        NixVersion::new(2, 34, 8),
+    );
+    for store in [
+        "",
+        "auto",
+        "daemon",
+        "/mnt",
+        "unix:///run/nix",
+        "local?root=/mnt",
+        "local://",
+    ] {
+        assert_eq!(seen(&format!("store = {store}\n"), new), None, "{store}");
+    }
+    for store in [
+        "ssh-ng://nix@desktop",
+        "ssh://desktop",
+        "http://desktop:5000",
+        "file:///srv/cache",
+    ] {
+        let told = Some((store.to_owned(), 2));
+        assert_eq!(seen(&format!("cores = 1\nstore = {store}\n"), new), told);
+        assert_eq!(seen(&format!("store = {store}\nstore = auto\n"), new), None);
+    }
+    let hook = |value: &str, version| seen(&format!("build-hook = {value}\n"), version);
+    for own in [
+        "/usr/libexec/nix/build-remote",
+        "/nix/store/x-nix/bin/nix __build-remote",
+    ] {
+        assert_eq!(hook(own, new), None, "{own}");
+    }
+    let wrapper = Some(("/run/hook".to_owned(), 1));
+    assert_eq!(hook("/run/hook", old), wrapper);
+    assert_eq!(hook("/run/hook", middle), None, "that one overwrites it");
+    assert_eq!(hook("/run/hook", new), wrapper);
+}
+
+#[test]
 fn one_substituter_that_is_no_store_breaks_the_file_for_a_nix_that_asks_at_once() {
     for text in [
         "substituters = \"http://a:1\" 'http://b:2'\n",

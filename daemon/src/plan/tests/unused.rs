@@ -98,6 +98,21 @@ fn what_keeps_nix_from_all_builders_keeps_it_from_each() {
 }
 
 #[test]
+fn whose_store_is_elsewhere_uses_neither_builders_nor_caches_of_this_machine() {
+    let elsewhere = Some(Reason::StoreElsewhere);
+    let conf = "substituters = http://desktop:5000\nstore = ssh-ng://nix:secret@desktop\n";
+    let imported = imported(conf, "ssh://nix@desktop\n");
+    assert_eq!(why_unused(&settings(), &imported), (elsewhere, elsewhere));
+    let plan = plan(&settings(), &imported);
+    assert_eq!(plan.unused.get(&Kind::Cache).copied(), elsewhere);
+    let [warning] = plan.warnings.as_slice() else {
+        panic!("{:?}", plan.warnings);
+    };
+    assert_eq!(warning.details["actual"], "ssh-ng://nix:***@desktop".into());
+    assert_eq!(warning.details["line"], Detail::Uint(2));
+}
+
+#[test]
 fn of_what_may_not_be_read_nothing_is_missed() {
     let hides = |file: &Path| Problem {
         source: Source::NotVisible,

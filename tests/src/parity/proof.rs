@@ -1,0 +1,44 @@
+//! A builder that has to prove itself: the daemon as it runs, beside a real nix-daemon, on the very same files.
+
+use std::{collections::BTreeMap, io, path::Path};
+
+use offload_client::{Kind, Snapshot, test_build};
+use serde_json::Value;
+
+use super::nix::Nix;
+use crate::{Laptop, Result, daemon::Launch, error::Context};
+
+/// What the daemon says once the test build that nobody has asked for has ended, and the words of that.
+pub(super) async fn after(
+    nix: &Nix<'_>,
+    conf: &Path,
+    environment: &BTreeMap<&str, String>,
+    configuration: String,
+) -> Result<(Value, String)> {
+    let _nix_daemon = nix.daemon(conf, environment).await?;
+    let mut environment: Vec<_> = environment
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), value.clone()))
+        .collect();
+    let own = nix.settings(conf).into_iter();
+    environment.extend(own.map(|(name, value)| (name.to_owned(), value)));
+    let laptop = Laptop::start_with(Launch {
+        config: configuration,
+        environment,
+        ..Launch::default()
+    })
+    .await?;
+    let ended = |snapshot: &Snapshot| last(snapshot).is_some();
+    let snapshot = laptop.until("the builder has been put to the proof", ended);
+    let snapshot = snapshot.await?;
+    let said = last(&snapshot).unwrap_or_default();
+    let json = serde_json::to_value(&snapshot).map_err(io::Error::other);
+    Ok((json.context("the snapshot")?, said))
+}
+
+/// What went wrong in the last test build of the builder.
+fn last(snapshot: &Snapshot) -> Option<String> {
+    let mut targets = snapshot.targets.iter();
+    let builder = targets.find(|target| target.kind == Kind::Builder)?;
+    Some(test_build::of(builder)?.error.to_string())
+}
