@@ -122,13 +122,13 @@ async fn run(cli: &Cli) -> Result<Outcome, Failure> {
             history::history(cli, output, target.as_deref(), *max).await
         }
         Command::Explain {
-            derivation,
+            path,
             system,
             feature,
             prefer_local,
         } => {
             let question = explain::Question {
-                derivation: derivation.as_deref(),
+                path: path.as_deref(),
                 system: system.as_deref(),
                 features: feature,
                 prefers_local: *prefer_local,

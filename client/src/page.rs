@@ -23,7 +23,7 @@ pub use explain::explain;
 pub use paint::{Tone, overall_glyph, overall_tone, state_glyph, state_tone};
 pub use test_build::render_test_build;
 #[cfg(feature = "cli")]
-pub(crate) use text::width as columns;
+pub(crate) use text::{width as columns, wrap};
 #[cfg(feature = "cli")]
 pub(crate) use units::since;
 pub use units::{ago, duration, latency, took};

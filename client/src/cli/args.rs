@@ -160,16 +160,19 @@ pub(super) enum Command {
         #[arg(long, value_name = "DURATION", value_parser = limit)]
         timeout: Option<Duration>,
     },
-    /// Say where Nix would send a build now, and why not elsewhere
+    /// Say where Nix would send a build now, or fetch a path from, and why not elsewhere
     #[command(
         after_help = "As Nix itself chooses: systems, features, free slots, speed factors, the order of its list; and whom of\n\
                       those it would reach. Without anything: a build for this machine's own system.\n\
-                      Exit codes: 0 something builds it, 3 nothing now, 4 no daemon, 64 usage, or no derivation."
+                      Of any other path of the store (./result too): which substituters have it, signed by whom, whether Nix\n\
+                      trusts that, and what it remembers of having asked. This needs no daemon; what Nix remembers is root's\n\
+                      to read.\n\
+                      Exit codes: 0 something builds or has it, 3 nothing now, 4 no daemon, 64 usage, or no such path."
     )]
     Explain {
-        /// A derivation: /nix/store/….drv
-        #[arg(value_name = "DRV", conflicts_with_all = ["system", "feature", "prefer_local"])]
-        derivation: Option<PathBuf>,
+        /// A derivation, /nix/store/….drv, or another path of the store
+        #[arg(value_name = "PATH", conflicts_with_all = ["system", "feature", "prefer_local"])]
+        path: Option<PathBuf>,
         /// What it is for, as in aarch64-linux
         #[arg(short, long)]
         system: Option<String>,

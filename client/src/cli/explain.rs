@@ -1,6 +1,7 @@
-//! `explain`: where Nix would send a build, and why not elsewhere.
+//! `explain`: where Nix would send a build, and why not elsewhere; or where it would fetch a path from.
 
 mod derivation;
+mod path;
 
 use std::{
     collections::HashMap,
@@ -9,8 +10,8 @@ use std::{
 
 use zbus::OwnedVariant;
 
-pub(super) use self::derivation::DerivationError;
 use self::derivation::Wanted;
+pub(super) use self::{derivation::DerivationError, path::NixError};
 use super::{
     args::Cli,
     document,
@@ -25,8 +26,8 @@ use crate::{
 
 /// What is asked about.
 pub(super) struct Question<'a> {
-    /// A derivation's file.
-    pub(super) derivation: Option<&'a Path>,
+    /// A derivation's file, or another path of the store.
+    pub(super) path: Option<&'a Path>,
     pub(super) system: Option<&'a str>,
     pub(super) features: &'a [String],
     pub(super) prefers_local: bool,
@@ -37,6 +38,10 @@ pub(super) async fn explain(
     output: Output,
     question: Question<'_>,
 ) -> Result<Outcome, Failure> {
+    let is_derivation = |path: &&Path| path.extension().is_some_and(|end| end == "drv");
+    if let Some(path) = question.path.filter(|path| !is_derivation(path)) {
+        return path::explain(cli, output, path).await;
+    }
     let wanted = wanted(&question)?;
     let session = Session::open(cli).await?;
     // A daemon that has only just started has its first verdicts then.
@@ -64,7 +69,7 @@ pub(super) async fn explain(
 }
 
 fn wanted(question: &Question<'_>) -> Result<Wanted, Failure> {
-    if let Some(path) = question.derivation {
+    if let Some(path) = question.path {
         return derivation::read(path)
             .map_err(|error| Failure::Derivation(PathBuf::from(path), error));
     }

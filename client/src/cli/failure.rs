@@ -9,7 +9,7 @@ use super::{
     args::{Cli, Command},
     connect::ConnectError,
     doctor::OnceError,
-    explain::DerivationError,
+    explain::{DerivationError, NixError},
 };
 use crate::{
     Printable, Reason,
@@ -84,6 +84,8 @@ pub(super) enum Failure {
     NoBuilder,
     /// A derivation that was asked about can't be read.
     Derivation(PathBuf, DerivationError),
+    /// Nix does not say what was asked of a path of the store.
+    Nix(PathBuf, NixError),
     /// Somebody pressed Ctrl-C, and knows it.
     Stopped,
     /// No daemon came in time.
@@ -132,6 +134,8 @@ impl Failure {
             | Self::ConfigDir(..)
             | Self::Derivation(..)
             | Self::NoTerminal => USAGE,
+            Self::Nix(_, NixError::Path(_) | NixError::NoStorePath(_)) => USAGE,
+            Self::Nix(..) => UNAVAILABLE,
             Self::Once(OnceError::NotFound(_)) => NO_DAEMON,
             Self::Once(OnceError::TimedOut(_)) => TRY_AGAIN,
             Self::Once(OnceError::Run(..) | OnceError::Failed { .. }) => UNAVAILABLE,
@@ -205,6 +209,7 @@ impl Failure {
                     "{path} {error}. A derivation is what `nix-instantiate` prints, or `nix-store --query --deriver PATH`"
                 )
             }
+            Self::Nix(path, error) => format!("{} {error}", Printable::from(path.as_path())),
             Self::Interrupted => "the test build may be running still".to_owned(),
             Self::Silent => "offloadd is running but does not answer; \
                              see `systemctl status offloadd`"

@@ -19,7 +19,7 @@ pub(crate) fn width(text: &str) -> usize {
 
 /// Prose, indented, each line `columns` wide at the most. A longer word stays whole, and a command
 /// in backticks does where a line can hold it: both are there to be copied. Ends with a newline.
-pub(super) fn wrap(prose: &str, first_indent: &str, indent: &str, columns: usize) -> String {
+pub(crate) fn wrap(prose: &str, first_indent: &str, indent: &str, columns: usize) -> String {
     let mut wrapped = String::new();
     let mut line = first_indent.to_owned();
     let mut empty = true;

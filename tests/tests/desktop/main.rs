@@ -11,6 +11,7 @@ mod discover;
 mod doctor;
 mod explain;
 mod faults;
+mod fetch;
 mod gateway;
 mod half_open;
 mod identity;
