@@ -126,8 +126,8 @@ pub(super) struct Target {
     /// Whether this machine's networks lead to it.
     reach: Reach,
     next: Next,
-    /// When the last check ended, on the boot clock.
-    checked: Option<Duration>,
+    /// When the last check that a close led to was due, on the boot clock.
+    close: Option<Duration>,
     /// When a check last came beyond the host key, whatever it found there, on the boot clock.
     proved_itself: Option<Duration>,
     /// When a deep check last passed, on the boot clock; `None` asks for one.
@@ -207,7 +207,7 @@ impl Target {
             history: History::default(),
             reach: Reach::Near,
             next: Next::Paused,
-            checked: None,
+            close: None,
             proved_itself: None,
             deep: None,
             excuse: Excuse::Left,

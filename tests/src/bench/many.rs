@@ -135,7 +135,7 @@ async fn measure(offloadd: &Path, targets: usize, interval: Duration) -> Result<
 
     let connection = bus.connect().await?;
     let manager = "org.freedesktop.DBus.ObjectManager";
-    let before = proc::account(daemon.id())?;
+    let (before, from) = (proc::account(daemon.id())?, made());
     let objects = calls(
         &connection,
         manager,
@@ -144,8 +144,10 @@ async fn measure(offloadd: &Path, targets: usize, interval: Duration) -> Result<
         [CALLS, PAUSE],
     )
     .await?;
-    let objects_cpu = proc::account(daemon.id())?.since(before).cpu_nanos;
-    let objects_cpu = Duration::from_nanos(objects_cpu) / u32::try_from(CALLS).unwrap_or(1);
+    let spent = Duration::from_nanos(proc::account(daemon.id())?.since(before).cpu_nanos);
+    // Checks went on meanwhile.
+    let checks = check * u32::try_from(made() - from).unwrap_or(u32::MAX);
+    let objects_cpu = spent.saturating_sub(checks) / u32::try_from(CALLS).unwrap_or(1);
     let offloadctl = program("offloadctl")?;
     let mut status = Vec::new();
     for _ in 0..STATUSES {

@@ -15,8 +15,8 @@ use crate::{
     net::Reach,
 };
 
-/// Closes lead to no more than one check in this time, however a server behaves; a desktop that
-/// shuts down right after a check is still noticed within a second.
+/// Closes lead to no more than one check in this time, however a server behaves. The first of them is looked
+/// into at once, so that all targets of a desktop that shuts down are told of together.
 const CLOSE_PAUSE: Duration = Duration::from_secs(1);
 
 impl Target {
@@ -27,10 +27,11 @@ impl Target {
         if self.state_by_checks() != TargetState::Ready || !self.patience.closed(idle) {
             return;
         }
-        let earliest = self.checked.map_or(now.boot, |checked| {
-            checked.saturating_add(CLOSE_PAUSE).max(now.boot)
+        let earliest = self.close.map_or(now.boot, |close| {
+            close.saturating_add(CLOSE_PAUSE).max(now.boot)
         });
         if earliest < due {
+            self.close = Some(earliest);
             self.schedule(now, earliest - now.boot, self.asker());
         }
     }
@@ -101,7 +102,7 @@ impl Target {
     /// Its specification changed: it is a new target with an old history.
     pub(in crate::health) fn replace(&mut self, now: Now, pace: &mut Pace) -> Consequence {
         let aborted = self.start_over(now);
-        self.checked = None;
+        self.close = None;
         self.built = Built::default();
         self.checks.1 = Stage::None;
         self.health.stage = Stage::None;

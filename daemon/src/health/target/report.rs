@@ -36,7 +36,6 @@ impl Target {
                 return Consequence::default();
             }
         };
-        self.checked = Some(now.boot);
         self.health.last_check = now.realtime_usec;
         if check.overtaken && outcome.is_err() && self.excuse == Excuse::Left {
             // The network changed under this check, which may be all that was wrong.

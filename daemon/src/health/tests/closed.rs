@@ -23,18 +23,18 @@ fn what_is_known_of_idle_connections_ends_with_a_failure_or_a_link_change() {
     play(
         "0s     ok       -> ready
          5ms    closed
-         1s     ok
+         0.005s ok
          5ms    closed
          ~30s   timed-out
          3s     ok
          5ms    closed
-         1s     ok
+         0.005s ok
          5ms    closed
          ~30s   ok
          10s    refresh
          10s    ok
          5ms    closed
-         1s     ok",
+         0.005s ok",
     );
 }
 
@@ -51,11 +51,22 @@ fn a_restart_of_the_server_does_not_hide_its_shutdown() {
 }
 
 #[test]
-fn a_close_right_after_a_check_waits_for_a_second() {
+fn a_close_right_after_a_check_is_looked_into_at_once() {
     play(
         "0s     ok       -> ready
          10ms   closed
-         1s     refused  -> down refused",
+         0.01s  refused  -> down refused",
+    );
+}
+
+#[test]
+fn a_close_right_after_a_close_waits_for_a_second() {
+    play(
+        "0s     ok       -> ready
+         2s     closed
+         2s     ok
+         10ms   closed
+         0.995s refused  -> down refused",
     );
 }
 

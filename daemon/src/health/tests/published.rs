@@ -239,10 +239,16 @@ fn a_close_never_puts_a_check_off() {
     };
     let (mut world, id) = single(poll, 3);
     answer_next(&mut world, &id, PASSED);
+    let close = |world: &mut World, idle| {
+        let idle = Duration::from_millis(idle);
+        world.pass(idle);
+        let target = id.clone();
+        world.happen(Event::Closed { target, idle });
+    };
+    close(&mut world, 300);
+    world.answer(&id, PASSED, Duration::ZERO);
     let wake = world.health.next_wake();
-    let idle = Duration::from_millis(100);
-    world.pass(idle);
-    world.happen(Event::Closed { target: id, idle });
+    close(&mut world, 10);
     assert_eq!(world.health.next_wake(), wake);
 }
 
