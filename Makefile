@@ -38,7 +38,7 @@ CARGOFLAGS = --locked
 builddir != case '$(PROFILE)' in dev) profile=debug ;; *) profile='$(PROFILE)' ;; esac; echo "$${CARGO_TARGET_DIR:-target}/$$profile"
 
 INSTALL = install
-units = offloadd.service offload-helper.socket offload-helper.service offload-gateway.socket offload-ready.target offload-ready.path offload-hold.service offload-wait-ready.service
+units = offloadd.service offload-helper.socket offload-helper.service offload-gateway.socket offload-metrics.socket offload-ready.target offload-ready.path offload-hold.service offload-wait-ready.service
 
 all:
 	$(CARGO) build $(CARGOFLAGS) --profile $(PROFILE) --package offloadd --package offload-client

@@ -77,6 +77,7 @@ in
 {
   imports = [
     ./laptop/catalog.nix
+    ./laptop/metrics.nix
     ./laptop/steer.nix
     ./laptop/units.nix
     (lib.mkRemovedOptionModule [ "services" "offloadd" "testBuilds" "trusted" ] ''

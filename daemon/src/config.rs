@@ -35,7 +35,8 @@ pub use flags::Flags;
 pub use keys::{Key, SECTIONS, Section};
 pub use report::{Held, Report};
 pub use settings::{
-    BuilderEntry, Builds, CacheEntry, Connection, Discover, NixImport, Poll, Settings, Steer,
+    BuilderEntry, Builds, CacheEntry, Connection, Discover, Metrics, NixImport, Poll, Settings,
+    Steer,
 };
 pub use values::exclude::exclude_matches;
 

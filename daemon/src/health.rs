@@ -9,6 +9,7 @@
 //! lid opening tells nobody anything. A check that passes makes a target ready though no route is known.
 
 mod built;
+mod counts;
 mod event;
 mod evidence;
 mod history;
@@ -35,6 +36,7 @@ use self::{
 use crate::{clock::Now, config::Poll, net::Reach, target::TargetId};
 
 pub use self::{
+    counts::{Counts, LATENCIES},
     event::{CheckId, Denied, Depth, Effect, Event, Outcome},
     overall::Overall,
     target::TargetHealth,
@@ -215,6 +217,11 @@ impl Health {
             .get(id)
             .map(|target| target.history().newest(max))
             .unwrap_or_default()
+    }
+
+    /// What became of the checks of every target since it is watched.
+    pub fn counts(&self) -> impl Iterator<Item = (&TargetId, &Counts)> {
+        self.targets.counts()
     }
 
     fn add(&mut self, now: Now, id: TargetId) {

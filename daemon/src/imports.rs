@@ -46,7 +46,11 @@ const ROOMS: &[(&str, &str)] = &[
         "bus",
         "build clock explain forget log monitor nix nonce target",
     ),
-    ("gateway", "clock forget monitor nix probe reason target"),
+    (
+        "gateway",
+        "clock forget http monitor nix probe reason target",
+    ),
+    ("metrics", "clock gateway health http monitor target"),
     ("service", "clock health monitor notify"),
     (
         "reload",
@@ -60,7 +64,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("page", "clock"),
     (
         "run",
-        "build bus cli config exit gateway log monitor net notify page proof reload service state target",
+        "build bus cli config exit gateway http log metrics monitor net notify page proof reload service state target",
     ),
     ("once", "config exit monitor net page reload run"),
 ];

@@ -21,10 +21,12 @@ pub mod fuzz;
 pub mod gateway;
 pub mod health;
 mod helper;
+pub mod http;
 #[cfg(test)]
 mod imports;
 pub mod limits;
 pub mod log;
+pub mod metrics;
 pub mod monitor;
 pub mod net;
 pub mod nix;

@@ -232,6 +232,9 @@ impl Reloader {
                 if settings.steer != self.settings.steer {
                     tracing::warn!("[steer] has changed, which takes a restart of offloadd");
                 }
+                if settings.metrics != self.settings.metrics {
+                    tracing::warn!("[metrics] has changed, which takes a restart of offloadd");
+                }
                 self.settings = settings;
                 self.rejected = None;
                 tracing::info!("configuration reloaded");

@@ -14,10 +14,12 @@ use crate::{
     build::{Jobs, Nix, Prover},
     bus,
     cli::BusChoice,
-    config::{Settings, Sources, Steer},
+    config::{self, Settings, Sources, Steer},
     exit,
     gateway::Gateway,
+    http::Sockets,
     log::Log,
+    metrics::{Metrics, Page, Textfile},
     monitor::{Handle, Monitor},
     net::{self, News},
     notify::{Teller, Watchdog},
@@ -84,6 +86,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let (mut teller, notifier) = Teller::from_environment();
     let poll = options.settings.poll.clone();
     let steer = options.settings.steer;
+    let wants_metrics = options.settings.metrics.clone();
     let mut reloader = Reloader::new(options.sources, options.settings)?;
     let watchdog = Watchdog::from_environment(notifier.clone());
     let (monitor, handle) = Monitor::new(reloader.plan().await, poll, watchdog)?;
@@ -108,7 +111,11 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let bus_of_prover = Some(service.connection().clone());
     let (prover, proofs) = Prover::new(handle.clone(), jobs_handle.clone(), proofs, bus_of_prover);
     let prover = tokio::spawn(prover.run());
-    let gateway = gateway(steer, &handle);
+    let mut sockets = Sockets::from_environment();
+    let gateway = gateway(steer, &mut sockets, &handle);
+    let metrics = Metrics::new(handle.clone(), gateway.as_ref().map(Gateway::counts));
+    let (page, textfile) = metrics_told(wants_metrics, &mut sockets, metrics);
+    drop(sockets);
     notifier.ready(status_line(&handle.snapshot()));
     teller.tell();
     // After that, so that readiness waits for no check, however many there are.
@@ -132,7 +139,9 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         () = report_status(notifier.clone(), handle.subscribe()) => Ok(()),
         () = follow_sleep(&connection, handle.clone()) => Ok(()),
         () = follow_wall_clock(handle.clone()) => Ok(()),
-        () = gateway => Ok(()),
+        () = served(gateway.map(Gateway::run)) => Ok(()),
+        () = served(page.map(Page::run)) => Ok(()),
+        () = served(textfile.map(|file| file.follow(handle.subscribe()))) => Ok(()),
         () = page::first(handle.subscribe()), if options.page => Ok(()),
         () = keep(state, handle.found(), proofs) => Ok(()),
         _ = &mut stop => Ok(()),
@@ -199,19 +208,34 @@ async fn keep(
     }
 }
 
-/// Serves the gateway; for ever, where there is none, or where it can't be had: what Nix loses by that is no more
-/// than the caches.
-fn gateway(steer: Steer, handle: &Handle) -> impl Future<Output = ()> + use<> {
-    let opened = steer.gateway.map(|address| {
-        let opened = Gateway::open(address, handle.clone());
-        opened.inspect_err(|error| tracing::error!("no gateway at {address}: {error}"))
+/// The gateway; nothing where there is none, or where it can't be had: what Nix loses by that is no more than the caches.
+fn gateway(steer: Steer, sockets: &mut Sockets, handle: &Handle) -> Option<Gateway> {
+    let address = steer.gateway?;
+    let opened = Gateway::open(address, sockets, handle.clone());
+    let told = opened.inspect_err(|error| tracing::error!("no gateway at {address}: {error}"));
+    told.ok()
+}
+
+/// What tells metrics; a page that can't be had takes nothing else down.
+fn metrics_told(
+    wanted: config::Metrics,
+    sockets: &mut Sockets,
+    metrics: Metrics,
+) -> (Option<Page>, Option<Textfile>) {
+    let page = wanted.listen.and_then(|address| {
+        let opened = Page::open(address, sockets, metrics.clone());
+        let told = opened.inspect_err(|error| tracing::error!("no metrics at {address}: {error}"));
+        told.ok()
     });
-    let gateway = opened.and_then(Result::ok);
-    async move {
-        match gateway {
-            Some(gateway) => gateway.run().await,
-            None => std::future::pending().await,
-        }
+    let textfile = wanted.textfile.map(|path| Textfile::new(path, metrics));
+    (page, textfile)
+}
+
+/// Ends with `service`; never, where there is none.
+async fn served(service: Option<impl Future<Output = ()>>) {
+    match service {
+        Some(service) => service.await,
+        None => std::future::pending().await,
     }
 }
 

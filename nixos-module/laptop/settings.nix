@@ -188,5 +188,15 @@ types.submodule {
         this machine alone. {option}`services.offloadd.steer.enable` sets it, and what Nix needs beside it.
       '';
     } "Whether Nix follows the desktop.";
+
+    metrics = section {
+      textfile = optional types.str ''
+        A file that is written for node_exporter, such as `/run/offloadd/offloadd.prom`.
+      '';
+      listen = optional types.str ''
+        Where Prometheus reads the figures, at `/metrics`: an address and port, such as `127.0.0.1:9559`.
+        Whoever reaches it reads all of it.
+      '';
+    } "Figures for who watches many laptops.";
   };
 }

@@ -86,6 +86,15 @@ in
         services.offloadd.steer.enable = true;
       }
     ];
+    measured = lib.mkMerge [
+      builder
+      {
+        services.offloadd.settings.metrics = {
+          textfile = "/var/lib/node_exporter/offloadd.prom";
+          listen = "[::]:9559";
+        };
+      }
+    ];
     ownEntries = lib.mkMerge [
       builder
       {

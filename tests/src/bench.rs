@@ -2,6 +2,7 @@
 
 pub mod contestant;
 pub mod figures;
+pub mod fleet;
 pub mod many;
 pub mod offloadd;
 pub mod peers;

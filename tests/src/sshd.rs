@@ -107,6 +107,19 @@ impl Sshd {
         self.user_key.path()
     }
 
+    /// Its `[[builder]]` in offloadd's configuration, with key and host key; keys may be added to the end.
+    ///
+    /// # Errors
+    /// When its host key can't be read.
+    pub fn entry(&self, name: &str) -> Result<String> {
+        Ok(format!(
+            "[[builder]]\nname = \"{name}\"\nuri = \"{}\"\nssh_key = \"{}\"\nhost_key = \"{}\"\n",
+            self.uri(),
+            self.user_key().display(),
+            self.host_key()?
+        ))
+    }
+
     /// The public line of its ed25519 host key.
     ///
     /// # Errors

@@ -15,11 +15,12 @@ use offload_tests::{
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);
-const UNITS: [&str; 8] = [
+const UNITS: [&str; 9] = [
     "offload-gateway.socket",
     "offload-helper.service",
     "offload-helper.socket",
     "offload-hold.service",
+    "offload-metrics.socket",
     "offload-ready.path",
     "offload-ready.target",
     "offload-wait-ready.service",
@@ -195,7 +196,7 @@ fn it_has_learnt_and_an_administrator_has_enabled_more(machine: &Container) {
     run(machine, "systemctl stop offloadd.service");
     run(
         machine,
-        "systemctl enable --now --quiet offload-gateway.socket",
+        "systemctl enable --now --quiet offload-gateway.socket offload-metrics.socket",
     );
     run(machine, "systemctl enable --quiet offload-ready.path");
     run(machine, "systemctl start offloadd.service");

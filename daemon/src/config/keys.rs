@@ -2,7 +2,8 @@
 //! holds without it, what `--check-config` shows, the example and offloadd.toml(5) follow from it.
 
 use super::values::{
-    address, conf, exclude, gateway, host_key, network, public_key, sample, ssh_key, url, word,
+    address, conf, exclude, gateway, host_key, listen, network, public_key, sample, ssh_key,
+    textfile, url, word,
 };
 
 /// A table of the configuration, or a list of tables.
@@ -100,7 +101,7 @@ use Type::{Count, Duration, Flag, List, Name, Set, Text, TextOrList, Word};
 const ADDRESSES: &str = r#"["192.0.2.6", "192.0.2.7", "desktop.local"]"#;
 
 /// All of it, in the order in which it is shown.
-pub static SECTIONS: [Section; 7] = [
+pub static SECTIONS: [Section; 8] = [
     Section {
         name: "poll",
         is_list: false,
@@ -231,6 +232,28 @@ pub static SECTIONS: [Section; 7] = [
             "Where all [[cache]]s together are one substituter, such as \"127.0.0.1:5001\": an address and port of this\n\
              machine alone. offload-gateway.socket holds that one.",
         )],
+    },
+    Section {
+        name: "metrics",
+        is_list: false,
+        about: "Figures for who watches many laptops: states and reasons, checks and how long they took, test builds,\n\
+                offloadd's own cost. Off unless one of these is set.",
+        keys: &[
+            key(
+                "textfile",
+                Text(textfile::check),
+                "\"\"",
+                "A file that is written for node_exporter, in a directory that offloadd may write to, such as\n\
+                 \"/run/offloadd/offloadd.prom\", with a link to it in the exporter's directory.",
+            ),
+            key(
+                "listen",
+                Text(listen::check),
+                "\"\"",
+                "Where Prometheus reads them, at /metrics: an address and port, such as \"127.0.0.1:9559\".\n\
+                 offload-metrics.socket holds that one. Whoever reaches it reads all of it.",
+            ),
+        ],
     },
     Section {
         name: "cache",

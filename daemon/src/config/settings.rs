@@ -9,7 +9,7 @@ use russh::keys::PublicKey;
 use super::{
     Files, Location,
     merge::{self, Merged},
-    values::{address, duration, gateway, host_key, network, ssh_key},
+    values::{address, duration, gateway, host_key, listen, network, ssh_key, textfile},
 };
 use crate::target::Address;
 
@@ -26,6 +26,8 @@ pub struct Settings {
     pub proof: Builds,
     /// Whether and how Nix follows the desktop.
     pub steer: Steer,
+    /// `[metrics]`.
+    pub metrics: Metrics,
     /// Caches of the configuration file and of `--cache`.
     pub caches: Vec<CacheEntry>,
     /// Builders of the configuration file and of `--builder`.
@@ -107,6 +109,15 @@ pub struct Steer {
     pub gateway: Option<SocketAddr>,
 }
 
+/// `[metrics]`: figures for who watches many laptops. Off by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Metrics {
+    /// The file that node_exporter reads.
+    pub textfile: Option<PathBuf>,
+    /// Where Prometheus reads them.
+    pub listen: Option<SocketAddr>,
+}
+
 /// A `[[cache]]`. What is `None` or empty is taken from the imported entry with the same name or
 /// address, if there is one.
 #[derive(Clone, Debug, PartialEq)]
@@ -154,7 +165,7 @@ impl Settings {
     pub(super) fn of(merged: &Merged, files: Files, credentials: Option<&str>) -> Self {
         let table = |section| Values(merged.table(section));
         let (poll, nix, discover) = (table("poll"), table("nix"), table("discover"));
-        let steer = table("steer");
+        let (steer, metrics) = (table("steer"), table("metrics"));
         let caches = merged.entries("cache");
         let builders = merged.entries("builder");
         Self {
@@ -190,6 +201,14 @@ impl Settings {
                 gateway: steer
                     .text("gateway")
                     .and_then(|text| gateway::parse(&text).ok().flatten()),
+            },
+            metrics: Metrics {
+                textfile: metrics
+                    .text("textfile")
+                    .and_then(|text| textfile::parse(&text).ok().flatten()),
+                listen: metrics
+                    .text("listen")
+                    .and_then(|text| listen::parse(&text).ok().flatten()),
             },
             caches: caches
                 .map(|(name, values)| {

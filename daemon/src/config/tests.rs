@@ -155,6 +155,10 @@ builds = "changes"  # default
 [steer]
 gateway = ""  # default
 
+[metrics]
+textfile = ""  # default
+listen = ""  # default
+
 [[cache]]
 name = "desktop"  # config.toml:4
 url = "http://desktop:5000"  # config.toml:6

@@ -8,6 +8,7 @@ use std::{
     collections::HashSet,
     io,
     net::{IpAddr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
@@ -26,14 +27,21 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-use super::reply::{Answer, missing, plain, set};
 use super::{
     caches::{Cache, caches},
+    counts::{Answered, Counts},
     memory::Memory,
+    missing,
     request::{self, Asked, Refusal},
     upstream::{Reply, Upstream, UpstreamError},
 };
-use crate::{clock::Now, monitor::Handle, probe::Lookups, target::TargetId};
+use crate::{
+    clock::Now,
+    http::{Answer, plain, set},
+    monitor::Handle,
+    probe::Lookups,
+    target::TargetId,
+};
 
 /// How long all caches together have for an answer.
 const ANSWER: Duration = Duration::from_secs(1);
@@ -81,6 +89,7 @@ pub(super) struct Answers {
     /// Which cache has a NAR, by its path.
     holders: RefCell<Memory<String, TargetId>>,
     resolved: RefCell<Memory<String, Vec<IpAddr>>>,
+    counts: Arc<Counts>,
 }
 
 impl Answers {
@@ -97,15 +106,21 @@ impl Answers {
             redirected: RefCell::new(Memory::new(AGAIN, MOST)),
             holders: RefCell::new(Memory::new(HELD, HELD_MOST)),
             resolved: RefCell::new(Memory::new(RESOLVED, MOST)),
+            counts: Arc::default(),
         })
+    }
+
+    /// What was answered so far.
+    pub(super) fn counts(&self) -> Arc<Counts> {
+        self.counts.clone()
     }
 
     /// Answers one request; `target` is the path with its query.
     pub(super) async fn answer(&self, method: &Method, target: &str) -> Answer {
         match request::read(method, target) {
             Ok(Asked::Info) => self.info(),
-            Ok(Asked::Small(path)) => self.small(&path).await,
-            Ok(Asked::Large(path)) => self.large(&path).await,
+            Ok(Asked::Small(path)) => self.counted(self.small(&path).await),
+            Ok(Asked::Large(path)) => self.counted(self.large(&path).await),
             Err(Refusal::Path) => missing(),
             Err(Refusal::Method) => {
                 let mut answer = plain(StatusCode::METHOD_NOT_ALLOWED, Bytes::new());
@@ -113,6 +128,17 @@ impl Answers {
                 answer
             }
         }
+    }
+
+    fn counted(&self, answer: Option<Answer>) -> Answer {
+        let answered = match &answer {
+            None => Answered::NobodyThere,
+            Some(answer) if answer.status() == StatusCode::OK => Answered::Found,
+            Some(answer) if answer.status() == StatusCode::NOT_FOUND => Answered::Missing,
+            Some(_) => Answered::Redirected,
+        };
+        self.counts.count(answered);
+        answer.unwrap_or_else(missing)
     }
 
     /// `nix-cache-info`, whatever becomes of the caches: a store that has none is dropped by Nix.
@@ -138,10 +164,13 @@ impl Answers {
         answer
     }
 
-    /// All usable caches are asked at once, and the first that has it is heard.
-    async fn small(&self, path: &str) -> Answer {
+    /// All usable caches are asked at once, and the first that has it is heard. Nothing where there is none.
+    async fn small(&self, path: &str) -> Option<Answer> {
         let until = Instant::now() + ANSWER;
         let caches = self.usable().await;
+        if caches.is_empty() {
+            return None;
+        }
         // A kept connection to who has vanished would be waited for all the time that there is.
         let ask = async |cache| match self.reach(cache).await {
             Some(_) => (cache, self.upstream.get(cache, path).await),
@@ -156,9 +185,9 @@ impl Answers {
                     self.hold(cache, path, &body);
                     let mut answer = plain(StatusCode::OK, body);
                     set(&mut answer, header::CONTENT_TYPE, "text/x-nix-narinfo");
-                    return answer;
+                    return Some(answer);
                 }
-                Ok(Reply::Itself) => return self.lead(cache, path).await,
+                Ok(Reply::Itself) => return Some(self.lead(cache, path).await),
                 Ok(Reply::Missing) => {}
                 Err(error) => {
                     tracing::debug!("{}: {path}: {error}", cache.id);
@@ -174,12 +203,15 @@ impl Answers {
             self.doubt(id);
             self.suspect(id);
         }
-        missing()
+        Some(missing())
     }
 
-    /// Nix is sent to the cache that has it.
-    async fn large(&self, path: &str) -> Answer {
+    /// Nix is sent to the cache that has it. Nothing where there is none.
+    async fn large(&self, path: &str) -> Option<Answer> {
         let caches = self.usable().await;
+        if caches.is_empty() {
+            return None;
+        }
         let holder = self
             .holders
             .borrow()
@@ -192,10 +224,10 @@ impl Answers {
             (Some(cache), _) | (None, [cache]) => Some(cache),
             (None, _) => self.holder(&caches, path).await,
         };
-        match holder {
+        Some(match holder {
             Some(cache) => self.lead(cache, path).await,
             None => missing(),
-        }
+        })
     }
 
     /// The first cache that says that it has `path`.

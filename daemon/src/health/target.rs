@@ -18,6 +18,7 @@ use self::report::is_at_host_key;
 use super::{
     CheckId, Depth, Effect,
     built::{self, Built},
+    counts::Counts,
     history::History,
     idle::Patience,
     rate::Bucket,
@@ -123,6 +124,7 @@ pub(super) struct Target {
     patience: Patience,
     bucket: Bucket,
     history: History,
+    counts: Counts,
     /// Whether this machine's networks lead to it.
     reach: Reach,
     next: Next,
@@ -205,6 +207,7 @@ impl Target {
             patience: Patience::default(),
             bucket: Bucket::default(),
             history: History::default(),
+            counts: Counts::default(),
             reach: Reach::Near,
             next: Next::Paused,
             close: None,
@@ -234,6 +237,10 @@ impl Target {
 
     pub(super) fn history(&self) -> &History {
         &self.history
+    }
+
+    pub(super) fn counts(&self) -> &Counts {
+        &self.counts
     }
 
     /// When the next check begins (boot clock); nothing while one is in flight, and while paused.
@@ -368,6 +375,7 @@ impl Target {
         let (state, reason) = new;
         if old.0 != state {
             self.health.since = now;
+            self.counts.became(state);
         }
         (self.health.state, self.health.reason) = new;
         self.history.push(HistoryEntry {

@@ -5,7 +5,10 @@ use std::{
     time::Duration,
 };
 
-use super::target::{Target, TargetHealth};
+use super::{
+    counts::Counts,
+    target::{Target, TargetHealth},
+};
 use crate::{clock::Now, target::TargetId};
 
 /// All targets. What happens to one costs no more for there being many.
@@ -27,6 +30,10 @@ impl Targets {
 
     pub(super) fn healths(&self) -> impl Iterator<Item = (&TargetId, &TargetHealth)> {
         self.all.iter().map(|(id, target)| (id, target.health()))
+    }
+
+    pub(super) fn counts(&self) -> impl Iterator<Item = (&TargetId, &Counts)> {
+        self.all.iter().map(|(id, target)| (id, target.counts()))
     }
 
     /// Adds one, unless it is there.

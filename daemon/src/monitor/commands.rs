@@ -20,6 +20,10 @@ impl Monitor {
             Command::History { target, max, reply } => {
                 let _ = reply.send(self.health.history(&target, max));
             }
+            Command::Counts { reply } => {
+                let counts = self.health.counts();
+                let _ = reply.send(counts.map(|(id, it)| (id.clone(), it.clone())).collect());
+            }
             Command::Pause { duration, done } => {
                 let until = duration.map(|duration| now.boot.saturating_add(duration));
                 self.handle(now, Event::Pause { until });

@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     config::Poll,
+    health::Counts,
     net::Network,
     plan::{Hook, Plan, Proving},
     report::Tested,
@@ -58,6 +59,9 @@ pub(super) enum Command {
         target: TargetId,
         max: usize,
         reply: oneshot::Sender<Vec<HistoryEntry>>,
+    },
+    Counts {
+        reply: oneshot::Sender<Vec<(TargetId, Counts)>>,
     },
     Pause {
         duration: Option<Duration>,
@@ -152,6 +156,13 @@ impl Handle {
     /// The last `max` changes of a target, newest first.
     pub async fn history(&self, target: TargetId, max: usize) -> Vec<HistoryEntry> {
         self.ask(|reply| Command::History { target, max, reply })
+            .await
+            .unwrap_or_default()
+    }
+
+    /// What became of the checks of every target since it is watched.
+    pub async fn counts(&self) -> Vec<(TargetId, Counts)> {
+        self.ask(|reply| Command::Counts { reply })
             .await
             .unwrap_or_default()
     }

@@ -149,17 +149,10 @@ async fn start_with(
          connection = \"{connection}\"\n\
          [nix]\n\
          import = false\n\
-         {cache}\
-         [[builder]]\n\
-         name = \"desktop\"\n\
-         uri = \"{uri}\"\n\
-         ssh_key = \"{key}\"\n\
-         host_key = \"{host_key}\"\n",
+         {cache}{builder}",
         every = every.as_secs(),
         cache = desk.nginx.entry("desktop"),
-        uri = desk.sshd.uri(),
-        key = desk.sshd.user_key().display(),
-        host_key = desk.sshd.host_key()?,
+        builder = desk.sshd.entry("desktop")?,
     );
     let daemon = Daemon::start(Launch {
         config,

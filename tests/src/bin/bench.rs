@@ -1,7 +1,7 @@
 //! What offloadd costs beside others; `tests/bench/run` builds what it measures and starts it.
 //!
-//! `bench [--peers] [--many] [--beside FILE] [ROUNDS]`: with `--peers` only the others, which need no build of ours; with
-//! `--many` what 10, 100 and 1,000 targets cost; with `--beside` this offloadd and the one in FILE.
+//! `bench [--peers] [--many] [--fleet] [--beside FILE] [ROUNDS]`: with `--peers` only the others, which need no build of ours; with
+//! `--many` what 10, 100 and 1,000 targets cost; with `--fleet` what so many laptops (500) cost a Prometheus; with `--beside` this offloadd and the one in FILE.
 //! `OFFLOAD_TESTS_BIN_DIR` holds the release binaries, `OFFLOAD_BENCH_WITHOUT_BUS` names the
 //! offloadd that was built without its embedded bus.
 
@@ -16,6 +16,7 @@ use offload_tests::{
     bench::{
         contestant::Cost,
         figures::{Sample, megabytes, milliseconds},
+        fleet,
         many::{self, Many},
         offloadd, peers,
         proc::Memory,
@@ -42,6 +43,8 @@ const DEEP_BOUNDS: [&str; 2] = ["8.0 MB", "5.00 ms"];
 const DEEP_ROUNDS: usize = 1000;
 /// As many as the comparison speaks of.
 const ROUNDS: usize = 200;
+/// As many as a fleet has.
+const LAPTOPS: usize = 500;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -51,11 +54,10 @@ fn main() -> ExitCode {
         .and_then(|at| arguments.get(at + 1))
         .map(PathBuf::from);
     let many_only = arguments.iter().any(|argument| argument == "--many");
+    let is_fleet = arguments.iter().any(|argument| argument == "--fleet");
     let peers_only = arguments.iter().any(|argument| argument == "--peers");
-    let rounds = arguments
-        .iter()
-        .find_map(|argument| argument.parse().ok())
-        .unwrap_or(ROUNDS);
+    let number = arguments.iter().find_map(|argument| argument.parse().ok());
+    let rounds = number.unwrap_or(ROUNDS);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
@@ -64,6 +66,7 @@ fn main() -> ExitCode {
             match &other {
                 Some(other) => beside(other, rounds).await,
                 None if many_only => many().await,
+                None if is_fleet => fleet(number.unwrap_or(LAPTOPS)).await,
                 None => measure(peers_only, rounds).await,
             }
         })
@@ -118,6 +121,17 @@ async fn measure(peers_only: bool, rounds: usize) -> Result<String> {
     text += "\n";
     text += &sizes()?;
     Ok(text)
+}
+
+/// What many laptops cost a Prometheus.
+async fn fleet(laptops: usize) -> Result<String> {
+    let figures = fleet::measure(&program("offloadd")?, laptops).await?;
+    let rows: Vec<Vec<String>> = figures
+        .into_iter()
+        .map(|(what, it)| vec![what, it])
+        .collect();
+    let title = format!("{laptops} laptops");
+    Ok(format!("{}.\n\n{}", machine(), table(&["", &title], &rows)))
 }
 
 /// This offloadd beside another, such as an older commit's, at the same time.

@@ -7,13 +7,14 @@ use offload_tests::practice::Word;
 
 use crate::path;
 
-const DOCUMENTS: [&str; 6] = [
+const DOCUMENTS: [&str; 7] = [
     "README.md",
     "CONTRIBUTING.md",
     "docs/practice.md",
     "docs/offloadctl.md",
     "docs/install.md",
     "docs/dbus.md",
+    "docs/fleet/README.md",
 ];
 /// What stands for something, and what it may be.
 const EXAMPLES: [(&str, &str); 5] = [

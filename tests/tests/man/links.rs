@@ -15,7 +15,7 @@ fn every_link_leads_somewhere() {
     ] {
         documents.push(path(name));
     }
-    for folder in ["docs", "docs/reasons"] {
+    for folder in ["docs", "docs/fleet", "docs/reasons"] {
         let entries = fs::read_dir(path(folder)).unwrap();
         let files = entries.map(|entry| entry.unwrap().path());
         documents.extend(files.filter(|file| file.extension().is_some_and(|it| it == "md")));

@@ -207,6 +207,21 @@ fn steering_is_one_option_and_leaves_nothing_behind() {
 }
 
 #[test]
+fn metrics_have_their_socket_and_their_directory() {
+    let Some(evaluated) = evaluated() else { return };
+    let measured = &evaluated["laptop"]["measured"];
+    assert_eq!(
+        measured["steering"]["sockets"],
+        json!({ "offload-metrics": { "wantedBy": ["sockets.target"], "listenStreams": ["", "[::]:9559"] } })
+    );
+    let service = &measured["units"]["offloadd"];
+    assert_eq!(
+        service["serviceConfig"]["ReadWritePaths"],
+        json!(["/var/lib/node_exporter"])
+    );
+}
+
+#[test]
 fn the_block_of_ssh_config_is_what_ssh_reads() {
     let Some(evaluated) = evaluated() else { return };
     let block = evaluated["laptop"]["steered"]["steering"]["ssh"]

@@ -45,6 +45,11 @@ fn the_gateway_is_of_this_machine_alone() {
 }
 
 #[test]
+fn metrics_have_a_place_where_somebody_finds_them() {
+    told(include_str!("broken/metrics.txt"));
+}
+
+#[test]
 fn durations_have_a_unit_and_bounds() {
     told(include_str!("broken/durations.txt"));
 }
@@ -110,12 +115,12 @@ fn variables_are_told_by_their_name() {
         (
             "OFFLOADD_FOO",
             "1",
-            "OFFLOADD_FOO: foo: unknown key; known are [poll], [nix], [discover], [proof], [steer], [[cache]] and [[builder]]",
+            "OFFLOADD_FOO: foo: unknown key; known are [poll], [nix], [discover], [proof], [steer], [metrics], [[cache]] and [[builder]]",
         ),
         (
             "OFFLOADD_",
             "1",
-            r#"OFFLOADD_: "": unknown key; known are [poll], [nix], [discover], [proof], [steer], [[cache]] and [[builder]]"#,
+            r#"OFFLOADD_: "": unknown key; known are [poll], [nix], [discover], [proof], [steer], [metrics], [[cache]] and [[builder]]"#,
         ),
         (
             "OFFLOADD_CACHE",

@@ -57,6 +57,7 @@ fn line() -> impl Strategy<Value = String> {
         "[discover]",
         "[proof]",
         "[steer]",
+        "[metrics]",
         "cache = [{}]",
     ]);
     let keys = SECTIONS.iter().flat_map(|section| section.keys);

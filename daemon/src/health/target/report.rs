@@ -149,10 +149,12 @@ impl Target {
                 health.last_success = now.realtime_usec;
                 health.latency = latency;
                 health.consecutive_failures = 0;
+                self.counts.passed(latency);
                 self.patience.passed();
             }
             Err(_) => {
                 health.consecutive_failures = health.consecutive_failures.saturating_add(1);
+                self.counts.failed();
                 self.patience.forget();
             }
         }
