@@ -33,19 +33,24 @@ impl Desk {
     /// The same of a Debian.
     pub(crate) async fn start_on(suite: Suite) -> Option<Self> {
         let package = supported(package(1).await)?;
+        let desk = Self::bare(suite).await?;
+        desk.laptop.install(&package).unwrap();
+        desk.until_ready().await;
+        Some(desk)
+    }
+
+    /// The same with nothing installed.
+    pub(crate) async fn bare(suite: Suite) -> Option<Self> {
         let network = supported(Namespace::new())?;
         let desktop = supported(Desktop::start_on(suite, &network).await)?;
         let cache = desktop.serve_cache().unwrap();
         let laptop = Laptop::start(&network, &desktop, &cache).await.unwrap();
-        laptop.install(&package).unwrap();
-        let desk = Self {
+        Some(Self {
             laptop,
             desktop,
             cache,
             network,
-        };
-        desk.until_ready().await;
-        Some(desk)
+        })
     }
 
     /// Runs a command on the laptop as root, which must end well; what it printed.

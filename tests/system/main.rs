@@ -8,6 +8,7 @@ mod builds;
 mod desk;
 mod follows;
 mod helper;
+mod installed;
 mod journal;
 mod killed;
 mod recovers;
