@@ -10,6 +10,7 @@ mod doctor;
 mod document;
 mod explain;
 mod failure;
+mod follow;
 mod forget_misses;
 mod goal;
 mod history;

@@ -177,6 +177,30 @@ async fn watch_writes_json_lines_and_null_without_a_daemon() {
 }
 
 #[tokio::test]
+async fn watch_goes_on_through_restarts_of_daemon_and_bus() {
+    let mut bus = Bus::start().await;
+    let fake = Fake::start(&bus, ready()).await;
+    let mut watching = spawn(on(&bus, &["watch", "--json"]));
+    let mut lines = BufReader::new(watching.stdout.take().unwrap()).lines();
+    let mut line = async || {
+        let line = timeout(LIMIT, lines.next_line()).await;
+        serde_json::from_str::<Option<Snapshot>>(&line.unwrap().unwrap().unwrap()).unwrap()
+    };
+    assert_eq!(line().await, Some(ready()));
+    fake.stop().await;
+    assert_eq!(line().await, None);
+    bus.stop().await;
+    bus.start_again().await;
+    let _fake = Fake::start(&bus, builder_down()).await;
+    assert_eq!(line().await, Some(builder_down()));
+    bus.stop().await;
+    assert_eq!(line().await, None);
+    bus.start_again().await;
+    let _fake = Fake::start(&bus, ready()).await;
+    assert_eq!(line().await, Some(ready()));
+}
+
+#[tokio::test]
 async fn watch_ends_when_its_reader_does() {
     let bus = Bus::start().await;
     let _fake = Fake::start(&bus, ready()).await;

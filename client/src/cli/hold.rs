@@ -13,12 +13,13 @@ use sd_notify::NotifyState;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep_until},
 };
 
 use super::{
     args::Cli,
     failure::{Failure, Outcome},
+    follow::follow,
     goal::{Goal, GoalState},
     output::Output,
     session::Session,
@@ -29,9 +30,6 @@ use crate::Snapshot;
 /// How long what was ready may be without a daemon, or without a verdict: an upgrade or a restart of
 /// offloadd or of the bus, and a resume, stop nothing that is bound to it.
 const GRACE: Duration = Duration::from_secs(10);
-/// How often a bus that went is looked for.
-const AGAIN: Duration = Duration::from_millis(250);
-
 /// Holds until SIGTERM or SIGINT, or until the goal is no longer met.
 pub(super) async fn hold(
     cli: &Cli,
@@ -59,28 +57,6 @@ pub(super) async fn hold(
             Ok(Outcome::Ready)
         }
         never = follow(cli, session, sender) => match never {},
-    }
-}
-
-/// The snapshots of one daemon after the other; `None` while there is none, or no bus.
-async fn follow(
-    cli: &Cli,
-    mut session: Session,
-    updates: mpsc::Sender<Option<Snapshot>>,
-) -> Infallible {
-    loop {
-        let mut items = crate::watch::watch(&session.connection);
-        while let Some(item) = items.next().await {
-            // Whoever listens ends with this.
-            let _ = updates.send(item).await;
-        }
-        let _ = updates.send(None).await;
-        session = loop {
-            sleep(AGAIN).await;
-            if let Ok(session) = Session::open_bus(cli).await {
-                break session;
-            }
-        };
     }
 }
 
@@ -225,6 +201,8 @@ async fn at(moment: Option<Instant>) {
 #[cfg(test)]
 mod tests {
     use std::{cell::RefCell, rc::Rc};
+
+    use tokio::time::sleep;
 
     use super::*;
     use crate::{Kind, Reason, TargetState, snapshot::Target};

@@ -1,16 +1,14 @@
 //! `watch`: each change as it happens. The page first, then a line for every change; with
-//! `--json` a document for each, on one line, and `null` while there is no daemon.
+//! `--json` a document for each, on one line, and `null` while there is no daemon, or no bus.
 
-use std::{
-    pin::pin,
-    time::{Duration, UNIX_EPOCH},
-};
+use std::time::{Duration, UNIX_EPOCH};
 
-use futures_util::StreamExt;
+use tokio::sync::mpsc;
 
 use super::{
     args::Cli,
     failure::{Failure, Outcome},
+    follow::follow,
     output::Output,
     session::Session,
 };
@@ -22,14 +20,25 @@ use crate::{
 
 pub(super) async fn watch(cli: &Cli, output: Output) -> Result<Outcome, Failure> {
     let session = Session::open_bus(cli).await?;
-    let mut updates = crate::watch::watch(&session.connection);
+    let (sender, updates) = mpsc::channel(1);
+    tokio::select! {
+        failure = print(cli, output, updates) => failure.map(|()| Outcome::Ready),
+        () = Output::closed() => Ok(Outcome::Ready),
+        never = follow(cli, session, sender) => match never {},
+    }
+}
+
+async fn print(
+    cli: &Cli,
+    output: Output,
+    mut updates: mpsc::Receiver<Option<Snapshot>>,
+) -> Result<(), Failure> {
     let mut last: Option<Option<Snapshot>> = None;
-    let mut closed = pin!(Output::closed());
-    loop {
-        let item = tokio::select! {
-            item = updates.next() => item.ok_or(Failure::BusGone)?,
-            () = &mut closed => return Ok(Outcome::Ready),
-        };
+    while let Some(item) = updates.recv().await {
+        // Without a bus there is no daemon, and with the next one there may still be none.
+        if item.is_none() && last == Some(None) {
+            continue;
+        }
         let text = if cli.json {
             let json = serde_json::to_string(&item)
                 .map_err(|error| Failure::Nonsense(error.to_string()))?;
@@ -45,6 +54,7 @@ pub(super) async fn watch(cli: &Cli, output: Output) -> Result<Outcome, Failure>
         output.print(&text)?;
         last = Some(item);
     }
+    Ok(())
 }
 
 /// A line for everything that is not as it was.
