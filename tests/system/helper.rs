@@ -1,13 +1,15 @@
 //! A laptop on which all that Nix goes by is root's alone: nothing is configured for offloadd, and nothing of it is
 //! to be had by anybody else.
 
-use offload_client::{Reason, Snapshot, TargetState, WarningCode};
+use offload_client::{Kind, Reason, Snapshot, TargetState, WarningCode};
 use offload_tests::{container::Suite, eventually};
 use offloadd::clock::Stopwatch;
 
-use crate::desk::{Desk, PATIENCE, builder};
+use crate::desk::{DAEMON, Desk, PATIENCE, builder};
 
 const HELPER: &str = "offload-helper.service";
+/// What it and the daemon may have together, in KiB.
+const MAX_AT_REST: u64 = 8 << 10;
 
 #[tokio::test]
 async fn what_is_root_s_alone_is_judged_and_stays_root_s() {
@@ -25,8 +27,13 @@ async fn what_is_root_s_alone_is_judged_on_a_laptop_of_the_next_debian() {
 }
 
 async fn what_is_root_s_alone(desk: &Desk) {
+    at_rest_both_take_little(desk).await;
     an_alias_of_root_s_ssh_leads_there(desk).await;
+    nix_builds_there(desk);
     what_root_changes_is_taken_up(desk).await;
+    a_login_of_root_s_netrc_opens_the_cache(desk).await;
+    a_jump_with_root_s_key_leads_there(desk).await;
+    nix_builds_there(desk);
     without_the_helper_nothing_is_blamed(desk).await;
     nobody_reads_the_key_or_asks_the_helper(desk);
     asked_no_more_it_ends(desk).await;
@@ -60,6 +67,80 @@ async fn an_alias_of_root_s_ssh_leads_there(desk: &Desk) {
     let seen = |code: WarningCode| said.warnings.iter().any(|warning| warning.code == code);
     assert!(!seen(WarningCode::NotVisible), "{said:#?}");
     assert!(!seen(WarningCode::MachinesFileBroken), "{said:#?}");
+}
+
+/// Nix says the same, which builds nothing here.
+fn nix_builds_there(desk: &Desk) {
+    let boot_id = "builtins.readFile /proc/sys/kernel/random/uuid";
+    let expression = format!(
+        "derivation {{ name = \"there\"; system = \"x86_64-linux\"; builder = \"/bin/sh\"; nonce = {boot_id}; \
+         args = [ \"-c\" \"read id < /proc/sys/kernel/random/boot_id; echo $id > $out\" ]; }}"
+    );
+    let build = ["nix-build", "--no-out-link", "--max-jobs", "0", "--expr"];
+    let path = desk.run(&[&build[..], &[&expression]].concat());
+    let built_on = desk.run(&["cat", path.trim()]);
+    assert_eq!(built_on.trim(), desk.desktop.boot_id().unwrap());
+}
+
+async fn a_login_of_root_s_netrc_opens_the_cache(desk: &Desk) {
+    let cache = |said: &Snapshot| {
+        let mut targets = said.targets.iter();
+        let cache = targets.find(|target| target.kind == Kind::Cache);
+        cache.map(|cache| (cache.state, cache.reason))
+    };
+    let desktop = desk.desktop.container();
+    desktop
+        .write("/etc/nginx/users", "us3r:{PLAIN}s3cret\n")
+        .unwrap();
+    let login = "auth_basic Nix;\nauth_basic_user_file /etc/nginx/users;\n";
+    desktop
+        .write("/etc/nginx/conf.d/login.conf", login)
+        .unwrap();
+    desktop
+        .run(&["systemctl", "reload", "nginx.service"])
+        .unwrap();
+    let closed = |said: &Snapshot| cache(said).is_some_and(|(state, _)| !state.is_ready());
+    let said = desk.until("the cache wants a login", closed).await;
+    eprintln!("without a netrc: {:?}", cache(&said));
+    let netrc = "machine desktop login us3r password s3cret\n";
+    desk.laptop
+        .container()
+        .write_mode("/etc/nix/netrc", netrc, 0o600)
+        .unwrap();
+    let open = |said: &Snapshot| cache(said).is_some_and(|(state, _)| state.is_ready());
+    desk.until("root's login opens it", open).await;
+    let path = desk.cache.store_path();
+    desk.run(&["nix-store", "--realise", path]);
+    assert_eq!(desk.run(&["cat", path]), "hello from the desktop\n");
+}
+
+/// The desktop as its own jump host: behind it, it is at an address that the laptop has itself. Root's ssh would have a
+/// master of the way to the jump host.
+async fn a_jump_with_root_s_key_leads_there(desk: &Desk) {
+    let config = "Host gate\n  HostName desktop\n  ControlMaster auto\n  ControlPath ~/.ssh/master-%C\n  \
+                  ControlPersist 1\nHost tower\n  HostName 127.0.0.1\n  HostKeyAlias desktop\n  \
+                  ProxyJump gate\nHost *\n  User nix-builder\n  IdentityFile ~/.ssh/builder\n";
+    let laptop = desk.laptop.container();
+    laptop
+        .write_mode("/root/.ssh/config", config, 0o600)
+        .unwrap();
+    let watch = Stopwatch::start();
+    let by_jump = |said: &Snapshot| {
+        let builder = builder(said);
+        builder.state.is_ready() && builder.details.contains_key("proxy")
+    };
+    let said = desk
+        .until("the builder behind the jump is ready", by_jump)
+        .await;
+    eprintln!(
+        "ready by the jump after {:?}: {:?}",
+        watch.elapsed(),
+        builder(&said).details
+    );
+    let inside = desk.run(&["systemctl", "status", "--no-pager", HELPER]);
+    assert!(inside.contains(" -W "), "{inside}");
+    let log = desk.journal();
+    assert!(!log.contains("ControlSocket"), "{log}");
 }
 
 /// Nobody is told to look: the builder is ready, and its next thorough check is minutes away.
@@ -122,6 +203,27 @@ fn nobody_reads_the_key_or_asks_the_helper(desk: &Desk) {
     let mode = desk.run(&["stat", "--format", "%a %U", socket]);
     assert_eq!(mode.trim(), "600 offloadd");
     assert_ne!(desk.laptop.user(&["test", "-w", socket]).unwrap().code, 0);
+}
+
+/// The helper is gone half a minute after it was asked last.
+async fn at_rest_both_take_little(desk: &Desk) {
+    desk.until_unit(HELPER, "inactive").await;
+    let daemon = desk.unit(DAEMON, "MainPID");
+    let rollup = desk.run(&["cat", &format!("/proc/{daemon}/smaps_rollup")]);
+    let kib = |name: &str| {
+        let mut lines = rollup.lines();
+        let line = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        let number = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        number.unwrap_or_else(|| panic!("no {name}: {rollup}"))
+    };
+    println!(
+        "at rest: Rss {} KiB, Pss {} KiB, Anonymous {} KiB, MemoryCurrent {}",
+        kib("Rss"),
+        kib("Pss"),
+        kib("Anonymous"),
+        desk.unit(DAEMON, "MemoryCurrent")
+    );
+    assert!(kib("Pss") <= MAX_AT_REST, "{rollup}");
 }
 
 async fn asked_no_more_it_ends(desk: &Desk) {
