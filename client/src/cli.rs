@@ -2,6 +2,7 @@
 
 mod args;
 mod bar;
+mod bus_back;
 mod check;
 mod completions;
 mod connect;

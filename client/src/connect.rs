@@ -6,6 +6,8 @@
 use std::{fmt, str::FromStr, time::Duration};
 
 use tokio::time::timeout;
+#[cfg(feature = "cli")]
+use zbus::address::{Address, Transport, transport::UnixSocket};
 use zbus::{Connection, connection};
 
 use crate::{embedded, names};
@@ -137,6 +139,28 @@ async fn survey(bus: Option<&Bus>) -> Survey {
         }
     }
     survey
+}
+
+/// The files of the sockets that [`find_bus`] looks at; of a bus without one, none.
+#[cfg(feature = "cli")]
+pub(crate) fn sockets(bus: Option<&Bus>) -> Vec<std::path::PathBuf> {
+    let file = |address: zbus::Result<Address>| match address.ok()?.transport() {
+        Transport::Unix(unix) => match unix.path() {
+            UnixSocket::File(path) => Some(path.clone()),
+            _ => None,
+        },
+        _ => None,
+    };
+    match bus {
+        Some(Bus::System) => file(Address::system()).into_iter().collect(),
+        Some(Bus::Session) => file(Address::session()).into_iter().collect(),
+        Some(Bus::Address(address)) => file(address.parse()).into_iter().collect(),
+        Some(Bus::Embedded) => embedded::candidates(),
+        None => file(Address::system())
+            .into_iter()
+            .chain(embedded::candidates())
+            .collect(),
+    }
 }
 
 /// One place to connect to.

@@ -9,12 +9,13 @@ mod line;
 use std::{pin::pin, time::Duration};
 
 use futures_util::StreamExt;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 pub(super) use self::format::Format;
 use self::line::Line;
 use super::{
     args::Cli,
+    bus_back::BusBack,
     failure::{Failure, Outcome},
     output::{Output, is_ascii},
     session::Session,
@@ -23,8 +24,6 @@ use crate::Snapshot;
 
 /// How long the daemon may take for the first answer before the bar shows that there is none yet.
 const FIRST: Duration = Duration::from_secs(1);
-/// How often a bus that went is looked for.
-const AGAIN: Duration = Duration::from_secs(2);
 
 pub(super) async fn bar(
     cli: &Cli,
@@ -45,9 +44,12 @@ pub(super) async fn bar(
 }
 
 async fn show(cli: &Cli, shown: &mut Shown, once: bool) -> Result<Outcome, Failure> {
+    let mut back = BusBack::of(cli.bus.as_ref());
     loop {
+        back.trying();
         let session = Session::open_bus(cli).await.ok();
         if let Some(session) = &session {
+            back.came();
             let mut updates = crate::watch::watch(&session.connection);
             // Who hangs is no daemon yet: what it says then is shown when it comes.
             let first = timeout(FIRST, updates.next()).await;
@@ -62,7 +64,7 @@ async fn show(cli: &Cli, shown: &mut Shown, once: bool) -> Result<Outcome, Failu
         if once {
             return Ok(Outcome::Ready);
         }
-        sleep(AGAIN).await;
+        back.wait().await;
     }
 }
 

@@ -1,15 +1,12 @@
 //! What one daemon after the other says, over one bus after the other.
 
-use std::{convert::Infallible, time::Duration};
+use std::convert::Infallible;
 
 use futures_util::StreamExt;
-use tokio::{sync::mpsc, time::sleep};
+use tokio::sync::mpsc;
 
-use super::{args::Cli, session::Session};
+use super::{args::Cli, bus_back::BusBack, session::Session};
 use crate::Snapshot;
-
-/// How often a bus that went is looked for.
-const AGAIN: Duration = Duration::from_millis(250);
 
 /// The snapshots of one daemon after the other; `None` while there is none, or no bus.
 pub(super) async fn follow(
@@ -17,7 +14,9 @@ pub(super) async fn follow(
     mut session: Session,
     updates: mpsc::Sender<Option<Snapshot>>,
 ) -> Infallible {
+    let mut back = BusBack::of(cli.bus.as_ref());
     loop {
+        back.came();
         let mut items = crate::watch::watch(&session.connection);
         while let Some(item) = items.next().await {
             // Whoever listens ends with this.
@@ -25,10 +24,11 @@ pub(super) async fn follow(
         }
         let _ = updates.send(None).await;
         session = loop {
-            sleep(AGAIN).await;
+            back.trying();
             if let Ok(session) = Session::open_bus(cli).await {
                 break session;
             }
+            back.wait().await;
         };
     }
 }

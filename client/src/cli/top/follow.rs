@@ -5,7 +5,7 @@ use std::{convert::Infallible, time::Duration};
 use futures_util::StreamExt;
 use tokio::{
     sync::mpsc,
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep_until},
 };
 use zbus::Connection;
 
@@ -14,6 +14,7 @@ use crate::{
     Kind, Printable, Reason, Snapshot, TargetState,
     cli::{
         args::Cli,
+        bus_back::BusBack,
         failure::Failure,
         output,
         session::{Session, call},
@@ -24,8 +25,6 @@ use crate::{
     snapshot::{HistoryEntry, Targets},
 };
 
-/// How often a bus that went is looked for.
-const AGAIN: Duration = Duration::from_secs(2);
 /// A check is over so long after it was due, mostly.
 const CHECKED: Duration = Duration::from_millis(500);
 /// The daemon is read this often at the most, signals aside.
@@ -51,13 +50,16 @@ pub(super) enum News {
 
 /// The daemon's news, through restarts of it and of the bus.
 pub(super) async fn daemon(cli: &Cli, news: &mpsc::Sender<News>) -> Infallible {
+    let mut back = BusBack::of(cli.bus.as_ref());
     loop {
+        back.trying();
         if let Ok(session) = Session::open_bus(cli).await {
             let _ = news.send(News::Bus(session.connection.clone())).await;
+            back.came();
             snapshots(&session.connection, news).await;
         }
         let _ = news.send(News::NoBus).await;
-        sleep(AGAIN).await;
+        back.wait().await;
     }
 }
 
