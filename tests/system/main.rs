@@ -11,6 +11,7 @@ mod helper;
 mod installed;
 mod journal;
 mod killed;
+mod readme;
 mod recovers;
 mod rights;
 mod steers;

@@ -1,10 +1,6 @@
 //! Many laptops that share some desktops, each a daemon of its own, and a real Prometheus that reads them all.
 
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use offloadd::clock::Stopwatch;
@@ -147,11 +143,13 @@ async fn start(program: &Path, desk: &Desk, number: usize) -> Result<Laptop> {
         desk.nginx.entry(&format!("desktop{number}")),
         desk.sshd.entry(&format!("desktop{number}"))?,
     );
-    let runtime_path: PathBuf = runtime.path().to_owned();
     let daemon = Daemon::start(Launch {
         config,
         bus: "embedded".to_owned(),
-        environment: vec![("XDG_RUNTIME_DIR".into(), runtime_path.display().to_string())],
+        environment: vec![(
+            "OFFLOADD_RUNTIME_DIR".into(),
+            runtime.path().display().to_string(),
+        )],
         program: Some(program.to_owned()),
         ..Launch::default()
     })

@@ -18,7 +18,7 @@ pub struct Expectation {
 /// Steady intervals are spread by a tenth.
 const JITTER_PERCENT: u32 = 110;
 /// A connection's end, which the daemon is told of by the kernel: it follows one at once, but no
-/// sooner than a second after the last check. Then the check itself.
+/// sooner than a second after the last that it followed. Then the check itself.
 const AT_ONCE: Duration = Duration::from_millis(1500);
 
 /// What `word` leads to under `poll`, from a state in which all was well (or, for a word that
