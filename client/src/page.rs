@@ -65,6 +65,7 @@ pub fn render_targets<'a>(targets: impl IntoIterator<Item = &'a Target>, style: 
     for (i, (target, line)) in targets.iter().zip(lines).enumerate() {
         page.push_str(&line);
         let before = targets.get(..i).unwrap_or_default();
+        page.push_str(&table::not_verified(target, style));
         page.push_str(&help::target(target, before, style));
         if style.verbose {
             page.push_str(&verbose::target(target, style));

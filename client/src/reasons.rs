@@ -344,6 +344,12 @@ pub const fn text(reason: Reason) -> Text {
                      /etc/nix/nix.conf, then `sudo systemctl restart nix-daemon`; on NixOS `nix.settings.trusted-public-keys = [ \"{signed_by|NAME}:…\" ];`. \
                      A key of that name which is there already is an old one: replace it.",
         },
+        Reason::StoreFull => Text {
+            title: "the desktop's store is full",
+            explanation: "Nix on {host} has no room left to build in: {detail|nothing is free in its store}.",
+            remedy: "On the desktop: `df -h /nix/store` and `df -i /nix/store` show what is full, `sudo nix-collect-garbage -d` makes room \
+                     (NixOS: `nix.gc.automatic = true;`, or `nix.settings.min-free` for a store that makes room by itself).",
+        },
         Reason::BuildFailed => Text {
             title: "test build failed",
             explanation: "Nix handed a trivial build to {host}, and got no result.",

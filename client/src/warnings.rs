@@ -134,6 +134,19 @@ pub const fn text(code: WarningCode) -> Text {
             remedy: "Take line {line|LINE} out of {file|/etc/nix/nix.conf} (NixOS: `nix.settings.store`) and run \
                      `sudo systemctl restart nix-daemon`. If it is meant so, take the builders and caches out as well.",
         },
+        WarningCode::StoreNearlyFull => Text {
+            title: "the desktop's store is nearly full",
+            explanation: "Builds go to {uri|the builder}, and its store has only {actual|little room} free: a larger one fails there.",
+            remedy: "On the desktop: `sudo nix-collect-garbage -d` makes room (NixOS: `nix.gc.automatic = true;`, or \
+                     `nix.settings.min-free` for a store that makes room by itself).",
+        },
+        WarningCode::OnlyMandatory => Text {
+            title: "ordinary builds stay here",
+            explanation: "{uri|The builder} takes only builds that ask for {actual|its mandatory features}, and no other builder takes \
+                          the rest: what asks for no feature is built on this machine.",
+            remedy: "If that is not meant so, move them from the seventh field of /etc/nix/machines to the sixth (NixOS: from \
+                     `mandatoryFeatures` to `supportedFeatures` in `nix.buildMachines`).",
+        },
         WarningCode::ForeignBuildHook => Text {
             title: "another program says where builds go",
             explanation: "`build-hook = {actual|PROGRAM}` stands in {file|nix.conf}: what it does with the list of builders only it \

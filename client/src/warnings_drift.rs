@@ -191,6 +191,8 @@ pub(crate) const fn text(code: WarningCode) -> Text {
         | WarningCode::KeyNotTrusted
         | WarningCode::SubstitutionOff
         | WarningCode::SshMissing
+        | WarningCode::StoreNearlyFull
+        | WarningCode::OnlyMandatory
         | WarningCode::StoreElsewhere
         | WarningCode::ForeignBuildHook
         | WarningCode::ConfigRejected => crate::warnings::text(code),

@@ -189,6 +189,8 @@ words! {
         Unsigned = "unsigned",
         /// What the cache serves is signed with a key that Nix does not trust, or wrongly.
         UntrustedSignature = "untrusted-signature",
+        /// The builder's store has no room left.
+        StoreFull = "store-full",
         /// A test build failed.
         BuildFailed = "build-failed",
         /// A test build ran on this machine.
@@ -258,6 +260,10 @@ words! {
         StoreElsewhere = "store-elsewhere",
         /// `build-hook` names another program than Nix's own, which says where builds go.
         ForeignBuildHook = "foreign-build-hook",
+        /// The builder's store has little room left.
+        StoreNearlyFull = "store-nearly-full",
+        /// Every builder takes only builds that ask for its mandatory features: ordinary ones stay here.
+        OnlyMandatory = "only-mandatory",
         /// This account may not read a file that root's Nix reads: what stands there is not judged.
         NotVisible = "not-visible",
         /// This machine's version of Nix does not read what stands there as it is meant.
@@ -353,6 +359,8 @@ impl WarningCode {
             | Self::FallbackOff
             | Self::LanCacheLast
             | Self::NotSteered
+            | Self::StoreNearlyFull
+            | Self::OnlyMandatory
             | Self::ConfigRejected => None,
         }
     }

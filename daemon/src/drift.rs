@@ -121,4 +121,6 @@ pub struct Observed {
     pub strangers: Vec<Stranger>,
     /// How many of the paths that Nix remembers as missing the cache has after all.
     pub stale_misses: u64,
+    /// What the builder's store has little of, and how much.
+    pub scarce: Option<Printable>,
 }

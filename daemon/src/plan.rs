@@ -93,6 +93,7 @@ pub fn plan(settings: &Settings, imported: &Imported) -> Plan {
     warnings.extend(of_settings(settings, imported, &targets));
     warnings.extend(hidden_environment(imported));
     warnings.extend(imported.left_out.as_ref().map(too_many_builders));
+    warnings.extend(only_mandatory(imported, &targets, &origins));
     let unused = explain_unused(&warnings, imported, &mut origins);
     let hook = hook::of(settings, imported, &targets, &unused);
     Plan {
@@ -228,6 +229,40 @@ fn of_settings(
                 ("line".into(), u64::from(set.line).into()),
             ]),
         })
+}
+
+/// No builder takes a build that asks for no feature of its own.
+fn only_mandatory(
+    imported: &Imported,
+    targets: &[TargetSpec],
+    origins: &BTreeMap<TargetId, Origin>,
+) -> Vec<Warning> {
+    let is_used = |id: &TargetId| {
+        origins
+            .get(id)
+            .is_some_and(|origin| origin.unused.is_none())
+    };
+    let builders = targets.iter().filter_map(|target| match &target.kind {
+        SpecKind::Builder(spec) if !spec.store().is_empty() && is_used(&target.id) => {
+            Some((target, &spec.mandatory_features))
+        }
+        SpecKind::Builder(_) | SpecKind::Cache(_) => None,
+    });
+    // One that is not watched takes them as well.
+    let mut lines = imported.machines.iter();
+    let takes_all = lines.any(|line| line.mandatory_features.is_empty() && line.max_jobs > 0);
+    if takes_all || builders.clone().any(|(_, mandatory)| mandatory.is_empty()) {
+        return Vec::new();
+    }
+    let warnings = builders.map(|(target, mandatory)| Warning {
+        code: WarningCode::OnlyMandatory,
+        target: Some((target.id.kind, target.id.name.clone())),
+        details: BTreeMap::from([
+            ("uri".into(), target.uri.clone().into()),
+            ("actual".into(), mandatory.join(" ").into()),
+        ]),
+    });
+    warnings.collect()
 }
 
 /// nix-daemon has variables that this account may not read.

@@ -57,6 +57,8 @@ pub struct Signs {
     pub proved: bool,
     /// How many of the paths that Nix remembers as missing the cache has after all.
     pub stale_misses: u64,
+    /// What the builder's store has little of, and how much: `812 MiB`.
+    pub scarce: Option<Printable>,
 }
 
 /// Somebody else, at an address of the target.

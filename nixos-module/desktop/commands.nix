@@ -22,6 +22,7 @@
     cat /proc/sys/kernel/random/boot_id /proc/sys/kernel/hostname
     nix() { ${bin}/nix --option extra-experimental-features nix-command "$@"; }
     nix config show --json || nix show-config --json
+    stat -f -c 'store %a %S %d %c' /nix/store
     ;;
   "test -e /etc/nix/machines || echo 0; grep -c \"^[^#]\" /etc/nix/machines")
     test -e /etc/nix/machines || echo 0

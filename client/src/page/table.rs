@@ -5,7 +5,11 @@ use super::{
     text::{self},
     units,
 };
-use crate::{JobState, TargetState, snapshot::Target, test_build};
+use crate::{
+    JobState, TargetState,
+    snapshot::{Facts, Target},
+    test_build,
+};
 
 const GAP: usize = 3;
 
@@ -72,6 +76,19 @@ fn proof(target: &Target, style: &Style) -> String {
         None if test_build::is_yet_to_come(target) => "not proved yet".to_owned(),
         Some(_) | None => String::new(),
     }
+}
+
+/// What of a ready builder neither a check nor a trivial build has shown; nothing where all is shown.
+pub(super) fn not_verified(target: &Target, style: &Style) -> String {
+    let is_open = target.state == TargetState::Ready
+        && target.details.contains_key("system_unknown")
+        && matches!(&target.facts, Facts::Builder(it) if it.systems.len() > 1 || !it.features.is_empty());
+    if !is_open {
+        return String::new();
+    }
+    let told =
+        "not verified: the other systems and the features that Nix's list of builders promises";
+    format!("    {}\n", style.paint(Tone::Faint, told))
 }
 
 fn widths(rows: &[Cells]) -> [usize; COLUMNS] {

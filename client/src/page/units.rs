@@ -51,6 +51,16 @@ pub(crate) fn since(then_usec: u64, now_usec: u64) -> Option<String> {
     }
 }
 
+/// A number of bytes: `812 MiB`, `14.2 GiB`.
+pub(super) fn bytes(count: u64) -> String {
+    const MIB: u64 = 1 << 20;
+    match count / MIB {
+        0 => format!("{count} bytes"),
+        mib @ 1..1024 => format!("{mib} MiB"),
+        mib => tenths(mib, 1024, "GiB"),
+    }
+}
+
 /// How soon a moment will be: `in 26 s`; nothing for 0.
 pub(super) fn until(then_usec: u64, now_usec: u64) -> Option<String> {
     match (then_usec, then_usec.saturating_sub(now_usec)) {

@@ -8,9 +8,10 @@ use crate::{
 
 /// Details that stand in a line of their own making or in an explanation, and not again under their
 /// keys.
-const WOVEN: [&str; 12] = [
+const WOVEN: [&str; 15] = [
     "certificate_name",
     "command",
+    "features_unlisted",
     "narinfo",
     "noise",
     "program",
@@ -21,6 +22,8 @@ const WOVEN: [&str; 12] = [
     "slots",
     "slots_in_use",
     "ssh_setup",
+    "store_free",
+    "store_free_inodes",
 ];
 
 /// One line per particular; what is not known has none.
@@ -130,6 +133,19 @@ fn builder(target: &Target, facts: &BuilderFacts, style: &Style, rows: &mut Rows
     if facts.max_jobs > 0 {
         let speed = facts.speed_factor;
         rows.add("jobs", format!("{}, speed {speed}", facts.max_jobs));
+    }
+    let unlisted = detail(target, "features_unlisted");
+    if !unlisted.is_empty() {
+        let told =
+            "the builder has them, its entry does not: builds that ask for them go elsewhere";
+        rows.add("not listed", format!("{unlisted} ({told})"));
+    }
+    if let Some(Detail::Uint(free)) = target.details.get("store_free") {
+        let nodes = match target.details.get("store_free_inodes") {
+            Some(Detail::Uint(nodes)) => format!(", {nodes} inodes"),
+            _ => String::new(),
+        };
+        rows.add("store", format!("{} free{nodes}", units::bytes(*free)));
     }
     let slots = (
         target.details.get("slots_in_use"),

@@ -118,6 +118,8 @@ const fn weight(code: WarningCode) -> Weight {
         WarningCode::ConfigRejected => Weight::Own,
         WarningCode::NegativeCacheStale
         | WarningCode::ForeignBuildHook
+        | WarningCode::StoreNearlyFull
+        | WarningCode::OnlyMandatory
         | WarningCode::LanCacheLast
         | WarningCode::NotSteered
         | WarningCode::FallbackOff

@@ -49,6 +49,7 @@ pub(super) fn differences(id: &TargetId, origin: &Origin, seen: &Observed) -> Ve
         one.ssh_config_mismatch(),
         one.host_key_not_known(),
         one.negative_cache_stale(),
+        one.store_nearly_full(),
         one.not_steered(),
     ];
     single
@@ -219,6 +220,11 @@ impl Target<'_> {
             warning.details.insert("actual".into(), misses.into());
             warning
         })
+    }
+
+    fn store_nearly_full(&self) -> Option<Warning> {
+        let free = self.seen.scarce.as_deref().filter(|_| self.seen.passes)?;
+        Some(self.warning(WarningCode::StoreNearlyFull, "", free))
     }
 
     /// Steering is on, and Nix goes there by itself. Of a builder its check has shown the way.

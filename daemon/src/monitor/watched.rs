@@ -229,6 +229,7 @@ impl Watched {
             unsupported: self.signs.unsupported.clone(),
             strangers: place.strangers(),
             stale_misses: self.signs.stale_misses,
+            scarce: self.signs.scarce.clone(),
         }
     }
 

@@ -153,9 +153,15 @@ impl Session {
         let trace = Trace::new();
         let mut notes = Notes::default();
         let mut latency = None;
+        let was_checked = self.kept.is_some() && self.reached.is_some();
         let outcome = if self.revive(&trace, &mut notes).await {
             Ok(())
         } else {
+            // Who answers where a connection was lost is another one until it has proved itself.
+            let depth = match depth {
+                Depth::Cheap if was_checked => Depth::Deep,
+                depth => depth,
+            };
             let target = self.spec.clone();
             match self.renew(&target, &trace, &mut notes).await {
                 Ok((dialled, spec, since)) => {

@@ -286,6 +286,7 @@ const fn seen(reason: Reason) -> &'static [(Kind, Stage, Details)] {
         | Reason::NarMissing
         | Reason::Unsigned
         | Reason::UntrustedSignature => &[(Cache, Signature, &[])],
+        Reason::StoreFull => &[(Builder, System, &[])],
         Reason::BuildFailed => &[
             (Builder, Build, &[]),
             (

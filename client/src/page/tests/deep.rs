@@ -64,6 +64,9 @@ fn verbose_tells_what_a_deep_check_found_and_the_last_test_build() {
         ("slots", 8.into()),
         ("slots_in_use", 2.into()),
         ("boot_id", "2b1d".into()),
+        ("features_unlisted", vec!["benchmark"].into()),
+        ("store_free", 15_000_000_000_u64.into()),
+        ("store_free_inodes", 70_000.into()),
         ("hostname", "tower".into()),
         ("system_unknown", "nix: command not found".into()),
         ("test_build", "succeeded".into()),
@@ -78,6 +81,7 @@ fn verbose_tells_what_a_deep_check_found_and_the_last_test_build() {
         page,
         "\
 ✔ ready   builder/desktop   192.0.2.6:22   18 ms   for 3 h   proved 1 h ago
+    not verified: the other systems and the features that Nix's list of builders promises
     uri             ssh-ng://nix-builder@192.0.2.6
     stage           system
     checked         4 s ago, next in 26 s
@@ -86,6 +90,8 @@ fn verbose_tells_what_a_deep_check_found_and_the_last_test_build() {
     systems         x86_64-linux, aarch64-linux
     features        kvm
     jobs            8, speed 1.5
+    not listed      benchmark (the builder has them, its entry does not: builds that ask for them go elsewhere)
+    store           13.9 GiB free, 70000 inodes
     slots           2 of 8 in use
     nix             2.31.2
     trusted         yes
@@ -99,9 +105,11 @@ fn verbose_tells_what_a_deep_check_found_and_the_last_test_build() {
 "
     );
     let plain = render_targets(&[tested(&details)], &style());
-    assert_eq!(plain.lines().count(), 1, "{plain}");
+    assert_eq!(plain.lines().count(), 2, "{plain}");
+    let known = render_targets(&[tested(&details[..7])], &style());
+    assert_eq!(known.lines().count(), 1, "{known}");
 
-    details[8] = ("test_build", "failed".into());
+    details[11] = ("test_build", "failed".into());
     details.push(("test_build_reason", "build-failed".into()));
     details.push(("test_build_error", "error: no space left on device".into()));
     let page = render_targets(&[tested(&details)], &verbose);

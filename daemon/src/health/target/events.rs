@@ -27,6 +27,8 @@ impl Target {
         if self.state_by_checks() != TargetState::Ready || !self.patience.closed(idle) {
             return;
         }
+        // Who comes back is another one until it has proved itself.
+        self.deep = None;
         let earliest = self.close.map_or(now.boot, |close| {
             close.saturating_add(CLOSE_PAUSE).max(now.boot)
         });

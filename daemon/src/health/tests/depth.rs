@@ -69,6 +69,16 @@ impl Desk {
 }
 
 #[test]
+fn who_comes_back_after_a_lost_connection_has_to_prove_itself() {
+    let mut desk = Desk::new();
+    while desk.check(OK) != Depth::Cheap {}
+    let (target, idle) = (desk.id.clone(), Duration::from_secs(2));
+    desk.happen(Event::Closed { target, idle });
+    assert_eq!(desk.check(OK), Depth::Deep);
+    assert_eq!(desk.check(OK), Depth::Cheap);
+}
+
+#[test]
 fn a_target_that_stays_ready_is_looked_at_from_scratch_every_deep_interval() {
     let mut desk = Desk::new();
     assert_eq!(desk.check(OK), Depth::Deep);

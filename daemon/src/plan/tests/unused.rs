@@ -98,6 +98,23 @@ fn what_keeps_nix_from_all_builders_keeps_it_from_each() {
 }
 
 #[test]
+fn ordinary_builds_that_no_builder_takes_are_told() {
+    let told = |machines: &str| {
+        let warnings = plan(&settings(), &imported("", machines)).warnings;
+        let only = warnings
+            .iter()
+            .filter(|it| it.code == WarningCode::OnlyMandatory);
+        only.map(|it| it.details["actual"].clone())
+            .collect::<Vec<_>>()
+    };
+    let kvm = "ssh://nix@desktop - - 4 1 big-parallel kvm,benchmark\n";
+    assert_eq!(told(kvm), ["benchmark kvm".into()].map(|it: Detail| it));
+    assert!(told(&format!("{kvm}ssh://nix@other\n")).is_empty());
+    assert_eq!(told(&format!("{kvm}ssh://nix@other - - 0\n")).len(), 1);
+    assert!(told("").is_empty());
+}
+
+#[test]
 fn whose_store_is_elsewhere_uses_neither_builders_nor_caches_of_this_machine() {
     let elsewhere = Some(Reason::StoreElsewhere);
     let conf = "substituters = http://desktop:5000\nstore = ssh-ng://nix:secret@desktop\n";

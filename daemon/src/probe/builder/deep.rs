@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use offload_client::{Reason, Stage, snapshot::Details};
+use offload_client::{Printable, Reason, Stage, snapshot::Details};
 
 use super::{
     Notes,
@@ -22,6 +22,8 @@ pub(super) struct LastDeep {
     remote: Remote,
     /// What the stages of the last deep check that passed noted.
     details: Details,
+    /// As `Signs::scarce`.
+    scarce: Option<Printable>,
 }
 
 impl LastDeep {
@@ -39,6 +41,7 @@ impl LastDeep {
         self.repeat(notes);
         let before = notes.details.clone();
         let stage = self.stages(link, spec, patience, trace, notes).await?;
+        self.scarce.clone_from(&notes.signs.scarce);
         let fresh = notes.details.iter();
         self.details = fresh
             .filter(|(key, _)| !before.contains_key(*key))
@@ -59,6 +62,7 @@ impl LastDeep {
     pub(super) fn repeat_all(&self, notes: &mut Notes) {
         self.repeat(notes);
         notes.details.extend(self.details.clone());
+        notes.signs.scarce.clone_from(&self.scarce);
     }
 
     async fn stages(

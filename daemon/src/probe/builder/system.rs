@@ -5,12 +5,13 @@
 //! a thing that is missing is not known to be (see [`crate::nix::remote`]).
 
 pub(super) mod answer;
+mod room;
 
 use std::time::Duration;
 
 use offload_client::{Printable, Reason, Stage, snapshot::Detail};
 
-use self::answer::Identity;
+use self::{answer::Identity, room::Room};
 use super::{
     DETAIL_MISPLACED, Notes,
     exec::{Captured, Exec, StartError},
@@ -88,6 +89,16 @@ async fn ask(link: &Link, spec: &BuilderSpec, notes: &mut Notes) -> Result<Remot
         notes.note("boot_id", identity.boot_id);
         notes.note("hostname", identity.hostname);
     }
+    if let Some(room) = Room::find(stdout) {
+        room.note(notes);
+        if room.is_none() {
+            return Err(Halt::Failed(Failure {
+                stage: Stage::System,
+                reason: Reason::StoreFull,
+                detail: room.said(),
+            }));
+        }
+    }
     if json.is_empty() {
         return Err(Halt::Unknown(answer::silence(head, &answer)));
     }
@@ -102,6 +113,14 @@ async fn ask(link: &Link, spec: &BuilderSpec, notes: &mut Notes) -> Result<Remot
         );
     }
     notes.note("remote_features", list(&conf.features));
+    let unlisted = conf.features.iter();
+    let unlisted: Vec<_> = unlisted
+        .filter(|feature| !spec.features.contains(feature))
+        .cloned()
+        .collect();
+    if !unlisted.is_empty() {
+        notes.note("features_unlisted", list(&unlisted));
+    }
     Ok(conf)
 }
 
@@ -174,13 +193,15 @@ async fn hands_on(link: &Link, conf: &RemoteConf) -> Result<Option<String>, Halt
     }
 }
 
+/// A desktop that runs no other commands than it knows (nixos-module/desktop/commands.nix) goes by how it begins.
 /// What any login shell reads, fish and csh among them. The first `nix` is of versions since 2.19,
 /// the second of those before; `--option` is how all of them can be told of an experimental feature.
 fn question(nix: &str) -> String {
     let nix = format!("{nix} --option extra-experimental-features nix-command");
     format!(
         "cat /proc/sys/kernel/random/boot_id /proc/sys/kernel/hostname; \
-         {nix} config show --json || {nix} show-config --json"
+         {nix} config show --json || {nix} show-config --json; {}",
+        room::QUESTION
     )
 }
 
