@@ -17,6 +17,7 @@ datadir = $(PREFIX)/share
 docdir = $(datadir)/doc/offloadd
 mandir = $(datadir)/man
 unitdir = $(libdir)/systemd/system
+userunitdir = $(libdir)/systemd/user
 sysusersdir = $(libdir)/sysusers.d
 catalogdir = $(libdir)/systemd/catalog
 dbusservicedir = $(datadir)/dbus-1/system-services
@@ -70,6 +71,9 @@ install-units:
 	else \
 	    rm -f '$(DESTDIR)$(unitdir)'/offloadd.service.d/notify-reload.conf; \
 	fi
+	$(INSTALL) -d '$(DESTDIR)$(userunitdir)'
+	sed 's,/usr/bin/,$(bindir)/,g' systemd/user/offload-notify.service > '$(DESTDIR)$(userunitdir)'/offload-notify.service
+	chmod 0644 '$(DESTDIR)$(userunitdir)'/offload-notify.service
 	$(INSTALL) -m 0644 systemd/offloadd.sysusers '$(DESTDIR)$(sysusersdir)'/offloadd.conf
 	$(INSTALL) -m 0644 systemd/offloadd.catalog '$(DESTDIR)$(catalogdir)'
 
@@ -111,7 +115,7 @@ uninstall:
 	rm -f '$(DESTDIR)$(libexecdir)'/offload-helper
 	cd '$(DESTDIR)$(unitdir)' && rm -f $(units) offloadd.service.d/notify-reload.conf
 	if [ -d '$(DESTDIR)$(unitdir)'/offloadd.service.d ]; then rmdir '$(DESTDIR)$(unitdir)'/offloadd.service.d; fi
-	rm -f '$(DESTDIR)$(sysusersdir)'/offloadd.conf
+	rm -f '$(DESTDIR)$(userunitdir)'/offload-notify.service '$(DESTDIR)$(sysusersdir)'/offloadd.conf
 	rm -f '$(DESTDIR)$(dbuspolicydir)'/org.offloadd.Offload1.conf \
 	    '$(DESTDIR)$(dbusservicedir)'/org.offloadd.Offload1.service \
 	    '$(DESTDIR)$(polkitdir)'/org.offloadd.Offload1.policy

@@ -16,6 +16,7 @@ mod forget_misses;
 mod goal;
 mod history;
 mod hold;
+mod notify;
 mod output;
 mod pause;
 mod session;
@@ -102,6 +103,7 @@ async fn run(cli: &Cli) -> Result<Outcome, Failure> {
         Command::Check { target } => check::check(cli, output, target.as_deref()).await,
         Command::Discover => discover::discover(cli, output).await,
         Command::Bar { format, once } => bar::bar(cli, output, *format, *once).await,
+        Command::Notify { after } => notify::notify(cli, *after).await,
         Command::Top => top::top(cli, output).await,
         Command::Watch => watch::watch(cli, output).await,
         Command::Wait {

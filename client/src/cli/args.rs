@@ -98,6 +98,18 @@ pub(super) enum Command {
                       Exit codes: 0 quit, 64 usage, or no terminal."
     )]
     Top,
+    /// Tell on the desktop when builds begin to stay on this machine, and when they go out again
+    #[command(
+        after_help = "One notice for each such change, with the cause and the remedy, in the place of the one before; none at its start,\n\
+                      for what is soon over, while paused, or away from the desktop. As a user's service: \n\
+                      systemctl --user enable --now offload-notify\n\
+                      Exit codes: 0 the session is over, 4 no bus, 64 usage, 69 no session bus."
+    )]
+    Notify {
+        /// Only of what has lasted so long
+        #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = humantime::parse_duration)]
+        after: Duration,
+    },
     /// Write a line for a status bar, and another one whenever it changes
     #[command(
         after_help = "Ready-made snippets for each bar are in /usr/share/doc/offloadd/bars. It starts no daemon, and outlives\n\
@@ -287,6 +299,7 @@ impl Cli {
                         | Command::Connect { .. }
                         | Command::Steer { .. }
                         | Command::Completions { .. }
+                        | Command::Notify { .. }
                         | Command::Top
                         | Command::Man
                 )

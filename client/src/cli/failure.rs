@@ -114,6 +114,8 @@ pub(super) enum Failure {
     ConfigDir(PathBuf, io::Error),
     /// ssh gets no socket.
     Connect(ConnectError),
+    /// There is no session bus, so nobody to show a notice.
+    NoDesktop(String),
     /// What is a screen was asked for where there is none.
     NoTerminal,
     /// Standard output could not be written.
@@ -135,7 +137,7 @@ impl Failure {
             | Self::Derivation(..)
             | Self::NoTerminal => USAGE,
             Self::Nix(_, NixError::Path(_) | NixError::NoStorePath(_)) => USAGE,
-            Self::Nix(..) => UNAVAILABLE,
+            Self::Nix(..) | Self::NoDesktop(_) => UNAVAILABLE,
             Self::Once(OnceError::NotFound(_)) => NO_DAEMON,
             Self::Once(OnceError::TimedOut(_)) => TRY_AGAIN,
             Self::Once(OnceError::Run(..) | OnceError::Failed { .. }) => UNAVAILABLE,
@@ -188,6 +190,12 @@ impl Failure {
             Self::Output(error) if is_closed(error) => return None,
             Self::Output(error) => format!("standard output: {error}"),
             Self::Runtime(error) => format!("could not start: {error}"),
+            Self::NoDesktop(error) => {
+                format!(
+                    "there is no session bus to show notices: {}",
+                    Printable::from(error)
+                )
+            }
             Self::NoTerminal => {
                 "top is for a terminal; `offloadctl watch` writes a line at each change".to_owned()
             }
