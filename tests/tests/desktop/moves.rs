@@ -99,7 +99,7 @@ async fn an_impostor_alone_is_an_alarm_that_no_refusal_hides() {
 }
 
 #[tokio::test]
-async fn a_cache_that_somebody_else_signs_is_passed_by_also_by_cheap_checks() {
+async fn a_cache_that_somebody_else_signs_is_passed_by_also_after_a_lost_connection() {
     let _ground = Ground::take().await.unwrap();
     let foreign = Nginx::start(OLD_CACHE).await.unwrap();
     foreign.sign(Signature::Foreign).unwrap();
@@ -112,13 +112,13 @@ async fn a_cache_that_somebody_else_signs_is_passed_by_also_by_cheap_checks() {
     let asked = foreign.requests();
     assert!(asked > 0, "nobody asked the first address");
 
-    // Its connection ends, and the cheap check that follows looks at no signature.
+    // Its connection ends, and whoever answers then has to prove itself, at the first address too.
     let connections = nginx.connections();
     relay.cut();
     let again = |_: &Snapshot| nginx.connections() > connections;
     laptop.until("it is asked again", again).await.unwrap();
     until_both_at(&laptop, NEW_CACHE, OLD_SSH).await;
-    assert_eq!(foreign.requests(), asked, "it was asked again");
+    assert!(foreign.requests() > asked, "it was asked no more");
 }
 
 #[tokio::test]
