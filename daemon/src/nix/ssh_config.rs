@@ -165,6 +165,9 @@ pub enum SshConfigError {
     /// OpenSSH could not be started, or its answer not be read.
     #[error("ssh -G: {0}")]
     Io(#[from] io::Error),
+    /// offload-helper, which asks root's, failed.
+    #[error("offload-helper could not ask root's ssh: {0}")]
+    NotAsked(#[source] io::Error),
     /// It did not answer in time: a `Match exec` that waits, or a name that is canonicalised.
     #[error("ssh -G: no answer within {0:?}")]
     TimedOut(Duration),

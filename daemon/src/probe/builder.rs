@@ -387,7 +387,8 @@ async fn ask(asked: &mut Option<Asked>, spec: &BuilderSpec) -> Result<Arc<SshOpt
                 | SshConfigError::UnclosedQuote
                 | SshConfigError::Refused(_)
                 | SshConfigError::UnknownToken { .. } => Reason::SshConfigPrevents,
-                SshConfigError::TimedOut(_)
+                SshConfigError::NotAsked(_)
+                | SshConfigError::TimedOut(_)
                 | SshConfigError::Unreadable
                 | SshConfigError::JumpNotVisible(_)
                 | SshConfigError::BadJump(_) => Reason::SshConfigUnsupported,

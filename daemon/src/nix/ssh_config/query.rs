@@ -81,17 +81,24 @@ pub async fn ask(
     query.ask(question).await
 }
 
-/// What root's ssh answers; `None` where the helper could not ask it.
-async fn roots_answer(helper: &Helper, store: &str) -> Result<Option<String>, SshConfigError> {
+/// What root's ssh answers; `None` where there is no helper for us, or it says that the builder is not Nix's: there our own
+/// ssh is as good. A helper that fails says nothing of what root's ssh would do, and ours knows no alias of root's.
+pub(super) async fn roots_answer(
+    helper: &Helper,
+    store: &str,
+) -> Result<Option<String>, SshConfigError> {
     match helper.resolve(store).await {
         Ok(answer) => Ok(Some(text::of(answer))),
         Err(error) if error.kind() == ErrorKind::Other => {
             Err(SshConfigError::Refused(error.to_string()))
         }
-        Err(error) => {
-            tracing::debug!(%error, "offload-helper");
-            Ok(None)
-        }
+        Err(error) => match error.kind() {
+            ErrorKind::PermissionDenied | ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
+                tracing::debug!(%error, "offload-helper");
+                Ok(None)
+            }
+            _ => Err(SshConfigError::NotAsked(error)),
+        },
     }
 }
 

@@ -1,5 +1,6 @@
 mod jumps;
 mod openssh;
+mod roots;
 
 use super::query::{Query, Question, check_name, shell_split};
 use super::*;
