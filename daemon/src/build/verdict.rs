@@ -202,7 +202,7 @@ pub(super) fn telling<'a>(log: impl DoubleEndedIterator<Item = &'a str> + Clone)
     let last = |wanted: &dyn Fn(&str) -> bool| log.clone().rev().find(|line| wanted(line));
     let line = last(&|line| is_refusal(line))
         .or_else(|| log.clone().find_map(cause))
-        .or_else(|| last(&|line| line.trim_start().starts_with("error:")))
+        .or_else(|| last(&|line| line.trim().starts_with("error: ")))
         .or_else(|| last(&|line| !line.trim().is_empty()));
     let line = line.unwrap_or_default().trim();
     let line = line.strip_prefix("error:").unwrap_or(line);
@@ -223,7 +223,8 @@ fn cause(line: &str) -> Option<&str> {
     };
     let said = said.strip_prefix("error:").unwrap_or(said).trim();
     let is_effect = EFFECTS.iter().any(|effect| said.starts_with(effect));
-    (!is_effect).then_some(said)
+    // What begins on a line of its own goes on below it (Nix 2.34).
+    (!is_effect && !said.is_empty()).then_some(said)
 }
 
 /// Whether `path` is a store path of this test build: what Nix printed is checked before it is read.

@@ -264,6 +264,16 @@ fn the_cause_is_told_and_not_that_the_build_has_failed() {
 }
 
 #[test]
+fn an_error_that_begins_on_a_line_of_its_own_is_told_by_what_stands_below() {
+    let log = [
+        "error:",
+        "       … while waiting for the build hook",
+        "       error: unexpected EOF reading a line",
+    ];
+    assert_eq!(telling(log.into_iter()), "unexpected EOF reading a line");
+}
+
+#[test]
 fn each_form_of_path_info_is_read() {
     let path = "/nix/store/abc-x";
     let said = |json: &str| ultimate(json.as_bytes(), path);
