@@ -4,7 +4,10 @@ use std::{
     collections::BTreeMap,
     ffi::OsString,
     fs,
-    os::unix::{fs::PermissionsExt, net::UnixStream},
+    os::unix::{
+        fs::{PermissionsExt, symlink},
+        net::UnixStream,
+    },
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
@@ -54,7 +57,7 @@ impl<'a> Nix<'a> {
         let bin = ground.path("nix");
         for name in PROGRAMS {
             let script = match tree {
-                Some(tree) => of_tree(tree, name),
+                Some(tree) => of_tree(tree, &bin.join("of-tree"), name)?,
                 None => {
                     let program = system_program(name, "nix-bin")?;
                     format!("#!/bin/sh\nexec {} \"$@\"\n", program.display())
@@ -213,14 +216,29 @@ pub(super) struct Wants {
     pub features: Vec<String>,
 }
 
-/// A program of the tree, with the tree's own loader and libraries; whatever it starts is this machine's.
-fn of_tree(tree: &Path, name: &str) -> String {
-    let tree = tree.display();
-    let libraries = format!("{tree}/usr/lib/{}-linux-gnu", std::env::consts::ARCH);
-    let loader = "ld-linux-*.so.*";
-    format!(
-        "#!/bin/sh\nexec {libraries}/{loader} --argv0 {name} --library-path {libraries} {tree}/usr/bin/nix \"$@\"\n"
-    )
+/// A program of the tree, with the tree's own loader and libraries; whatever it starts is this machine's. Its process has
+/// its own name, by which a nix-daemon is known: the loader is started by a link of that name in `links`.
+fn of_tree(tree: &Path, links: &Path, name: &str) -> Result<String> {
+    let libraries = tree.join(format!("usr/lib/{}-linux-gnu", std::env::consts::ARCH));
+    let entries = fs::read_dir(&libraries).context(libraries.display())?;
+    let mut loaders = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let is_loader = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with("ld-linux-") && name.contains(".so.")
+    };
+    let Some(loader) = loaders.find(is_loader) else {
+        let why = format!("{}: no loader", libraries.display());
+        return Err(Error::Unsupported(why));
+    };
+    fs::create_dir_all(links).context(links.display())?;
+    let link = links.join(name);
+    symlink(loader, &link).context(link.display())?;
+    Ok(format!(
+        "#!/bin/sh\nexec {} --argv0 {name} --library-path {} {}/usr/bin/nix \"$@\"\n",
+        link.display(),
+        libraries.display(),
+        tree.display()
+    ))
 }
 
 fn empty_store() -> Result<()> {
