@@ -7,11 +7,11 @@
 pub mod control;
 pub mod daemon;
 pub mod expect;
+pub mod laptop;
 pub mod narrate;
 pub mod place;
 pub mod program;
 pub mod tour;
-pub mod watched;
 pub mod words;
 
 pub use words::Word;

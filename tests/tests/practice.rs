@@ -18,7 +18,7 @@ use offload_tests::{
     Ground,
     daemon::program,
     eventually,
-    practice::{Word, tour::Tour},
+    practice::{Word, laptop::Way, tour::Tour},
     process::Process,
 };
 use rustix::process::Signal;
@@ -49,16 +49,22 @@ async fn every_word_leads_to_its_own_verdict() {
         command.env("OFFLOADD_RUNTIME_DIR", &runtime_dir);
     })
     .unwrap();
-    let connection = connect(&runtime_dir).await;
+    let mut connection = connect(&runtime_dir).await;
     let mut snapshots = watch(&connection);
     until_seen("at the start", &mut snapshots, [ready(HERE), ready(HERE)]).await;
 
     // Whoever follows the advice meets every word that breaks something.
-    let mut tour = Tour::default();
+    let mut tour = Tour::new(Way::Nix);
     while let Some(word) = tour.next() {
         let expected = verdicts(word);
         let sent = run("practice", &[word.as_str()], &runtime_dir).await;
         assert!(sent.status.success(), "{sent:?}");
+        if matches!(word, Word::Steer | Word::Unsteer) {
+            // The daemon starts anew, and its bus with it.
+            while snapshots.next().await.is_some() {}
+            connection = connect(&runtime_dir).await;
+            snapshots = watch(&connection);
+        }
         until_seen(word.as_str(), &mut snapshots, expected).await;
         tour.tried(word);
     }
@@ -69,7 +75,14 @@ async fn every_word_leads_to_its_own_verdict() {
         let page = String::from_utf8(status.stdout).unwrap();
         assert!(status.status.success(), "{page}");
         assert!(page.contains("ready: Nix can use"), "{page}");
+        assert!(
+            !page.contains('!'),
+            "nothing is amiss on a desktop that is well: {page}"
+        );
     }
+    let doctor = run("offloadctl", &["doctor"], &runtime_dir).await;
+    let page = String::from_utf8(doctor.stdout).unwrap();
+    assert!(doctor.status.success() && !page.contains('≠'), "{page}");
 
     practice.signal(Signal::INT).unwrap();
     let ended = practice.wait_exit(PATIENCE).await.unwrap();
@@ -85,12 +98,47 @@ async fn every_word_leads_to_its_own_verdict() {
         "builder/desktop  degraded  host-key-mismatch, 127.0.15.6:2222",
         "HOST KEY CHANGED",
         "→ ",
+        "cache/desktop    degraded  address-moved, 127.0.15.7:5000",
         "cache/desktop    ready     at 127.0.15.7:5000",
         "overall          offline",
         "> swap-key: gives it another host key",
     ] {
         assert!(said.contains(words), "{words:?} was not said:\n{said}");
     }
+}
+
+#[tokio::test]
+async fn without_ssh_what_is_declared_is_the_way_and_a_desktop_that_moves_is_followed() {
+    let _ground = Ground::take().await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let (runtime_dir, log) = (
+        directory.path().join("runtime"),
+        directory.path().join("log"),
+    );
+    // What starts the program, and no ssh.
+    let setpriv = std::env::split_paths(&std::env::var_os("PATH").unwrap())
+        .map(|folder| folder.join("setpriv"))
+        .find(|program| program.exists());
+    std::os::unix::fs::symlink(setpriv.unwrap(), directory.path().join("setpriv")).unwrap();
+    let mut practice = Process::start(&program("practice").unwrap(), None, &log, |command| {
+        command.env("OFFLOADD_RUNTIME_DIR", &runtime_dir);
+        command.env("PATH", directory.path());
+    })
+    .unwrap();
+    let mut snapshots = watch(&connect(&runtime_dir).await);
+    until_seen("at the start", &mut snapshots, [ready(HERE), ready(HERE)]).await;
+    run("practice", &["move"], &runtime_dir).await;
+    until_seen("moved", &mut snapshots, [ready(MOVED), ready(MOVED)]).await;
+    let refused = run("practice", &["steer"], &runtime_dir).await;
+    let said = String::from_utf8(refused.stdout).unwrap();
+    assert!(said.contains("There is no ssh here"), "{said}");
+    practice.signal(Signal::TERM).unwrap();
+    let ended = practice.wait_exit(PATIENCE).await.unwrap();
+    assert!(
+        ended.success(),
+        "{ended}: {}",
+        std::fs::read_to_string(&log).unwrap()
+    );
 }
 
 #[tokio::test]
@@ -116,10 +164,12 @@ fn verdicts(word: Word) -> [Seen; 2] {
         | Word::OldKey
         | Word::AcceptKey
         | Word::Back
+        | Word::Unsteer
         | Word::StartNixDaemon
         | Word::Trust
         | Word::Reset => [fine(), fine()],
-        Word::Move => [ready(MOVED), ready(MOVED)],
+        Word::Move => [moved(), moved()],
+        Word::Steer => [ready(MOVED), ready(MOVED)],
         Word::Stop => [
             down(Reason::Refused, Stage::Connect),
             down(Reason::Refused, Stage::Connect),
@@ -181,6 +231,13 @@ fn cut() -> Seen {
         reasons: vec![Reason::Refused, Reason::ConnectionLost],
         stage: None,
         host: None,
+    }
+}
+
+fn moved() -> Seen {
+    Seen {
+        host: Some(MOVED),
+        ..degraded(Reason::AddressMoved)
     }
 }
 

@@ -56,9 +56,10 @@ pub(super) fn of_target(
     ];
     let others: Vec<&str> = others.into_iter().flatten().collect();
     let address = |side: &Side| {
-        pick(&side.addresses, &others, |a, b| {
+        let address = pick(&side.addresses, &others, |a, b| {
             is_same_host(a, b) == Some(true)
-        })
+        });
+        address.map(|address| with_port_of_ssh_config(address, seen))
     };
     let declared_keys = declared
         .into_iter()
@@ -83,6 +84,16 @@ pub(super) fn of_target(
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// An address without a port has that of ssh_config, where it gives one, and not ssh's own.
+fn with_port_of_ssh_config(address: String, seen: &Observed) -> String {
+    let led = seen.ssh_config.as_deref();
+    let port = led.and_then(|led| Some(led.rsplit_once(':')?.1));
+    match (address.strip_suffix(":22"), port) {
+        (Some(host), Some(port)) => format!("{host}:{port}"),
+        _ => address,
+    }
 }
 
 fn first_of(side: Option<&Side>) -> Option<&str> {

@@ -255,6 +255,23 @@ fn a_configuration_that_nix_daemon_has_not_read_is_told_and_not_taken_for_loaded
 }
 
 #[test]
+fn a_port_of_ssh_config_is_no_difference() {
+    let (id, mut one) = (
+        TargetId::builder("desktop"),
+        cache(&[], "192.0.2.6", "192.0.2.6"),
+    );
+    one.0.deployed.as_mut().unwrap().addresses = vec!["192.0.2.6:22".into()];
+    one.1.address = Some("192.0.2.6:2222".into());
+    one.1.ssh_config = Some("192.0.2.6:2222".into());
+    let mut tracker = Tracker::default();
+    let sides = Sides::from([(id.clone(), one)]);
+    assert_eq!(compare_all(&mut tracker, 9, &Loaded::default(), sides), []);
+    let address = &tracker.layers(&id)[0];
+    assert_eq!(address.deployed.as_ref().unwrap().value, "192.0.2.6:2222");
+    assert_eq!(address.observed.as_ref().unwrap().value, "192.0.2.6:2222");
+}
+
+#[test]
 fn ssh_config_is_held_against_the_configuration_or_an_ip_address() {
     let told = |declared: &[&str], deployed, ssh_config: &str| {
         let mut one = cache(declared, deployed, "");

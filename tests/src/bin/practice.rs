@@ -1,15 +1,17 @@
 //! `cargo practice`: the real daemon beside a practice desktop that misbehaves when told to.
 
-use std::{io::Write, net::SocketAddr, process::ExitCode};
+use std::{io::Write, net::SocketAddr, path::Path, process::ExitCode};
 
 use offload_client::page::{self, Style};
 use offload_tests::{
     Result,
     error::Context,
+    fake::Desktop,
     ground::{CACHE_PORT, HERE, SSH_PORT},
     practice::{
         Word, control,
-        daemon::{daemon, now},
+        daemon::{self, DAEMON, now},
+        laptop::Laptop,
         place,
         program::{self, Mode},
     },
@@ -26,6 +28,7 @@ fn main() -> ExitCode {
     let done = match arguments.as_slice() {
         [] => block_on(practise(Mode::Practice)),
         ["tour"] => block_on(practise(Mode::Tour)),
+        [DAEMON, directory] => block_on(daemon::run(Path::new(directory))),
         ["status"] => block_on(status()),
         ["help" | "--help" | "-h"] => {
             say(&program::help());
@@ -52,6 +55,8 @@ async fn practise(mode: Mode) -> Result<()> {
         width: columns(),
         ..Style::default()
     };
+    let daemon =
+        async |_: &Desktop, laptop: &Laptop, news, stop| daemon::daemon(laptop, news, stop).await;
     program::run(mode, &place::runtime_dir(), cache, ssh, style, say, daemon).await
 }
 

@@ -1,43 +1,94 @@
-//! The seam to the daemon: the one function of the practice program that needs it.
+//! The practice laptop's offloadd: this program once more, in an environment of its own, and what it says on its bus.
 
-use std::time::Duration;
+use std::{env, path::Path, process::Stdio, time::Duration};
 
 use futures_util::StreamExt;
 use offload_client::{Snapshot, embedded, names, read, watch::watch};
-use offloadd::{Options, cli::BusChoice, config::Settings, service::Flag};
-use tokio::{select, sync::mpsc};
+use offloadd::{
+    Options,
+    cli::BusChoice,
+    config::{Sources, load},
+    service::Flag,
+};
+use rustix::process::{Signal, kill_process, set_parent_process_death_signal};
+use tokio::{
+    process::{Child, Command},
+    select,
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
 use zbus::{connection::Builder, fdo::DBusProxy};
 
-use super::{control::NOT_RUNNING, watched};
-use crate::{Error, Result, error::Context, eventually, fake::Desktop};
+use super::{control::NOT_RUNNING, laptop::Laptop};
+use crate::{Error, Result, error::Context, eventually};
 
+/// What this program is called with to be the daemon; the laptop's directory follows.
+pub const DAEMON: &str = "--daemon";
 /// The daemon is on its bus before it has checked anything.
 const BUS_UP: Duration = Duration::from_secs(5);
+/// For the daemon to leave its bus.
+const FAREWELL: Duration = Duration::from_secs(2);
 
-/// Runs the daemon on a bus inside of this process, watching `desktop`, and sends each snapshot.
+/// Runs the daemon of `laptop` on a bus inside of it, and sends each snapshot, until it is told to `stop` or ends by itself.
 ///
 /// # Errors
 /// When the daemon can't run.
-pub async fn daemon(desktop: &Desktop, news: mpsc::Sender<Snapshot>) -> Result<()> {
-    let settings = Settings {
-        poll: watched::poll(),
-        nix: watched::nix(),
-        caches: vec![watched::cache(desktop)],
-        builders: vec![watched::builder(desktop)?],
-        ..Settings::default()
+pub async fn daemon(
+    laptop: &Laptop,
+    news: mpsc::Sender<Snapshot>,
+    stop: oneshot::Receiver<()>,
+) -> Result<()> {
+    let mut command = Command::new(env::current_exe().context("this program")?);
+    command.arg(DAEMON).arg(laptop.directory());
+    command.env_clear().envs(laptop.environment());
+    let spawned = command.stdin(Stdio::null()).kill_on_drop(true).spawn();
+    let mut child = spawned.context("offloadd")?;
+    select! {
+        // On Ctrl-C it may be the first to go.
+        ended = child.wait() => {
+            return match ended.context("offloadd")? {
+                status if status.success() => Ok(()),
+                _ => Err(Error::Gone("offloadd")),
+            };
+        }
+        followed = follow(news) => return followed,
+        _ = stop => {}
+    }
+    end(&mut child).await
+}
+
+async fn end(child: &mut Child) -> Result<()> {
+    let id = child.id().and_then(|id| i32::try_from(id).ok());
+    if let Some(id) = id.and_then(rustix::process::Pid::from_raw) {
+        kill_process(id, Signal::TERM).context("offloadd")?;
+    }
+    if timeout(FAREWELL, child.wait()).await.is_err() {
+        child.kill().await.context("offloadd")?;
+    }
+    Ok(())
+}
+
+/// Is the daemon of the laptop in `directory`, until it is told to end or the practice program is gone.
+///
+/// # Errors
+/// When it can't run.
+pub async fn run(directory: &Path) -> Result<()> {
+    set_parent_process_death_signal(Some(Signal::TERM)).context("the practice program's end")?;
+    let sources = Sources {
+        file: Some(directory.join("config.toml")),
+        ..Sources::default()
     };
+    let settings = load(&sources).map_err(std::io::Error::other);
     let options = Options {
-        settings,
-        sources: None,
+        settings: settings.context("the practice laptop")?,
+        sources: Some(sources),
         bus: BusChoice::Embedded,
         flag: Flag::from_environment(),
         page: false,
         log: None,
     };
-    select! {
-        ended = offloadd::run(options) => ended.map_err(std::io::Error::other).context("offloadd"),
-        followed = follow(news) => followed,
-    }
+    let ended = offloadd::run(options).await;
+    ended.map_err(std::io::Error::other).context("offloadd")
 }
 
 /// What the daemon of a running practice program knows, read from its bus.

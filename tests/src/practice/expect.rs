@@ -21,9 +21,12 @@ const JITTER_PERCENT: u32 = 110;
 /// sooner than a second after the last that it followed. Then the check itself.
 const AT_ONCE: Duration = Duration::from_millis(1500);
 
-/// What `word` leads to under `poll`, from a state in which all was well (or, for a word that
+/// The daemon is started once more.
+const RESTART: Duration = Duration::from_secs(1);
+
+/// What `word` leads to under `poll` where a desktop that moves is followed or not, from a state in which all was well (or, for a word that
 /// mends, from the state that it mends).
-pub fn after(word: Word, poll: &Poll) -> Expectation {
+pub fn after(word: Word, poll: &Poll, follows: bool) -> Expectation {
     let next_check = poll.interval * JITTER_PERCENT / 100;
     // Each silent check takes its whole time-out; they follow each other at the fast interval.
     let silence = next_check + poll.timeout * poll.fall + poll.fast_interval * (poll.fall - 1);
@@ -44,9 +47,21 @@ pub fn after(word: Word, poll: &Poll) -> Expectation {
             // The first cut may be a kept connection's; the second counts.
             AT_ONCE + poll.fast_interval,
         ),
+        Word::Move if !follows => (
+            "It is found there, but Nix's files say 127.0.15.6: degraded, `address-moved`.",
+            AT_ONCE + poll.fast_interval * poll.rise,
+        ),
         Word::Move | Word::Back => (
             "The old address refuses, the other candidate answers: both move, none is down.",
             AT_ONCE + poll.fast_interval * poll.rise,
+        ),
+        Word::Steer => (
+            "offloadd starts anew, and both are ready, wherever the desktop is.",
+            RESTART + AT_ONCE,
+        ),
+        Word::Unsteer => (
+            "offloadd starts anew, and what Nix's files say counts again.",
+            RESTART + AT_ONCE,
         ),
         Word::SwapKey => (
             "The builder is degraded, `host-key-mismatch`: nothing more was sent to it.",
@@ -151,16 +166,17 @@ mod tests {
         };
         // 11 s until the next check is due, three time-outs, two pauses between them.
         assert_eq!(
-            after(Word::Freeze, &poll).within,
+            after(Word::Freeze, &poll, true).within,
             Duration::from_secs(11 + 6 + 2)
         );
-        assert!(after(Word::Stop, &poll).within <= AT_ONCE);
+        assert!(after(Word::Stop, &poll, true).within <= AT_ONCE);
     }
 
     #[test]
     fn with_the_practice_intervals_nobody_waits_long() {
-        for word in Word::ALL {
-            let expected = after(word, &super::super::watched::poll());
+        let all = Word::ALL.into_iter();
+        for (word, follows) in all.flat_map(|word| [(word, true), (word, false)]) {
+            let expected = after(word, &super::super::laptop::poll(), follows);
             assert!(
                 expected.within <= Duration::from_secs(5),
                 "{word:?}: {expected:?}"

@@ -21,6 +21,11 @@ pub fn socket(runtime_dir: &Path) -> PathBuf {
     runtime_dir.join("practice")
 }
 
+/// The directory of the laptop's files.
+pub fn laptop(runtime_dir: &Path) -> PathBuf {
+    runtime_dir.join("laptop")
+}
+
 /// Makes the directory where it is not there, and insists that it is one's own.
 ///
 /// # Errors

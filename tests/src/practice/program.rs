@@ -8,16 +8,17 @@ use strsim::damerau_levenshtein;
 use tokio::{
     select,
     signal::unix::{SignalKind, signal},
-    sync::mpsc,
-    time::{Instant, sleep_until, timeout},
+    sync::{mpsc, oneshot},
+    time::{Instant, sleep_until},
 };
 
 use super::{
     Word,
     control::{Question, Words},
-    expect, narrate, place,
+    expect,
+    laptop::{self, Laptop, Way},
+    narrate, place,
     tour::{STORY, Tour},
-    watched,
 };
 use crate::{Result, error::Context, fake::Desktop};
 
@@ -31,8 +32,6 @@ const FIRST_VERDICT: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(500);
 /// In the tour: for the eye, between a verdict and the next thing that happens.
 const READING: Duration = Duration::from_secs(4);
-/// For the daemon, which hears the same signal, to leave its bus.
-const FAREWELL: Duration = Duration::from_secs(2);
 
 /// What the program does by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +45,7 @@ pub enum Mode {
 /// Runs until Ctrl-C, SIGTERM, the end of `daemon` or of the tour. It takes words in `runtime_dir`; what it has
 /// to say goes to `say`, line by line, prose as `style` has it.
 ///
-/// `daemon` watches the desktop and sends each snapshot; see [`super::daemon::daemon`].
+/// `daemon` watches the desktop, sends each snapshot, and ends when it is told to; see [`super::daemon::daemon`].
 ///
 /// # Errors
 /// When an address is taken, another practice program runs, or the daemon failed.
@@ -57,26 +56,40 @@ pub async fn run(
     ssh: SocketAddr,
     style: Style,
     mut say: impl FnMut(&str),
-    daemon: impl AsyncFnOnce(&Desktop, mpsc::Sender<Snapshot>) -> Result<()>,
+    daemon: impl AsyncFn(&Desktop, &Laptop, mpsc::Sender<Snapshot>, oneshot::Receiver<()>) -> Result<()>,
 ) -> Result<()> {
     place::prepare(runtime_dir)?;
     let words = Words::listen(&place::socket(runtime_dir)).await?;
     let desktop = Desktop::start(cache, ssh).await?;
-    say(&introduction(mode, &desktop));
+    let laptop = Laptop::set_up(place::laptop(runtime_dir), Way::of_this_machine())?;
+    laptop.write(&desktop, false)?;
+    say(&introduction(mode, &desktop, &laptop));
 
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
     let (sender, mut news) = mpsc::channel(NEWS);
-    let mut daemon = pin!(daemon(&desktop, sender));
+    let start = |stop| daemon(&desktop, &laptop, sender.clone(), stop);
+    let (mut stop, stopped) = oneshot::channel();
+    let mut daemon = pin!(start(stopped));
     let mut question = pin!(words.next());
     let mut session = Session {
-        tour: Tour::default(),
+        tour: Tour::new(laptop.way()),
         story: (mode == Mode::Tour).then(|| STORY.into()),
         running: Stopwatch::start(),
+        steer: None,
         last: None,
         advise_at: Some(Instant::now() + FIRST_VERDICT),
     };
     let ended = loop {
+        if let Some(steered) = session.steer.take() {
+            laptop.write(&desktop, steered)?;
+            // Whoever has no patience for it is gone already.
+            let _ = stop.send(());
+            daemon.as_mut().await?;
+            let (next, stopped) = oneshot::channel();
+            stop = next;
+            daemon.set(start(stopped));
+        }
         select! {
             ended = &mut daemon => break ended,
             Some(snapshot) = news.recv() => session.tell(snapshot, &style, &mut say),
@@ -98,8 +111,8 @@ pub async fn run(
                     }
                 }
             }
-            _ = interrupt.recv() => break farewell(daemon).await,
-            _ = terminate.recv() => break farewell(daemon).await,
+            _ = interrupt.recv() => break farewell(stop, daemon).await,
+            _ = terminate.recv() => break farewell(stop, daemon).await,
         }
     };
     ended?;
@@ -109,7 +122,7 @@ pub async fn run(
 
 /// The list of words for `cargo practice help`.
 pub fn help() -> String {
-    let poll = watched::poll();
+    let poll = laptop::poll();
     let mut text = String::from(
         "cargo practice            the daemon beside a practice desktop; Ctrl-C ends it\n\
          cargo practice tour       the same, and shows by itself what can happen\n\
@@ -118,16 +131,19 @@ pub fn help() -> String {
          The words, and within what time the daemon has its verdict:\n",
     );
     for word in Word::ALL {
-        let expected = expect::after(word, &poll);
+        let expected = expect::after(word, &poll, false);
         let within = expected.within.as_secs_f64();
         text += &format!("  {:<16} {within:.1} s  {}\n", word.as_str(), word.deed());
     }
     text
 }
 
-/// Waits for the daemon's own end, but not for long.
-async fn farewell(daemon: impl Future<Output = Result<()>>) -> Result<()> {
-    timeout(FAREWELL, daemon).await.unwrap_or(Ok(()))
+async fn farewell(
+    stop: oneshot::Sender<()>,
+    daemon: impl Future<Output = Result<()>>,
+) -> Result<()> {
+    let _ = stop.send(());
+    daemon.await
 }
 
 struct Session {
@@ -135,6 +151,8 @@ struct Session {
     /// What is still to happen by itself; `None` where somebody is to try.
     story: Option<VecDeque<Word>>,
     running: Stopwatch,
+    /// The daemon is to be started anew, and Nix to follow the desktop or not.
+    steer: Option<bool>,
     last: Option<Snapshot>,
     advise_at: Option<Instant>,
 }
@@ -181,15 +199,19 @@ impl Session {
         say: &mut impl FnMut(&str),
     ) -> Result<String> {
         word.apply(desktop).await?;
-        let before = self.tour.broken();
+        let (before, followed) = (self.tour.broken(), self.tour.follows());
         self.tour.tried(word);
-        let expected = expect::after(word, &watched::poll());
+        if self.tour.follows() != followed {
+            self.steer = word.steers();
+        }
+        let expect = |word| expect::after(word, &laptop::poll(), followed);
+        let expected = expect(word);
         let (mut seen, mut within) = (expected.seen.to_owned(), expected.within);
         match before {
             // A desktop that is not there moves unseen.
             Some(broken) if self.tour.broken() == Some(broken) => {
                 seen = format!("`{}` goes on there.", broken.as_str());
-                within = within.max(expect::after(broken, &watched::poll()).within);
+                within = within.max(expect(broken).within);
             }
             Some(broken) if !word.heals() => {
                 seen = format!(
@@ -227,7 +249,7 @@ pub fn unknown(word: &str) -> String {
     text + "`cargo practice help` lists them all.\n"
 }
 
-fn introduction(mode: Mode, desktop: &Desktop) -> String {
+fn introduction(mode: Mode, desktop: &Desktop, laptop: &Laptop) -> String {
     let next = match mode {
         Mode::Practice => {
             "In a second terminal `cargo practice status` shows the page of `offloadctl`."
@@ -236,9 +258,11 @@ fn introduction(mode: Mode, desktop: &Desktop) -> String {
     };
     format!(
         "A practice desktop is up: its cache at {}, its builder at {}.\n\
+         The laptop's own files are in {}.\n\
          offloadd watches both; its verdicts follow. Ctrl-C ends it all.\n{next}",
         desktop.cache.address(),
         desktop.ssh.address(),
+        laptop.directory().display(),
     )
 }
 
@@ -284,15 +308,21 @@ mod tests {
     }
 
     /// Stands in for the daemon: it judges by the switch itself.
-    async fn watcher(desktop: &Desktop, news: mpsc::Sender<Snapshot>) -> Result<()> {
+    async fn watcher(
+        desktop: &Desktop,
+        _: &Laptop,
+        news: mpsc::Sender<Snapshot>,
+        mut stop: oneshot::Receiver<()>,
+    ) -> Result<()> {
         let mut judged = None;
-        loop {
+        while stop.try_recv().is_err() {
             let fault = desktop.ssh.fault();
             if judged.replace(fault) != Some(fault) && news.send(verdict(fault)).await.is_err() {
                 return Ok(());
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+        Ok(())
     }
 
     #[tokio::test]
@@ -362,7 +392,7 @@ mod tests {
             any,
             Style::default(),
             |_| {},
-            async |_, _| Err(crate::Error::Unsupported("no bus".into())),
+            async |_, _, _, _| Err(crate::Error::Unsupported("no bus".into())),
         );
         assert!(ended.await.unwrap_err().to_string().contains("no bus"));
         assert!(!place::socket(directory.path()).exists());

@@ -1,13 +1,15 @@
 //! What a newcomer should try next.
 
-use super::Word;
+use super::{Word, laptop::Way};
 
 /// What `cargo practice tour` shows by itself, in two minutes.
-pub const STORY: [Word; 16] = [
+pub const STORY: [Word; 18] = [
     Word::Stop,
     Word::Start,
     Word::Move,
+    Word::Steer,
     Word::Back,
+    Word::Unsteer,
     Word::RefuseKey,
     Word::AcceptKey,
     Word::SwapKey,
@@ -28,21 +30,44 @@ pub struct Tour {
     tried: Vec<Word>,
     broken: Option<Word>,
     moved: bool,
+    /// Whether Nix follows the desktop; `None` where it goes by what is declared, which is followed in any case.
+    steered: Option<bool>,
 }
 
 impl Tour {
+    /// Of a laptop that goes this way.
+    pub fn new(way: Way) -> Self {
+        Self {
+            steered: (way == Way::Nix).then_some(false),
+            ..Self::default()
+        }
+    }
+
     /// `word` was done.
     pub fn tried(&mut self, word: Word) {
         match word {
             Word::Move => self.moved = true,
             Word::Back => self.moved = false,
-            Word::Reset => (self.broken, self.moved) = (None, false),
+            Word::Steer | Word::Unsteer => self.steer(word),
+            Word::Reset => {
+                (self.broken, self.moved) = (None, false);
+                self.steer(word);
+            }
             word if word.heals() => self.broken = None,
             word => self.broken = Some(word),
         }
         if !self.tried.contains(&word) {
             self.tried.push(word);
         }
+    }
+
+    fn steer(&mut self, word: Word) {
+        self.steered = self.steered.and(word.steers());
+    }
+
+    /// Whether a desktop that moves is followed.
+    pub fn follows(&self) -> bool {
+        self.steered != Some(false)
     }
 
     /// What is broken now.
@@ -52,8 +77,18 @@ impl Tour {
 
     /// Why `word` would mend nothing, and what would; `None` for what can be done.
     pub fn objection(&self, word: Word) -> Option<String> {
-        if !word.heals() || matches!(word, Word::Back | Word::Reset) {
-            return None;
+        let way = match (word, self.steered) {
+            (Word::Steer | Word::Unsteer, None) => {
+                "There is no ssh here: the laptop goes by what is declared, and follows as it is.\n"
+            }
+            (Word::Steer, Some(true)) => "Nix follows already.\n",
+            (Word::Unsteer, Some(false)) => "Nix does go by its own files.\n",
+            (Word::Steer | Word::Unsteer | Word::Back | Word::Reset, _) => return None,
+            (word, _) if !word.heals() => return None,
+            _ => "",
+        };
+        if !way.is_empty() {
+            return Some(way.to_owned());
         }
         match self.broken {
             Some(broken) if broken.remedy() == word => None,
@@ -73,8 +108,14 @@ impl Tour {
         if let Some(broken) = self.broken {
             return Some(broken.remedy());
         }
+        if self.moved && !self.follows() && !self.tried.contains(&Word::Steer) {
+            return Some(Word::Steer);
+        }
         if self.moved {
             return Some(Word::Back);
+        }
+        if self.steered == Some(true) {
+            return Some(Word::Unsteer);
         }
         let new = |word: &Word| !word.heals() && !self.tried.contains(word);
         Word::ALL.into_iter().find(new)
@@ -101,7 +142,7 @@ mod tests {
 
     #[test]
     fn following_the_advice_shows_everything_and_ends_healthy() {
-        let mut tour = Tour::default();
+        let mut tour = Tour::new(Way::Nix);
         let mut followed = Vec::new();
         while let Some(word) = tour.next() {
             tour.tried(word);
@@ -117,7 +158,7 @@ mod tests {
 
     #[test]
     fn what_mends_something_else_is_not_done() {
-        let mut tour = Tour::default();
+        let mut tour = Tour::new(Way::Nix);
         assert!(
             tour.objection(Word::Thaw)
                 .unwrap()
@@ -134,12 +175,15 @@ mod tests {
         tour.tried(Word::Move);
         assert_eq!(tour.next(), Some(Word::Thaw));
         tour.tried(Word::Thaw);
+        assert_eq!(tour.next(), Some(Word::Steer));
+        assert!(tour.objection(Word::Unsteer).is_some());
+        tour.tried(Word::Steer);
         assert_eq!(tour.next(), Some(Word::Back));
     }
 
     #[test]
     fn the_story_mends_each_thing_that_it_breaks() {
-        let mut tour = Tour::default();
+        let mut tour = Tour::new(Way::Nix);
         for word in STORY {
             assert_eq!(tour.objection(word), None, "{word:?}");
             tour.tried(word);

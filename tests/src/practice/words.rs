@@ -1,4 +1,4 @@
-//! What the practice desktop can be told to do.
+//! What the practice desktop can be told to do, and the laptop beside it.
 
 use crate::{
     Result,
@@ -25,6 +25,10 @@ pub enum Word {
     Move,
     /// Gives it its old address.
     Back,
+    /// Lets the laptop's Nix follow it.
+    Steer,
+    /// Lets the laptop's Nix go by its files again.
+    Unsteer,
     /// Gives it another host key.
     SwapKey,
     /// Heals: gives it its old host key.
@@ -75,11 +79,13 @@ pub enum Word {
 
 impl Word {
     /// All of them, in the order in which a newcomer best meets them.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 33] = [
         Self::Stop,
         Self::Start,
         Self::Move,
+        Self::Steer,
         Self::Back,
+        Self::Unsteer,
         Self::Freeze,
         Self::Thaw,
         Self::SwapKey,
@@ -120,6 +126,8 @@ impl Word {
             Self::Appear => "appear",
             Self::Move => "move",
             Self::Back => "back",
+            Self::Steer => "steer",
+            Self::Unsteer => "unsteer",
             Self::SwapKey => "swap-key",
             Self::OldKey => "old-key",
             Self::RefuseKey => "refuse-key",
@@ -151,7 +159,7 @@ impl Word {
         Self::ALL.into_iter().find(|word| word.as_str() == text)
     }
 
-    /// What it does to the desktop.
+    /// What it does to the desktop or the laptop.
     pub const fn deed(self) -> &'static str {
         match self {
             Self::Stop => "stops the cache and sshd",
@@ -162,6 +170,8 @@ impl Word {
             Self::Appear => "puts it back on the network",
             Self::Move => "moves it from 127.0.15.6 to 127.0.15.7",
             Self::Back => "moves it back to 127.0.15.6",
+            Self::Steer => "lets the laptop's Nix follow it",
+            Self::Unsteer => "lets Nix go by its own files again",
             Self::SwapKey => "gives it another host key, as after a reinstallation",
             Self::OldKey => "gives it its old host key again",
             Self::RefuseKey => "takes the laptop's key out of authorized_keys",
@@ -184,14 +194,14 @@ impl Word {
             Self::Garbage => "lets noise come out of both ports",
             Self::Cut => "resets each connection as soon as it is made",
             Self::Slow => "lets every answer drip, one byte at a time",
-            Self::Reset => "mends everything, at 127.0.15.6",
+            Self::Reset => "mends everything, as it was at first",
         }
     }
 
     /// The fault that is in force afterwards; `None` where it stays what it is.
     pub const fn fault(self) -> Option<Fault> {
         match self {
-            Self::Move | Self::Back => None,
+            Self::Move | Self::Back | Self::Steer | Self::Unsteer => None,
             Self::Start
             | Self::Thaw
             | Self::Appear
@@ -226,7 +236,17 @@ impl Word {
 
     /// Whether it mends rather than breaks.
     pub const fn heals(self) -> bool {
-        matches!(self.fault(), Some(Fault::Healthy)) || matches!(self, Self::Back)
+        matches!(self.fault(), Some(Fault::Healthy))
+            || matches!(self, Self::Back | Self::Steer | Self::Unsteer)
+    }
+
+    /// Whether the laptop's Nix follows the desktop afterwards; `None` where it stays as it is.
+    pub const fn steers(self) -> Option<bool> {
+        match self {
+            Self::Steer => Some(true),
+            Self::Unsteer | Self::Reset => Some(false),
+            _ => None,
+        }
     }
 
     /// The word that mends what this one breaks; itself where it mends.
@@ -258,7 +278,7 @@ impl Word {
         }
     }
 
-    /// Does it.
+    /// Does to the desktop what there is to do to it.
     ///
     /// # Errors
     /// When an address can't be bound, because another program took it meanwhile.
