@@ -2,6 +2,7 @@
   lib,
   rustPlatform,
   stdenv,
+  versionCheckHook,
 }:
 let
   files = lib.fileset;
@@ -45,6 +46,10 @@ rustPlatform.buildRustPackage {
   # They start sshd, nginx, nix-daemon and containers, on fixed addresses and as root: `nix flake check`
   # and CI run them.
   doCheck = false;
+
+  # That what is installed runs, and is of this version.
+  nativeInstallCheckInputs = [ versionCheckHook ];
+  doInstallCheck = true;
 
   meta = {
     description = "Watches the desktop a laptop hands its Nix builds to, and says what is wrong with it";

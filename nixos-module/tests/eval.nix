@@ -185,7 +185,7 @@ in
     let
       package = import ../package.nix {
         inherit lib;
-        inherit (pkgs) stdenv;
+        inherit (pkgs) stdenv versionCheckHook;
         rustPlatform.buildRustPackage = given: given;
       };
     in
@@ -211,7 +211,12 @@ in
       after = import ../practice.nix { offloadd.overrideAttrs = f: before // f before; };
     in
     {
-      inherit (after) pname cargoBuildFlags installPhase;
+      inherit (after)
+        pname
+        cargoBuildFlags
+        installPhase
+        doInstallCheck
+        ;
       inherit (after.meta) license mainProgram;
     };
 

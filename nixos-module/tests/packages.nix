@@ -14,6 +14,7 @@ let
     "openssh"
     "sqlite"
     "systemd"
+    "versionCheckHook"
   ] derivation;
 
   # pkgs/pkgs-lib/formats.nix

@@ -55,6 +55,7 @@ fn the_package_is_this_version_and_installs_by_make() {
     let package = &evaluated["package"];
     assert_eq!(package["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(package["mainProgram"], "offloadctl");
+    assert_eq!(package["doInstallCheck"], true);
     let install = package["installPhase"].as_str().unwrap();
     assert!(install.contains("make install PREFIX="), "{install}");
 }
@@ -65,6 +66,7 @@ fn the_practice_program_is_a_package_of_its_own() {
     let practice = &evaluated["practice"];
     assert_eq!(practice["pname"], "offloadd-practice");
     assert_eq!(practice["mainProgram"], "practice");
+    assert_eq!(practice["doInstallCheck"], false);
     assert_eq!(practice["license"], "of both");
     assert_eq!(
         practice["cargoBuildFlags"],
