@@ -26,6 +26,7 @@ mod steer;
 mod test_build;
 mod top;
 mod wait;
+mod wake;
 mod watch;
 
 use std::process::ExitCode;
@@ -152,6 +153,7 @@ async fn run(cli: &Cli) -> Result<Outcome, Failure> {
         }
         Command::Connect { host, port } => connect::connect(cli, host, *port).await,
         Command::Steer { print: _ } => steer::steer(cli, output).await,
+        Command::Wake { desktop } => wake::wake(cli, output, desktop.as_deref()).await,
         Command::ForgetMisses { cache } => {
             forget_misses::forget_misses(cli, output, cache.as_deref()).await
         }

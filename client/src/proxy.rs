@@ -109,6 +109,11 @@ pub trait Target {
     /// Checks this target now; answers with its state.
     fn check(&self) -> Result<String, BusError>;
 
+    /// Sends the desktop that it is on a magic packet: `waking`, `awake` or `not-wanted`, and for how many microseconds
+    /// whoever would use it is to wait. May ask for a password.
+    #[zbus(allow_interactive_auth)]
+    fn wake(&self, options: HashMap<&str, OwnedVariant>) -> Result<(String, u64), BusError>;
+
     /// The last changes, newest first, at most `max`.
     fn get_history(&self, max: u32) -> Result<Vec<RawHistoryEntry>, BusError>;
 
@@ -147,6 +152,10 @@ pub trait Target {
     /// The same, of `CLOCK_MONOTONIC`.
     #[zbus(property)]
     fn state_change_timestamp_monotonic(&self) -> zbus::Result<u64>;
+
+    /// Whether its machine has been sent a magic packet and is given time to come up.
+    #[zbus(property)]
+    fn waking(&self) -> zbus::Result<bool>;
 
     /// When the last check ended.
     #[zbus(property(emits_changed_signal = "false"))]

@@ -98,6 +98,8 @@ pub struct Target {
     pub latency_usec: u64,
     /// Checks that failed in a row.
     pub consecutive_failures: u32,
+    /// Whether its machine has been sent a magic packet and is given time to come up: for people, `waking`.
+    pub waking: bool,
     /// What only its kind has.
     pub facts: Facts,
     /// What else is worth knowing, by key: never needed to read the state.
@@ -301,12 +303,14 @@ impl Target {
             next_check_timestamp: _,
             latency_usec: _,
             consecutive_failures: _,
+            waking,
             facts,
             details: _,
             layers,
         } = self;
         (name, kind, uri, address) != (&old.name, &old.kind, &old.uri, &old.address)
             || (state, reason, stage) != (&old.state, &old.reason, &old.stage)
+            || *waking != old.waking
             || *state_change_timestamp != old.state_change_timestamp
             || *state_change_timestamp_monotonic != old.state_change_timestamp_monotonic
             || (facts, layers) != (&old.facts, &old.layers)
@@ -322,6 +326,15 @@ impl Target {
         is_of_it
             && self.reason.hindrance() == Some(warning.code)
             && particulars.all(|(key, detail)| self.details.get(key) == Some(detail))
+    }
+
+    /// How it is, in one word for people: its state, or `waking`.
+    pub fn word(&self) -> &'static str {
+        if self.waking && !self.state.is_ready() {
+            "waking"
+        } else {
+            self.state.as_str()
+        }
     }
 
     /// How people name it: `cache/desktop`.

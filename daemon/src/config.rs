@@ -36,7 +36,7 @@ pub use keys::{Key, SECTIONS, Section};
 pub use report::{Held, Report};
 pub use settings::{
     BuilderEntry, Builds, CacheEntry, Connection, Discover, Metrics, NixImport, Poll, Settings,
-    Steer,
+    Steer, Wake,
 };
 pub use values::exclude::exclude_matches;
 

@@ -15,7 +15,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("files", "credential file helper"),
     ("nix", "clock credential file files helper program"),
     ("target", "nix"),
-    ("report", "target"),
+    ("report", "net target"),
     ("config", "exit file nix target"),
     ("cli", "config exit"),
     ("health", "clock config net reason target"),
@@ -30,7 +30,7 @@ const ROOMS: &[(&str, &str)] = &[
     ),
     ("drift", "nix reason report target"),
     ("proof", "config target"),
-    ("state", "file proof target"),
+    ("state", "file net proof target"),
     ("plan", "config drift nix target"),
     (
         "monitor",

@@ -41,14 +41,14 @@ use self::{
     waiters::Waiters,
     watched::Watched,
 };
-pub use crate::whereabouts::DiscoverError;
+pub use crate::whereabouts::{DiscoverError, WakeError, WakeOutcome, Waker, Woken};
 use crate::{
     clock::{Alarm, Now},
-    config::Poll,
+    config::{Poll, Wake},
     drift::Tracker,
     health::{CheckId, Depth, Effect, Event, Health},
     limits,
-    net::Network,
+    net::{Network, Station},
     notify::Watchdog,
     plan::{Hook, Plan, Proving},
     probe::{self, Lookups, Shares},
@@ -94,7 +94,10 @@ pub struct Monitor {
     proving: watch::Sender<Proving>,
     /// Where targets were found that are at none of their own addresses.
     found: watch::Sender<BTreeMap<TargetId, IpAddr>>,
-    /// Whether they may be others than the published ones.
+    /// Where builders were seen by their hardware addresses.
+    stations: watch::Sender<BTreeMap<TargetId, Station>>,
+    wake: watch::Sender<Wake>,
+    /// Whether those that were found may be others than the published ones.
     is_readdressed: bool,
     closed: mpsc::Receiver<Closed>,
     inbox: mpsc::Receiver<Command>,
@@ -127,6 +130,8 @@ impl Monitor {
         let (specs, specs_receiver) = watch::channel(Vec::new());
         let (proving, proving_receiver) = watch::channel(Proving::default());
         let (found, found_receiver) = watch::channel(BTreeMap::new());
+        let (stations, stations_receiver) = watch::channel(BTreeMap::new());
+        let (wake, wake_receiver) = watch::channel(Wake::default());
         let mut monitor = Self {
             health: Health::new(poll.clone(), seed, now),
             whereabouts: Whereabouts::default(),
@@ -146,6 +151,8 @@ impl Monitor {
             specs,
             proving,
             found,
+            stations,
+            wake,
             is_readdressed: false,
             poll,
             watched: BTreeMap::new(),
@@ -175,6 +182,8 @@ impl Monitor {
             specs: specs_receiver,
             proving: proving_receiver,
             found: found_receiver,
+            stations: stations_receiver,
+            wake: wake_receiver,
             commands,
         };
         Ok((monitor, handle))
@@ -239,13 +248,18 @@ impl Monitor {
         if std::mem::take(&mut self.is_readdressed) {
             self.tell_found();
         }
+        self.tell_stations();
     }
 
     /// Sets the alarm for the next turn that must be, and feeds the watchdog. Before the first turn
     /// too: with nothing to watch there might never be one.
     fn set_alarm(&mut self, now: Now) -> io::Result<()> {
         let watchdog = self.watchdog.as_mut().map(|watchdog| watchdog.turn(now));
-        let wakes = [self.health.next_wake(), watchdog];
+        let wakes = [
+            self.health.next_wake(),
+            self.whereabouts.next_wake(),
+            watchdog,
+        ];
         self.alarm.set(wakes.into_iter().flatten().min())
     }
 
@@ -259,7 +273,10 @@ impl Monitor {
                 let effects = self.health.handle_all(now, events);
                 self.carry_out(now, effects);
             }
-            Input::Alarm => self.handle(now, Event::Tick),
+            Input::Alarm => {
+                self.handle(now, Event::Tick);
+                self.locate(now, whereabouts::Event::Tick);
+            }
             Input::Command(command) => self.obey(now, command),
         }
     }
@@ -280,6 +297,9 @@ impl Monitor {
                         watched.let_go();
                     }
                 }
+                whereabouts::Effect::Waking(target) => {
+                    self.touched.insert(target);
+                }
                 effect => self.search(effect),
             }
         }
@@ -291,6 +311,17 @@ impl Monitor {
         self.found.send_if_modified(|told| {
             let is_new = *told != all;
             *told = all;
+            is_new
+        });
+    }
+
+    fn tell_stations(&self) {
+        let all = self.whereabouts.stations();
+        self.stations.send_if_modified(|told| {
+            let is_new = told != all;
+            if is_new {
+                told.clone_from(all);
+            }
             is_new
         });
     }

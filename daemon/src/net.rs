@@ -2,6 +2,7 @@
 //!
 //! - `wire`: netlink messages as bytes. `entry`: what they tell. `socket`: asking and listening.
 //! - `network`: how an address would be reached; pure.
+//! - `station`: hardware addresses, and the magic packet.
 //! - `watch`: the tasks that follow the changes.
 
 mod entry;
@@ -9,6 +10,7 @@ mod entry;
 pub(crate) mod fuzz;
 mod network;
 mod socket;
+mod station;
 mod watch;
 mod wire;
 
@@ -30,12 +32,17 @@ use self::{
 };
 pub use self::{
     network::{Network, Reach, Way},
+    station::{Link, Links, Mac, Station, links_now, station_now, wake},
     watch::{Neighbours, News, run},
 };
 
 /// The networks that this machine is on now. Fails where netlink is not permitted, or where there
 /// is more than can be kept; the kernel answers without waiting for anything.
 pub fn read_now() -> io::Result<Network> {
+    Ok(Network::new(tables(&mut Dumper::new()?)?))
+}
+
+fn tables(dumper: &mut Dumper) -> io::Result<Tables> {
     /// A fixed part of any length is zeroes: every family, every entry. `struct ifinfomsg` is the
     /// longest, and what it asks for is made longer by counters unless `IFLA_EXT_MASK` (29) says
     /// `RTEXT_FILTER_SKIP_STATS` (8).
@@ -45,15 +52,14 @@ pub fn read_now() -> io::Result<Network> {
     without_counters.extend([8_u16.to_ne_bytes(), 29_u16.to_ne_bytes()].concat());
     without_counters.extend(8_u32.to_ne_bytes());
 
-    let mut dumper = Dumper::new()?;
     let links = ask(entry::GET_LINK, entry::NEW_LINK, &without_counters);
     let addresses = ask(entry::GET_ADDRESS, entry::NEW_ADDRESS, &EVERY[..8]);
     let routes = ask(entry::GET_ROUTE, entry::NEW_ROUTE, &EVERY[..12]);
-    Ok(Network::new(Tables {
+    Ok(Tables {
         links: dumper.dump(&links, entry::link)?,
         addresses: dumper.dump(&addresses, entry::address)?,
         routes: dumper.dump(&routes, entry::route)?,
-    }))
+    })
 }
 
 /// The addresses that a connection from one interface would come from.
@@ -154,12 +160,16 @@ fn seen_now() -> io::Result<Vec<IpAddr>> {
 }
 
 fn known_now() -> io::Result<Vec<Neighbour>> {
+    known(&mut Dumper::new()?)
+}
+
+fn known(dumper: &mut Dumper) -> io::Result<Vec<Neighbour>> {
     let question = Question {
         ask: entry::GET_NEIGHBOUR,
         answer: entry::NEW_NEIGHBOUR,
         body: &[0; 12],
     };
-    Dumper::new()?.dump(&question, entry::neighbour)
+    dumper.dump(&question, entry::neighbour)
 }
 
 #[cfg(test)]
@@ -183,6 +193,7 @@ mod tests {
             address: "192.0.2.6".parse().unwrap(),
             interface,
             presence,
+            mac: None,
         };
         let [wlan, cable] = [2, 3];
         let left = on(wlan, Presence::Missed);

@@ -20,7 +20,7 @@ use offload_client::{
 };
 
 use crate::{
-    config::{Builds, Discover, Settings},
+    config::{Builds, Discover, Settings, Wake},
     drift::{self, Origin},
     nix::{self, Imported, LeftOut, Problem, Source, loaded::Loaded, uri::UriError},
     target::{Address, SpecKind, TargetId, TargetSpec},
@@ -45,6 +45,8 @@ pub struct Plan {
     pub loaded: Loaded,
     /// How a target that is at none of its addresses is looked for.
     pub discover: Discover,
+    /// Whether a desktop that sleeps is woken on demand.
+    pub wake: Wake,
     /// Where all caches are one substituter: `127.0.0.1:5001`; empty where they are not.
     pub gateway: Printable,
     /// When builders prove themselves unasked, and by which Nix.
@@ -104,6 +106,7 @@ pub fn plan(settings: &Settings, imported: &Imported) -> Plan {
         unused,
         loaded: Loaded::default(),
         discover: settings.discover.clone(),
+        wake: settings.wake,
         gateway: settings
             .steer
             .gateway

@@ -10,7 +10,7 @@ use offload_client::{
     snapshot::{BuilderFacts, CacheFacts, Details},
 };
 
-use crate::target::TargetId;
+use crate::{net::Station, target::TargetId};
 
 /// The detail that has a digest of what ssh goes by for a builder, and of its keys: another says that a proof is to be made
 /// anew.
@@ -55,6 +55,8 @@ pub struct Signs {
     pub host_key_known: Option<bool>,
     /// The host key that was shown is one that is known.
     pub proved: bool,
+    /// Who is at that address, of a deep check that proved one of a builder on a link of this machine's own.
+    pub station: Option<Station>,
     /// How many of the paths that Nix remembers as missing the cache has after all.
     pub stale_misses: u64,
     /// What the builder's store has little of, and how much: `812 MiB`.

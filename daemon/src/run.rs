@@ -21,7 +21,7 @@ use crate::{
     log::Log,
     metrics::{Metrics, Page, Textfile},
     monitor::{Handle, Monitor},
-    net::{self, News},
+    net::{self, News, Station},
     notify::{Teller, Watchdog},
     page,
     proof::Proofs,
@@ -106,8 +106,12 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         _ = &mut stop => return Ok(()),
     };
     let state = State::from_environment();
-    let Learnt { found, proofs } = state.learnt().clone();
-    handle.remember(found).await;
+    let Learnt {
+        found,
+        stations,
+        proofs,
+    } = state.learnt().clone();
+    handle.remember(found, stations).await;
     let bus_of_prover = Some(service.connection().clone());
     let (prover, proofs) = Prover::new(handle.clone(), jobs_handle.clone(), proofs, bus_of_prover);
     let prover = tokio::spawn(prover.run());
@@ -143,7 +147,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         () = served(page.map(Page::run)) => Ok(()),
         () = served(textfile.map(|file| file.follow(handle.subscribe()))) => Ok(()),
         () = page::first(handle.subscribe()), if options.page => Ok(()),
-        () = keep(state, handle.found(), proofs) => Ok(()),
+        () = keep(state, handle.found(), handle.stations(), proofs) => Ok(()),
         _ = &mut stop => Ok(()),
     };
     notifier.stopping();
@@ -179,11 +183,13 @@ async fn follow_network(monitor: Handle) {
 async fn keep(
     mut state: State,
     mut found: watch::Receiver<BTreeMap<TargetId, IpAddr>>,
+    mut stations: watch::Receiver<BTreeMap<TargetId, Station>>,
     mut proofs: watch::Receiver<Proofs>,
 ) {
     loop {
         let changed = tokio::select! {
             changed = found.changed() => changed,
+            changed = stations.changed() => changed,
             changed = proofs.changed() => changed,
         };
         if changed.is_err() {
@@ -191,6 +197,7 @@ async fn keep(
         }
         let learnt = Learnt {
             found: found.borrow_and_update().clone(),
+            stations: stations.borrow_and_update().clone(),
             proofs: proofs.borrow_and_update().clone(),
         };
         // A disk takes its time: nothing waits for it here.

@@ -10,13 +10,13 @@ use std::{
     io::{self, ErrorKind, Write},
     net::IpAddr,
     os::unix::fs::OpenOptionsExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use offload_client::{Kind, Printable};
 use serde::{Deserialize, Serialize};
 
-use crate::{file, proof::Proofs, target::TargetId};
+use crate::{file, net::Station, proof::Proofs, target::TargetId};
 
 /// The version of the file.
 const VERSION: u32 = 1;
@@ -29,6 +29,8 @@ const NAME: &str = "state.json";
 pub struct Learnt {
     /// Where each target was found, where that is none of its own addresses.
     pub found: BTreeMap<TargetId, IpAddr>,
+    /// Where each builder was seen by its hardware address, while it proved its host key.
+    pub stations: BTreeMap<TargetId, Station>,
     /// How builders have proved themselves.
     pub proofs: Proofs,
 }
@@ -51,6 +53,8 @@ struct Written {
     version: u32,
     #[serde(default)]
     found: Named<IpAddr>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    stations: Named<Station>,
     #[serde(default)]
     proofs: Named<crate::proof::Proof>,
 }
@@ -90,9 +94,9 @@ impl State {
         &self.kept
     }
 
-    /// Keeps that instead, where it is something else.
+    /// Keeps that instead, where it is something else, or could not be written.
     pub fn keep(&mut self, learnt: Learnt) {
-        if learnt == self.kept {
+        if learnt == self.kept && !self.told {
             return;
         }
         self.kept = learnt;
@@ -112,13 +116,22 @@ impl State {
             return Ok(());
         };
         let beside = path.with_extension("json.new");
+        let written = self.write_to(&beside);
+        let kept = written.and_then(|()| fs::rename(&beside, &path));
+        if kept.is_err() {
+            // On a disk that is full, half a file is room that somebody else could use.
+            let _ = fs::remove_file(&beside);
+        }
+        kept
+    }
+
+    fn write_to(&self, beside: &Path) -> io::Result<()> {
         let mut options = fs::OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(0o600);
-        let mut file = options.open(&beside)?;
+        let mut file = options.open(beside)?;
         serde_json::to_writer(&mut file, &written(&self.kept))?;
         file.write_all(b"\n")?;
-        file.sync_data()?;
-        fs::rename(&beside, &path)
+        file.sync_data()
     }
 
     fn path(&self) -> Option<PathBuf> {
@@ -137,6 +150,7 @@ fn read(bytes: &[u8]) -> io::Result<Learnt> {
     }
     Ok(Learnt {
         found: by_target(written.found)?,
+        stations: by_target(written.stations)?,
         proofs: by_target(written.proofs)?.into_iter().collect(),
     })
 }
@@ -167,6 +181,7 @@ fn written(learnt: &Learnt) -> Written {
     Written {
         version: VERSION,
         found: named(learnt.found.iter()),
+        stations: named(learnt.stations.iter()),
         proofs: named(learnt.proofs.iter()),
     }
 }
@@ -184,8 +199,14 @@ mod tests {
             (TargetId::cache("desk/top"), "192.0.2.9".parse().unwrap()),
             (TargetId::builder("desktop"), "2001:db8::9".parse().unwrap()),
         ];
+        let station = serde_json::json!({
+            "mac": "02:00:00:00:00:06",
+            "link": { "network": "192.0.2.0/24", "router": "02:00:00:00:00:01" },
+        });
+        let station = serde_json::from_value(station).unwrap();
         Learnt {
             found: found.into(),
+            stations: [(TargetId::builder("desktop"), station)].into(),
             proofs,
         }
     }
@@ -223,6 +244,8 @@ mod tests {
             &whole.replace("\"version\":1", "\"version\":2"),
             &whole.replace("builder", "bulider"),
             &whole.replace("192.0.2.9", "desktop.example"),
+            &whole.replace("02:00:00:00:00:06", "ff:ff:ff:ff:ff:ff"),
+            &whole.replace("192.0.2.0/24", "192.0.2.0/33"),
             &whole.replace("192.0.2.9", "192.0.2.9; rm"),
             &" ".repeat(2 << 20),
         ] {
@@ -232,6 +255,20 @@ mod tests {
             state.keep(learnt());
             assert_eq!(fs::read_to_string(&file).unwrap(), whole);
         }
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_written_when_there_is_room_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let open = || State::open(Some(directory.path().to_owned()));
+        let in_the_way = directory.path().join("state.json.new");
+        fs::create_dir(&in_the_way).unwrap();
+        let mut state = open();
+        state.keep(learnt());
+        assert_eq!(open().learnt(), &Learnt::default());
+        fs::remove_dir(&in_the_way).unwrap();
+        state.keep(learnt());
+        assert_eq!(open().learnt(), &learnt());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! I/O, no clock, no tasks. What the health core makes of the checks is an argument, too.
 //!
 //! - `place`: what is known of one target. `reachability`: how the networks lead to it.
+//! - `wake`: who may be woken, and who is being woken.
 //! - `search`: when it is looked for elsewhere, and what that leads to. `requests`: who waits for that.
 
 mod event;
@@ -12,6 +13,7 @@ mod requests;
 mod search;
 #[cfg(test)]
 pub(crate) mod tests;
+mod wake;
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
@@ -21,10 +23,11 @@ use self::{
     place::{Addresses, Searching},
     reachability::Reachability,
     requests::Requests,
+    wake::Wakes,
 };
 use crate::{
     clock::Now,
-    config::Discover,
+    config::{Discover, Wake},
     health::{self, Health},
     net::Reach,
     target::{SpecKind, TargetId, TargetSpec},
@@ -34,6 +37,7 @@ pub use self::{
     event::{DiscoverError, Effect, Event, RequestId, Sighting},
     place::Place,
     reachability::Routes,
+    wake::{WakeError, WakeOutcome, Waker, Woken},
 };
 
 /// Where everything that is watched is.
@@ -48,6 +52,7 @@ pub struct Whereabouts {
     /// The networks of this machine, once they are known.
     routes: Option<Arc<dyn Routes>>,
     requests: Requests,
+    wakes: Wakes,
     /// The number of the last search.
     last_search: u64,
 }
@@ -69,23 +74,44 @@ impl Whereabouts {
             effects: Vec::new(),
         };
         match event {
-            Event::Planned { specs, discover } => self.plan(&mut turn, specs, discover),
+            Event::Planned {
+                specs,
+                discover,
+                wake,
+            } => self.plan(&mut turn, specs, discover, wake),
             Event::Remembered { target, address } => {
                 if let Some(place) = self.places.get_mut(&target) {
                     place.remember(address);
                 }
             }
+            Event::Stationed { target, station } => self.stationed(target, station),
+            Event::Tick => self.tick_wakes(&mut turn),
             Event::Networks(routes) => self.set_routes(&mut turn, routes),
-            Event::Moved => self.search_anew(&mut turn),
+            Event::Moved => {
+                self.search_anew(&mut turn);
+                self.end_wakes(&mut turn, |_, _| true);
+            }
             Event::Appeared(address) => self.appeared(&mut turn, address),
             Event::Missing(id) => self.missing(&mut turn, &id),
-            Event::Seen { target, sighting } => {
+            Event::Seen {
+                target,
+                mut sighting,
+            } => {
+                let station = sighting.station.take();
                 if let Some(place) = self.places.get_mut(&target) {
                     let addresses = place.see(sighting);
                     turn.readdress(&target, addresses);
                 }
+                if let Some(station) = station {
+                    self.stationed(target, station);
+                }
             }
-            Event::Checked { target, passed } => self.checked(&mut turn, &target, passed),
+            Event::Checked { target, passed } => {
+                self.checked(&mut turn, &target, passed);
+                if passed {
+                    self.awake(&mut turn, &target);
+                }
+            }
             Event::Searched {
                 target,
                 number,
@@ -95,7 +121,10 @@ impl Whereabouts {
             Event::Asked(request) => self.asked(&mut turn, request),
             Event::Waits(request) => turn.effects.extend(self.requests.wait(request)),
             Event::GaveUp(gone) => self.requests.give_up(&gone),
-            Event::Paused => self.end_searches(&mut turn),
+            Event::Paused => {
+                self.end_searches(&mut turn);
+                self.end_wakes(&mut turn, |_, _| true);
+            }
             Event::TurnEnded => self.answer(&mut turn),
         }
         turn.effects
@@ -106,7 +135,13 @@ impl Whereabouts {
         self.places.get(id)
     }
 
-    fn plan(&mut self, turn: &mut Turn<'_>, specs: Vec<Arc<TargetSpec>>, discover: Discover) {
+    fn plan(
+        &mut self,
+        turn: &mut Turn<'_>,
+        specs: Vec<Arc<TargetSpec>>,
+        discover: Discover,
+        wake: Wake,
+    ) {
         self.discover = discover;
         self.order = specs.iter().map(|spec| spec.id.clone()).collect();
         let mut before = std::mem::take(&mut self.places);
@@ -136,6 +171,7 @@ impl Whereabouts {
                 self.caches.entry(builder).or_default().push(id.clone());
             }
         }
+        self.plan_wakes(turn, wake, &fresh);
         for id in fresh {
             self.locate(turn, &id, false);
         }

@@ -189,6 +189,17 @@ types.submodule {
       '';
     } "Whether Nix follows the desktop.";
 
+    wake = section {
+      on_demand = optional types.bool ''
+        Whether a build or a path that is asked for wakes a desktop that sleeps (false): through
+        {option}`services.offloadd.steer.enable` alone.
+      '';
+      wait = optional types.str ''
+        How long that build or path waits for it, at most `1m` (`0s`: it goes on here at once). Keep it below
+        {option}`nix.settings.stalled-download-timeout`.
+      '';
+    } "Waking a desktop that sleeps; `offloadctl wake` does it in any case.";
+
     metrics = section {
       textfile = optional types.str ''
         A file that is written for node_exporter, such as `/run/offloadd/offloadd.prom`.

@@ -1,14 +1,20 @@
 //! A network of its own, in which addresses can stop to answer without a word.
 
 use std::{
+    fs::File,
+    io,
     net::Ipv4Addr,
+    os::fd::AsFd,
     path::Path,
     process::Command,
     sync::atomic::{AtomicU32, Ordering},
 };
 
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
 use crate::{
     Error, Result,
+    error::Context,
     process::{run, run_command},
 };
 
@@ -81,6 +87,24 @@ impl Namespace {
     /// The desktop's side.
     pub fn desktop(&self) -> &str {
         &self.desktop
+    }
+
+    /// What `work` comes to on one of the sides; a socket that it opens stays there.
+    ///
+    /// # Errors
+    /// When the side can't be entered.
+    pub fn inside<T: Send>(side: &str, work: impl FnOnce() -> T + Send) -> Result<T> {
+        let path = Path::new("/run/netns").join(side);
+        let namespace = File::open(&path).context(path.display())?;
+        let enter =
+            || move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network));
+        let worked = std::thread::scope(|scope| {
+            // A thread of its own: it stays where it went.
+            let working = scope.spawn(|| enter().map(|()| work()));
+            working.join()
+        });
+        let worked = worked.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        worked.map_err(io::Error::from).context(path.display())
     }
 
     /// A command that will run on the laptop.

@@ -234,6 +234,17 @@ pub(super) enum Command {
         #[arg(value_parser = clap::value_parser!(u16).range(1..))]
         port: u16,
     },
+    /// Wake a desktop that sleeps: send it a magic packet
+    #[command(
+        after_help = "Its hardware address is learnt while its builder proves its host key; it is woken on the network where that was,\n\
+                      and on no other. `offloadctl wait` waits for it. A build or a path that is asked for does it where\n\
+                      `[wake] on_demand` in /etc/offloadd/config.toml says so.\n\
+                      Exit codes: 0 sent, or it is awake, 3 its hardware address is not known, 4 no daemon, 64 usage."
+    )]
+    Wake {
+        /// Only this one [default: each that is not there]
+        desktop: Option<String>,
+    },
     /// Have Nix ask a cache again for what it lacked
     #[command(
         after_help = "For an hour Nix does not ask a cache again for a path that it lacked, and builds it, though the cache may\n\

@@ -11,7 +11,7 @@ mod hand_over;
 use std::{io, time::Duration};
 
 use futures_util::{FutureExt, future::select_ok};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use self::{
     ask::Daemon,
@@ -30,6 +30,8 @@ const ASKING: Duration = Duration::from_millis(50);
 const FRESH: Duration = Duration::from_secs(2);
 /// Of what is not there by such a verdict.
 const LOOKING: Duration = Duration::from_millis(200);
+/// So often who is woken is looked at.
+const WAKING: Duration = Duration::from_millis(500);
 /// What is there accepts within this, or within so many of its round trips, but never later than that.
 const ACCEPT: Duration = Duration::from_millis(300);
 const ROUND_TRIPS: u32 = 10;
@@ -124,7 +126,26 @@ async fn watched(daemon: &Daemon, host: &str, port: u16) -> Result<Socket, Conne
             return Ok(socket);
         }
     }
+    if is_absent(&target)
+        && let Ok(Some(wait)) = timeout(ASKING, daemon.wake(&target)).await
+        && let Ok(socket) = timeout(wait, awake(daemon, &target, host, port)).await
+    {
+        return Ok(socket);
+    }
     Err(ConnectError::NotThere(Box::new(target)))
+}
+
+/// A connection to `target`, which sleeps and is woken, as soon as it is there.
+async fn awake(daemon: &Daemon, target: &Target, host: &str, port: u16) -> Socket {
+    loop {
+        if let Some(now) = daemon.look(target).await
+            && !is_refused(&now)
+            && let Ok(socket) = at(&now, host, port).await
+        {
+            return socket;
+        }
+        sleep(WAKING).await;
+    }
 }
 
 /// A connection to `target`: to where it answered last, or to where ssh would have gone.

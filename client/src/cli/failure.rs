@@ -114,6 +114,8 @@ pub(super) enum Failure {
     ConfigDir(PathBuf, io::Error),
     /// ssh gets no socket.
     Connect(ConnectError),
+    /// A desktop can't be woken, and why.
+    NotWoken(Printable),
     /// There is no session bus, so nobody to show a notice.
     NoDesktop(String),
     /// What is a screen was asked for where there is none.
@@ -147,7 +149,7 @@ impl Failure {
             }
             Self::Connect(error) if error.is_usage() => USAGE,
             Self::Connect(ConnectError::HandOver(_)) => IO_ERROR,
-            Self::Connect(_) => NOT_READY,
+            Self::Connect(_) | Self::NotWoken(_) => NOT_READY,
             Self::Interrupted | Self::Stopped => INTERRUPTED,
             Self::BusGone => UNAVAILABLE,
             Self::Nonsense(_) => SOFTWARE,
@@ -239,6 +241,7 @@ impl Failure {
                 format!("offloadd is not running, and {}", lines.join("\n  "))
             }
             Self::Connect(error) => error.to_string(),
+            Self::NotWoken(why) => format!("nothing was woken: {why}"),
             Self::ConfigDir(path, error) => {
                 format!("{}: {error}", Printable::from(path.as_path()))
             }
@@ -331,12 +334,12 @@ fn bus(error: &BusError, cli: &Cli) -> String {
 
 /// Who may: root, and whom polkit allows the action.
 fn not_authorized(why: &str, cli: &Cli) -> String {
-    let (what, action) = if is_test_build(cli) {
-        ("start or end a test build", "test-build")
-    } else if is_discover(cli) {
-        ("search the network", "discover")
-    } else {
-        ("do that", "pause")
+    let (what, action) = match cli.command {
+        Some(Command::TestBuild { .. }) => ("start or end a test build", "test-build"),
+        Some(Command::Discover) => ("search the network", "discover"),
+        Some(Command::Wake { .. }) => ("wake a desktop", "wake"),
+        Some(Command::ForgetMisses { .. }) => ("change what Nix remembers", "forget-misses"),
+        _ => ("do that", "pause"),
     };
     let why = match Printable::from(why) {
         why if why.is_empty() => String::new(),

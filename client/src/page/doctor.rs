@@ -148,7 +148,7 @@ fn cause(root: &Root<'_>, style: &Style) -> String {
 fn block(target: &Target, before: &[&Target], snapshot: &Snapshot, style: &Style) -> String {
     let tone = state_tone(target.state);
     let name = format!("{} {}", state_glyph(target.state), target.label());
-    let mut told = target.state.to_string();
+    let mut told = target.word().to_owned();
     if target.state.is_ready() && !target.address.is_empty() {
         told.push_str(&format!(" at {}", target.address));
     }

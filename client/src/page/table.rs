@@ -48,7 +48,7 @@ pub(super) fn lines(targets: &[&Target], style: &Style) -> Vec<String> {
 fn cells(target: &Target, style: &Style) -> Cells {
     let answers = matches!(target.state, TargetState::Ready) && target.latency_usec > 0;
     [
-        format!("{} {}", state_glyph(target.state), target.state),
+        format!("{} {}", state_glyph(target.state), target.word()),
         target.label(),
         target.address.to_string(),
         if answers {

@@ -225,7 +225,7 @@ fn wants_answer(header: &Header<'_>) -> bool {
 fn is_answered_at_once(header: &Header<'_>, member: &str) -> bool {
     let waits = matches!(
         member,
-        "Check" | "Discover" | "Pause" | "Resume" | "TestBuild" | "Cancel"
+        "Check" | "Discover" | "Wake" | "Pause" | "Resume" | "TestBuild" | "Cancel"
     );
     !waits && wants_answer(header)
 }

@@ -42,6 +42,8 @@ pub(super) enum Action {
     Pause,
     /// Looking for what is not where it should be.
     Discover,
+    /// Waking a desktop.
+    Wake,
     /// Having forgotten what Nix remembers as missing.
     ForgetMisses,
 }
@@ -53,6 +55,7 @@ impl Action {
             Self::TestBuild => "org.offloadd.Offload1.test-build",
             Self::Pause => "org.offloadd.Offload1.pause",
             Self::Discover => "org.offloadd.Offload1.discover",
+            Self::Wake => "org.offloadd.Offload1.wake",
             Self::ForgetMisses => "org.offloadd.Offload1.forget-misses",
         }
     }
@@ -320,6 +323,7 @@ mod tests {
             Action::TestBuild,
             Action::Pause,
             Action::Discover,
+            Action::Wake,
             Action::ForgetMisses,
         ] {
             assert!(policy.contains(&format!("<action id=\"{}\">", action.id())));

@@ -26,7 +26,7 @@ use super::{
 use crate::{
     build,
     forget::{self, ForgetError},
-    monitor::Handle,
+    monitor::{Handle, WakeError, WakeOutcome, Waker},
     target::{SpecKind, TargetId},
 };
 
@@ -67,6 +67,7 @@ impl Rows for TargetObject {
         Property::told("StateChangeTimestampMonotonic", "t", |it| {
             it.state_change_timestamp_monotonic.into()
         }),
+        Property::told("Waking", "b", |it| it.waking.into()),
         Property::silent("LastCheckTimestamp", "t", |it| {
             it.last_check_timestamp.into()
         }),
@@ -161,6 +162,31 @@ impl TargetObject {
         Ok(state.unwrap_or_default())
     }
 
+    /// Sends the desktop that it is on a magic packet: how that is, and for how long to wait for it.
+    #[zbus(out_args("outcome", "wait"))]
+    async fn wake(
+        &self,
+        options: Dict,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<(String, u64), Refused> {
+        let (waker, action) = if is_on_demand(&options)? {
+            (Waker::Demand, Action::Check)
+        } else {
+            (Waker::Person, Action::Wake)
+        };
+        self.authority.require(connection, &header, action).await?;
+        let woken = self.monitor.wake(self.id.clone(), waker).await;
+        let woken = woken.map_err(refusal)?;
+        let outcome = match woken.outcome {
+            WakeOutcome::NotWanted => "not-wanted",
+            WakeOutcome::Awake => "awake",
+            WakeOutcome::Waking => "waking",
+        };
+        let wait = u64::try_from(woken.wait.as_micros()).unwrap_or(u64::MAX);
+        Ok((outcome.to_owned(), wait))
+    }
+
     /// The last `max` changes that are kept, newest first: time, state, reason, latency.
     #[zbus(out_args("entries"))]
     async fn get_history(&self, max: u32) -> Vec<(u64, String, String, u64)> {
@@ -230,6 +256,35 @@ impl BuilderObject {
             .await?;
         let number = self.jobs.start(&self.target.id, timeout, uid).await?;
         Ok(job::announce(server, &self.jobs, authority, number).await?)
+    }
+}
+
+/// Whether it is somebody who would use it that asks, who has no say in whether it is woken.
+///
+/// # Errors
+///
+/// `InvalidArgs` where an option is not known, or of another type.
+fn is_on_demand(options: &Dict) -> Result<bool, Refused> {
+    let mut is_on_demand = false;
+    for (name, value) in options {
+        let refused = |why: &str| Refused::InvalidArgs(format!("{why}: option {name}"));
+        if name != "on-demand" {
+            return Err(refused("not known"));
+        }
+        is_on_demand = bool::try_from(&**value).map_err(|_| refused("not of type b"))?;
+    }
+    Ok(is_on_demand)
+}
+
+fn refusal(error: WakeError) -> BusError {
+    let text = error.to_string();
+    match error {
+        WakeError::NoSuchTarget => BusError::NoSuchTarget(text),
+        WakeError::Paused => BusError::Busy(text),
+        WakeError::Unseen => BusError::NotConfigured(text),
+        WakeError::Elsewhere(_) | WakeError::Unsent(_) | WakeError::Stopping => {
+            BusError::Failed(text)
+        }
     }
 }
 

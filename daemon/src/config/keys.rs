@@ -3,7 +3,7 @@
 
 use super::values::{
     address, conf, exclude, gateway, host_key, listen, network, public_key, sample, ssh_key,
-    textfile, url, word,
+    textfile, url, wait, word,
 };
 
 /// A table of the configuration, or a list of tables.
@@ -101,7 +101,7 @@ use Type::{Count, Duration, Flag, List, Name, Set, Text, TextOrList, Word};
 const ADDRESSES: &str = r#"["192.0.2.6", "192.0.2.7", "desktop.local"]"#;
 
 /// All of it, in the order in which it is shown.
-pub static SECTIONS: [Section; 8] = [
+pub static SECTIONS: [Section; 9] = [
     Section {
         name: "poll",
         is_list: false,
@@ -232,6 +232,27 @@ pub static SECTIONS: [Section; 8] = [
             "Where all [[cache]]s together are one substituter, such as \"127.0.0.1:5001\": an address and port of this\n\
              machine alone. offload-gateway.socket holds that one.",
         )],
+    },
+    Section {
+        name: "wake",
+        is_list: false,
+        about: "A desktop that sleeps: `offloadctl wake` sends it a magic packet. Its hardware address is learnt while its builder\n\
+                proves its host key, and it is woken on that network alone.",
+        keys: &[
+            key(
+                "on_demand",
+                Flag,
+                "false",
+                "Wake it when a build or a path is asked for, through `offloadctl connect` or the gateway, while it is down.",
+            ),
+            key(
+                "wait",
+                Text(wait::check),
+                "\"0s\"",
+                "How long that build or path waits for it, at most \"1m\"; \"0s\": not at all, it goes on here at once. Keep it below\n\
+                 Nix's stalled-download-timeout.",
+            ),
+        ],
     },
     Section {
         name: "metrics",

@@ -9,7 +9,7 @@ use russh::keys::PublicKey;
 use super::{
     Files, Location,
     merge::{self, Merged},
-    values::{address, duration, gateway, host_key, listen, network, ssh_key, textfile},
+    values::{address, duration, gateway, host_key, listen, network, ssh_key, textfile, wait},
 };
 use crate::target::Address;
 
@@ -26,6 +26,8 @@ pub struct Settings {
     pub proof: Builds,
     /// Whether and how Nix follows the desktop.
     pub steer: Steer,
+    /// Whether a desktop that sleeps is woken.
+    pub wake: Wake,
     /// `[metrics]`.
     pub metrics: Metrics,
     /// Caches of the configuration file and of `--cache`.
@@ -109,6 +111,15 @@ pub struct Steer {
     pub gateway: Option<SocketAddr>,
 }
 
+/// `[wake]`: a desktop that sleeps is woken when it is wanted. Off by default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wake {
+    /// Whether a build or a path that is asked for wakes it.
+    pub on_demand: bool,
+    /// How long whoever asks for that waits for it; at most a minute.
+    pub wait: Duration,
+}
+
 /// `[metrics]`: figures for who watches many laptops. Off by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Metrics {
@@ -165,7 +176,7 @@ impl Settings {
     pub(super) fn of(merged: &Merged, files: Files, credentials: Option<&str>) -> Self {
         let table = |section| Values(merged.table(section));
         let (poll, nix, discover) = (table("poll"), table("nix"), table("discover"));
-        let (steer, metrics) = (table("steer"), table("metrics"));
+        let (steer, wake, metrics) = (table("steer"), table("wake"), table("metrics"));
         let caches = merged.entries("cache");
         let builders = merged.entries("builder");
         Self {
@@ -201,6 +212,13 @@ impl Settings {
                 gateway: steer
                     .text("gateway")
                     .and_then(|text| gateway::parse(&text).ok().flatten()),
+            },
+            wake: Wake {
+                on_demand: wake.flag("on_demand"),
+                wait: wake
+                    .text("wait")
+                    .and_then(|text| wait::parse(&text).ok())
+                    .unwrap_or_default(),
             },
             metrics: Metrics {
                 textfile: metrics

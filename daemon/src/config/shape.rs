@@ -32,7 +32,7 @@ pub(super) fn shape(origin: Origin, raw: Raw, problems: &mut Problems) -> Fragme
             Some(section) if section.is_list => shaping.entries(section, value, &path),
             Some(section) => shaping.section(section, value, &path),
             None => shaping.unknown(&path, nearest::nearest_at_top(&key), || {
-                "known are [poll], [nix], [discover], [proof], [steer], [metrics], [[cache]] and [[builder]]".into()
+                "known are [poll], [nix], [discover], [proof], [steer], [wake], [metrics], [[cache]] and [[builder]]".into()
             }),
         }
     }

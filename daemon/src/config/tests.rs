@@ -155,6 +155,10 @@ builds = "changes"  # default
 [steer]
 gateway = ""  # default
 
+[wake]
+on_demand = false  # default
+wait = "0s"  # default
+
 [metrics]
 textfile = ""  # default
 listen = ""  # default

@@ -14,4 +14,5 @@ pub(super) mod sample;
 pub(super) mod ssh_key;
 pub(super) mod textfile;
 pub(super) mod url;
+pub(super) mod wait;
 pub(super) mod word;

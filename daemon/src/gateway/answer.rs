@@ -38,7 +38,7 @@ use super::{
 use crate::{
     clock::Now,
     http::{Answer, plain, set},
-    monitor::Handle,
+    monitor::{Handle, Waker},
     probe::Lookups,
     target::TargetId,
 };
@@ -58,6 +58,8 @@ const FRESH_ABSENCE: Duration = Duration::from_secs(2);
 const LOOKING: Duration = Duration::from_millis(200);
 /// A cache that failed is checked no more often.
 const SUSPECTED: Duration = Duration::from_secs(1);
+/// Nor woken, where nobody waits for it.
+const WOKEN: Duration = Duration::from_secs(1);
 /// A cache that did not answer is not asked again before a check of it has passed, or for so long: what Nix waits for
 /// it, it waits once.
 const DOUBTED: Duration = Duration::from_secs(10);
@@ -82,6 +84,8 @@ pub(super) struct Answers {
     /// When a check of a cache was last asked for, in microseconds of `CLOCK_REALTIME`.
     looked: RefCell<Memory<TargetId, u64>>,
     suspected: RefCell<Memory<TargetId, ()>>,
+    /// Which cache was to be woken.
+    woken: RefCell<Memory<TargetId, ()>>,
     /// When a cache did not answer, in microseconds of `CLOCK_REALTIME`.
     doubted: RefCell<Memory<TargetId, u64>>,
     dialled: RefCell<Memory<TargetId, (SocketAddr, Dial)>>,
@@ -101,6 +105,7 @@ impl Answers {
             lookups: Lookups::default(),
             looked: RefCell::new(Memory::new(FRESH, MOST)),
             suspected: RefCell::new(Memory::new(SUSPECTED, MOST)),
+            woken: RefCell::new(Memory::new(WOKEN, MOST)),
             doubted: RefCell::new(Memory::new(DOUBTED, MOST)),
             dialled: RefCell::new(Memory::new(DIALLED, MOST)),
             redirected: RefCell::new(Memory::new(AGAIN, MOST)),
@@ -166,11 +171,13 @@ impl Answers {
 
     /// All usable caches are asked at once, and the first that has it is heard. Nothing where there is none.
     async fn small(&self, path: &str) -> Option<Answer> {
-        let until = Instant::now() + ANSWER;
+        let began = Instant::now();
         let caches = self.usable().await;
         if caches.is_empty() {
             return None;
         }
+        // One that was waited for has as long as one that was looked at.
+        let until = (began + ANSWER).max(Instant::now() + (ANSWER - LOOKING));
         // A kept connection to who has vanished would be waited for all the time that there is.
         let ask = async |cache| match self.reach(cache).await {
             Some(_) => (cache, self.upstream.get(cache, path).await),
@@ -326,15 +333,25 @@ impl Answers {
     /// The caches that Nix may be led to. Those that were not checked of late are; where there is no other, one
     /// that may be back is waited for, so that Nix does not take for missing what is about to be there.
     async fn usable(&self) -> Vec<Cache> {
+        let usable = self.usable_by(Instant::now() + LOOKING, false).await;
+        let wait = self.wake().await;
+        if !usable.is_empty() || wait.is_zero() {
+            return usable;
+        }
+        self.usable_by(Instant::now() + wait, true).await
+    }
+
+    /// Those that Nix may be led to by then, at once where there are any; no later than nothing is looked at any more, unless
+    /// one `is_woken`.
+    async fn usable_by(&self, until: Instant, is_woken: bool) -> Vec<Cache> {
         let mut snapshot = self.monitor.subscribe();
-        let until = Instant::now() + LOOKING;
         loop {
             snapshot.mark_unchanged();
             let caches = self.caches();
             for cache in &caches {
                 self.look(cache);
             }
-            let may_change = caches.iter().any(|cache| self.is_looked_at(cache));
+            let may_change = is_woken || caches.iter().any(|cache| self.is_looked_at(cache));
             let usable = caches
                 .into_iter()
                 .filter(|it| it.is_usable && !self.is_doubted(it));
@@ -346,6 +363,25 @@ impl Answers {
                 return usable;
             }
         }
+    }
+
+    /// Has those woken that are down, where that is done on demand, because something is asked for; for how long they are
+    /// to be waited for.
+    async fn wake(&self) -> Duration {
+        let now = Now::read();
+        let wakes = self.monitor.wakes();
+        if !wakes.on_demand {
+            return Duration::ZERO;
+        }
+        let mut longest = Duration::ZERO;
+        for cache in self.caches().into_iter().filter(|cache| cache.is_down) {
+            if self.woken.borrow().get(now, &cache.id).is_none() || !wakes.wait.is_zero() {
+                self.woken.borrow_mut().put(now, cache.id.clone(), ());
+                let woken = self.monitor.wake(cache.id, Waker::Demand).await;
+                longest = longest.max(woken.unwrap_or_default().wait);
+            }
+        }
+        longest
     }
 
     fn caches(&self) -> Vec<Cache> {

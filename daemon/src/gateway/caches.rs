@@ -27,6 +27,8 @@ pub(super) struct Cache {
     pub(super) address: Option<SocketAddr>,
     /// Whether Nix may be led there.
     pub(super) is_usable: bool,
+    /// Whether it is not there.
+    pub(super) is_down: bool,
     /// Whether a check may show that it can be used after all.
     pub(super) may_be_back: bool,
     /// When it was last checked, in microseconds of `CLOCK_REALTIME`.
@@ -58,6 +60,7 @@ impl Cache {
             spec: spec.clone(),
             address: target.address.parse().ok(),
             is_usable: is_usable(target),
+            is_down: target.state == TargetState::Down && target.consecutive_failures > 0,
             may_be_back: matches!(target.state, TargetState::Down | TargetState::Unknown),
             last_check: target.last_check_timestamp,
             last_success: target.last_success_timestamp,

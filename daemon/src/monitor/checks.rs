@@ -1,6 +1,8 @@
 //! Checks: how they begin, and what is done when they end.
 
-use offload_client::Reason;
+use std::net::SocketAddr;
+
+use offload_client::{Kind, Reason};
 use tokio::task::JoinError;
 
 use super::{
@@ -10,6 +12,7 @@ use super::{
 use crate::{
     clock::Now,
     health::{CheckId, Depth, Event},
+    net::{self, Station},
     probe::{Claim, Session},
     report::Report,
     report::Tested,
@@ -58,7 +61,10 @@ impl Monitor {
         let abort = self.checks.spawn(async move {
             // Its time begins with its turn, and so does the room that it takes.
             let _turn = turns.take(claim).await;
-            let report = Box::pin(session.check(depth)).await;
+            let mut report = Box::pin(session.check(depth)).await;
+            if depth.is_deep() && target.kind == Kind::Builder {
+                report.signs.station = station(&report);
+            }
             Finished {
                 target,
                 check,
@@ -169,6 +175,15 @@ impl Monitor {
             self.handle(now, Event::Tested { target, outcome });
         }
     }
+}
+
+/// Who has just proved its host key, where that was on a link of this machine's own. What only the kernel knows of it, nobody
+/// remote has said.
+fn station(report: &Report) -> Option<Station> {
+    let is_there = report.signs.proved && !report.signs.proxied;
+    let address = report.address.as_ref().filter(|_| is_there)?;
+    let address: SocketAddr = address.parse().ok()?;
+    net::station_now(address.ip()).ok().flatten()
 }
 
 /// `None` for an aborted check, which has left its target already.

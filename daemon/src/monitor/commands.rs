@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use offload_client::{Kind, OverallState};
 use tokio::sync::oneshot;
 
-use super::{CheckError, Monitor, handle::Command};
+use super::{CheckError, Monitor, WakeError, Waker, Woken, handle::Command};
 use crate::{
     clock::Now,
     health::{Denied, Event},
+    net,
     target::TargetId,
     whereabouts,
 };
@@ -68,6 +69,13 @@ impl Monitor {
                 let request = self.searches.waits(done);
                 self.locate(now, whereabouts::Event::Waits(request));
             }
+            Command::Wake {
+                target,
+                waker,
+                reply,
+            } => {
+                let _ = reply.send(self.rouse(now, &target, waker));
+            }
             Command::Spec { target, reply } => {
                 let watched = self.watched.get(&target);
                 let _ = reply.send(watched.map(|watched| watched.spec.clone()));
@@ -80,7 +88,10 @@ impl Monitor {
                 self.publish(now);
                 let _ = done.send(());
             }
-            Command::Remember(found) => {
+            Command::Remember { found, stations } => {
+                for (target, station) in stations {
+                    self.locate(now, whereabouts::Event::Stationed { target, station });
+                }
                 for (target, address) in found {
                     self.locate(now, whereabouts::Event::Remembered { target, address });
                 }
@@ -114,6 +125,22 @@ impl Monitor {
                 let _ = done.send(());
             }
         }
+    }
+
+    /// Has a desktop woken, if that is to be.
+    fn rouse(&mut self, now: Now, target: &TargetId, waker: Waker) -> Result<Woken, WakeError> {
+        let links = net::links_now()?;
+        let woken = self
+            .whereabouts
+            .wake(now, target, waker, &links, &self.health);
+        let (woken, effects) = woken?;
+        self.carry_out_located(now, effects);
+        self.publish(now);
+        if let Some((mac, interface)) = woken.packet {
+            net::wake(mac, interface)?;
+            tracing::info!("{target} is woken: a magic packet was sent for {mac}");
+        }
+        Ok(woken)
     }
 
     fn forget_who_gave_up(&mut self, now: Now) {

@@ -56,7 +56,11 @@ impl Monitor {
     fn describe(&self, id: &TargetId) -> Option<Target> {
         let (watched, health) = self.watched.get(id).zip(self.health.target(id))?;
         let address = self.whereabouts.place(id)?.address();
-        Some(watched.describe(health, address, self.drift.layers(id)))
+        let target = watched.describe(health, address, self.drift.layers(id));
+        Some(Target {
+            waking: self.whereabouts.is_waking(id),
+            ..target
+        })
     }
 }
 

@@ -6,13 +6,13 @@ use offload_client::{Snapshot, errors::BusError, snapshot::HistoryEntry};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
-    config::Poll,
+    config::{Poll, Wake},
     health::Counts,
-    net::Network,
+    net::{Network, Station},
     plan::{Hook, Plan, Proving},
     report::Tested,
     target::{TargetId, TargetSpec},
-    whereabouts::DiscoverError,
+    whereabouts::{DiscoverError, WakeError, Waker, Woken},
 };
 
 /// How many requests may wait for the monitor's next turn.
@@ -25,6 +25,8 @@ pub struct Handle {
     pub(super) specs: Specs,
     pub(super) proving: watch::Receiver<Proving>,
     pub(super) found: watch::Receiver<BTreeMap<TargetId, IpAddr>>,
+    pub(super) stations: watch::Receiver<BTreeMap<TargetId, Station>>,
+    pub(super) wake: watch::Receiver<Wake>,
     pub(super) commands: mpsc::Sender<Command>,
 }
 
@@ -83,6 +85,12 @@ pub(super) enum Command {
     Discover {
         reply: oneshot::Sender<Result<Vec<TargetId>, DiscoverError>>,
     },
+    /// Wake a desktop that sleeps.
+    Wake {
+        target: TargetId,
+        waker: Waker,
+        reply: oneshot::Sender<Result<Woken, WakeError>>,
+    },
     /// Wait for the searches under way.
     Searched {
         done: oneshot::Sender<()>,
@@ -99,7 +107,10 @@ pub(super) enum Command {
         tested: Tested,
         done: oneshot::Sender<()>,
     },
-    Remember(BTreeMap<TargetId, IpAddr>),
+    Remember {
+        found: BTreeMap<TargetId, IpAddr>,
+        stations: BTreeMap<TargetId, Station>,
+    },
     Recalled {
         target: TargetId,
         tested: Tested,
@@ -206,6 +217,29 @@ impl Handle {
             .unwrap_or(Err(DiscoverError::Stopping))
     }
 
+    /// Has a desktop woken that sleeps, if it may be. Returns when a packet was sent, or is not to be.
+    ///
+    /// # Errors
+    /// It can't be woken; on demand what is not to be done is no error.
+    pub async fn wake(&self, target: TargetId, waker: Waker) -> Result<Woken, WakeError> {
+        let command = |reply| Command::Wake {
+            target,
+            waker,
+            reply,
+        };
+        self.ask(command).await.unwrap_or(Err(WakeError::Stopping))
+    }
+
+    /// Whether desktops are woken on demand, and how long is waited for one.
+    pub fn wakes(&self) -> Wake {
+        *self.wake.borrow()
+    }
+
+    /// Where each builder was seen by its hardware address, as it changes.
+    pub fn stations(&self) -> watch::Receiver<BTreeMap<TargetId, Station>> {
+        self.stations.clone()
+    }
+
     /// Returns when no search is under way, and what was found is checked; at once where that is so.
     pub async fn searched(&self) {
         self.ask(|done| Command::Searched { done }).await;
@@ -240,9 +274,15 @@ impl Handle {
         self.found.clone()
     }
 
-    /// Tells where targets were found before this daemon was started. They have to prove who they are.
-    pub async fn remember(&self, found: BTreeMap<TargetId, IpAddr>) {
-        let _ = self.commands.send(Command::Remember(found)).await;
+    /// Tells where targets were found before this daemon was started, and where builders were seen by their hardware
+    /// addresses. They have to prove who they are.
+    pub async fn remember(
+        &self,
+        found: BTreeMap<TargetId, IpAddr>,
+        stations: BTreeMap<TargetId, Station>,
+    ) {
+        let remembered = Command::Remember { found, stations };
+        let _ = self.commands.send(remembered).await;
     }
 
     /// Shows what a test build came to before this daemon was started; nothing is judged by it. Returns when that is

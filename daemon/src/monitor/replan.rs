@@ -27,6 +27,7 @@ impl Monitor {
             .send_replace(probe::cache::hosts(&plan.targets));
         self.order = plan.targets.iter().map(|spec| spec.id.clone()).collect();
         self.drift.plan(plan.warnings, plan.origins, plan.loaded);
+        self.wake.send_replace(plan.wake);
         self.proving.send_if_modified(|proving| {
             let is_new = *proving != plan.proving;
             proving.clone_from(&plan.proving);
@@ -69,7 +70,11 @@ impl Monitor {
         let specs: Vec<_> = specs.map(|watched| watched.spec.clone()).collect();
         self.specs.send_replace(specs.clone());
         let discover = plan.discover;
-        let planned = whereabouts::Event::Planned { specs, discover };
+        let planned = whereabouts::Event::Planned {
+            specs,
+            discover,
+            wake: plan.wake,
+        };
         let located = self.whereabouts.handle(now, planned, &self.health);
         // Together: many at once are no more work than as many one by one.
         let added = added.into_iter().map(Event::Added);

@@ -146,7 +146,7 @@ impl Monitor {
                     let _ = done.send(());
                 }
             }
-            Effect::Judge(_) | Effect::Readdressed(_) => {}
+            Effect::Judge(_) | Effect::Readdressed(_) | Effect::Waking(_) => {}
         }
     }
 }

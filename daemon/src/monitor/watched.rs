@@ -254,6 +254,7 @@ impl Watched {
             next_check_timestamp: health.next_check,
             latency_usec: health.latency.as_micros() as u64,
             consecutive_failures: health.consecutive_failures,
+            waking: false,
             facts: self.facts.clone(),
             details: self.described(health),
             layers,
@@ -273,6 +274,7 @@ pub(super) fn sighting(report: &Report) -> Option<Sighting> {
         passed: report.outcome.is_ok(),
         proved: report.signs.proved,
         proxied: report.signs.proxied,
+        station: report.signs.station.clone(),
         signing_key: match &report.facts {
             Some(Learned::Cache(facts)) => Some(facts.signing_key.clone()),
             Some(Learned::Builder(_)) | None => None,

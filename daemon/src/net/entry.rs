@@ -4,7 +4,10 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::wire::{Attributes, Malformed, Message, aligned, u8_at, u16_at, u32_at};
+use super::{
+    station::Mac,
+    wire::{Attributes, Malformed, Message, aligned, u8_at, u16_at, u32_at},
+};
 
 /// The kinds of messages (linux/rtnetlink.h): those that tell, and those that ask for all.
 pub(super) const NEW_LINK: u16 = 16;
@@ -75,6 +78,8 @@ pub(super) struct Neighbour {
     pub(super) interface: u32,
     /// What is known of it.
     pub(super) presence: Presence,
+    /// Its hardware address, where that is Ethernet's and known.
+    pub(super) mac: Option<Mac>,
 }
 
 /// What a neighbour's state says.
@@ -212,6 +217,7 @@ pub(super) fn neighbour(
 ) -> Result<(), Malformed> {
     const FIXED: usize = 12;
     const DESTINATION: u16 = 1;
+    const HARDWARE: u16 = 2;
     /// `NUD_REACHABLE`, `NUD_STALE`, `NUD_DELAY`, `NUD_PROBE`, `NUD_PERMANENT`.
     const SEEN: u16 = 0x02 | 0x04 | 0x08 | 0x10 | 0x80;
     const INCOMPLETE: u16 = 0x01;
@@ -230,22 +236,25 @@ pub(super) fn neighbour(
     if !is_ip(family) || !is_unicast {
         return Ok(());
     }
+    let (mut address, mut mac) = (None, None);
     for (kind, value) in Attributes::after(body, FIXED) {
-        if kind == DESTINATION {
-            let address = ip(family, value)?;
-            let is_group = match address {
-                IpAddr::V4(v4) => v4.is_multicast() || v4.is_broadcast(),
-                IpAddr::V6(v6) => v6.is_multicast(),
-            };
-            if !is_group && !address.is_unspecified() {
-                found.push(Neighbour {
-                    address,
-                    interface,
-                    presence,
-                });
-            }
+        match kind {
+            DESTINATION => address = Some(ip(family, value)?),
+            HARDWARE => mac = Mac::of(value),
+            _ => {}
         }
     }
+    let is_group = |address: &IpAddr| match address {
+        IpAddr::V4(v4) => v4.is_multicast() || v4.is_broadcast(),
+        IpAddr::V6(v6) => v6.is_multicast(),
+    };
+    let address = address.filter(|address| !is_group(address) && !address.is_unspecified());
+    found.extend(address.map(|address| Neighbour {
+        address,
+        interface,
+        presence,
+        mac,
+    }));
     Ok(())
 }
 

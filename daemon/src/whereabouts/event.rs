@@ -9,9 +9,10 @@ use offload_client::Printable;
 
 use super::Routes;
 use crate::{
-    config::Discover,
+    config::{Discover, Wake},
     discover::{How, Scope},
     health,
+    net::Station,
     report::Stranger,
     target::{TargetId, TargetSpec},
 };
@@ -26,6 +27,8 @@ pub enum Event {
         specs: Vec<Arc<TargetSpec>>,
         /// Where to look without being asked.
         discover: Discover,
+        /// Whether they are woken on demand.
+        wake: Wake,
     },
     /// A target was found at this address before the daemon was started: it is looked for there first, where it is not
     /// at its own.
@@ -35,6 +38,15 @@ pub enum Event {
         /// Where it was.
         address: IpAddr,
     },
+    /// A builder was seen there while it proved its host key, now or before the daemon was started.
+    Stationed {
+        /// The builder.
+        target: TargetId,
+        /// Its hardware address, and the link.
+        station: Station,
+    },
+    /// Time has passed: [`super::Whereabouts::next_wake`] has come.
+    Tick,
     /// This machine is on these networks now.
     Networks(Arc<dyn Routes>),
     /// This machine has other addresses than before: searches look where it no longer is.
@@ -95,6 +107,8 @@ pub struct Sighting {
     pub proved: bool,
     /// Whether a proxy command leads to it.
     pub proxied: bool,
+    /// Who is there, of a builder that proved its host key on a link of this machine's own.
+    pub station: Option<Station>,
     /// The key that signs what a cache serves, where that was learned.
     pub signing_key: Option<Printable>,
     /// Who else answered; `None` where the check did not look.
@@ -108,6 +122,8 @@ pub enum Effect {
     Judge(health::Event),
     /// Its checks try other addresses from now on: what is kept of the old ones goes.
     Readdressed(TargetId),
+    /// Whether it is being woken is not what it was.
+    Waking(TargetId),
     /// Begin a search. It is answered by one [`Event::Searched`], unless it is ended before.
     Search {
         /// Whose check leads to it.

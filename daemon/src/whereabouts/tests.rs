@@ -3,4 +3,5 @@
 mod plays;
 mod properties;
 pub(crate) mod targets;
+mod wakes;
 mod world;

@@ -30,3 +30,4 @@ mod signature;
 mod steer;
 mod stops;
 mod tls;
+mod wake;

@@ -86,7 +86,11 @@ impl Line {
             } else {
                 overall_glyph(state)
             },
-            text: state.to_string(),
+            text: if state != OverallState::Ready && snapshot.targets.iter().any(|it| it.waking) {
+                "waking".to_owned()
+            } else {
+                state.to_string()
+            },
             title: cause.title,
             remedy: cause.remedy,
             tooltip,
@@ -113,7 +117,7 @@ fn urgency(state: OverallState) -> Urgency {
 fn told(target: &Target, ascii: bool) -> String {
     let glyph = state_glyph(target.state);
     let glyph = if ascii { ascii_of(glyph) } else { glyph };
-    let mut told = format!("{glyph} {}: {}", target.label(), target.state);
+    let mut told = format!("{glyph} {}: {}", target.label(), target.word());
     let title = crate::reasons::text(target.reason).title;
     if target.state != TargetState::Ready && !title.is_empty() {
         told.push_str(&format!(", {title}"));

@@ -1,6 +1,8 @@
 //! What the daemon says of a builder, in one question.
 
-use zbus::{Connection, Message, message::Flags};
+use std::{collections::HashMap, time::Duration};
+
+use zbus::{Connection, Message, Variant, message::Flags};
 
 use super::ConnectError;
 use crate::{
@@ -53,6 +55,18 @@ impl Daemon {
         check.await.ok()?;
         let mut now = builders(&self.connection).await?.into_iter();
         now.find(|it| it.name == target.name)
+    }
+
+    /// Has `target` woken, where that is done on demand, because it is not there; for how long it is to be waited for,
+    /// if at all.
+    pub(super) async fn wake(&self, target: &Target) -> Option<Duration> {
+        let (bus, target_of) = (Some(names::BUS_NAME), Some(names::TARGET));
+        let options = (HashMap::from([("on-demand", Variant::from(true))]),);
+        let wake = self
+            .connection
+            .call_method(bus, target.path(), target_of, "Wake", &options);
+        let (_, wait): (String, u64) = wake.await.ok()?.body().deserialize().ok()?;
+        (wait > 0).then(|| Duration::from_micros(wait))
     }
 
     /// Has the builder checked, without waiting for it: it was not where it is said to be.

@@ -265,8 +265,8 @@ impl Model {
 
 fn became(target: &Target) -> String {
     match reasons::title_for(target) {
-        "" => target.state.to_string(),
-        title => format!("{}, {title}", target.state),
+        "" => target.word().to_owned(),
+        title => format!("{}, {title}", target.word()),
     }
 }
 

@@ -115,12 +115,12 @@ fn variables_are_told_by_their_name() {
         (
             "OFFLOADD_FOO",
             "1",
-            "OFFLOADD_FOO: foo: unknown key; known are [poll], [nix], [discover], [proof], [steer], [metrics], [[cache]] and [[builder]]",
+            "OFFLOADD_FOO: foo: unknown key; known are [poll], [nix], [discover], [proof], [steer], [wake], [metrics], [[cache]] and [[builder]]",
         ),
         (
             "OFFLOADD_",
             "1",
-            r#"OFFLOADD_: "": unknown key; known are [poll], [nix], [discover], [proof], [steer], [metrics], [[cache]] and [[builder]]"#,
+            r#"OFFLOADD_: "": unknown key; known are [poll], [nix], [discover], [proof], [steer], [wake], [metrics], [[cache]] and [[builder]]"#,
         ),
         (
             "OFFLOADD_CACHE",

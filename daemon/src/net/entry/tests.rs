@@ -166,9 +166,18 @@ fn a_neighbour_is_seen_or_missed() {
             address,
             interface: 2,
             presence,
+            mac: None,
         };
         assert_eq!(found, [neighbour], "{state:#x}");
     }
+    let with = |hardware: &[u8]| {
+        let body = [ndmsg(0x02, 1, &[192, 0, 2, 6]), attribute(2, hardware)].concat();
+        read(neighbour, &body).unwrap()[0].mac
+    };
+    let mac = "02:00:00:00:00:06".parse().ok();
+    assert_eq!(with(&[2, 0, 0, 0, 0, 6]), mac);
+    // InfiniBand's is longer.
+    assert_eq!(with(&[2; 20]), None);
     for (kind, address) in [(5, [224, 0, 0, 1]), (1, [224, 0, 0, 1]), (3, [255; 4])] {
         assert_eq!(read(neighbour, &ndmsg(0x02, kind, &address)), Ok(vec![]));
     }

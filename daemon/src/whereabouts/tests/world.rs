@@ -10,7 +10,7 @@ use offload_client::{Kind, Reason, Stage};
 
 use crate::{
     clock::Now,
-    config::{Discover, Poll},
+    config::{Discover, Poll, Wake},
     discover::{How, Scope},
     health::{self, CheckId, Health},
     target::{TargetId, TargetSpec},
@@ -24,6 +24,7 @@ pub(super) struct World {
     pub(super) whereabouts: Whereabouts,
     pub(super) health: Health,
     pub(super) now: Now,
+    pub(super) wake: Wake,
     pub(super) checks: BTreeMap<TargetId, CheckId>,
     pub(super) searches: BTreeMap<u64, (TargetId, Scope)>,
     /// The number of the last search that began.
@@ -41,6 +42,7 @@ impl World {
             whereabouts: Whereabouts::default(),
             health: Health::new(Poll::default(), 1, now),
             now,
+            wake: Wake::default(),
             checks: BTreeMap::new(),
             searches: BTreeMap::new(),
             last_search: 0,
@@ -63,7 +65,11 @@ impl World {
             place.is_some_and(|place| place.spec() != *spec)
         };
         let others: Vec<_> = specs.iter().filter(is_other).cloned().collect();
-        let planned = Event::Planned { specs, discover };
+        let planned = Event::Planned {
+            specs,
+            discover,
+            wake: self.wake,
+        };
         let effects = self.whereabouts.handle(self.now, planned, &self.health);
         for spec in others {
             self.judge(health::Event::Changed(spec.id.clone()));
@@ -83,11 +89,11 @@ impl World {
         self.tell(Event::TurnEnded);
     }
 
-    fn carry_out(&mut self, effects: Vec<Effect>) {
+    pub(super) fn carry_out(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
                 Effect::Judge(event) => self.judge(event),
-                Effect::Readdressed(_) => {}
+                Effect::Readdressed(_) | Effect::Waking(_) => {}
                 Effect::Search {
                     target,
                     number,
