@@ -8,6 +8,7 @@ use std::{
     collections::HashSet,
     io,
     net::{IpAddr, SocketAddr},
+    pin::pin,
     sync::Arc,
     time::Duration,
 };
@@ -48,6 +49,8 @@ const ANSWER: Duration = Duration::from_secs(1);
 /// How long a cache may take to accept a connection before it is asked, or Nix is sent to it, and how long that is known.
 const DIAL: Duration = Duration::from_millis(300);
 const DIALLED: Duration = Duration::from_secs(1);
+/// Who has not answered by then is slow.
+const SLOW: Duration = Duration::from_millis(150);
 /// The same path asked for again within this time: where Nix was sent it got nothing.
 const AGAIN: Duration = Duration::from_secs(5);
 /// A cache that was not checked for so long is checked when it is asked for something.
@@ -180,7 +183,7 @@ impl Answers {
         let until = (began + ANSWER).max(Instant::now() + (ANSWER - LOOKING));
         // A kept connection to who has vanished would be waited for all the time that there is.
         let ask = async |cache| match self.reach(cache).await {
-            Some(_) => (cache, self.upstream.get(cache, path).await),
+            Some(address) => (cache, self.hear(cache, address, path).await),
             None => (cache, Err(UpstreamError::Nowhere)),
         };
         let mut asked: FuturesUnordered<_> = caches.iter().map(ask).collect();
@@ -211,6 +214,28 @@ impl Answers {
             self.suspect(id);
         }
         Some(missing())
+    }
+
+    /// What a cache says. One that has accepted a connection a moment ago may be gone by now: who is slow has to accept another.
+    async fn hear(
+        &self,
+        cache: &Cache,
+        address: SocketAddr,
+        path: &str,
+    ) -> Result<Reply, UpstreamError> {
+        let mut reply = pin!(self.upstream.get(cache, path));
+        if let Ok(reply) = timeout(SLOW, &mut reply).await {
+            return reply;
+        }
+        tokio::select! {
+            biased;
+            reply = &mut reply => return reply,
+            is_there = dial(address) => if !is_there {
+                self.dialled.borrow_mut().remove(&cache.id);
+                return Err(UpstreamError::Nowhere);
+            },
+        }
+        reply.await
     }
 
     /// Nix is sent to the cache that has it. Nothing where there is none.

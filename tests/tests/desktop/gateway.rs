@@ -2,8 +2,9 @@
 
 mod desk;
 
-use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};
+use std::{cell::Cell, collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};
 
+use futures_util::future::join_all;
 use offload_client::{Kind, Snapshot, TargetState};
 use offload_tests::{
     Ground, Laptop, Nginx, NixConf,
@@ -269,6 +270,44 @@ async fn of_several_caches_the_one_that_has_it_is_heard_and_led_to() {
         lead.header("location"),
         format!("{}{}", nginx.url(), nar(&found))
     );
+}
+
+#[tokio::test]
+async fn while_one_of_two_caches_comes_and_goes_whoever_asks_is_answered_by_the_other() {
+    /// As many connections as Nix has.
+    const CLIENTS: usize = 25;
+    const BRISK: &str = "[poll]\ninterval = \"1s\"\nfast_interval = \"100ms\"\ndown_max_interval = \"1s\"\ntimeout = \"500ms\"\n\
+                         fall = 1\nrise = 1\n";
+    let ground = Ground::take().await.unwrap();
+    let steady = Cache::start(ground.cache()).await.unwrap();
+    let mut flapping = Nginx::start(NEW).await.unwrap();
+    let entries = entry(&steady) + &flapping.entry("flapping");
+    let key = steady.public_key();
+    let keys = [&*key, flapping.public_key()];
+    let desk = Desk::start_at(BRISK, &entries, &keys).await;
+    desk.laptop.until_ready().await.unwrap();
+    let path = narinfo(&steady.store_path());
+    let nar = nar(&desk.get(&path).await);
+    let is_over = Cell::new(false);
+    let ask = async || {
+        while !is_over.get() {
+            assert_eq!(desk.get(&path).await.status, 200);
+            assert_eq!(desk.get(NOBODYS).await.status, 404);
+            let lead = desk.get(&nar).await;
+            // Of one that has gone since it was heard there is nothing to be had.
+            assert!([307, 404].contains(&lead.status), "{lead:?}");
+        }
+    };
+    let flap = async {
+        for _ in 0..5 {
+            flapping.stop();
+            desk.until("flapping", TargetState::Down).await;
+            flapping.restart().await.unwrap();
+            desk.until("flapping", TargetState::Ready).await;
+        }
+        is_over.set(true);
+    };
+    tokio::join!(join_all((0..CLIENTS).map(|_| ask())), flap);
 }
 
 #[tokio::test]

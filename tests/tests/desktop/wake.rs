@@ -394,3 +394,16 @@ async fn on_a_full_disk_all_goes_on_but_what_is_to_outlive_a_restart() {
     assert_eq!(desk.wake().await.code, 0);
     assert_eq!(desk.next().await, desk.magic_packet());
 }
+
+#[tokio::test]
+async fn a_cache_that_vanished_a_moment_after_it_answered_is_not_waited_for_as_one_that_is_slow() {
+    let Some(desk) = Desk::start("").await else {
+        return;
+    };
+    assert_eq!(said(desk.fetch()).await, "200");
+    desk.network.black_hole(Namespace::DESKTOP).unwrap();
+    assert_eq!(said(desk.fetch()).await, "404");
+    let log = desk.laptop.daemon.log();
+    assert!(log.contains("nobody accepts a connection"), "{log}");
+    assert!(!log.contains("no answer within"), "{log}");
+}
