@@ -326,6 +326,14 @@ pub const fn text(reason: Reason) -> Text {
                      (`nix copy --to file://…`), or remove {narinfo|the narinfo}. A server that packs its own store (harmonia, nix-serve) \
                      may not read it: its log says why, and `nix-store --verify --check-contents` what is broken.",
         },
+        Reason::NixDeclines => Text {
+            title: "Nix itself can't use the cache",
+            explanation: "The cache at {address} answers offloadd, and serves what Nix would take; but this machine's nix-daemon, asked for a \
+                          path of it, says: {error|that it can't}. Nix fetches nothing from there.",
+            remedy: "See what Nix sees: `sudo nix store ping --store {uri}` (newer Nix: `nix store info --refresh`), and \
+                     `systemctl cat nix-daemon` and `systemctl show nix-daemon -p Environment` for what its unit sets otherwise: a proxy, \
+                     authorities, limits of its network. Where nix.conf has changed since: `sudo systemctl restart nix-daemon`.",
+        },
         Reason::Unsigned => Text {
             title: "not signed",
             explanation: "The cache has {sample|this machine's paths}, but without a signature: Nix ignores what it serves and builds instead.",

@@ -100,6 +100,9 @@ pub struct Target {
     pub consecutive_failures: u32,
     /// Whether its machine has been sent a magic packet and is given time to come up: for people, `waking`.
     pub waking: bool,
+    /// How often Nix itself said otherwise than the checks: one of a cache that passed, a test build of a builder that
+    /// passed or failed. Only in JSON, not on the bus.
+    pub disagreements: u32,
     /// What only its kind has.
     pub facts: Facts,
     /// What else is worth knowing, by key: never needed to read the state.
@@ -304,6 +307,7 @@ impl Target {
             latency_usec: _,
             consecutive_failures: _,
             waking,
+            disagreements: _,
             facts,
             details: _,
             layers,

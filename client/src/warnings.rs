@@ -117,6 +117,7 @@ pub const fn text(code: WarningCode) -> Text {
         | WarningCode::HostKeyMismatch
         | WarningCode::OtherCache
         | WarningCode::NegativeCacheStale
+        | WarningCode::PositiveCacheStale
         | WarningCode::FallbackOff
         | WarningCode::LanCacheLast
         | WarningCode::NotSteered => crate::warnings_drift::text(code),

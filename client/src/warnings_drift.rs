@@ -153,6 +153,14 @@ pub(crate) const fn text(code: WarningCode) -> Text {
             remedy: "`offloadctl forget-misses {name}` has Nix ask again. Or wait an hour, or run the build once with \
                      `--option narinfo-cache-negative-ttl 0`.",
         },
+        WarningCode::PositiveCacheStale => Text {
+            title: "Nix remembers paths that are gone",
+            explanation: "{actual|Some} of the paths that Nix remembers as being in {uri|the cache}, and that are not on this \
+                          machine, can't be fetched from there any more. For up to 30 days Nix does not ask again: it tries \
+                          them in vain and builds them itself, and what it has no derivation of fails.",
+            remedy: "Build once with `--option narinfo-cache-positive-ttl 0`, which has Nix ask again. What the desktop is to keep \
+                     needs a root there that its garbage collector honours: `nix build --out-link LINK`.",
+        },
         WarningCode::FallbackOff => Text {
             title: "a cache that fails, fails the build",
             explanation: "`fallback` is off. Where {uri|the desktop's cache} goes away in the middle of a download, Nix gives up \

@@ -185,6 +185,8 @@ words! {
         NarinfoInvalid = "narinfo-invalid",
         /// The cache has a narinfo whose NAR it has not, or not as that says.
         NarMissing = "nar-missing",
+        /// Nix itself says that it does not get there.
+        NixDeclines = "nix-declines",
         /// What the cache serves carries no signature.
         Unsigned = "unsigned",
         /// What the cache serves is signed with a key that Nix does not trust, or wrongly.
@@ -306,6 +308,8 @@ words! {
         OtherCache = "other-cache",
         /// Nix remembers that a path is not in the cache, and it is.
         NegativeCacheStale = "negative-cache-stale",
+        /// Nix remembers that a path is in the cache, and it is not any more.
+        PositiveCacheStale = "positive-cache-stale",
         /// `fallback` is off, and a cache of this network is used: its absence fails builds.
         FallbackOff = "fallback-off",
         /// A cache of this network is the last that Nix asks, so that its absence is fatal.
@@ -356,6 +360,7 @@ impl WarningCode {
             | Self::HostKeyMismatch
             | Self::OtherCache
             | Self::NegativeCacheStale
+            | Self::PositiveCacheStale
             | Self::FallbackOff
             | Self::LanCacheLast
             | Self::NotSteered

@@ -121,6 +121,8 @@ pub struct Observed {
     pub strangers: Vec<Stranger>,
     /// How many of the paths that Nix remembers as missing the cache has after all.
     pub stale_misses: u64,
+    /// How many of those that it remembers as being there, and that this machine lacks, can't be fetched.
+    pub stale_hits: u64,
     /// What the builder's store has little of, and how much.
     pub scarce: Option<Printable>,
 }

@@ -13,7 +13,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("notify", "clock"),
     ("helper", "clock file program"),
     ("files", "credential file helper"),
-    ("nix", "clock credential file files helper program"),
+    ("nix", "clock credential file files helper nonce program"),
     ("target", "nix"),
     ("report", "net target"),
     ("config", "exit file nix target"),

@@ -90,6 +90,7 @@ pub struct Monitor {
     network: Arc<Network>,
     context: Arc<probe::Context>,
     cache_hosts: watch::Sender<BTreeSet<String>>,
+    nix_daemon: watch::Sender<Option<probe::NixDaemon>>,
     specs: watch::Sender<Vec<Arc<TargetSpec>>>,
     proving: watch::Sender<Proving>,
     /// Where targets were found that are at none of their own addresses.
@@ -127,6 +128,7 @@ impl Monitor {
         let (closed_sender, closed) = mpsc::channel(CLOSED);
         let (snapshot, receiver) = watch::channel(Arc::default());
         let (cache_hosts, hosts) = watch::channel(BTreeSet::new());
+        let (nix_daemon, nix_daemon_receiver) = watch::channel(None);
         let (specs, specs_receiver) = watch::channel(Vec::new());
         let (proving, proving_receiver) = watch::channel(Proving::default());
         let (found, found_receiver) = watch::channel(BTreeMap::new());
@@ -143,11 +145,13 @@ impl Monitor {
                     closed: closed_sender,
                     sockets: probe::search_sockets(),
                     cache_hosts: hosts,
+                    nix_daemon: nix_daemon_receiver,
                     lookups: Lookups::default(),
                 },
                 &poll,
             )),
             cache_hosts,
+            nix_daemon,
             specs,
             proving,
             found,

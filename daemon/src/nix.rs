@@ -21,6 +21,7 @@ mod account;
 pub mod build_hook;
 pub mod conf;
 pub mod current_load;
+mod daemon;
 pub mod disk_cache;
 pub mod environment;
 #[cfg(test)]
@@ -43,6 +44,7 @@ pub mod uri;
 pub mod version;
 pub mod watch;
 pub mod wire;
+pub mod witness;
 pub mod worker;
 
 use std::path::{Path, PathBuf};

@@ -43,6 +43,8 @@ pub struct Plan {
     pub hook: Arc<Hook>,
     /// What the running nix-daemon has.
     pub loaded: Loaded,
+    /// Where it is asked; `None` where none runs that is known to be Nix's.
+    pub nix_socket: Option<PathBuf>,
     /// How a target that is at none of its addresses is looked for.
     pub discover: Discover,
     /// Whether a desktop that sleeps is woken on demand.
@@ -105,6 +107,7 @@ pub fn plan(settings: &Settings, imported: &Imported) -> Plan {
         origins,
         unused,
         loaded: Loaded::default(),
+        nix_socket: None,
         discover: settings.discover.clone(),
         wake: settings.wake,
         gateway: settings

@@ -12,7 +12,7 @@ pub mod resolve;
 pub mod shares;
 pub mod trace;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::sync::{Semaphore, mpsc, watch};
 
@@ -84,8 +84,19 @@ pub struct Context {
     /// The hosts of all caches that are watched, as [`cache::hosts`] has them: a redirect may lead
     /// there.
     pub cache_hosts: watch::Receiver<BTreeSet<String>>,
+    /// The nix-daemon that runs, if one does.
+    pub nix_daemon: watch::Receiver<Option<NixDaemon>>,
     /// What the names of all targets are looked up with.
     pub lookups: Lookups,
+}
+
+/// A nix-daemon that runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NixDaemon {
+    /// Its socket.
+    pub socket: PathBuf,
+    /// When it started, in microseconds of `CLOCK_REALTIME`.
+    pub started: u64,
 }
 
 /// How many addresses are tried at once by all searches of one daemon: each is one socket.

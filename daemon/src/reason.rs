@@ -107,6 +107,7 @@ pub const fn traits(reason: Reason) -> Traits {
         | Reason::FeatureMissing
         | Reason::NarinfoInvalid
         | Reason::NarMissing
+        | Reason::NixDeclines
         | Reason::StoreFull
         | Reason::BuildFailed
         | Reason::BuiltLocally

@@ -128,6 +128,7 @@ impl Reloader {
             // Made anew by a nix-daemon that starts.
             watched.push(loaded::socket(&imported.conf));
             if plan.loaded.started.is_some() {
+                plan.nix_socket = watched.last().cloned();
                 plan.proving.builds = self.settings.proof;
             }
         }

@@ -59,6 +59,8 @@ pub struct Signs {
     pub station: Option<Station>,
     /// How many of the paths that Nix remembers as missing the cache has after all.
     pub stale_misses: u64,
+    /// How many of those that it remembers as being there, and that this machine lacks, can't be fetched.
+    pub stale_hits: u64,
     /// What the builder's store has little of, and how much: `812 MiB`.
     pub scarce: Option<Printable>,
 }

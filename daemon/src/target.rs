@@ -109,8 +109,12 @@ pub struct CacheSpec {
     pub has_own_keys: bool,
     /// Whether Nix takes from it only what one of them signed.
     pub require_sigs: bool,
+    /// Its URL as it stands in Nix's own list, where it does and nobody could take it for a secret.
+    pub substituter: Option<String>,
     /// How long Nix remembers what it lacks, in seconds.
     pub negative_ttl: u64,
+    /// How long it remembers what it has.
+    pub positive_ttl: u64,
     /// A store path that it is known to have.
     pub sample: Option<String>,
     /// The builder that is the same machine.

@@ -47,6 +47,7 @@ pub struct NixDaemon {
     directory: TempDir,
     netns: Option<String>,
     settings: BTreeMap<String, String>,
+    variables: BTreeMap<String, String>,
     ssh_options: String,
 }
 
@@ -79,6 +80,7 @@ impl NixDaemon {
             directory,
             netns: netns.map(str::to_owned),
             settings: settings(),
+            variables: BTreeMap::new(),
             ssh_options: "-F none -oBatchMode=yes -oStrictHostKeyChecking=yes".into(),
         };
         daemon.restart().await?;
@@ -153,6 +155,12 @@ impl NixDaemon {
         self.settings.remove(setting);
     }
 
+    /// A variable of its environment alone, as its unit may have one, from the next [`Self::restart`] on: its clients do
+    /// not have it.
+    pub fn set_variable(&mut self, name: &str, value: &str) {
+        self.variables.insert(name.to_owned(), value.to_owned());
+    }
+
     /// What its build hook reaches `host` of a builder's URI at, from the next [`Self::restart`]
     /// on, where that is not port 22 of the same address. Nix 2.8 hands ssh the host with the port
     /// as one name, and writes field 8 of the machines file under the bare host, while ssh looks
@@ -194,6 +202,7 @@ impl NixDaemon {
                     .env("NIX_REMOTE", root)
                     .env("NIX_SSHOPTS", &self.ssh_options)
                     .env("TMPDIR", self.file("tmp"))
+                    .envs(&self.variables)
                     .arg("--daemon");
             },
         )?;

@@ -78,17 +78,25 @@ fn proof(target: &Target, style: &Style) -> String {
     }
 }
 
-/// What of a ready builder neither a check nor a trivial build has shown; nothing where all is shown.
+/// What of a ready target neither a check nor a trivial build has shown; nothing where all is shown.
 pub(super) fn not_verified(target: &Target, style: &Style) -> String {
-    let is_open = target.state == TargetState::Ready
-        && target.details.contains_key("system_unknown")
-        && matches!(&target.facts, Facts::Builder(it) if it.systems.len() > 1 || !it.features.is_empty());
-    if !is_open {
+    if target.state != TargetState::Ready {
         return String::new();
     }
-    let told =
-        "not verified: the other systems and the features that Nix's list of builders promises";
-    format!("    {}\n", style.paint(Tone::Faint, told))
+    let has = |detail: &str| target.details.contains_key(detail);
+    let told = match &target.facts {
+        Facts::Builder(it)
+            if has("system_unknown") && (it.systems.len() > 1 || !it.features.is_empty()) =>
+        {
+            "the other systems and the features that Nix's list of builders promises"
+        }
+        Facts::Cache(_) if has("sample_missing") => {
+            "its signature: none of the paths that were asked for shows one"
+        }
+        Facts::Builder(_) | Facts::Cache(_) => return String::new(),
+    };
+    let told = format!("not verified: {told}");
+    format!("    {}\n", style.paint(Tone::Faint, &told))
 }
 
 fn widths(rows: &[Cells]) -> [usize; COLUMNS] {

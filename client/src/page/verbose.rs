@@ -110,7 +110,7 @@ fn cache(target: &Target, facts: &CacheFacts, rows: &mut Rows) {
             Some(Detail::Uint(tried)) => format!(" ({tried} tried)"),
             _ => String::new(),
         };
-        let told = format!("not checked: it has none of this machine's paths{tried}");
+        let told = format!("not checked: none of the paths that were asked for shows one{tried}");
         rows.add("signature", told);
     }
 }

@@ -258,6 +258,7 @@ async fn a_search_can_be_handed_to_a_task() {
         closed,
         sockets: search_sockets(),
         cache_hosts: tokio::sync::watch::channel(Default::default()).1,
+        nix_daemon: tokio::sync::watch::channel(None).1,
         lookups: Default::default(),
     };
     let search = search(

@@ -117,6 +117,7 @@ const fn weight(code: WarningCode) -> Weight {
         | WarningCode::KeyNotTrusted => Weight::Target,
         WarningCode::ConfigRejected => Weight::Own,
         WarningCode::NegativeCacheStale
+        | WarningCode::PositiveCacheStale
         | WarningCode::ForeignBuildHook
         | WarningCode::StoreNearlyFull
         | WarningCode::OnlyMandatory

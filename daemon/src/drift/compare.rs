@@ -49,6 +49,7 @@ pub(super) fn differences(id: &TargetId, origin: &Origin, seen: &Observed) -> Ve
         one.ssh_config_mismatch(),
         one.host_key_not_known(),
         one.negative_cache_stale(),
+        one.positive_cache_stale(),
         one.store_nearly_full(),
         one.not_steered(),
     ];
@@ -213,11 +214,19 @@ impl Target<'_> {
     }
 
     fn negative_cache_stale(&self) -> Option<Warning> {
-        let misses = self.seen.stale_misses;
-        (misses > 0).then(|| {
-            let mut warning = self.warning(WarningCode::NegativeCacheStale, "", "");
+        self.counted(WarningCode::NegativeCacheStale, self.seen.stale_misses)
+    }
+
+    fn positive_cache_stale(&self) -> Option<Warning> {
+        self.counted(WarningCode::PositiveCacheStale, self.seen.stale_hits)
+    }
+
+    /// So many there are of what there should be none of.
+    fn counted(&self, code: WarningCode, count: u64) -> Option<Warning> {
+        (count > 0).then(|| {
+            let mut warning = self.warning(code, "", "");
             warning.details.insert("expected".into(), 0.into());
-            warning.details.insert("actual".into(), misses.into());
+            warning.details.insert("actual".into(), count.into());
             warning
         })
     }

@@ -349,6 +349,13 @@ fn misses_that_are_none_are_counted() {
     let warnings = compare(&one);
     assert_eq!(codes(&warnings), [WarningCode::NegativeCacheStale]);
     assert_eq!(warnings[0].details["actual"], Detail::Uint(3));
+    one.1.stale_hits = 2;
+    let warnings = compare(&one);
+    let [_, hits] = &warnings[..] else {
+        panic!("{warnings:#?}");
+    };
+    assert_eq!(hits.code, WarningCode::PositiveCacheStale);
+    assert_eq!(hits.details["actual"], Detail::Uint(2));
 }
 
 #[test]

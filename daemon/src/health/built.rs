@@ -63,6 +63,15 @@ pub(super) fn is_for_nix_to_say((state, reason): Standing, is_there: bool) -> bo
     state == TargetState::Unknown && traits(reason).weight == Weight::Withheld && is_there
 }
 
+/// Whether a test build that ends so says otherwise than the checks, which amount to `state`.
+pub(super) fn disagrees(outcome: Result<(), Reason>, state: TargetState) -> bool {
+    match (outcome, state) {
+        (Ok(()), TargetState::Degraded | TargetState::Down) => true,
+        (Err(reason), TargetState::Ready) => is_build_fault(reason),
+        (Ok(()) | Err(_), _) => false,
+    }
+}
+
 /// Whether a test build that ends so says something of its builder.
 fn is_build_fault(reason: Reason) -> bool {
     matches!(

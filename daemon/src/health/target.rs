@@ -55,6 +55,8 @@ pub struct TargetHealth {
     pub latency: Duration,
     /// Checks that failed in a row.
     pub consecutive_failures: u32,
+    /// How often Nix itself said otherwise than the checks.
+    pub disagreements: u32,
 }
 
 /// State and reason: what is told when it changes.
@@ -199,6 +201,7 @@ impl Target {
                 next_check: 0,
                 latency: Duration::ZERO,
                 consecutive_failures: 0,
+                disagreements: 0,
             },
             checks: ((TargetState::Unknown, Reason::None), Stage::None),
             built: Built::default(),

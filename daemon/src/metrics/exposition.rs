@@ -172,6 +172,14 @@ impl Exposition {
             None,
             failed,
         )?;
+        let disagreed = self.targets();
+        let disagreed = disagreed.map(|(labels, it)| (labels, it.disagreements.into()));
+        out.counter(
+            "offloadd_disagreements",
+            "How often Nix itself said otherwise than its checks",
+            None,
+            disagreed,
+        )?;
         let became = self.counts().flat_map(|([kind, name], counts)| {
             let states = TargetState::ALL.iter().zip(counts.became);
             states

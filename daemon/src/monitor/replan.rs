@@ -25,6 +25,10 @@ impl Monitor {
     pub(super) fn watch(&mut self, now: Now, plan: Plan) {
         self.cache_hosts
             .send_replace(probe::cache::hosts(&plan.targets));
+        let started = plan.loaded.started;
+        let nix_daemon = started.zip(plan.nix_socket);
+        self.nix_daemon
+            .send_replace(nix_daemon.map(|(started, socket)| probe::NixDaemon { socket, started }));
         self.order = plan.targets.iter().map(|spec| spec.id.clone()).collect();
         self.drift.plan(plan.warnings, plan.origins, plan.loaded);
         self.wake.send_replace(plan.wake);

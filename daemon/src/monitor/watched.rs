@@ -229,6 +229,7 @@ impl Watched {
             unsupported: self.signs.unsupported.clone(),
             strangers: place.strangers(),
             stale_misses: self.signs.stale_misses,
+            stale_hits: self.signs.stale_hits,
             scarce: self.signs.scarce.clone(),
         }
     }
@@ -255,6 +256,7 @@ impl Watched {
             latency_usec: health.latency.as_micros() as u64,
             consecutive_failures: health.consecutive_failures,
             waking: false,
+            disagreements: health.disagreements,
             facts: self.facts.clone(),
             details: self.described(health),
             layers,

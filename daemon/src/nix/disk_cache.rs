@@ -1,7 +1,8 @@
-//! What Nix's disk cache remembers of a binary cache: the paths that it did not have.
+//! What Nix's disk cache remembers of a binary cache: the paths that it did not have, and those that it had.
 //!
 //! For an hour (`narinfo-cache-negative-ttl`) Nix does not ask a cache again for a path that it lacked,
-//! and builds it, though the cache may have it by now.
+//! and builds it, though the cache may have it by now. For thirty days (`narinfo-cache-positive-ttl`) it does not ask
+//! again for one that the cache had, and goes for its NAR, which may be gone.
 //!
 //! Source: src/libstore/nar-info-disk-cache.cc. The file is an SQLite database; version 6 of its
 //! tables came with Nix 2.7, 7 with 2.31 and a write-ahead log, 8 with 2.35. `sqlite` reads as much of it as this takes,
@@ -27,10 +28,31 @@ use crate::files::Files;
 
 /// So many misses are told; who asks for them asks for fewer.
 const MAX_MISSES: usize = 16;
+/// So many hits are told.
+const MAX_HITS: usize = 256;
+/// So many rows are looked at for them, the last ones first.
+const MAX_LATEST: usize = 4096;
 /// So many spellings of one cache's URL are told apart.
 const MAX_SPELLINGS: usize = 16;
 /// Nix's default of `narinfo-cache-negative-ttl`, in seconds (src/libstore/include/nix/store/globals.hh).
 pub const DEFAULT_NEGATIVE_TTL: u64 = 3600;
+/// Nix's default of `narinfo-cache-positive-ttl`, in seconds.
+pub const DEFAULT_POSITIVE_TTL: u64 = 30 * 24 * 3600;
+
+/// A path that Nix believes to be in a cache: what it goes by in place of the narinfo.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hit {
+    /// Without the store directory.
+    pub path: String,
+    /// Of the NAR.
+    pub url: String,
+    /// Of the NAR.
+    pub compression: String,
+    /// The bytes at `url`.
+    pub file_size: Option<u64>,
+    /// The bytes unpacked.
+    pub nar_size: u64,
+}
 
 /// Why nothing can be said.
 #[derive(Debug, thiserror::Error)]
@@ -107,6 +129,83 @@ fn misses_in(
     is_it: impl Fn(&str) -> bool,
     since: u64,
 ) -> Result<Vec<String>, DiskCacheError> {
+    let mut found = Vec::new();
+    scan(files, file, is_it, since, usize::MAX, |narinfo| {
+        if !narinfo.is_present {
+            found.push(narinfo.hash);
+        }
+        found.len() < MAX_MISSES
+    })?;
+    Ok(found)
+}
+
+/// What Nix believes to be in the caches whose URLs `is_it` knows, because they had it when it asked after `since`: the
+/// last ones first, at most 256. Those with a hundred references and more are left out.
+///
+/// # Errors
+/// [`DiskCacheError`]: then nothing is known.
+pub fn hits(
+    files: &dyn Files,
+    directory: &Path,
+    is_it: impl Fn(&str) -> bool,
+    since: u64,
+) -> Result<Vec<Hit>, DiskCacheError> {
+    hits_in(files, &newest(files, directory)?, is_it, since)
+}
+
+fn hits_in(
+    files: &dyn Files,
+    file: &Path,
+    is_it: impl Fn(&str) -> bool,
+    since: u64,
+) -> Result<Vec<Hit>, DiskCacheError> {
+    let mut found = Vec::new();
+    scan(files, file, is_it, since, MAX_LATEST, |narinfo| {
+        if narinfo.is_present {
+            found.extend(narinfo.hit());
+        }
+        found.len() < MAX_HITS
+    })?;
+    Ok(found)
+}
+
+/// A row of what was asked of one of the caches.
+struct Asked<'a> {
+    hash: String,
+    is_present: bool,
+    table: &'a Table,
+    values: &'a [Value<'a>],
+}
+
+impl Asked<'_> {
+    fn hit(&self) -> Option<Hit> {
+        let value = |name| self.values.get(self.table.column(name).ok()?);
+        let text = |name| match value(name) {
+            Some(Value::Text(text)) => std::str::from_utf8(text).ok().map(str::to_owned),
+            _ => None,
+        };
+        let path = format!("{}-{}", self.hash, text("namePart")?);
+        StorePath::parse_base_name(&path).ok()?;
+        Some(Hit {
+            path,
+            url: text("url")?,
+            compression: text("compression")?,
+            file_size: value("fileSize").and_then(Value::unsigned),
+            nar_size: value("narSize").and_then(Value::unsigned)?,
+        })
+    }
+}
+
+/// Calls `each` with what was asked after `since` of the caches whose URLs `is_it` knows, the last first, until it has
+/// enough or `most` rows were looked at.
+fn scan(
+    files: &dyn Files,
+    file: &Path,
+    is_it: impl Fn(&str) -> bool,
+    since: u64,
+    most: usize,
+    mut each: impl FnMut(Asked<'_>) -> bool,
+) -> Result<(), DiskCacheError> {
     let database = Database::open(files, file)?;
     let caches = caches(&database, is_it)?;
     let table = Table::find(&database, "NARs")?;
@@ -116,12 +215,13 @@ fn misses_in(
         table.column("timestamp")?,
         table.column("present")?,
     ];
-    let mut found = Vec::new();
+    let mut rows = 0;
     // A row that is written gets the highest number, so that the last ones come first.
     database.rows(table.root, &mut |row: &Row<'_>| {
-        if found.len() == MAX_MISSES {
+        if rows == most {
             return ControlFlow::Break(());
         }
+        rows += 1;
         // What does not fit in a page has references, so it is no miss.
         let Some(values) = row.values() else {
             return ControlFlow::Continue(());
@@ -131,20 +231,24 @@ fn misses_in(
             Some(asked) if asked > since => {}
             _ => return ControlFlow::Break(()),
         }
-        let is_miss = number(present) == Some(0);
         let is_its = number(cache).is_some_and(|cache| caches.contains(&cache));
-        if is_miss
-            && is_its
+        if is_its
+            && let Some(is_present @ (0 | 1)) = number(present)
             && let Some(Value::Text(hash)) = values.get(hash)
             && let Some(hash) = hash_part(hash)
+            && !each(Asked {
+                hash,
+                is_present: is_present == 1,
+                table: &table,
+                values: &values,
+            })
         {
-            found.push(hash);
+            return ControlFlow::Break(());
         }
         ControlFlow::Continue(())
     })?;
     // What was read while somebody wrote is not worth having.
-    database.is_unchanged()?;
-    Ok(found)
+    database.is_unchanged()
 }
 
 /// The file that Nix wrote last.

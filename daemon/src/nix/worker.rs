@@ -18,6 +18,8 @@ const OURS: Version = v1(37);
 const OLDEST: Version = v1(10);
 /// `WorkerProto::Op::SetOptions`.
 const SET_OPTIONS: u64 = 19;
+/// `WorkerProto::Op::QuerySubstitutablePathInfos`.
+const QUERY_SUBSTITUTABLE_PATH_INFOS: u64 = 30;
 /// What no cache is called.
 const NO_SUBSTITUTER: &str = "offloadd-asks-whether-it-is-trusted";
 /// What a Nix says to whom it does not trust, of a substituter that it does not know
@@ -30,6 +32,10 @@ const MAX_VERSION: usize = 1024;
 const MAX_LINE: usize = 16 * 1024;
 /// How many messages may come before an answer.
 const MAX_MESSAGES: usize = 256;
+/// The longest store path.
+const MAX_PATH: usize = 4096;
+/// More references than any path has.
+const MAX_REFERENCES: u64 = 65_536;
 /// How many fields a message may have.
 const MAX_FIELDS: u64 = 64;
 
@@ -127,7 +133,8 @@ pub async fn observe_trust(wire: &mut impl Wire, hello: &Hello) -> Result<Trust,
     if spoken < v1(12) || spoken >= v1(35) {
         return Ok(hello.trust);
     }
-    wire.write(&set_options()).await;
+    wire.write(&set_options(&[("substituters", NO_SUBSTITUTER)]))
+        .await;
     let mut trust = Trust::Yes;
     let heard = listen(wire, spoken, |line| {
         if line.contains(UNTRUSTED) {
@@ -138,15 +145,76 @@ pub async fn observe_trust(wire: &mut impl Wire, hello: &Hello) -> Result<Trust,
     Ok(trust)
 }
 
-fn set_options() -> Vec<u8> {
+/// Which of `paths` the process behind this one connection would fetch, with these `settings`, each of them once: whatever
+/// it says meanwhile is told to `line`. The connection must be closed after it.
+///
+/// # Errors
+/// Where the other side leaves the protocol, or says what is wrong.
+pub async fn substitutes(
+    wire: &mut impl Wire,
+    hello: &Hello,
+    settings: &[(&str, &str)],
+    paths: &[&str],
+    mut line: impl FnMut(&str) + Send,
+) -> Result<Vec<String>, ProtocolError> {
+    let spoken = hello.protocol.min(OURS);
+    // Before 1.12 no single setting could be sent, nor more than one path be asked for.
+    if spoken < v1(12) {
+        return Err(ProtocolError::Version(spoken));
+    }
+    wire.write(&set_options(settings)).await;
+    listen(wire, spoken, &mut line).await?;
+    let mut bytes = Vec::new();
+    put_numbers(
+        &mut bytes,
+        &[QUERY_SUBSTITUTABLE_PATH_INFOS, paths.len() as u64],
+    );
+    for path in paths {
+        put_string(&mut bytes, path);
+        if spoken >= v1(22) {
+            // No content address.
+            put_string(&mut bytes, "");
+        }
+    }
+    wire.write(&bytes).await;
+    listen(wire, spoken, &mut line).await?;
+    let count = bounded(wire, "paths", paths.len() as u64).await?;
+    let mut found = Vec::new();
+    for _ in 0..count {
+        found.push(string(wire, "path", MAX_PATH).await?);
+        string(wire, "deriver", MAX_PATH).await?;
+        for _ in 0..bounded(wire, "references", MAX_REFERENCES).await? {
+            string(wire, "reference", MAX_PATH).await?;
+        }
+        for size in ["size of a download", "size of a NAR"] {
+            number(wire, size).await?;
+        }
+    }
+    Ok(found)
+}
+
+async fn bounded(
+    wire: &mut impl Wire,
+    what: &'static str,
+    most: u64,
+) -> Result<u64, ProtocolError> {
+    match number(wire, what).await? {
+        count if count <= most => Ok(count),
+        count => Err(ProtocolError::Number(what, count)),
+    }
+}
+
+fn set_options(settings: &[(&str, &str)]) -> Vec<u8> {
     let mut bytes = Vec::new();
     put_numbers(&mut bytes, &[SET_OPTIONS]);
     // keepFailed, keepGoing, tryFallback; verbosity (lvlInfo: a warning is seen); maxBuildJobs,
     // maxSilentTime, useBuildHook, verboseBuild, logType, printBuildTrace, buildCores, useSubstitutes.
-    put_numbers(&mut bytes, &[0, 0, 0, 3, 1, 0, 1, 0, 0, 0, 0, 0]);
-    put_numbers(&mut bytes, &[1]);
-    put_string(&mut bytes, "substituters");
-    put_string(&mut bytes, NO_SUBSTITUTER);
+    put_numbers(&mut bytes, &[0, 0, 0, 3, 1, 0, 1, 0, 0, 0, 0, 1]);
+    put_numbers(&mut bytes, &[settings.len() as u64]);
+    for (name, value) in settings {
+        put_string(&mut bytes, name);
+        put_string(&mut bytes, value);
+    }
     bytes
 }
 
@@ -195,11 +263,7 @@ async fn error(wire: &mut impl Wire, spoken: Version) -> Result<String, Protocol
 }
 
 async fn fields(wire: &mut impl Wire) -> Result<(), ProtocolError> {
-    let count = number(wire, "fields").await?;
-    if count > MAX_FIELDS {
-        return Err(ProtocolError::Number("fields", count));
-    }
-    for _ in 0..count {
+    for _ in 0..bounded(wire, "fields", MAX_FIELDS).await? {
         match number(wire, "field").await? {
             0 => {
                 number(wire, "field").await?;

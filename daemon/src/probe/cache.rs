@@ -19,6 +19,7 @@ mod signature;
 #[cfg(test)]
 mod tests;
 pub(crate) mod tls;
+mod witness;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -39,6 +40,7 @@ use self::{
     notes::Notes,
     redirect::{Follow, Hop},
     signature::Deep,
+    witness::Witnessed,
 };
 pub use self::{identify::Identifier, redirect::hosts};
 use super::{Context, Trace};
@@ -73,6 +75,8 @@ pub struct Session {
     /// Who answers as a cache at one of its addresses and signs with another key, as the last deep
     /// check saw that passed elsewhere: a cheap one, which looks at no signature, must not go there.
     foreign: Vec<Rejected>,
+    /// What Nix itself said last.
+    witnessed: Option<Witnessed>,
     /// Whose hosts redirects are followed to.
     follows: Follow,
     /// Where the cache sends on to, as a check has followed that somebody asked for, and that passed.
@@ -92,6 +96,7 @@ impl Session {
             sample: None,
             signing_key: Printable::default(),
             foreign: Vec::new(),
+            witnessed: None,
             follows: Follow::Watched,
             followed: None,
         }
@@ -137,7 +142,7 @@ impl Session {
             };
         };
         let mut candidates = Candidates::new(&spec.addresses, cache, &self.foreign, &trace);
-        let (outcome, mut notes, latency) = loop {
+        let (mut outcome, mut notes, latency) = loop {
             let mut notes = Notes::default();
             let (outcome, latency) = self
                 .look_at_next(cache, depth, watch, &mut candidates, &mut notes)
@@ -163,11 +168,15 @@ impl Session {
         if let (Ok(()), Some(deep)) = (&outcome, &self.deep) {
             notes.details.extend(deep.details.clone());
             signs.stale_misses = deep.stale_misses;
+            signs.stale_hits = deep.stale_hits;
         }
         if outcome.is_ok()
             && let Some(elsewhere) = candidates.is_elsewhere()
         {
             self.elsewhere = elsewhere;
+        }
+        if let (Ok(()), Some(deep), true) = (&outcome, self.deep.clone(), depth.is_deep()) {
+            outcome = self.witness(cache, &deep, depth).await;
         }
         let strangers = candidates.strangers();
         if outcome.is_ok() && depth.is_deep() {
@@ -227,11 +236,9 @@ impl Session {
                         let rest = whole.saturating_sub(trace.elapsed()).min(quick);
                         let trace = Trace::new();
                         let afterwards = candidates.afterwards(cache, &trace);
-                        let remembered = self.remembered(cache, afterwards, notes);
-                        if let Some((stale, more)) = trace.within(rest, remembered).await {
-                            deep.stale_misses = stale;
-                            deep.details.extend(more);
-                        }
+                        let remembered = self.remembered(cache, afterwards, notes, &mut deep);
+                        // What is found out by then is found out.
+                        let _ = trace.within(rest, Box::pin(remembered)).await;
                         // A check on the connection that is kept sees none.
                         let noted = notes.details.get_key_value(DETAIL_CERTIFICATE);
                         deep.details

@@ -93,7 +93,9 @@ fn cache() -> TargetSpec {
             has_own_keys: false,
             require_sigs: true,
             sample: None,
+            substituter: None,
             negative_ttl: 3600,
+            positive_ttl: 0,
             host_builder: None,
         }),
     }

@@ -31,3 +31,4 @@ mod steer;
 mod stops;
 mod tls;
 mod wake;
+mod witness;

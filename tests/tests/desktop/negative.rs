@@ -1,5 +1,5 @@
-//! What Nix remembers as missing is told where the cache has it after all: by the disk cache that
-//! real Nix wrote.
+//! What Nix remembers as missing is told where the cache has it after all, and what it remembers as being there where it is
+//! gone: by the disk cache that real Nix wrote.
 
 use std::{
     fs,
@@ -13,7 +13,7 @@ use std::{
 };
 
 use offload_client::{
-    Kind, Snapshot, WarningCode,
+    Kind, Snapshot, Stage, WarningCode,
     snapshot::Detail,
     warnings::{remedy_for, title_for},
 };
@@ -72,6 +72,13 @@ impl Desk {
     fn show(&self) {
         let [there, hidden] = self.narinfo();
         fs::rename(hidden, there).unwrap();
+    }
+
+    /// The garbage collector was there.
+    fn collect(&self) {
+        self.hide();
+        let nars = self.nginx.directory().join("cache/nar");
+        fs::remove_dir_all(nars).unwrap();
     }
 
     /// Root's Nix asks the cache for `path`, and says whether it is there; `suffix` goes to the end of the cache's URL.
@@ -299,6 +306,59 @@ async fn a_stale_miss_is_warned_of_until_nix_has_asked_again() {
     assert_eq!(checked.code, 0, "{checked:?}");
     let none = |now: &Snapshot| now.warnings.is_empty();
     laptop.until("it is taken back", none).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_hit_whose_file_is_gone_is_warned_of_until_nix_has_asked_again() {
+    let desk = Desk::start().await;
+    let path = desk.nginx.store_path();
+    assert!(desk.ask(path, ""));
+    let laptop = desk.laptop(&desk.at_home()).await;
+    let none = |now: &Snapshot| now.warnings.is_empty();
+    assert!(none(&laptop.snapshot().await.unwrap()), "it is there");
+    let checked = async || {
+        let checked = laptop.offloadctl(&["check"]).await.unwrap();
+        assert_eq!(checked.code, 0, "{checked:?}");
+        laptop.snapshot().await.unwrap()
+    };
+
+    desk.collect();
+    assert!(desk.ask(path, ""), "Nix counts on it");
+    let snapshot = checked().await;
+    let [warning] = &snapshot.warnings[..] else {
+        panic!("{:#?}", snapshot.warnings);
+    };
+    assert_eq!(warning.code, WarningCode::PositiveCacheStale);
+    assert_eq!(warning.target, Some((Kind::Cache, "127.0.15.6".into())));
+    assert_eq!(warning.details["actual"], Detail::Uint(1));
+    let cache = laptop.the(Kind::Cache).await.unwrap();
+    let (_, base_name) = path.rsplit_once('/').unwrap();
+    assert_eq!(cache.details["stale_hit"], base_name.into());
+
+    // What the page says is done, and helps.
+    let page = laptop.offloadctl(&["status"]).await.unwrap();
+    let option = "--option narinfo-cache-positive-ttl 0";
+    let (title, remedy) = (title_for(warning), remedy_for(warning));
+    assert!(remedy.contains(&format!("`{option}`")), "{remedy}");
+    for part in [title, &remedy] {
+        assert!(words(&page.stdout).contains(part), "{part}: {page:?}");
+    }
+    let arguments: Vec<_> = option.split(' ').collect();
+    assert!(!desk.ask_with(&arguments, path, ""));
+    assert!(!desk.ask(path, ""), "Nix knows that it is gone");
+    assert!(none(&checked().await));
+}
+
+#[tokio::test]
+async fn the_signature_is_looked_for_at_what_nix_remembers() {
+    let desk = Desk::start().await;
+    let stage = async || {
+        let laptop = desk.laptop(&desk.at_home()).await;
+        laptop.the(Kind::Cache).await.unwrap().stage
+    };
+    assert_eq!(stage().await, Stage::CacheInfo, "nobody knows what it has");
+    desk.ask(desk.nginx.store_path(), "");
+    assert_eq!(stage().await, Stage::Signature);
 }
 
 /// Without the line breaks, which are where the page is narrow.

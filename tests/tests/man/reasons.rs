@@ -284,6 +284,7 @@ const fn seen(reason: Reason) -> &'static [(Kind, Stage, Details)] {
         ],
         Reason::NarinfoInvalid
         | Reason::NarMissing
+        | Reason::NixDeclines
         | Reason::Unsigned
         | Reason::UntrustedSignature => &[(Cache, Signature, &[])],
         Reason::StoreFull => &[(Builder, System, &[])],

@@ -143,14 +143,22 @@ fn verbose_tells_whose_signature_was_seen_or_why_none() {
     let mut empty = cache();
     empty.details.insert("sample_missing".into(), true.into());
     empty.details.insert("samples_tried".into(), 8.into());
-    let page = render_targets(&[empty], &verbose);
+    let page = render_targets(&[empty.clone()], &verbose);
     assert!(
         page.contains(
-            "    signature       not checked: it has none of this machine's paths (8 tried)\n"
+            "    signature       not checked: none of the paths that were asked for shows one (8 tried)\n"
         ),
         "{page}"
     );
     assert_eq!(page.matches("8 tried").count(), 1);
+
+    // Who wants to know less still reads that it is not known.
+    let plain = render_targets(&[empty.clone()], &style());
+    let line = "    not verified: its signature: none of the paths that were asked for shows one\n";
+    assert!(plain.ends_with(line), "{plain}");
+    empty.state = TargetState::Down;
+    let down = render_targets(&[empty], &style());
+    assert!(!down.contains("not verified"), "{down}");
 }
 
 #[test]

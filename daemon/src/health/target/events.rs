@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use offload_client::{Reason, Stage, TargetState};
 
-use super::{Asker, Built, Consequence, Next, Standing, Target};
+use super::{Asker, Built, Consequence, Next, Standing, Target, built};
 use crate::{
     clock::Now,
     health::{
@@ -166,7 +166,12 @@ impl Target {
         now: Now,
         outcome: Result<(), Reason>,
     ) -> Consequence {
-        self.built.tested(outcome, self.state_by_checks());
+        let state = self.state_by_checks();
+        if built::disagrees(outcome, state) {
+            let count = &mut self.health.disagreements;
+            *count = count.saturating_add(1);
+        }
+        self.built.tested(outcome, state);
         self.publish(now, Duration::ZERO).into()
     }
 

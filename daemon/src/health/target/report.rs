@@ -152,7 +152,11 @@ impl Target {
                 self.counts.passed(latency);
                 self.patience.passed();
             }
-            Err(_) => {
+            Err((_, reason)) => {
+                // What it says again and again is told once.
+                if reason == Reason::NixDeclines && self.checks.0.1 != reason {
+                    health.disagreements = health.disagreements.saturating_add(1);
+                }
                 health.consecutive_failures = health.consecutive_failures.saturating_add(1);
                 self.counts.failed();
                 self.patience.forget();

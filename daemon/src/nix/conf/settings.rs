@@ -48,6 +48,8 @@ pub struct NixConf {
     /// `narinfo-cache-negative-ttl` in seconds: how long Nix does not ask a cache again for a path that
     /// it lacked.
     pub negative_ttl: u64,
+    /// `narinfo-cache-positive-ttl` in seconds: how long it does not ask again for one that the cache had.
+    pub positive_ttl: u64,
     /// `fallback`: whether a failed download is built instead.
     pub fallback: bool,
     /// `ssl-cert-file`.
@@ -95,6 +97,7 @@ impl Default for NixConf {
             state_dir: None,
             connect_timeout: None,
             negative_ttl: disk_cache::DEFAULT_NEGATIVE_TTL,
+            positive_ttl: disk_cache::DEFAULT_POSITIVE_TTL,
             fallback: false,
             ssl_cert_file: None,
             netrc_file: PathBuf::from("/etc/nix/netrc"),
@@ -177,6 +180,7 @@ impl NixConf {
             }
             "connect-timeout" => self.connect_timeout = Some(long(line, version)?),
             "narinfo-cache-negative-ttl" => self.negative_ttl = unsigned(line, version)?.into(),
+            "narinfo-cache-positive-ttl" => self.positive_ttl = unsigned(line, version)?.into(),
             "fallback" | "build-fallback" => self.fallback = boolean(line)?,
             "ssl-cert-file" if version.has_ssl_cert_file() => {
                 self.ssl_cert_file = Some(value)

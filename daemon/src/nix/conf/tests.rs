@@ -143,7 +143,9 @@ fn signatures_are_required_unless_nix_is_told_otherwise() {
 }
 
 #[test]
-fn how_long_a_miss_is_remembered_is_read() {
+fn how_long_a_miss_and_a_hit_are_remembered_is_read() {
+    assert_eq!(clean("").positive_ttl, 30 * 24 * 3600);
+    assert_eq!(clean("narinfo-cache-positive-ttl = 7\n").positive_ttl, 7);
     assert_eq!(clean("").negative_ttl, 3600);
     assert_eq!(clean("narinfo-cache-negative-ttl = 0\n").negative_ttl, 0);
     // Nix has 32 bits for it.

@@ -4,10 +4,10 @@ use std::{io::Write, os::fd::AsRawFd, path::Path};
 
 use rustix::fs::{MemfdFlags, memfd_create};
 
-use super::{MAX_MISSES, misses_in};
+use super::{MAX_HITS, MAX_MISSES, hits_in, misses_in};
 use crate::{files::Direct, nix::narinfo::StorePath};
 
-/// Few misses are found, each of which is the hash of a path, and the same ones again.
+/// Few misses are found, each of which is the hash of a path, and the same ones again; few hits, each of them a path.
 pub(crate) fn disk_cache(bytes: &[u8]) {
     let file = memfd_create("disk cache", MemfdFlags::CLOEXEC);
     let Ok(mut file) = file.map(std::fs::File::from) else {
@@ -17,6 +17,12 @@ pub(crate) fn disk_cache(bytes: &[u8]) {
         return;
     }
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let hits = hits_in(&Direct, Path::new(&path), |url| url.contains("desktop"), 0);
+    let hits = hits.unwrap_or_default();
+    assert!(hits.len() <= MAX_HITS);
+    for hit in &hits {
+        assert!(StorePath::parse_base_name(&hit.path).is_ok());
+    }
     let found = || misses_in(&Direct, Path::new(&path), |url| url.contains("desktop"), 0);
     let Ok(misses) = found() else { return };
     assert!(misses.len() <= MAX_MISSES);

@@ -63,6 +63,23 @@ fn the_last_misses_of_one_cache_come_first() {
 }
 
 #[test]
+fn the_last_hits_of_one_cache_come_first() {
+    let directory = directory(SAMPLE);
+    let since = |row: u64| hits(&Direct, directory.path(), desktop, FIRST + 10 * row).unwrap();
+    // What goes on on another page is left out.
+    let expected = [36, 28, 12, 4].map(|number| Hit {
+        path: format!("{}-n{number}", hash(number)),
+        url: "nar/x".to_owned(),
+        compression: "xz".to_owned(),
+        file_size: Some(10),
+        nar_size: 20,
+    });
+    assert_eq!(since(0), expected);
+    assert_eq!(since(28), expected[..1]);
+    assert_eq!(since(36), []);
+}
+
+#[test]
 fn what_is_forgotten_by_now_is_no_miss() {
     let directory = directory(SAMPLE);
     let since = |row: u64| misses(&Direct, directory.path(), desktop, FIRST + 10 * row).unwrap();

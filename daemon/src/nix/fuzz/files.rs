@@ -218,6 +218,7 @@ fn written(conf: &NixConf) -> String {
         format!("require-sigs = {}", conf.require_sigs),
         format!("builders = {}", conf.builders),
         format!("narinfo-cache-negative-ttl = {}", conf.negative_ttl),
+        format!("narinfo-cache-positive-ttl = {}", conf.positive_ttl),
         format!("fallback = {}", conf.fallback),
         format!("system = {}", conf.system),
         match conf.max_jobs {

@@ -2,19 +2,11 @@
 
 use std::{ops::ControlFlow, path::Path, process::Stdio, time::Duration};
 
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::UnixStream,
-    process::Command,
-    time::timeout,
-};
+use tokio::{process::Command, time::timeout};
 
 use super::NixVersion;
 use crate::{
-    nix::{
-        wire::{Ended, Wire, number},
-        worker,
-    },
+    nix::daemon::Daemon,
     program::{self, End, Stream},
 };
 
@@ -36,12 +28,7 @@ pub async fn ask(socket: Option<&Path>) -> Option<NixVersion> {
 
 /// What the worker protocol says of it, since 2.4.
 async fn ask_daemon(socket: &Path) -> Option<String> {
-    let mut daemon = Daemon(UnixStream::connect(socket).await.ok()?);
-    daemon.write(&worker::greeting()).await;
-    if number(&mut daemon, "magic").await != Ok(worker::MAGIC) {
-        return None;
-    }
-    worker::greet(&mut daemon).await.ok()?.nix
+    Daemon::connect(socket).await?.1.nix
 }
 
 async fn ask_program() -> Option<NixVersion> {
@@ -61,18 +48,5 @@ async fn ask_program() -> Option<NixVersion> {
     match end.await {
         Ok(End::Ended(_)) => NixVersion::parse(&String::from_utf8_lossy(&answer)),
         Ok(End::Enough | End::TimedOut) | Err(_) => None,
-    }
-}
-
-struct Daemon(UnixStream);
-
-impl Wire for Daemon {
-    async fn read(&mut self, into: &mut [u8]) -> Result<(), Ended> {
-        self.0.read_exact(into).await.map(drop).map_err(|_| Ended)
-    }
-
-    async fn write(&mut self, bytes: &[u8]) {
-        // Where it can't be written the answer does not come.
-        let _ = self.0.write_all(bytes).await;
     }
 }

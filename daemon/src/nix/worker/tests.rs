@@ -190,3 +190,59 @@ proptest! {
         prop_assert!(is_ended);
     }
 }
+
+fn hello(minor: u8) -> Hello {
+    Hello {
+        protocol: v1(minor),
+        nix: None,
+        trust: Trust::No,
+    }
+}
+
+/// What a Nix answers that would fetch `paths`, after `messages`.
+fn substitutable(messages: &[u8], paths: &[&str]) -> Vec<u8> {
+    let mut says = Vec::new();
+    put_numbers(&mut says, &[STDERR_LAST]);
+    says.extend(messages);
+    put_numbers(&mut says, &[STDERR_LAST, paths.len() as u64]);
+    for path in paths {
+        put_string(&mut says, path);
+        put_string(&mut says, "");
+        put_numbers(&mut says, &[1]);
+        put_string(&mut says, "/nix/store/reference");
+        put_numbers(&mut says, &[7, 8]);
+    }
+    says
+}
+
+#[test]
+fn what_nix_would_fetch_is_told_with_all_that_it_said() {
+    for minor in [21, 22, 37] {
+        let warning = message(STDERR_NEXT, "warning: hello");
+        let mut script = Script::new(substitutable(&warning, &["/nix/store/a"]));
+        let mut lines = Vec::new();
+        let (settings, paths) = (
+            [("substituters", "http://x")],
+            ["/nix/store/a", "/nix/store/b"],
+        );
+        let hello = hello(minor);
+        let asked = substitutes(&mut script, &hello, &settings, &paths, |line| {
+            lines.push(line.to_owned());
+        });
+        assert_eq!(now(asked).unwrap(), ["/nix/store/a"], "1.{minor}");
+        assert_eq!(lines, ["warning: hello"]);
+        assert_eq!(script.left(), 0);
+    }
+}
+
+#[test]
+fn a_nix_that_would_fetch_more_than_it_was_asked_for_is_not_believed() {
+    let mut script = Script::new(substitutable(&[], &["/nix/store/a", "/nix/store/b"]));
+    let (new, old) = (hello(37), hello(11));
+    let asked = substitutes(&mut script, &new, &[], &["/nix/store/a"], |_| {});
+    assert_eq!(now(asked), Err(ProtocolError::Number("paths", 2)));
+    let mut script = Script::new(Vec::new());
+    let asked = substitutes(&mut script, &old, &[], &[], |_| {});
+    assert_eq!(now(asked), Err(ProtocolError::Version(v1(11))));
+    assert!(script.heard.is_empty());
+}

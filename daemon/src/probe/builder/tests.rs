@@ -102,6 +102,7 @@ impl Probe {
             closed: sender,
             sockets: crate::probe::search_sockets(),
             cache_hosts: tokio::sync::watch::channel(Default::default()).1,
+            nix_daemon: tokio::sync::watch::channel(None).1,
             lookups: crate::probe::Lookups::default(),
         };
         let spec = TargetSpec {

@@ -1,12 +1,9 @@
-//! What Nix believes that the cache lacks, though it has it by now.
+//! What Nix believes that the cache lacks, though it has it by now, or has, though it lacks it by now.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{fs, io::ErrorKind, path::Path, time::Duration};
 
 use hyper::StatusCode;
-use offload_client::{
-    Stage,
-    snapshot::{Detail, Details},
-};
+use offload_client::{Reason, Stage, snapshot::Detail};
 
 use super::{
     Notes, Session,
@@ -14,25 +11,25 @@ use super::{
     candidates::Candidates,
     packed,
     redirect::Hop,
-    signature::MAX_NARINFO,
+    signature::{Deep, MAX_NARINFO},
 };
 use crate::{
     clock::Now,
-    files::Reachable,
+    files::{Files, Reachable},
     nix::{
-        disk_cache,
-        narinfo::NarInfo,
+        disk_cache::{self, DiskCacheError, Hit},
+        narinfo::{NarInfo, StorePath},
         uri::{self, StoreUri},
     },
     target::CacheSpec,
 };
 
-/// So many paths are asked for, of all that Nix has asked for lately.
+/// So many paths are asked for of each, of all that Nix has asked for lately.
 const MAX_QUESTIONS: usize = 4;
 
 impl Session {
-    /// Asks for some of the paths that this machine's Nix remembers as missing: how many the cache has
-    /// after all, and one of them. Nothing where it has none, or where what Nix remembers can't be read.
+    /// Asks for some of the paths that this machine's Nix remembers as missing, or as being there: `deep` is told how many
+    /// the cache has, or lacks, after all, and one of them. Nothing where what Nix remembers can't be read.
     ///
     /// No failure of it is the cache's: all that was to be proved is proved before, which is why
     /// `candidates` is one of its own.
@@ -41,40 +38,85 @@ impl Session {
         cache: &CacheSpec,
         mut candidates: Candidates<'_>,
         notes: &mut Notes,
-    ) -> (u64, Details) {
-        let now = Now::read().realtime_usec / 1_000_000;
-        let since = now.saturating_sub(cache.negative_ttl);
-        let directory = disk_cache::directory();
-        let misses = disk_cache::misses(
-            &Reachable::by_this_process(),
-            &directory,
-            |url| is_of(url, cache),
-            since,
-        );
-        let misses = misses.unwrap_or_else(|error| {
-            tracing::debug!(directory = %directory.display(), %error, "what Nix remembers is not known");
-            Vec::new()
-        });
-        // Those that follow each other are of one build, and alike.
-        let step = misses.len().div_ceil(MAX_QUESTIONS).max(1);
-        let mut stale = 0;
-        let mut details = BTreeMap::new();
-        for hash in misses.iter().step_by(step) {
+        deep: &mut Deep,
+    ) {
+        let misses = misses(cache);
+        for hash in some_of(&misses) {
             match self.has(hash, cache, &mut candidates, notes).await {
                 Some(true) => {
-                    stale += 1;
-                    details
+                    deep.stale_misses += 1;
+                    let example = || hash.as_str().into();
+                    deep.details
                         .entry("stale_miss".into())
-                        .or_insert_with(|| hash.as_str().into());
+                        .or_insert_with(example);
+                    let count = Detail::Uint(deep.stale_misses);
+                    deep.details.insert("stale_misses".into(), count);
                 }
                 Some(false) => {}
-                None => break,
+                None => return,
             }
         }
-        if stale > 0 {
-            details.insert("stale_misses".into(), Detail::Uint(stale));
+        // Nix never fetches what is here.
+        let is_lacking = |hit: &Hit| {
+            let here = Path::new(&cache.store_dir).join(&hit.path);
+            fs::symlink_metadata(here).is_err_and(|error| error.kind() == ErrorKind::NotFound)
+        };
+        let mut hits = hits(cache);
+        hits.retain(is_lacking);
+        for hit in some_of(&hits) {
+            match self.serves(hit, cache, &mut candidates, notes).await {
+                Some(false) => {
+                    deep.stale_hits += 1;
+                    let example = || hit.path.as_str().into();
+                    deep.details
+                        .entry("stale_hit".into())
+                        .or_insert_with(example);
+                    let count = Detail::Uint(deep.stale_hits);
+                    deep.details.insert("stale_hits".into(), count);
+                }
+                Some(true) => {}
+                None => return,
+            }
         }
-        (stale, details)
+    }
+
+    /// Whether the NAR is there that Nix would fetch without asking again; `None` where the cache does not say.
+    async fn serves(
+        &mut self,
+        hit: &Hit,
+        cache: &CacheSpec,
+        candidates: &mut Candidates<'_>,
+        notes: &mut Notes,
+    ) -> Option<bool> {
+        let narinfo = NarInfo {
+            path: StorePath::parse_base_name(&hit.path).ok()?,
+            nar_hash: [0; 32],
+            nar_size: hit.nar_size,
+            references: Vec::new(),
+            signatures: Vec::new(),
+            url: &hit.url,
+            compression: &hit.compression,
+            file_size: hit.file_size,
+            content_address: None,
+        };
+        // What it notes is of a file that the verdict is not about.
+        let mut apart = Notes {
+            link: notes.link.take(),
+            ..Notes::default()
+        };
+        let looked = self.nar(&narinfo, cache, candidates, &mut apart).await;
+        notes.link = apart.link;
+        match looked {
+            Ok(()) => Some(true),
+            Err(failure) if failure.reason == Reason::NarMissing => Some(false),
+            // Kept elsewhere, or packed in a way that Nix knew then.
+            Err(failure)
+                if matches!(failure.reason, Reason::Redirected | Reason::NarinfoInvalid) =>
+            {
+                Some(true)
+            }
+            Err(_) => None,
+        }
     }
 
     /// Whether the cache has the path with this hash; `None` where it does not say.
@@ -104,6 +146,42 @@ impl Session {
         let narinfo = NarInfo::parse(&body.bytes, &cache.store_dir, cache.nix_version);
         Some(readable && narinfo.is_ok_and(|narinfo| narinfo.path.hash() == hash))
     }
+}
+
+/// The hashes of the paths that this machine's Nix remembers as missing.
+pub(super) fn misses(cache: &CacheSpec) -> Vec<String> {
+    recall(cache, cache.negative_ttl, |files, from, is_it, since| {
+        disk_cache::misses(files, from, is_it, since)
+    })
+}
+
+/// What this machine's Nix remembers the cache to have.
+pub(super) fn hits(cache: &CacheSpec) -> Vec<Hit> {
+    recall(cache, cache.positive_ttl, |files, from, is_it, since| {
+        disk_cache::hits(files, from, is_it, since)
+    })
+}
+
+/// What Nix's disk cache says of the cache since `ttl` seconds; nothing where it can't be read.
+fn recall<T>(
+    cache: &CacheSpec,
+    ttl: u64,
+    read: impl FnOnce(&dyn Files, &Path, &dyn Fn(&str) -> bool, u64) -> Result<Vec<T>, DiskCacheError>,
+) -> Vec<T> {
+    let since = (Now::read().realtime_usec / 1_000_000).saturating_sub(ttl);
+    let directory = disk_cache::directory();
+    let files = Reachable::by_this_process();
+    let recalled = read(&files, &directory, &|url| is_of(url, cache), since);
+    recalled.unwrap_or_else(|error| {
+        tracing::debug!(directory = %directory.display(), %error, "what Nix remembers is not known");
+        Vec::new()
+    })
+}
+
+/// Those that follow each other are of one build, and alike.
+fn some_of<T>(all: &[T]) -> impl Iterator<Item = &T> {
+    let step = all.len().div_ceil(MAX_QUESTIONS).max(1);
+    all.iter().step_by(step)
 }
 
 /// Whether `url`, as Nix has written it down, is the cache's: without parameters, and with or

@@ -1,11 +1,12 @@
-//! Store paths that the cache may have, because this machine has them.
+//! Store paths that the cache may have, because Nix remembers that it had them, or this machine has them.
 
 use std::{fs, iter};
 
+use super::remembered;
 use crate::{nix::narinfo::StorePath, target::CacheSpec};
 
 /// So many are tried.
-const MAX_SAMPLES: usize = 8;
+const MAX_SAMPLES: usize = 64;
 
 /// So many entries of the store directory are looked at: it may have a hundred thousand.
 const MAX_ENTRIES: usize = 256;
@@ -24,18 +25,25 @@ const ROOTS: [&str; 6] = [
 const NO_PATHS: [&str; 4] = [".lock", ".chroot", ".check", ".tmp"];
 
 /// Store paths to ask `cache` for, at most [`MAX_SAMPLES`], the likeliest first: the configured one,
-/// the one it had the `last` time, what this machine runs, and some of what is in its store. Those
-/// that no cache for this store directory can have are left out.
+/// the one it had the `last` time, those that Nix remembers it to have, what this machine runs, and some of what is in its
+/// store. Those that no cache for this store directory can have are left out.
 ///
-/// It reads a few links and the beginning of a directory of the local disk, but only as far as it
+/// It reads Nix's disk cache, a few links and the beginning of a directory of the local disk, but only as far as it
 /// is gone through: most often the first does.
 pub(super) fn samples(cache: &CacheSpec, last: Option<String>) -> impl Iterator<Item = String> {
-    likeliest(cache, last, &ROOTS)
+    let remembered = || {
+        let hits = remembered::hits(cache).into_iter();
+        let paths = hits.map(|hit| format!("{}/{}", cache.store_dir, hit.path));
+        // Some are left for what is here.
+        paths.take(MAX_SAMPLES / 2).collect()
+    };
+    likeliest(cache, last, remembered, &ROOTS)
 }
 
 fn likeliest(
     cache: &CacheSpec,
     last: Option<String>,
+    remembered: impl FnOnce() -> Vec<String>,
     roots: &[&str],
 ) -> impl Iterator<Item = String> {
     let store_dir = cache.store_dir.as_str();
@@ -44,6 +52,7 @@ fn likeliest(
     let running = roots.iter().filter_map(|root| led_to(root, store_dir));
     chosen
         .chain(last)
+        .chain(iter::once_with(remembered).flatten())
         .chain(running)
         .chain(iter::once_with(|| stored(store_dir)).flatten())
         .filter(|path| is_sample(path, store_dir))
@@ -87,13 +96,13 @@ fn is_sample(path: &str, store_dir: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::{cell::Cell, os::unix::fs::symlink};
 
     use super::{likeliest, *};
     use crate::probe::cache::tests::cache_spec;
 
     fn samples(cache: &CacheSpec, last: Option<String>, roots: &[&str]) -> Vec<String> {
-        likeliest(cache, last, roots).collect()
+        likeliest(cache, last, Vec::new, roots).collect()
     }
 
     fn hashed(first: char, name: &str) -> String {
@@ -151,8 +160,15 @@ mod tests {
         let system = format!("{}/{}", cache.store_dir, hashed('a', "system"));
         let link = dir.join("link");
         let roots = [link.to_str().unwrap()];
-        let mut samples = likeliest(&cache, None, &roots);
+        let remembered = Cell::new(false);
+        let recall = || {
+            remembered.set(true);
+            vec![format!("{}/{}", cache.store_dir, hashed('m', "remembered"))]
+        };
+        let mut samples = likeliest(&cache, None, recall, &roots);
         assert_eq!(samples.next(), cache.sample);
+        assert!(!remembered.get());
+        assert!(samples.next().unwrap().ends_with("-remembered"));
 
         fs::create_dir_all(&system).unwrap();
         symlink(&system, &link).unwrap();
@@ -162,7 +178,7 @@ mod tests {
     #[test]
     fn a_large_store_is_not_read_to_its_end() {
         let store = tempfile::tempdir().unwrap();
-        for number in 0..20 {
+        for number in 0..2 * MAX_SAMPLES {
             fs::write(store.path().join(hashed('0', &number.to_string())), "").unwrap();
         }
         let cache = cache_spec(|cache| cache.store_dir = store.path().display().to_string());

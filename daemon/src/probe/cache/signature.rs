@@ -43,6 +43,8 @@ pub(super) struct Deep {
     pub details: Details,
     /// How many of the paths that Nix remembers as missing the cache has.
     pub stale_misses: u64,
+    /// How many of those that it remembers as being there, and that this machine lacks, can't be fetched.
+    pub stale_hits: u64,
 }
 
 impl Deep {
@@ -53,6 +55,7 @@ impl Deep {
             stage: Stage::Signature,
             details,
             stale_misses: 0,
+            stale_hits: 0,
         }
     }
 
@@ -65,6 +68,7 @@ impl Deep {
                 ("samples_tried".into(), Detail::Uint(tried)),
             ]),
             stale_misses: 0,
+            stale_hits: 0,
         }
     }
 }
@@ -97,6 +101,10 @@ impl Session {
             .collect();
         let (mut tried, mut public) = (0_u64, None);
         for sample in samples(cache, self.sample.clone()) {
+            // One that hangs must have time to do so; the others are as many as there is time for.
+            if tried > 0 && trace.elapsed() > self.context.deep_timeout / 2 {
+                break;
+            }
             let Ok(path) = StorePath::parse(&sample, &cache.store_dir) else {
                 continue;
             };

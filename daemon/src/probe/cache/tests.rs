@@ -168,7 +168,9 @@ pub(super) fn cache_spec(change: impl FnOnce(&mut CacheSpec)) -> CacheSpec {
         public_keys: Vec::new(),
         has_own_keys: false,
         require_sigs: true,
+        substituter: None,
         negative_ttl: 3600,
+        positive_ttl: 30 * 24 * 3600,
         sample: None,
         host_builder: None,
     };
@@ -185,6 +187,7 @@ fn context(connection: Connection, timeout: Duration) -> (Context, mpsc::Receive
         closed,
         sockets: crate::probe::search_sockets(),
         cache_hosts: watch::channel(BTreeSet::new()).1,
+        nix_daemon: tokio::sync::watch::channel(None).1,
         lookups: crate::probe::Lookups::default(),
     };
     (context, events)

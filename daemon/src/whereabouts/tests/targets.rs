@@ -70,7 +70,9 @@ pub(crate) fn cache(addresses: &[&str], host: Option<&str>) -> TargetSpec {
             has_own_keys: false,
             require_sigs: true,
             sample: None,
+            substituter: None,
             negative_ttl: 3600,
+            positive_ttl: 30 * 24 * 3600,
             host_builder: host.map(str::to_owned),
         }),
     }

@@ -86,6 +86,7 @@ impl Server {
             closed: mpsc::channel(1).0,
             sockets: crate::probe::search_sockets(),
             cache_hosts: tokio::sync::watch::channel(Default::default()).1,
+            nix_daemon: tokio::sync::watch::channel(None).1,
             lookups: crate::probe::Lookups::default(),
         };
         Session::new(spec, Arc::new(context))
