@@ -150,16 +150,23 @@ fn sentence(snapshot: &Snapshot) -> String {
                 .into_iter()
                 .chain(part(builders, "builder", snapshot.builder_state))
                 .collect();
-            parts.join(", ")
+            let rest = nothing_builds(snapshot).unwrap_or_default();
+            format!("{}{rest}", parts.join(", "))
         }
         OverallState::Offline => {
-            let rest = foreign::words(snapshot, foreign::OWN);
-            format!(
-                "Nix can't use {}: builds run on this machine alone{rest}",
-                both("or")
-            )
+            let rest = match nothing_builds(snapshot) {
+                Some(nothing) => nothing.to_owned(),
+                None => {
+                    let rest = foreign::words(snapshot, foreign::OWN);
+                    format!(": builds run on this machine alone{rest}")
+                }
+            };
+            format!("Nix can't use {}{rest}", both("or"))
         }
-        OverallState::Away => "this machine is on no network that reaches the desktop".to_owned(),
+        OverallState::Away => {
+            let rest = nothing_builds(snapshot).unwrap_or_default();
+            format!("this machine is on no network that reaches the desktop{rest}")
+        }
         OverallState::Paused => reasons::text(Reason::Paused).title.to_owned(),
         OverallState::Unknown if is_unseen(snapshot) => {
             format!("not judged: {}", reasons::text(Reason::NotVisible).title)
@@ -172,6 +179,12 @@ fn sentence(snapshot: &Snapshot) -> String {
         }
         OverallState::Unknown => "not judged yet".to_owned(),
     }
+}
+
+/// What is to be said where this machine builds nothing itself, and nobody else does.
+fn nothing_builds(snapshot: &Snapshot) -> Option<&'static str> {
+    let is_nowhere = snapshot.is_built_elsewhere_alone() && !snapshot.has_ready_builder();
+    is_nowhere.then_some(": nothing is built, as `max-jobs` is 0 here")
 }
 
 /// The warnings that no target's own help has told already.

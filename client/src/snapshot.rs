@@ -48,8 +48,21 @@ pub struct Snapshot {
     /// Where all caches are one substituter, `127.0.0.1:5001`; empty where Nix is not steered. Only in JSON, not on
     /// the bus.
     pub gateway: Printable,
+    /// What this machine's own Nix builds. Only in JSON, not on the bus.
+    pub here: Here,
     /// What to mend first; nothing where nothing is wrong, or nothing was judged yet.
     pub root_cause: Option<RootCause>,
+}
+
+/// What this machine's own Nix builds, as nix.conf has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Here {
+    /// How many builds at once (`max-jobs`): where it is 0 all of them go to builders, or nowhere. `None` where that is not
+    /// known.
+    pub max_jobs: Option<u32>,
+    /// The systems that it builds for; none where they are not known.
+    pub systems: Vec<Printable>,
 }
 
 /// What to mend first, of all that is wrong.
@@ -261,6 +274,7 @@ impl Snapshot {
             targets,
             warnings,
             gateway,
+            here,
             root_cause,
         } = self;
         let mut both = targets.iter().zip(&old.targets);
@@ -271,7 +285,13 @@ impl Snapshot {
             || *state_change_timestamp_monotonic != old.state_change_timestamp_monotonic
             || targets.len() != old.targets.len()
             || both.any(|(new, old)| new.is_news_to(old))
-            || (warnings, gateway, root_cause) != (&old.warnings, &old.gateway, &old.root_cause)
+            || (warnings, gateway) != (&old.warnings, &old.gateway)
+            || (here, root_cause) != (&old.here, &old.root_cause)
+    }
+
+    /// Whether nothing is built while no builder takes it.
+    pub fn is_built_elsewhere_alone(&self) -> bool {
+        self.here.max_jobs == Some(0)
     }
 
     /// Whether at least one builder is ready: what `offload-ready.target` and the file

@@ -40,7 +40,7 @@ pub const fn text(code: WarningCode) -> Text {
         WarningCode::MachinesFileBroken => Text {
             title: "the list of builders is broken",
             explanation: "One bad line in {file|the list of builders} makes Nix drop the whole list: \
-                          every build stays on this machine.",
+                          no build goes to a builder.",
             remedy: "Correct line {line|LINE} of {file|/etc/nix/machines}: URI, systems, key, jobs, speed, features, \
                      mandatory features, host key, with `-` for what is left out. On NixOS it comes from \
                      `nix.buildMachines`.",

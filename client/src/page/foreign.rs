@@ -8,7 +8,7 @@ use crate::snapshot::{Facts, Snapshot};
 pub(super) const OWN: (&str, &str) = (consts::ARCH, consts::OS);
 
 /// What is to be said of the systems that builders have and this machine has not; empty where there are none. Of another
-/// processor it may have an emulation (`extra-platforms`).
+/// processor it may have an emulation (`extra-platforms`), where what it builds is not known.
 pub(super) fn words(snapshot: &Snapshot, own: (&str, &str)) -> String {
     let (mut never, mut emulated) = (BTreeSet::new(), BTreeSet::new());
     for target in &snapshot.targets {
@@ -16,6 +16,13 @@ pub(super) fn words(snapshot: &Snapshot, own: (&str, &str)) -> String {
             continue;
         };
         for system in &facts.systems {
+            let here = &snapshot.here.systems;
+            if !here.is_empty() {
+                if !here.contains(system) && system.contains('-') {
+                    never.insert(system.as_str());
+                }
+                continue;
+            }
             match system.rsplit_once('-') {
                 Some((_, os)) if !is_own_os(os, own.1) => never.insert(system.as_str()),
                 Some((arch, _)) if !is_own_arch(arch, own.0) => emulated.insert(system.as_str()),
@@ -86,5 +93,29 @@ mod tests {
             };
             assert_eq!(words(&snapshot, ("x86_64", "linux")), said, "{systems:?}");
         }
+    }
+
+    #[test]
+    fn what_nix_conf_says_of_this_machine_goes_before_any_guess() {
+        let said = |here: &[&str]| {
+            let facts = BuilderFacts {
+                systems: vec!["aarch64-linux".into(), "i686-linux".into()],
+                ..BuilderFacts::default()
+            };
+            let mut snapshot = Snapshot {
+                targets: vec![Target {
+                    facts: Facts::Builder(facts),
+                    ..Target::default()
+                }]
+                .into(),
+                ..Snapshot::default()
+            };
+            snapshot.here.systems = here.iter().map(|it| (*it).into()).collect();
+            words(&snapshot, ("x86_64", "linux"))
+        };
+        let emulates = said(&["x86_64-linux", "i686-linux", "aarch64-linux"]);
+        assert_eq!(emulates, "");
+        let plain = said(&["x86_64-linux", "i686-linux"]);
+        assert_eq!(plain, ", those for aarch64-linux not at all");
     }
 }

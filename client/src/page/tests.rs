@@ -160,6 +160,39 @@ fn a_host_that_is_away_is_explained_once() {
 }
 
 #[test]
+fn where_this_machine_builds_nothing_the_headline_says_so() {
+    let refused = |target| failed(target, TargetState::Down, Stage::Connect, Reason::Refused);
+    let away = |target| failed(target, TargetState::Away, Stage::Connect, Reason::NoRoute);
+    let cases = [
+        (OverallState::Offline, refused(cache()), refused(builder())),
+        (OverallState::Degraded, cache(), refused(builder())),
+        (OverallState::Away, away(cache()), away(builder())),
+    ];
+    for (state, cache, builder) in cases {
+        let mut snapshot = Snapshot {
+            state,
+            ..snapshot(cache, builder)
+        };
+        let headline = |snapshot: &Snapshot| {
+            let page = render(snapshot, &style());
+            page.lines().next().unwrap_or_default().to_owned()
+        };
+        let nothing = ": nothing is built, as `max-jobs` is 0 here (";
+        snapshot.here.max_jobs = Some(4);
+        assert!(!headline(&snapshot).contains(nothing), "{state}");
+        snapshot.here.max_jobs = Some(0);
+        let told = headline(&snapshot);
+        assert!(told.contains(nothing), "{told}");
+        assert!(!told.contains("on this machine"), "{told}");
+    }
+    let mut snapshot = snapshot(refused(cache()), builder());
+    snapshot.state = OverallState::Degraded;
+    snapshot.here.max_jobs = Some(0);
+    let page = render(&snapshot, &style());
+    assert!(!page.contains("nothing is built"), "{page}");
+}
+
+#[test]
 fn what_is_away_is_nothing_to_mend() {
     let away = |target| failed(target, TargetState::Away, Stage::Connect, Reason::NoRoute);
     let snapshot = Snapshot {
@@ -173,7 +206,7 @@ fn what_is_away_is_nothing_to_mend() {
 
 ◌ away   cache/desktop     192.0.2.6:5000   for 2 min
     connect: no route
-    This machine is on no network of 192.0.2.6: builds run here alone meanwhile.
+    This machine is on no network of 192.0.2.6: Nix does without it meanwhile.
     It is looked at again as soon as the networks change.
     → To use it from here, connect this machine to the desktop's network or its
       VPN. If this is the desktop's network, its address has changed:
@@ -283,8 +316,8 @@ for 3 h
 
 ! the list of builders is broken · /etc/nix/machines:3 · speed is not a number:
     \"fast\"
-    One bad line in /etc/nix/machines makes Nix drop the whole list: every build
-    stays on this machine.
+    One bad line in /etc/nix/machines makes Nix drop the whole list: no build
+    goes to a builder.
     → Correct line 3 of /etc/nix/machines: URI, systems, key, jobs, speed,
       features, mandatory features, host key, with `-` for what is left out. On
       NixOS it comes from `nix.buildMachines`.

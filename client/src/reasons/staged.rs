@@ -276,7 +276,7 @@ fn says(target: &Target, key: &str, value: &str) -> bool {
 const fn away(reason: Reason) -> Text {
     if matches!(reason, Reason::DnsFailed) {
         return Text {
-            explanation: "Nobody on this network knows the name {host}, as it is anywhere but at home: builds run here alone \
+            explanation: "Nobody on this network knows the name {host}, as it is anywhere but at home: Nix does without it \
                           meanwhile. It is looked at again as soon as the networks change.",
             remedy: "To use it from here, connect this machine to the desktop's network, its VPN or its tailnet. If this is the \
                      desktop's network, `getent ahosts {host}` must print an address: a name in .local takes avahi on both machines \
@@ -285,7 +285,7 @@ const fn away(reason: Reason) -> Text {
         };
     }
     Text {
-        explanation: "This machine is on no network of {host}: builds run here alone meanwhile. It is looked at again as soon as \
+        explanation: "This machine is on no network of {host}: Nix does without it meanwhile. It is looked at again as soon as \
                       the networks change.",
         remedy: "To use it from here, connect this machine to the desktop's network or its VPN. If this is the desktop's network, \
                  its address has changed: `offloadctl discover` looks for it.",

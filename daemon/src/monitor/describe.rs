@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use offload_client::{
     Printable, Snapshot,
-    snapshot::{DESCRIBE_VERSION, Target, Targets, Warning},
+    snapshot::{DESCRIBE_VERSION, Here, Target, Targets, Warning},
 };
 
 use super::Monitor;
@@ -31,7 +31,7 @@ impl Monitor {
         self.snapshot.send_if_modified(|published| {
             let mut draft = Draft::of(Arc::make_mut(published));
             if is_replanned {
-                draft.replan(self.describe_all(), &self.gateway);
+                draft.replan(self.describe_all(), &self.gateway, self.here());
             }
             for id in touched {
                 if let Some((watched, target)) = self.watched.get(&id).zip(self.describe(&id)) {
@@ -51,6 +51,18 @@ impl Monitor {
             .iter()
             .filter_map(|id| self.describe(id))
             .collect()
+    }
+
+    /// What this machine builds, by Nix's own configuration.
+    fn here(&self) -> Here {
+        if !self.hook.is_known {
+            return Here::default();
+        }
+        let here = &self.hook.here;
+        Here {
+            max_jobs: Some(here.max_jobs),
+            systems: here.systems.iter().map(|it| it.as_str().into()).collect(),
+        }
     }
 
     fn describe(&self, id: &TargetId) -> Option<Target> {
@@ -82,10 +94,11 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn replan(&mut self, targets: Targets, gateway: &Printable) {
+    fn replan(&mut self, targets: Targets, gateway: &Printable, here: Here) {
         self.set(|it| &mut it.describe_version, DESCRIBE_VERSION);
         self.set(|it| &mut it.version, env!("CARGO_PKG_VERSION").into());
         self.set(|it| &mut it.gateway, gateway.clone());
+        self.set(|it| &mut it.here, here);
         self.set(|it| &mut it.targets, targets);
     }
 

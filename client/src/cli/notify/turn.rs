@@ -137,9 +137,14 @@ fn notice(to: Place, now: &Snapshot) -> Notice {
                 .unwrap_or_default();
             let lines = [cause.target, cause.title, cause.remedy];
             let lines: Vec<String> = lines.into_iter().filter(|line| !line.is_empty()).collect();
+            let title = if now.is_built_elsewhere_alone() {
+                "Nothing is built any more"
+            } else {
+                "Builds stay on this machine"
+            };
             Notice {
                 is_bad: true,
-                title: "Builds stay on this machine".to_owned(),
+                title: title.to_owned(),
                 body: lines.join("\n"),
             }
         }

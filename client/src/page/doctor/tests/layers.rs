@@ -28,8 +28,8 @@ fn what_differs_is_marked_and_its_place_stands_under_it() {
 ▲ degraded: builder offline
 
 Root cause: the list of builders is broken · for 1 h
-    One bad line in /etc/nix/machines makes Nix drop the whole list: every build
-    stays on this machine.
+    One bad line in /etc/nix/machines makes Nix drop the whole list: no build
+    goes to a builder.
     → Correct line 2 of /etc/nix/machines: URI, systems, key, jobs, speed,
       features, mandatory features, host key, with `-` for what is left out. On
       NixOS it comes from `nix.buildMachines`.
