@@ -216,6 +216,10 @@ pub struct Dispatch {
     pub system: String,
     /// Whether that is this machine's own.
     pub is_native: bool,
+    /// All systems that it builds for.
+    pub systems: Vec<String>,
+    /// The features a build may ask for there, the mandatory ones included.
+    pub features: Vec<String>,
     /// The features a build must ask for to go there.
     pub mandatory_features: Vec<String>,
 }
@@ -228,9 +232,13 @@ impl Dispatch {
             Some(first) if !is_native => first,
             Some(_) | None => &conf.system,
         };
+        let features = machine.supported_features.iter();
+        let features = features.chain(&machine.mandatory_features);
         Self {
             system: system.clone(),
             is_native,
+            systems: machine.systems.clone(),
+            features: features.cloned().collect(),
             mandatory_features: machine.mandatory_features.clone(),
             slots: current_load::slots(conf.state_dir(), &machine.uri),
             store_uri: machine.uri.clone(),

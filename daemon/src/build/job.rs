@@ -368,6 +368,8 @@ mod tests {
             system: "x86_64-linux".into(),
             is_native: true,
             is_nixs: true,
+            systems: Vec::new(),
+            features: Vec::new(),
             mandatory_features: Vec::new(),
             slots: Vec::new(),
         };

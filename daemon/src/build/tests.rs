@@ -79,6 +79,52 @@ async fn a_builder_that_can_t_build_fails_with_nix_s_words() {
 }
 
 #[tokio::test]
+async fn a_builder_that_keeps_its_promises_has_built_for_each_of_them() {
+    let promises = Builder::Promises("x86_64-linux,i686-linux", "benchmark,big-parallel");
+    let laptop = Laptop::start(promises).await;
+    let number = laptop.begin(PATIENCE).await.unwrap();
+    let (state, reason, lines) = laptop.ended(number).await;
+    assert_eq!(
+        (state, reason),
+        (JobState::Succeeded, Reason::None),
+        "{lines:?}"
+    );
+    for derivation in [".drv' on '", "-1.drv' on '", "-2.drv' on '"] {
+        assert!(
+            lines.iter().any(|line| line.contains(derivation)),
+            "{derivation}: {lines:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_promise_that_a_builder_does_not_keep_is_named() {
+    for (systems, features, lacks) in [
+        (
+            "x86_64-linux",
+            "big-parallel,never-heard-of",
+            "never-heard-of",
+        ),
+        (
+            "x86_64-linux,riscv64-linux",
+            "big-parallel",
+            "riscv64-linux",
+        ),
+    ] {
+        let laptop = Laptop::start(Builder::Promises(systems, features)).await;
+        let number = laptop.begin(PATIENCE).await.unwrap();
+        let (state, reason, lines) = laptop.ended(number).await;
+        assert_eq!(
+            (state, reason),
+            (JobState::Failed, Reason::BuildFailed),
+            "{lines:?}"
+        );
+        let error = laptop.details()["test_build_error"].to_string();
+        assert!(error.contains(lacks), "{error}: {lines:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_builder_that_is_away_fails_with_the_hook_s_words() {
     let mut laptop = Laptop::start(Builder::Sound).await;
     laptop.stop_sshd();

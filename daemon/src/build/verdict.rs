@@ -213,6 +213,14 @@ pub(super) fn telling<'a>(log: impl DoubleEndedIterator<Item = &'a str> + Clone)
 /// program is started reaches the log of an old Nix as it is sent (`Sink & operator << (Sink & sink, const Error & ex)`,
 /// src/libutil/serialise.cc): its longest part is the message.
 fn cause(line: &str) -> Option<&str> {
+    // What the other side lacks stands below the error since 2.30 (`DerivationBuildingGoal`).
+    let is_lack = |line: &&str| {
+        let lacks = ["Required system: ", "Required features: "];
+        lacks.iter().any(|lack| line.starts_with(lack))
+    };
+    if let Some(lack) = Some(line.trim()).filter(is_lack) {
+        return Some(lack);
+    }
     if line.contains(SENT_ERROR) {
         return line.split(r"\x00").max_by_key(|part| part.len());
     }

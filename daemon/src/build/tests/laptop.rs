@@ -54,6 +54,8 @@ pub(super) enum Builder {
     Diverted,
     /// Nix has no line for it.
     Unknown,
+    /// Its line promises these systems and these features.
+    Promises(&'static str, &'static str),
 }
 
 /// Both ends, running. Dropping it ends them.
@@ -97,7 +99,11 @@ impl Laptop {
                 let other = dispatch(&dir).line.replace(HOST, OTHER_HOST);
                 nix.preferring(stubborn(&dir, &format!("--builders '{other}'")))
             }
-            Builder::Sound | Builder::WithoutShell | Builder::Waits | Builder::Unknown => nix,
+            Builder::Sound
+            | Builder::WithoutShell
+            | Builder::Waits
+            | Builder::Unknown
+            | Builder::Promises(..) => nix,
         };
         let plan = Plan {
             targets: vec![spec(&dir, builder)],

@@ -324,3 +324,19 @@ proptest! {
         prop_assert!(telling(lines.iter().map(String::as_str)).chars().count() <= MAX_DETAIL + 1);
     }
 }
+
+#[test]
+fn what_the_builder_lacks_is_told_as_each_version_of_nix_has_it() {
+    let old = "error: a 'i686-linux' with features {} is required to build '/nix/store/x-1.drv', but I am a \
+               'x86_64-linux' with features {kvm}";
+    let told = |log: &[&str]| telling(log.iter().copied()).to_string();
+    assert!(told(&[old]).starts_with("a 'i686-linux' with features {} is required"));
+    let new = [
+        "error: Cannot build '/nix/store/x-1.drv'.",
+        "       Reason: missing system features",
+        "       Required features: {kvm}",
+        "       Available features: {}",
+        "error: Build failed due to failed dependency",
+    ];
+    assert_eq!(told(&new), "Required features: {kvm}");
+}

@@ -20,9 +20,11 @@ pub(super) fn laptops(dir: &TempDir) -> Vec<(&'static str, String)> {
 pub(super) fn desktops(dir: &TempDir, builder: Builder) -> String {
     let at = |name: &str| dir.path().join(name).display().to_string();
     let shell = match builder {
-        Builder::Sound | Builder::Unknown | Builder::Ignored | Builder::Diverted => {
-            "/bin/sh".to_owned()
-        }
+        Builder::Sound
+        | Builder::Unknown
+        | Builder::Ignored
+        | Builder::Diverted
+        | Builder::Promises(..) => "/bin/sh".to_owned(),
         Builder::WithoutShell => String::new(),
         Builder::Waits => {
             let script = format!(
@@ -56,11 +58,26 @@ pub(super) fn dispatch(dir: &TempDir) -> Dispatch {
         system: "x86_64-linux".into(),
         is_native: true,
         is_nixs: true,
+        systems: vec!["x86_64-linux".into()],
+        features: Vec::new(),
         mandatory_features: Vec::new(),
         max_jobs: 1,
         slots: vec![at("slot-").into()],
         line: format!("{uri} x86_64-linux {} 1 1 - - {host_key}", at("user")),
         store_uri: uri,
+    }
+}
+
+fn promising(dispatch: Dispatch, systems: &str, features: &str) -> Dispatch {
+    let line = dispatch
+        .line
+        .replace(" x86_64-linux ", &format!(" {systems} "));
+    let split = |list: &str| list.split(',').map(str::to_owned).collect();
+    Dispatch {
+        line: line.replace(" - - ", &format!(" {features} - ")),
+        systems: split(systems),
+        features: split(features),
+        ..dispatch
     }
 }
 
@@ -95,6 +112,9 @@ pub(super) fn spec(dir: &TempDir, builder: Builder) -> TargetSpec {
             speed_factor: 1.0,
             dispatch: match builder {
                 Builder::Unknown => Vec::new(),
+                Builder::Promises(systems, features) => {
+                    vec![promising(dispatch, systems, features)]
+                }
                 _ => vec![dispatch],
             },
         }),
