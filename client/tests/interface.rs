@@ -57,13 +57,13 @@ async fn every_member_of_the_proxies_is_the_xmls_and_the_other_way_round() {
     call_all!(manager: check(), pause(1), resume(), discover(), describe(),
             get_target("cache", "desktop"),
             explain("x86_64-linux", &["kvm"], HashMap::new()));
-    call_all!(target: check(), get_history(1));
+    call_all!(target: check(), wake(HashMap::new()), get_history(1));
     // Twice: what announces its changes is read once and cached, what does not is asked for each time.
     for _ in 0..2 {
         call_all!(manager: version(), state(), reason(), builder_state(), cache_state(),
             state_change_timestamp(), state_change_timestamp_monotonic(), targets(), warnings());
         call_all!(target: name(), kind(), uri(), address(), state(), reason(), stage(),
-            state_change_timestamp(), state_change_timestamp_monotonic(), last_check_timestamp(),
+            state_change_timestamp(), state_change_timestamp_monotonic(), waking(), last_check_timestamp(),
             last_success_timestamp(), next_check_timestamp(), latency_usec(),
             consecutive_failures(), details());
         call_all!(cache: store_dir(), want_mass_query(), priority(), signing_key());

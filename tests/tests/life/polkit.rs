@@ -94,6 +94,12 @@ impl Desk {
         self.ask(uid, "", "Manager", "Discover", &[])
     }
 
+    /// For somebody, or for whoever would use it.
+    fn wake(&self, uid: u32, options: &[&str]) -> Result<String, String> {
+        let arguments = [&["a{sv}"], options].concat();
+        self.ask(uid, "/builder/desktop", "Target", "Wake", &arguments)
+    }
+
     fn ask(
         &self,
         uid: u32,
@@ -138,6 +144,12 @@ async fn who_is_not_root_may_what_polkit_says() {
     assert!(refused.contains(&asks), "{refused}");
     let refused = desk.discover(STRANGER).unwrap_err();
     assert!(refused.contains(&asks), "{refused}");
+    let refused = desk.wake(STRANGER, &["0"]).unwrap_err();
+    assert!(refused.contains(&asks), "{refused}");
+    // What only the configuration decides, everybody may ask for; there it says no.
+    let on_demand = ["1", "on-demand", "b", "true"];
+    let answer = desk.wake(STRANGER, &on_demand).unwrap();
+    assert!(answer.contains("\"not-wanted\" 0"), "{answer}");
     // A program that would rather not be asked learns that it may come again and allow it.
     let silently = ["--allow-interactive-authorization=no"];
     let refused = desk
