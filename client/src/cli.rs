@@ -18,6 +18,7 @@ mod history;
 mod hold;
 mod notify;
 mod output;
+mod pager;
 mod pause;
 mod session;
 mod spinner;
@@ -159,7 +160,7 @@ async fn run(cli: &Cli) -> Result<Outcome, Failure> {
         }
         Command::Pause { duration } => pause::pause(cli, output, *duration).await,
         Command::Resume => pause::resume(cli, output).await,
-        Command::Completions { shell } => completions::script(&output, *shell),
+        Command::Completions { shell } => completions::script(cli, &output, *shell).await,
         Command::Man => completions::man(&output),
     }
 }

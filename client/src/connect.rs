@@ -55,10 +55,32 @@ pub struct Tried {
 /// # Errors
 /// No bus that was tried has a daemon.
 pub async fn find(bus: Option<&Bus>) -> Result<Connection, NoDaemon> {
+    find_place(bus).await.map(|(connection, _)| connection)
+}
+
+/// As [`find`], and where that is, as [`Tried::bus`] names it.
+pub(crate) async fn find_place(bus: Option<&Bus>) -> Result<(Connection, String), NoDaemon> {
     let survey = survey(bus).await;
     survey.daemon.ok_or(NoDaemon {
         tried: survey.tried,
     })
+}
+
+/// The embedded buses that have a daemon too, as `--bus` takes them, where `place` is the one that was found.
+#[cfg(feature = "cli")]
+pub(crate) async fn others(place: &str) -> Vec<String> {
+    let mut others = Vec::new();
+    for socket in embedded::candidates() {
+        let candidate = BusPlace::Socket(socket.clone());
+        // A file is looked for before anybody is spoken to.
+        if candidate.to_string() == place || !socket.exists() {
+            continue;
+        }
+        if let Ok(Ok((_, true))) = timeout(PATIENCE, candidate.connect()).await {
+            others.push(embedded::address(&socket).to_string());
+        }
+    }
+    others
 }
 
 /// Connects to the bus that the daemon is on or, while it is on none, to the one on which it will
@@ -68,7 +90,8 @@ pub async fn find(bus: Option<&Bus>) -> Result<Connection, NoDaemon> {
 /// No bus answers.
 pub async fn find_bus(bus: Option<&Bus>) -> Result<Connection, NoDaemon> {
     let survey = survey(bus).await;
-    survey.daemon.or(survey.bus).ok_or(NoDaemon {
+    let daemon = survey.daemon.map(|(connection, _)| connection);
+    daemon.or(survey.bus).ok_or(NoDaemon {
         tried: survey.tried,
     })
 }
@@ -93,7 +116,7 @@ pub async fn open(bus: Option<&Bus>) -> Result<Connection, String> {
 
 #[derive(Default)]
 struct Survey {
-    daemon: Option<Connection>,
+    daemon: Option<(Connection, String)>,
     bus: Option<Connection>,
     tried: Vec<Tried>,
 }
@@ -103,7 +126,7 @@ impl Survey {
     async fn visit(&mut self, place: BusPlace) -> bool {
         let why = match timeout(PATIENCE, place.connect()).await {
             Ok(Ok((connection, true))) => {
-                self.daemon = Some(connection);
+                self.daemon = Some((connection, place.to_string()));
                 return true;
             }
             Ok(Ok((connection, false))) => {

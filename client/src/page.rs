@@ -15,7 +15,7 @@ mod units;
 mod verbose;
 
 use crate::{
-    Kind, OverallState, Reason, Snapshot, WarningCode, reasons,
+    Kind, OverallState, Reason, Snapshot, TargetState, WarningCode, reasons,
     snapshot::{Target, Warning},
 };
 
@@ -47,12 +47,36 @@ pub fn render(snapshot: &Snapshot, style: &Style) -> String {
     page.push_str(&common_help(snapshot, style));
     if !snapshot.targets.is_empty() {
         page.push('\n');
-        page.push_str(&render_targets(&snapshot.targets, style));
+        page.push_str(&targets(snapshot, style));
     }
     page.push_str(&warnings(snapshot, style));
     if style.verbose && !snapshot.version.is_empty() {
         let version = format!("offloadd {}", snapshot.version);
         page.push_str(&format!("\n{}\n", style.paint(Tone::Faint, &version)));
+    }
+    page
+}
+
+/// How many targets have a line each, ready or not.
+const MANY: usize = 20;
+
+/// Of many targets those that are not ready; the others are counted, unless everything is asked for.
+fn targets(snapshot: &Snapshot, style: &Style) -> String {
+    let is_well = |target: &&Target| target.state.is_ready();
+    if style.verbose || snapshot.targets.len() <= MANY {
+        return render_targets(&snapshot.targets, style);
+    }
+    let (well, rest): (Vec<_>, Vec<_>) = snapshot.targets.iter().partition(is_well);
+    let count = |kind| well.iter().filter(|target| target.kind == kind).count();
+    let counted = [(Kind::Cache, "cache"), (Kind::Builder, "builder")]
+        .map(|(kind, word)| counted(count(kind), word));
+    let counted: Vec<String> = counted.into_iter().flatten().collect();
+    let mut page = render_targets(rest, style);
+    if !counted.is_empty() {
+        let sign = state_glyph(TargetState::Ready);
+        let sign = style.paint(Tone::Good, &format!("{sign} ready"));
+        let how = style.paint(Tone::Faint, "(`--verbose` has a line for each)");
+        page.push_str(&format!("{sign}   {} {how}\n", counted.join(" and ")));
     }
     page
 }
@@ -194,6 +218,14 @@ fn untold(snapshot: &Snapshot) -> impl Iterator<Item = &Warning> {
         targets.any(|target| target.tells(warning))
     };
     snapshot.warnings.iter().filter(move |it| !is_told(it))
+}
+
+fn counted(count: usize, word: &str) -> Option<String> {
+    match count {
+        0 => None,
+        1 => Some(format!("1 {word}")),
+        many => Some(format!("{many} {word}s")),
+    }
 }
 
 fn noun(count: usize, word: &str) -> Option<String> {

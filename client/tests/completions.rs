@@ -3,9 +3,16 @@
 
 mod common;
 
-use std::process::{Command, Stdio};
+use std::{
+    path::Path,
+    process::{Command, Stdio},
+};
 
-use common::program::{command, finish};
+use common::{
+    Bus,
+    fake::{Fake, ready},
+    program::{command, finish, offloadctl},
+};
 
 /// Every command, so that none is left out.
 const COMMANDS: [&str; 19] = [
@@ -95,6 +102,102 @@ async fn zsh_and_fish_read_theirs() {
             }
             Err(error) => panic!("{shell}: {error}"),
         }
+    }
+}
+
+/// What a shell says to `script` where the program is on its PATH, and the daemon on the system bus.
+async fn shell(name: &str, args: &[&str], script: &str, bus: &Bus) -> String {
+    let program = Path::new(env!("CARGO_BIN_EXE_offloadctl"));
+    let path = std::env::var("PATH").unwrap();
+    let mut shell = tokio::process::Command::new(name);
+    shell
+        .args(args)
+        .args(["-c", script])
+        .env(
+            "PATH",
+            format!("{}:{path}", program.parent().unwrap().display()),
+        )
+        .env("DBUS_SYSTEM_BUS_ADDRESS", &bus.address)
+        .env("OFFLOADD_RUNTIME_DIR", "/nonexistent")
+        .stdin(Stdio::null());
+    let told = shell.output().await.unwrap();
+    assert_eq!(String::from_utf8_lossy(&told.stderr), "", "{name}");
+    String::from_utf8(told.stdout).unwrap()
+}
+
+fn is_installed(shell: &str) -> bool {
+    let found = Command::new(shell).arg("--version").output().is_ok();
+    if !found {
+        eprintln!("skipped: {shell} is not installed");
+    }
+    found
+}
+
+/// A daemon with a name that a shell would run, if it were given it.
+async fn with_a_hostile_name(bus: &Bus) -> Fake {
+    let mut snapshot = ready();
+    let mut hostile = snapshot.targets[1].clone();
+    hostile.name = "$(touch /tmp/offloadd-was-here)".into();
+    snapshot.targets = snapshot.targets.iter().cloned().chain([hostile]).collect();
+    Fake::start(bus, snapshot).await
+}
+
+#[tokio::test]
+async fn the_names_of_targets_are_offered_and_what_is_more_than_a_word_is_not() {
+    let bus = Bus::start().await;
+    let none = offloadctl(&bus, &["completions", "targets"]).await;
+    assert_eq!((none.code, none.stdout.as_str()), (4, ""));
+    let _fake = with_a_hostile_name(&bus).await;
+    for (whose, names) in [
+        ("targets", "desktop\ncache/desktop\nbuilder/desktop\n"),
+        ("builders", "desktop\n"),
+        ("caches", "desktop\n"),
+    ] {
+        let run = offloadctl(&bus, &["completions", whose]).await;
+        assert_eq!((run.code, run.stdout.as_str()), (0, names), "{whose}");
+    }
+    // They are the scripts' own matter.
+    let help = finish(command(&["completions", "--help"])).await.stdout;
+    assert!(!help.contains("targets"), "{help}");
+}
+
+#[tokio::test]
+async fn each_shell_offers_the_names_of_targets() {
+    let bus = Bus::start().await;
+    let _fake = with_a_hostile_name(&bus).await;
+    let directory = tempfile::tempdir().unwrap();
+    let file = |shell: &str| directory.path().join(shell);
+    for shell in ["bash", "zsh", "fish"] {
+        std::fs::write(file(shell), script(shell).await).unwrap();
+    }
+    let complete = format!(
+        ". {}\ncomplete_one() {{ COMP_WORDS=(offloadctl \"$1\" \"$2\") COMP_CWORD=2; \
+         _offloadctl offloadctl \"$2\" \"$1\"; echo \"${{COMPREPLY[@]}}\"; }}\n\
+         complete_one status d\ncomplete_one wait cache\ncomplete_one test-build d\ncomplete_one forget-misses d",
+        file("bash").display()
+    );
+    let told = shell("bash", &["--norc"], &complete, &bus).await;
+    assert_eq!(told, "desktop\ncache/desktop\ndesktop\ndesktop\n");
+    if is_installed("fish") {
+        let complete = format!(
+            "source {}; for it in status hold test-build forget-misses; complete -C \"offloadctl $it d\"; end",
+            file("fish").display()
+        );
+        let told = shell("fish", &["--no-config"], &complete, &bus).await;
+        assert_eq!(told, "desktop\n".repeat(4));
+    }
+    if is_installed("zsh") {
+        let script = std::fs::read_to_string(file("zsh")).unwrap();
+        assert_eq!(script.matches(":_offloadctl_names targets'").count(), 6);
+        assert_eq!(script.matches(":_offloadctl_names builders'").count(), 1);
+        assert_eq!(script.matches(":_offloadctl_names caches'").count(), 1);
+        // compadd is there within a completion alone; what it would be given is all that counts.
+        let complete = format!(
+            "compdef() {{}}; source {}; compadd() {{ print -r -- $@ : $names; }}; _offloadctl_names -J group builders",
+            file("zsh").display()
+        );
+        let told = shell("zsh", &["-f"], &complete, &bus).await;
+        assert_eq!(told, "-J group -a names : desktop\n");
     }
 }
 

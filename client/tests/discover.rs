@@ -40,7 +40,7 @@ async fn what_was_not_found_is_exit_code_3_and_a_way_on() {
     let _fake = Fake::start(&bus, builder_down()).await;
     let run = offloadctl(&bus, &["discover"]).await;
     assert_eq!(run.code, 3);
-    let first = "✘ builder/desktop was not found\n→ Is the desktop on";
+    let first = "✗ builder/desktop was not found\n→ Is the desktop on";
     assert!(run.stdout.starts_with(first), "{}", run.stdout);
     assert!(run.stdout.contains("sweep = [\"192.0.2.0/24\"]"));
     assert!(!run.stdout.contains("cache/desktop"), "that one is ready");
@@ -59,7 +59,7 @@ async fn what_was_found_but_is_not_ready_is_told_too() {
     assert_eq!(run.code, 3);
     assert_eq!(
         run.stdout,
-        "! builder/desktop was found at 192.0.2.7:22, and it is degraded: see `offloadctl`\n"
+        "▲ builder/desktop was found at 192.0.2.7:22, and it is degraded: see `offloadctl`\n"
     );
 }
 

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod common;
+#[path = "offloadctl/person.rs"]
+mod person;
 
 use common::{
     Bus,
@@ -76,7 +78,12 @@ async fn without_a_daemon_it_says_where_it_looked_and_what_to_do() {
 #[tokio::test]
 async fn a_daemon_that_the_bus_can_not_start_is_no_daemon() {
     let bus = Bus::with_activation("/nonexistent/offloadd").await;
-    for args in [&["status"][..], &["check"], &["wait", "--timeout", "50ms"]] {
+    for args in [
+        &["status"][..],
+        &["check"],
+        &["wait"],
+        &["wait", "--timeout", "50ms"],
+    ] {
         let run = offloadctl(&bus, args).await;
         assert_eq!((run.code, run.stdout.as_str()), (4, ""), "{args:?}");
         assert!(
@@ -84,6 +91,8 @@ async fn a_daemon_that_the_bus_can_not_start_is_no_daemon() {
             "{}",
             run.stderr
         );
+        // Nobody comes back who never was there.
+        assert!(!run.stderr.contains("come back"), "{}", run.stderr);
     }
 }
 

@@ -37,9 +37,20 @@ pub(super) struct Cli {
     #[arg(short, long, global = true)]
     pub(super) verbose: bool,
 
+    /// Don't use a pager for what is longer than the screen
+    #[arg(long, global = true)]
+    pub(super) no_pager: bool,
+
     #[command(subcommand)]
     pub(super) command: Option<Command>,
+
+    /// What it was called as.
+    #[arg(skip = NAME)]
+    pub(super) name: &'static str,
 }
+
+/// What the program is called by.
+pub(super) const NAME: &str = "offloadctl";
 
 const READY_OR_NOT: &str = "Exit codes: 0 ready, 3 not ready, 4 no daemon, 64 usage.";
 const DONE: &str = "Exit codes: 0 done, 4 no daemon, 64 usage.";
@@ -61,6 +72,13 @@ pub(super) enum Shell {
     Bash,
     Zsh,
     Fish,
+    // What these offer, a name a line: for the scripts themselves.
+    #[value(hide = true)]
+    Targets,
+    #[value(hide = true)]
+    Builders,
+    #[value(hide = true)]
+    Caches,
 }
 
 #[derive(Debug, Subcommand)]
@@ -355,6 +373,7 @@ pub(super) fn read(mut args: Vec<OsString>) -> Result<Cli, clap::Error> {
         .and_then(Path::file_name)
         .and_then(OsStr::to_str);
     let other = OTHER_NAMES.iter().find(|(name, ..)| called == Some(name));
+    let called = other.map_or(NAME, |(name, ..)| name);
     if let Some((name, command, usage)) = other {
         args.insert(1, command.into());
         definition = definition.mut_subcommand(*command, |command| {
@@ -362,7 +381,11 @@ pub(super) fn read(mut args: Vec<OsString>) -> Result<Cli, clap::Error> {
         });
     }
     let matches = definition.try_get_matches_from(args)?;
-    Cli::from_arg_matches(&matches)?.checked()
+    let cli = Cli::from_arg_matches(&matches)?.checked()?;
+    Ok(Cli {
+        name: called,
+        ..cli
+    })
 }
 
 /// A limit of nothing would end everything before it began.

@@ -34,5 +34,5 @@ pub(super) async fn check(
         output.print(&format!("{document}\n"))?;
         return Goal::targets(target).outcome(&snapshot);
     }
-    status::show(&snapshot, target, &output)
+    status::show(&session, &snapshot, target, &output).await
 }

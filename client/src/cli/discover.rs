@@ -9,7 +9,7 @@ use super::{
     session::{Session, call},
     spinner,
 };
-use crate::{Reason, Snapshot, snapshot::Target};
+use crate::{Reason, Snapshot, page::state_glyph, snapshot::Target};
 
 pub(super) async fn discover(cli: &Cli, output: Output) -> Result<Outcome, Failure> {
     let session = Session::open(cli).await?;
@@ -77,14 +77,17 @@ fn sentences(before: &Snapshot, after: &Snapshot, found: &[&Target]) -> String {
             (true, true) => format!("✔ {label} was found at {address}\n"),
             (true, false) => {
                 let state = target.state;
-                format!("! {label} was found at {address}, and it is {state}: see `offloadctl`\n")
+                let sign = state_glyph(state);
+                format!(
+                    "{sign} {label} was found at {address}, and it is {state}: see `offloadctl`\n"
+                )
             }
             // It came back by itself meanwhile.
             (false, true) if !was_there => format!("✔ {label} is there at {address}\n"),
             (false, true) => continue,
             (false, false) => {
                 lost = true;
-                format!("✘ {label} was not found\n")
+                format!("✗ {label} was not found\n")
             }
         };
         page.push_str(&line);

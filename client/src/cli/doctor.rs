@@ -71,7 +71,10 @@ pub(super) async fn doctor(
             doctor::render(&examination, &output.style_now())
         }
     };
-    output.print(&text)?;
+    match form {
+        Form::Page => output.page(&text)?,
+        Form::Json | Form::Patch => output.print(&text)?,
+    }
     Ok(Outcome::ready(doctor::is_well(&known.snapshot)))
 }
 

@@ -60,7 +60,7 @@ pub(super) async fn explain(
     if cli.json {
         output.print(&text)?;
     } else {
-        output.print(&page::explain(&explanation, &output.style))?;
+        output.list(&page::explain(&explanation, &output.style))?;
     }
     Ok(Outcome::ready(matches!(
         explanation.fate,

@@ -78,6 +78,8 @@ pub(super) enum Failure {
     NoDaemon(NoDaemon),
     /// It went away, and did not come back.
     DaemonGone,
+    /// It never came.
+    NoDaemonCame,
     /// It went away while a test build was followed.
     LeftMidway,
     /// A test build was asked for, and no builder is watched.
@@ -132,6 +134,7 @@ impl Failure {
             Self::NoDaemon(_)
             | Self::NoDaemonInTime
             | Self::DaemonGone
+            | Self::NoDaemonCame
             | Self::LeftMidway
             | Self::Silent => NO_DAEMON,
             Self::UnknownTarget { .. }
@@ -181,7 +184,7 @@ impl Failure {
     pub(super) fn report(&self, cli: &Cli) {
         if let Some(sentence) = self.sentence(cli) {
             // Where not even standard error can be written the exit code has to do.
-            let _ = writeln!(io::stderr(), "offloadctl: {sentence}");
+            let _ = writeln!(io::stderr(), "{}: {sentence}", cli.name);
         }
     }
 
@@ -202,7 +205,9 @@ impl Failure {
                 "top is for a terminal; `offloadctl watch` writes a line at each change".to_owned()
             }
             Self::NoDaemon(error) => no_daemon(error),
-            Self::NoDaemonInTime => format!("offloadd is not running; {START}"),
+            Self::NoDaemonInTime | Self::NoDaemonCame => {
+                format!("offloadd is not running; {START}")
+            }
             Self::DaemonGone => format!("offloadd went away and did not come back; {START}"),
             Self::LeftMidway => format!(
                 "offloadd went away in the middle of the test build, so nobody knows its end; {START}"

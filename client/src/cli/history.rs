@@ -50,7 +50,7 @@ pub(super) async fn history(
         .iter()
         .map(|(target, entries)| page(target, entries, &style))
         .collect();
-    output.print(&pages.join("\n"))?;
+    output.list(&pages.join("\n"))?;
     Ok(Outcome::Ready)
 }
 

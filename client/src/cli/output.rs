@@ -15,8 +15,9 @@ use tokio::sync::oneshot;
 use super::{
     args::{Cli, Color},
     failure::Failure,
+    pager,
 };
-use crate::page::Style;
+use crate::page::{Style, columns};
 
 /// Standard output.
 pub(super) struct Output {
@@ -24,17 +25,18 @@ pub(super) struct Output {
     pub(super) style: Style,
     /// Whether a person reads it as it comes.
     pub(super) terminal: bool,
+    /// How many lines fit; nothing where nobody counts them.
+    rows: Option<usize>,
+    pager: bool,
 }
 
 impl Output {
     pub(super) fn new(cli: &Cli) -> Self {
         let stdout = io::stdout();
         let terminal = stdout.is_terminal();
-        let width = terminal
-            .then(|| tcgetwinsize(&stdout).ok())
-            .flatten()
-            .map(|size| usize::from(size.ws_col))
-            .filter(|columns| *columns > 0);
+        let size = terminal.then(|| tcgetwinsize(&stdout).ok()).flatten();
+        let known = |count: u16| Some(usize::from(count)).filter(|count| *count > 0);
+        let width = size.and_then(|size| known(size.ws_col));
         let style = Style {
             colour: colour(cli.color, terminal, &|name| std::env::var_os(name)),
             now_realtime_usec: now_realtime_usec(),
@@ -47,7 +49,47 @@ impl Output {
                 ..style
             },
             terminal,
+            rows: size.and_then(|size| known(size.ws_row)),
+            pager: !cli.no_pager,
         }
+    }
+
+    /// Writes a page whose first line is the verdict. Where it is longer than the screen it is for a pager; without
+    /// one the verdict stands below too, where it is seen.
+    pub(super) fn page(&self, page: &str) -> Result<(), Failure> {
+        if self.is_paged(page) {
+            return Ok(());
+        }
+        self.begin(page)
+    }
+
+    /// Writes what has no verdict; where it is longer than the screen through a pager.
+    pub(super) fn list(&self, text: &str) -> Result<(), Failure> {
+        if self.is_paged(text) {
+            return Ok(());
+        }
+        self.print(text)
+    }
+
+    fn is_paged(&self, text: &str) -> bool {
+        self.pager && self.is_too_long(text) && pager::show(text)
+    }
+
+    /// As [`Self::page`], without a pager: of what goes on below it.
+    pub(super) fn begin(&self, page: &str) -> Result<(), Failure> {
+        if self.is_too_long(page) {
+            self.print(&with_verdict_below(page))
+        } else {
+            self.print(page)
+        }
+    }
+
+    /// Whether its first line is out of sight when the last one is written, the prompt below it.
+    fn is_too_long(&self, page: &str) -> bool {
+        let lines = page
+            .lines()
+            .map(|line| columns(line).div_ceil(self.style.width.max(1)).max(1));
+        self.rows.is_some_and(|rows| lines.sum::<usize>() >= rows)
     }
 
     /// Writes at once, so that a pipe's reader sees it now.
@@ -86,6 +128,11 @@ impl Output {
             }
         }
     }
+}
+
+fn with_verdict_below(page: &str) -> String {
+    let verdict = page.lines().next().unwrap_or_default();
+    format!("{page}\n{verdict}\n")
 }
 
 /// Blocks until standard output's other end is closed; whether it was.

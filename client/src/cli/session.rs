@@ -13,7 +13,8 @@ use zbus::{Connection, proxy::CacheProperties};
 
 use super::{args::Cli, document, failure::Failure};
 use crate::{
-    Reason, Snapshot, TargetState, connect,
+    Printable, Reason, Snapshot, TargetState, connect,
+    page::{Style, Tone, wrap},
     proxy::{CacheProxy, ManagerProxy, TargetProxy},
     read,
     snapshot::Target,
@@ -29,18 +30,51 @@ const CALL: Duration = Duration::from_secs(180);
 /// A connection to the daemon.
 pub(super) struct Session {
     pub(super) connection: Connection,
+    /// Which bus that is, where it was looked for on several.
+    place: Option<String>,
 }
 
 impl Session {
     pub(super) async fn open(cli: &Cli) -> Result<Self, Failure> {
-        let connection = connect::find(cli.bus.as_ref()).await?;
-        Ok(Self { connection })
+        let (connection, place) = connect::find_place(cli.bus.as_ref()).await?;
+        Ok(Self {
+            connection,
+            place: cli.bus.is_none().then_some(place),
+        })
+    }
+
+    /// On a bus that was found already.
+    pub(super) const fn on(connection: Connection) -> Self {
+        Self {
+            connection,
+            place: None,
+        }
     }
 
     /// As [`Self::open`], but a daemon may be yet to come.
     pub(super) async fn open_bus(cli: &Cli) -> Result<Self, Failure> {
         let connection = connect::find_bus(cli.bus.as_ref()).await?;
-        Ok(Self { connection })
+        Ok(Self::on(connection))
+    }
+
+    /// Says which daemon was asked where there are several and none was named; else nothing.
+    pub(super) async fn which(&self, style: &Style) -> String {
+        let Some(place) = &self.place else {
+            return String::new();
+        };
+        match connect::others(place).await.first() {
+            None => String::new(),
+            Some(other) => {
+                let (place, other) = (Printable::from(place), Printable::from(other));
+                let told = format!(
+                    "So says the daemon on the {place}; another one is there with `--bus {other}`."
+                );
+                format!(
+                    "\n{}",
+                    style.paint(Tone::Faint, &wrap(&told, "", "", style.width))
+                )
+            }
+        }
     }
 
     pub(super) async fn snapshot(&self) -> Result<Snapshot, Failure> {

@@ -21,7 +21,7 @@ pub(super) async fn status(
     if cli.json {
         return write(&session, &snapshot, target, &output).await;
     }
-    show(&snapshot, target, &output)
+    show(&session, &snapshot, target, &output).await
 }
 
 /// A script wants nothing but the exit code, unless it asks for JSON.
@@ -55,16 +55,20 @@ async fn write(
 }
 
 /// Prints the page, or the lines of the targets asked for.
-pub(super) fn show(
+pub(super) async fn show(
+    session: &Session,
     snapshot: &Snapshot,
     target: Option<&str>,
     output: &Output,
 ) -> Result<Outcome, Failure> {
     let style = output.style_now();
-    let page = match target {
-        None => page::render(snapshot, &style),
-        Some(_) => page::render_targets(session::select(snapshot, target)?, &style),
-    };
-    output.print(&page)?;
+    let which = session.which(&style).await;
+    match target {
+        None => output.page(&(page::render(snapshot, &style) + &which))?,
+        Some(_) => {
+            let lines = page::render_targets(session::select(snapshot, target)?, &style);
+            output.list(&(lines + &which))?;
+        }
+    }
     Goal::targets(target).outcome(snapshot)
 }

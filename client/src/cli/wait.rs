@@ -14,7 +14,10 @@ use super::{
     spinner::Spinner,
     status,
 };
-use crate::{Reason, Snapshot};
+use crate::{
+    Reason, Snapshot,
+    errors::{BusError, not_started},
+};
 
 /// How long a daemon may be away (a restart) before a wait without a limit gives up.
 const GRACE: Duration = Duration::from_secs(30);
@@ -38,23 +41,30 @@ pub(super) async fn wait(
     };
     // Where the bus starts the daemon on demand this starts it; a watcher starts nothing. Whether
     // there is a daemon at all shows below.
-    tokio::select! {
-        _ = session.snapshot() => {}
-        () = until(deadline) => {}
+    let first = tokio::select! {
+        first = session.snapshot() => Some(first),
+        () = until(deadline) => None,
+    };
+    if let (Some(Err(failure)), None) = (first, limit)
+        && is_not_started(&failure)
+    {
+        return Err(failure);
     }
     let mut updates = crate::watch::watch(&session.connection);
     let mut spinner = Spinner::new("waiting");
     let mut last: Option<Snapshot> = None;
+    let mut seen = false;
     let mut patience: Option<Instant> = None;
     let mut nowhere: Option<Instant> = None;
     loop {
         let item = tokio::select! {
             item = updates.next() => item.ok_or(Failure::BusGone)?,
             () = until(deadline) => return Err(too_late(last.as_ref(), goal)),
-            () = until(patience) => return Err(Failure::DaemonGone),
+            () = until(patience) => return Err(gone(seen)),
             () = until(nowhere) => return Err(Failure::Away(goal.missing(last.as_ref()))),
             never = spinner.turn() => match never {},
         };
+        seen |= item.is_some();
         patience = match (&item, deadline) {
             (None, None) => Some(Instant::now() + GRACE),
             _ => None,
@@ -92,9 +102,22 @@ async fn ready(
         let document = session.document(name.map(|_| chosen.as_slice())).await?;
         output.print(&format!("{document}\n"))?;
     } else if output.terminal {
-        status::show(snapshot, name, output)?;
+        status::show(session, snapshot, name, output).await?;
     }
     Ok(Outcome::Ready)
+}
+
+/// Whether the bus can't start it: nobody waits for that without a limit.
+fn is_not_started(failure: &Failure) -> bool {
+    matches!(failure, Failure::Bus(BusError::ZBus(error)) if not_started(error).is_some())
+}
+
+const fn gone(seen: bool) -> Failure {
+    if seen {
+        Failure::DaemonGone
+    } else {
+        Failure::NoDaemonCame
+    }
 }
 
 fn too_late(last: Option<&Snapshot>, goal: Goal<'_>) -> Failure {

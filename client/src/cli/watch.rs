@@ -46,7 +46,10 @@ async fn print(
         } else {
             let style = output.style_now();
             match (&last, &item) {
-                (None, Some(now)) => page::render(now, &style) + "\n",
+                (None, Some(now)) => {
+                    output.begin(&page::render(now, &style))?;
+                    "\n".to_owned()
+                }
                 (Some(before), now) => changes(before.as_ref(), now.as_ref(), &style),
                 (None, None) => changes(Some(&Snapshot::default()), None, &style),
             }

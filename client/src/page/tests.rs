@@ -1,6 +1,7 @@
 mod deep;
 mod explain;
 mod hindered;
+mod many;
 
 use super::*;
 use crate::{

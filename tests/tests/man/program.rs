@@ -133,6 +133,12 @@ fn environment(page: &mut Page) {
         "No colours, where it is set to anything but nothing and --color says nothing else.",
     );
     page.item(
+        "SYSTEMD_PAGER, PAGER",
+        "The pager for a page that is longer than the screen, as systemctl(1) has it; nothing, or cat, for none. \
+         Without either it is pager(1), less(1) or more(1), less with the options of SYSTEMD_LESS, else `FRSXMK`, and without \
+         ways to start anything (LESSSECURE).",
+    );
+    page.item(
         "OFFLOADD_RUNTIME_DIR, XDG_RUNTIME_DIR",
         "Where the socket of a daemon with `--bus embedded` is looked for, as offloadd(8) places it.",
     );

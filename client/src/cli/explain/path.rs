@@ -84,7 +84,7 @@ pub(super) async fn explain(cli: &Cli, output: Output, path: &Path) -> Result<Ou
             .map_err(|error| Failure::Nonsense(error.to_string()))?;
         output.print(&(json + "\n"))?;
     } else {
-        output.print(&page(&explained, &output.style))?;
+        output.list(&page(&explained, &output.style))?;
     }
     let mut caches = explained.caches.iter();
     Ok(Outcome::ready(

@@ -109,7 +109,7 @@ pub(super) async fn builds(news: &mpsc::Sender<News>) -> Infallible {
 
 /// What the daemon remembers of the targets.
 pub(super) async fn history(connection: Connection, targets: Targets, news: mpsc::Sender<News>) {
-    let session = Session { connection };
+    let session = Session::on(connection);
     let mut all = Vec::new();
     for target in targets.iter().take(PAST.0) {
         let asked = async { call(session.target(target).await?.get_history(PAST.1)).await };
@@ -130,9 +130,7 @@ pub(super) async fn history(connection: Connection, targets: Targets, news: mpsc
 /// Checks the target with this object path, or all.
 pub(super) async fn check(connection: Connection, path: Option<String>, news: mpsc::Sender<News>) {
     let asked = async {
-        let session = Session {
-            connection: connection.clone(),
-        };
+        let session = Session::on(connection.clone());
         match path {
             Some(path) => call(session.target_at(path).await?.check()).await?,
             None => call(session.manager().await?.check()).await?,
@@ -152,7 +150,7 @@ pub(super) async fn check(connection: Connection, path: Option<String>, news: mp
 /// Pauses the checks, or has them go on.
 pub(super) async fn pause(connection: Connection, pauses: bool, news: mpsc::Sender<News>) {
     let asked = async {
-        let manager = Session { connection }.manager().await?;
+        let manager = Session::on(connection).manager().await?;
         if pauses {
             call(manager.pause(0)).await?;
             Ok("The checks are paused; p has them go on.".to_owned())
