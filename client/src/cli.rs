@@ -16,6 +16,7 @@ mod forget_misses;
 mod goal;
 mod history;
 mod hold;
+mod json;
 mod notify;
 mod output;
 mod pager;
@@ -30,7 +31,11 @@ mod wait;
 mod wake;
 mod watch;
 
-use std::process::ExitCode;
+use std::{
+    ffi::OsString,
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use clap::CommandFactory;
 
@@ -42,9 +47,15 @@ use output::Output;
 /// Runs the program with the process's arguments. Exit codes: 0 ready or done, 3 not ready, 4 no
 /// daemon, 64 usage; what else can go wrong has the code that sysexits.h has for it.
 pub fn main() -> ExitCode {
-    let cli = match args::read(std::env::args_os().collect()) {
+    let args: Vec<OsString> = std::env::args_os().collect();
+    let wants_json = args.iter().any(|argument| argument == "--json");
+    let cli = match args::read(args) {
         Ok(cli) => cli,
         Err(error) => {
+            if error.use_stderr() && wants_json {
+                let failed = json::of_usage(&error.to_string(), failure::USAGE);
+                say(&failed);
+            }
             // Help and version come this way too; a closed pipe is no reason to complain.
             let _ = error.print();
             return ExitCode::from(if error.use_stderr() {
@@ -72,9 +83,21 @@ pub fn main() -> ExitCode {
     match outcome {
         Ok(outcome) => ExitCode::from(outcome.code()),
         Err(failure) => {
+            if cli.json
+                && let Some(failed) = json::of_failure(&failure, &cli)
+            {
+                say(&failed);
+            }
             failure.report(&cli);
             ExitCode::from(failure.code())
         }
+    }
+}
+
+/// Where standard output can't be written the exit code has to do.
+fn say(failed: &json::Failed) {
+    if let Ok(line) = json::line(failed) {
+        let _ = io::stdout().write_all(line.as_bytes());
     }
 }
 

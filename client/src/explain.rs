@@ -39,6 +39,7 @@ words! {
 }
 
 /// Where a build would go.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Explanation {
@@ -61,6 +62,7 @@ pub struct Explanation {
 }
 
 /// A line of Nix's list of builders.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Builder {
@@ -89,6 +91,7 @@ pub struct Builder {
 }
 
 /// What this machine's own Nix builds.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Here {
@@ -103,6 +106,7 @@ pub struct Here {
 }
 
 /// What keeps a build from a machine, and in what.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Obstruction {

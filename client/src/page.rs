@@ -21,6 +21,8 @@ use crate::{
 
 pub use explain::explain;
 pub use paint::{Tone, overall_glyph, overall_tone, state_glyph, state_tone};
+#[cfg(feature = "cli")]
+pub(crate) use test_build::failed_build;
 pub use test_build::render_test_build;
 #[cfg(feature = "cli")]
 pub(crate) use text::{width as columns, wrap};

@@ -256,6 +256,21 @@ impl<'a> From<&'a Printable> for Variant<'a> {
 }
 
 #[cfg(test)]
+impl schemars::JsonSchema for Printable {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Printable".into()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        String::json_schema(generator)
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 

@@ -22,6 +22,7 @@ pub const DETAIL_ERROR: &str = "error";
 pub const DESCRIBE_VERSION: u32 = 1;
 
 /// Everything the daemon knows at one moment.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Snapshot {
@@ -55,6 +56,7 @@ pub struct Snapshot {
 }
 
 /// What this machine's own Nix builds, as nix.conf has it.
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Laptop"))]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Here {
@@ -66,6 +68,7 @@ pub struct Here {
 }
 
 /// What to mend first, of all that is wrong.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RootCause {
@@ -80,6 +83,7 @@ pub struct RootCause {
 }
 
 /// One cache or builder.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Target {
@@ -125,6 +129,7 @@ pub struct Target {
 }
 
 /// One thing that several layers speak of, with what each says; nothing where it says nothing.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Comparison {
@@ -141,6 +146,7 @@ pub struct Comparison {
 }
 
 /// A value, and where it is from.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Placed {
@@ -151,6 +157,7 @@ pub struct Placed {
 }
 
 /// What only a cache or only a builder has. Empty and 0 where not known.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Facts {
@@ -161,6 +168,7 @@ pub enum Facts {
 }
 
 /// What a cache says of itself in `nix-cache-info`.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CacheFacts {
@@ -175,6 +183,7 @@ pub struct CacheFacts {
 }
 
 /// What is configured and known of a builder.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct BuilderFacts {
@@ -197,6 +206,7 @@ pub struct BuilderFacts {
 }
 
 /// A difference or fault that is no target's state.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Warning {
@@ -212,6 +222,7 @@ pub struct Warning {
 pub type Details = BTreeMap<Printable, Detail>;
 
 /// One particular of [`Target::details`] or [`Warning::details`].
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Detail {

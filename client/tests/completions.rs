@@ -188,7 +188,7 @@ async fn each_shell_offers_the_names_of_targets() {
     }
     if is_installed("zsh") {
         let script = std::fs::read_to_string(file("zsh")).unwrap();
-        assert_eq!(script.matches(":_offloadctl_names targets'").count(), 6);
+        assert_eq!(script.matches(":_offloadctl_names targets'").count(), 7);
         assert_eq!(script.matches(":_offloadctl_names builders'").count(), 1);
         assert_eq!(script.matches(":_offloadctl_names caches'").count(), 1);
         // compadd is there within a completion alone; what it would be given is all that counts.

@@ -74,7 +74,7 @@ fn of_targets() -> Vec<(String, &'static str)> {
     let of = |command: &clap::Command| {
         let mut given = command.get_positionals();
         let whose = given.find_map(|argument| match argument.get_id().as_str() {
-            "target" => Some("targets"),
+            "target" | "desktop" => Some("targets"),
             "builder" => Some("builders"),
             "cache" => Some("caches"),
             _ => None,
@@ -108,6 +108,7 @@ fn zsh(script: &str) -> String {
         }
         let known = [
             ("'::target -- ", "targets"),
+            ("'::desktop -- ", "targets"),
             ("'::builder -- ", "builders"),
             ("'::cache -- ", "caches"),
         ];

@@ -1,10 +1,9 @@
 //! `discover`: looks on the local network for what is not where it should be.
 
-use serde_json::{Value, json};
-
 use super::{
     args::Cli,
     failure::{Failure, Outcome},
+    json,
     output::Output,
     session::{Session, call},
     spinner,
@@ -23,26 +22,14 @@ pub(super) async fn discover(cli: &Cli, output: Output) -> Result<Outcome, Failu
         .filter(|target| found.iter().any(|path| path.as_str() == target.path()))
         .collect();
     if cli.json {
-        let mut document = session.document(None).await?;
-        if let Some(object) = document.as_object_mut() {
-            let found = found.iter().map(|target| place(target)).collect();
-            object.insert("found".to_owned(), Value::Array(found));
-        }
-        output.print(&format!("{document}\n"))?;
+        output.print(&json::line(&json::Discovery {
+            document: json::Document(session.document(None).await?),
+            found: found.iter().map(|target| (*target).into()).collect(),
+        })?)?;
     } else {
         output.print(&sentences(&before, &after, &found))?;
     }
     Ok(Outcome::ready(all_there(&after)))
-}
-
-/// A target that was found, for programs.
-fn place(target: &Target) -> Value {
-    json!({
-        "kind": target.kind.as_str(),
-        "name": target.name,
-        "address": target.address,
-        "state": target.state.as_str(),
-    })
 }
 
 fn all_there(snapshot: &Snapshot) -> bool {

@@ -8,14 +8,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use serde::Deserialize;
 use zbus::OwnedVariant;
 
 use self::derivation::Wanted;
+#[cfg(test)]
+pub(super) use self::path::Explained;
 pub(super) use self::{derivation::DerivationError, path::NixError};
 use super::{
     args::Cli,
     document,
     failure::{Failure, Outcome},
+    json,
     output::Output,
     session::{Session, call},
 };
@@ -55,10 +59,9 @@ pub(super) async fn explain(
     let json = call(manager.explain(&wanted.system, &features, options)).await?;
     let nonsense = |error: serde_json::Error| Failure::Nonsense(error.to_string());
     let document = document::read(json.as_bytes()).map_err(nonsense)?;
-    let text = format!("{document}\n");
-    let explanation: Explanation = serde_json::from_value(document).map_err(nonsense)?;
+    let explanation = Explanation::deserialize(&document).map_err(nonsense)?;
     if cli.json {
-        output.print(&text)?;
+        output.print(&json::line(&json::explained(document))?)?;
     } else {
         output.list(&page::explain(&explanation, &output.style))?;
     }

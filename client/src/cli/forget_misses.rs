@@ -1,10 +1,9 @@
 //! `forget-misses`: has Nix ask again for what a cache lacked.
 
-use serde_json::{Value, json};
-
 use super::{
     args::Cli,
     failure::{Failure, Outcome},
+    json::{self, Forgotten},
     output::Output,
     session::{self, Session, call},
 };
@@ -31,7 +30,7 @@ pub(super) async fn forget_misses(
     for cache in caches {
         let count = call(session.cache(cache).await?.forget_misses()).await?;
         output.print(&if cli.json {
-            format!("{}\n", as_json(cache, count))
+            json::line(&as_json(cache, count))?
         } else {
             sentence(cache, count)
         })?;
@@ -39,8 +38,13 @@ pub(super) async fn forget_misses(
     Ok(Outcome::Ready)
 }
 
-fn as_json(cache: &Target, count: u64) -> Value {
-    json!({ "cache": cache.name, "forgotten": count })
+fn as_json(cache: &Target, count: u64) -> Forgotten {
+    Forgotten {
+        forget_misses_version: json::VERSION,
+        target: cache.into(),
+        cache: cache.name.clone(),
+        forgotten: count,
+    }
 }
 
 fn sentence(cache: &Target, count: u64) -> String {
@@ -76,7 +80,5 @@ mod tests {
         ] {
             assert_eq!(sentence(&cache, count), told);
         }
-        let json = json!({ "cache": "desktop", "forgotten": 3 });
-        assert_eq!(as_json(&cache, 3), json);
     }
 }

@@ -1,10 +1,9 @@
 //! `history`: what changed, and when; the newest first.
 
-use serde_json::{Value, json};
-
 use super::{
     args::Cli,
     failure::{Failure, Outcome},
+    json::{self, Entry, Past},
     output::Output,
     session::{self, Session, call},
 };
@@ -38,11 +37,13 @@ pub(super) async fn history(
         parts.push((one, entries));
     }
     if cli.json {
-        let entries: Vec<Value> = parts
+        let targets = parts
             .iter()
-            .flat_map(|(target, entries)| entries.iter().map(|entry| as_json(target, entry)))
-            .collect();
-        output.print(&format!("{}\n", Value::Array(entries)))?;
+            .map(|(target, entries)| as_json(target, entries));
+        output.print(&json::line(&json::History {
+            history_version: json::VERSION,
+            targets: targets.collect(),
+        })?)?;
         return Ok(Outcome::Ready);
     }
     let style = output.style;
@@ -54,15 +55,27 @@ pub(super) async fn history(
     Ok(Outcome::Ready)
 }
 
-fn as_json(target: &Target, entry: &HistoryEntry) -> Value {
-    json!({
-        "kind": target.kind,
-        "name": target.name,
-        "timestamp": entry.timestamp,
-        "state": entry.state,
-        "reason": entry.reason,
-        "latency_usec": entry.latency_usec,
-    })
+fn as_json(target: &Target, entries: &[HistoryEntry]) -> Past {
+    let told = |entry: &HistoryEntry| Entry {
+        timestamp: entry.timestamp,
+        state: entry.state,
+        reason: entry.reason,
+        latency_usec: entry.latency_usec,
+        title: reasons::title_for(&at(target, entry)).to_owned(),
+    };
+    Past {
+        target: target.into(),
+        entries: entries.iter().map(told).collect(),
+    }
+}
+
+/// The target as it was then, as far as is known.
+fn at(target: &Target, entry: &HistoryEntry) -> Target {
+    Target {
+        kind: target.kind,
+        reason: entry.reason,
+        ..Target::default()
+    }
 }
 
 /// A headline, and a line for each entry.
@@ -79,11 +92,7 @@ fn page(target: &Target, entries: &[HistoryEntry], style: &Style) -> String {
             when(entry.timestamp, style),
             style.paint(state_tone(entry.state), &state)
         );
-        let then = Target {
-            kind: target.kind,
-            reason: entry.reason,
-            ..Target::default()
-        };
+        let then = at(target, entry);
         let title = reasons::title_for(&then);
         if !title.is_empty() {
             line.push_str(&format!("  {title}"));

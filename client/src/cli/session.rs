@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 use zbus::{Connection, proxy::CacheProperties};
 
-use super::{args::Cli, document, failure::Failure};
+use super::{args::Cli, document, failure::Failure, json};
 use crate::{
     Printable, Reason, Snapshot, TargetState, connect,
     page::{Style, Tone, wrap},
@@ -111,7 +111,7 @@ impl Session {
                     .any(|target| is("kind", target.kind.as_str()) && is("name", &target.name))
             });
         }
-        Ok(document)
+        Ok(json::with_words(document))
     }
 
     pub(super) async fn manager(&self) -> Result<ManagerProxy<'static>, Failure> {

@@ -5,12 +5,12 @@ use std::{
     time::Duration,
 };
 
-use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{
     args::Cli,
     failure::{Failure, Outcome},
+    json::{self, Built},
     output::Output,
     session::{self, Session, call},
     spinner,
@@ -42,7 +42,7 @@ pub(super) async fn test_build(
         let target = same.unwrap_or(builder);
         let build = result(target, &end);
         output.print(&if cli.json {
-            as_json(target, &build, &end, &lines)
+            json::line(&as_json(target, &build, &end, lines))?
         } else {
             page::render_test_build(target, &build, &output.style_now())
         })?;
@@ -156,19 +156,22 @@ fn result(target: &Target, end: &End) -> TestBuild {
     }
 }
 
-fn as_json(target: &Target, build: &TestBuild, end: &End, lines: &[Printable]) -> String {
-    let object = json!({
-        "builder": target.name,
-        "state": build.state,
-        "reason": build.reason,
-        "place": build.place,
-        "error": build.error,
-        "start_timestamp": end.start_timestamp,
-        "finish_timestamp": end.finish_timestamp,
-        "duration_usec": build.duration_usec,
-        "output": lines,
-    });
-    format!("{object}\n")
+fn as_json(target: &Target, build: &TestBuild, end: &End, output: Vec<Printable>) -> Built {
+    let failed = page::failed_build(target, build);
+    Built {
+        test_build_version: json::VERSION,
+        target: target.into(),
+        builder: target.name.clone(),
+        state: build.state,
+        reason: build.reason,
+        words: failed.as_ref().and_then(json::words_of),
+        place: build.place.clone(),
+        error: build.error.clone(),
+        start_timestamp: end.start_timestamp,
+        finish_timestamp: end.finish_timestamp,
+        duration_usec: build.duration_usec,
+        output,
+    }
 }
 
 /// Ctrl-C, and what a service manager or `timeout` says.

@@ -2,11 +2,10 @@
 
 use std::collections::HashMap;
 
-use serde_json::{Value, json};
-
 use super::{
     args::Cli,
     failure::{Failure, Outcome},
+    json::{self, Woken},
     output::Output,
     session::{self, Session, call},
     spinner,
@@ -30,7 +29,7 @@ pub(super) async fn wake(
             Ok((outcome, _)) => {
                 is_any = true;
                 output.print(&if cli.json {
-                    format!("{}\n", as_json(target, &outcome))
+                    json::line(&as_json(target, &outcome))?
                 } else {
                     sentence(target, &outcome)
                 })?;
@@ -47,8 +46,14 @@ pub(super) async fn wake(
     }
 }
 
-fn as_json(target: &Target, outcome: &str) -> Value {
-    json!({ "kind": target.kind.as_str(), "name": target.name, "outcome": outcome })
+fn as_json(target: &Target, outcome: &str) -> Woken {
+    Woken {
+        wake_version: json::VERSION,
+        target: target.into(),
+        kind: target.kind,
+        name: target.name.clone(),
+        outcome: outcome.into(),
+    }
 }
 
 fn sentence(target: &Target, outcome: &str) -> String {
@@ -78,7 +83,5 @@ mod tests {
             "builder/desktop is awake: nothing was sent.\n"
         );
         assert!(sentence(&target, "waking").contains("`offloadctl wait builder/desktop`"));
-        let json = json!({ "kind": "builder", "name": "desktop", "outcome": "waking" });
-        assert_eq!(as_json(&target, "waking"), json);
     }
 }

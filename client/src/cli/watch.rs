@@ -9,6 +9,7 @@ use super::{
     args::Cli,
     failure::{Failure, Outcome},
     follow::follow,
+    json,
     output::Output,
     session::Session,
 };
@@ -40,9 +41,9 @@ async fn print(
             continue;
         }
         let text = if cli.json {
-            let json = serde_json::to_string(&item)
+            let document = serde_json::to_value(&item)
                 .map_err(|error| Failure::Nonsense(error.to_string()))?;
-            json + "\n"
+            json::line(&json::with_words(document))?
         } else {
             let style = output.style_now();
             match (&last, &item) {

@@ -60,6 +60,7 @@ pub struct TreeSearch {
 }
 
 /// A place where a wrong address stands.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// Relative to the tree.

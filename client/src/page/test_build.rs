@@ -17,25 +17,30 @@ pub fn render_test_build(target: &Target, build: &TestBuild, style: &Style) -> S
         summary(build)
     );
     let mut text = help::lines(&verdict, "", "    ", style, Some(tone(build.state)));
-    if build.state == JobState::Failed && build.reason != Reason::None {
-        let failed = Target {
-            state: TargetState::Degraded,
-            stage: Stage::Build,
-            reason: build.reason,
-            details: target
-                .details
-                .iter()
-                .map(|(key, value)| (key.clone(), value.clone()))
-                .chain([
-                    (test_build::PLACE.into(), build.place.clone().into()),
-                    (test_build::ERROR.into(), build.error.clone().into()),
-                ])
-                .collect(),
-            ..target.clone()
-        };
+    if let Some(failed) = failed_build(target, build) {
         text.push_str(&help::words_for(&failed, style));
     }
     text
+}
+
+/// The builder as the status page would have it for that; nothing where the build did not fail, or nobody knows why.
+pub(crate) fn failed_build(target: &Target, build: &TestBuild) -> Option<Target> {
+    if build.state != JobState::Failed || build.reason == Reason::None {
+        return None;
+    }
+    let told = [
+        (test_build::PLACE.into(), build.place.clone().into()),
+        (test_build::ERROR.into(), build.error.clone().into()),
+    ];
+    let known = target.details.iter();
+    let known = known.map(|(key, value)| (key.clone(), value.clone()));
+    Some(Target {
+        state: TargetState::Degraded,
+        stage: Stage::Build,
+        reason: build.reason,
+        details: known.chain(told).collect(),
+        ..target.clone()
+    })
 }
 
 /// Where it was built and how long it took, or why not: `built on tower in 3.2 s`,

@@ -126,3 +126,18 @@ impl IntoIterator for Targets {
 fn shown(target: &Arc<Target>) -> &Target {
     target
 }
+
+#[cfg(test)]
+impl schemars::JsonSchema for Targets {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Targets".into()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        Vec::<Target>::json_schema(generator)
+    }
+}

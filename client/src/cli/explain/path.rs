@@ -31,8 +31,9 @@ use crate::{
 const HASH: usize = 32;
 
 /// What is known of one path.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-struct Explained {
+pub(in crate::cli) struct Explained {
     /// The version of this JSON.
     explain_version: u32,
     /// The path, as Nix names it.
@@ -44,6 +45,7 @@ struct Explained {
 }
 
 /// What one substituter says of it, and what Nix makes of that.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct Cache {
     /// As nix.conf has it.

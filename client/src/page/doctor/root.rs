@@ -21,6 +21,7 @@ pub enum Root<'a> {
 }
 
 /// The root cause in words, for JSON and for the page.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Words {
     /// `warning`, `reason` or `state`: whose vocabulary `code` is from.

@@ -18,6 +18,7 @@ use crate::cli::output::now_realtime_usec;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is remembered; ages in seconds.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "state")]
 pub(super) enum Memory {
