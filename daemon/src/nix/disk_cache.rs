@@ -139,6 +139,27 @@ fn misses_in(
     Ok(found)
 }
 
+/// Whether Nix believes the path with this `hash` missing in the caches whose URLs `is_it` knows, because it asked for it
+/// after `since`, however much it asked for later.
+///
+/// # Errors
+/// [`DiskCacheError`]: then it is not known.
+pub fn is_missed(
+    files: &dyn Files,
+    directory: &Path,
+    is_it: impl Fn(&str) -> bool,
+    since: u64,
+    hash: &str,
+) -> Result<bool, DiskCacheError> {
+    let newest = newest(files, directory)?;
+    let mut is_missed = false;
+    scan(files, &newest, is_it, since, usize::MAX, |asked| {
+        is_missed = asked.hash == hash && !asked.is_present;
+        asked.hash != hash
+    })?;
+    Ok(is_missed)
+}
+
 /// What Nix believes to be in the caches whose URLs `is_it` knows, because they had it when it asked after `since`: the
 /// last ones first, at most 256. Those with a hundred references and more are left out.
 ///

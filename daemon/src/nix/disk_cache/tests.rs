@@ -63,6 +63,17 @@ fn the_last_misses_of_one_cache_come_first() {
 }
 
 #[test]
+fn each_miss_is_known_however_many_came_after_it() {
+    let directory = directory(SAMPLE);
+    for number in 0..40 {
+        let hash = hash(number);
+        let is_missed = is_missed(&Direct, directory.path(), desktop, FIRST - 1, &hash);
+        let expected = number % 4 != 0 && number % 5 != 0;
+        assert_eq!(is_missed.unwrap(), expected, "{number}");
+    }
+}
+
+#[test]
 fn the_last_hits_of_one_cache_come_first() {
     let directory = directory(SAMPLE);
     let since = |row: u64| hits(&Direct, directory.path(), desktop, FIRST + 10 * row).unwrap();

@@ -148,8 +148,25 @@ impl Session {
     }
 }
 
+/// Whether this machine's Nix remembers the path with this `hash` as missing; `None` where that can't be known.
+pub(super) fn is_missed(cache: &CacheSpec, hash: &str) -> Option<bool> {
+    let looked = disk_cache::is_missed(
+        &Reachable::by_this_process(),
+        &disk_cache::directory(),
+        |url| is_of(url, cache),
+        since(cache.negative_ttl),
+        hash,
+    );
+    match looked {
+        Ok(is_missed) => Some(is_missed),
+        // It has never asked anybody.
+        Err(DiskCacheError::Io(error)) if error.kind() == ErrorKind::NotFound => Some(false),
+        Err(_) => None,
+    }
+}
+
 /// The hashes of the paths that this machine's Nix remembers as missing.
-pub(super) fn misses(cache: &CacheSpec) -> Vec<String> {
+fn misses(cache: &CacheSpec) -> Vec<String> {
     recall(cache, cache.negative_ttl, |files, from, is_it, since| {
         disk_cache::misses(files, from, is_it, since)
     })
@@ -168,14 +185,18 @@ fn recall<T>(
     ttl: u64,
     read: impl FnOnce(&dyn Files, &Path, &dyn Fn(&str) -> bool, u64) -> Result<Vec<T>, DiskCacheError>,
 ) -> Vec<T> {
-    let since = (Now::read().realtime_usec / 1_000_000).saturating_sub(ttl);
     let directory = disk_cache::directory();
     let files = Reachable::by_this_process();
-    let recalled = read(&files, &directory, &|url| is_of(url, cache), since);
+    let recalled = read(&files, &directory, &|url| is_of(url, cache), since(ttl));
     recalled.unwrap_or_else(|error| {
         tracing::debug!(directory = %directory.display(), %error, "what Nix remembers is not known");
         Vec::new()
     })
+}
+
+/// When what is `ttl` seconds old was asked, in seconds of `CLOCK_REALTIME`.
+fn since(ttl: u64) -> u64 {
+    (Now::read().realtime_usec / 1_000_000).saturating_sub(ttl)
 }
 
 /// Those that follow each other are of one build, and alike.

@@ -59,21 +59,21 @@ impl Session {
         if self.elsewhere || is_known && depth != Depth::Asked {
             return Ok(());
         }
-        let missed = remembered::misses(cache);
-        let is_missed = |path: &str| {
-            let parsed = StorePath::parse(path, &cache.store_dir);
-            parsed.is_ok_and(|path| missed.iter().any(|hash| hash == path.hash()))
-        };
         let sample = self
             .sample
             .as_deref()
             .filter(|_| deep.stage == Stage::Signature);
+        // Whom Nix does not trust it answers from what it remembers.
+        let is_missed = sample.and_then(|path| {
+            let path = StorePath::parse(path, &cache.store_dir).ok()?;
+            remembered::is_missed(cache, path.hash())
+        });
         let last = self.witnessed.take().and_then(|last| last.testimony);
         let testimony = match (sample, last) {
             // Of what it does not ask for again this still is its word.
-            (Some(path), Some(Testimony::Lacks)) if is_missed(path) => Some(Testimony::Lacks),
+            (Some(_), Some(Testimony::Lacks)) if is_missed == Some(true) => Some(Testimony::Lacks),
             (sample, _) => {
-                let path = sample.filter(|path| !is_missed(path));
+                let path = sample.filter(|_| is_missed == Some(false));
                 let trace = Trace::new();
                 let asked = witness::ask(&daemon.socket, url, &cache.store_dir, path);
                 trace.within(PATIENCE, asked).await.flatten()
