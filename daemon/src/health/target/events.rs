@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use offload_client::{Reason, Stage, TargetState};
 
-use super::{Asker, Built, Consequence, Next, Standing, Target, built};
+use super::{Asker, Built, Consequence, Next, Standing, Target, Way, built};
 use crate::{
     clock::Now,
     health::{
@@ -63,6 +63,7 @@ impl Target {
                 // It is such a next answer itself. Link events come in bursts: starting over at
                 // each of them would never come to an end.
                 check.overtaken = true;
+                self.way = Way::Untried;
                 return None;
             }
         }
