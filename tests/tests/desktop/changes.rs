@@ -14,10 +14,8 @@ use offload_tests::{
     nix_conf::Machine,
     signals::{Content, Signal},
 };
-use offloadd::clock::Stopwatch;
 
 const PATIENCE: Duration = Duration::from_secs(20);
-const AT_ONCE: Duration = Duration::from_secs(1);
 /// Only what is asked for, or what is new, is checked.
 const POLL: &str = "[poll]\ninterval = \"60s\"\nfast_interval = \"60s\"\n";
 
@@ -148,7 +146,6 @@ async fn a_target_that_is_configured_while_it_runs_appears_and_goes_again() {
     let [first, builder] = [before.targets[0].path(), before.targets[1].path()];
     let connections = (desk.nginx.connections(), desk.sshd.connections());
 
-    let watch = Stopwatch::start();
     desk.nix
         .set_caches(&[(&desk.nginx.url(), key), (&second.url(), "")])
         .unwrap();
@@ -161,8 +158,6 @@ async fn a_target_that_is_configured_while_it_runs_appears_and_goes_again() {
         .signals
         .until(PATIENCE, "the new target is listed", listed);
     let came = came.await.unwrap();
-    let took = watch.elapsed();
-    assert!(took < AT_ONCE, "it took {took:?}");
     let added: BTreeSet<&str> = came
         .iter()
         .filter_map(|signal| match &signal.content {
@@ -176,7 +171,6 @@ async fn a_target_that_is_configured_while_it_runs_appears_and_goes_again() {
     desk.laptop.until_ready().await.unwrap();
     assert_eq!(second.requests(), 1);
 
-    let watch = Stopwatch::start();
     desk.nix.set_caches(&[(&desk.nginx.url(), key)]).unwrap();
     let listed = |signal: &Signal| {
         let list = format!("{first}, {builder}");
@@ -187,8 +181,6 @@ async fn a_target_that_is_configured_while_it_runs_appears_and_goes_again() {
         .signals
         .until(PATIENCE, "it is listed no more", listed);
     let went = went.await.unwrap();
-    let took = watch.elapsed();
-    assert!(took < AT_ONCE, "it took {took:?}");
     let removed: BTreeSet<&str> = went
         .iter()
         .filter_map(|signal| match &signal.content {

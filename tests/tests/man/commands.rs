@@ -32,7 +32,8 @@ fn every_command_is_one_that_its_program_takes() {
         let text = fs::read_to_string(path(document)).unwrap();
         for command in commands(&text) {
             let mut words = shell_words(&command);
-            while let Some(at) = words.iter().position(|word| word == "&&") {
+            let is_end = |word: &String| word == "&&" || word == "|";
+            while let Some(at) = words.iter().position(is_end) {
                 seen += usize::from(is_taken(document, &words[..at]));
                 words.drain(..=at);
             }
