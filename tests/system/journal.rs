@@ -54,6 +54,13 @@ fn the_sandboxes_are_closed(desk: &Desk) {
 }
 
 async fn each_transition_is_found_and_explained(desk: &mut Desk) {
+    // A test build under way would be the first to tell of another host key.
+    let has_built = |said: &Snapshot| {
+        let mut targets = said.targets.iter();
+        targets.any(|target| offload_client::test_build::of(target).is_some())
+    };
+    desk.until("the builder has proved itself", has_built).await;
+
     let stop = ["systemctl", "stop", "nginx.service"];
     desk.desktop.container().run(&stop).unwrap();
     let cache = until(desk, Kind::Cache, TargetState::Down).await;
@@ -78,7 +85,9 @@ async fn each_transition_is_found_and_explained(desk: &mut Desk) {
             let states = states(desk, kind);
             (states.len() >= expected.len()).then_some(states)
         });
-        assert_eq!(found.await.unwrap(), expected, "{kind}");
+        let found = found.await.unwrap();
+        let said = || desk.run(&["journalctl", "--no-pager", "OFFLOAD_TARGET=desktop"]);
+        assert_eq!(found, expected, "{kind}: {}", said());
     }
 }
 
