@@ -9,6 +9,7 @@ mod answer;
 mod caches;
 mod counts;
 mod memory;
+mod presence;
 mod request;
 mod returns;
 mod upstream;

@@ -3,7 +3,10 @@
 use std::{fs, io::ErrorKind, path::Path, time::Duration};
 
 use hyper::StatusCode;
-use offload_client::{Reason, Stage, snapshot::Detail};
+use offload_client::{
+    Reason, Stage,
+    snapshot::{Detail, Details},
+};
 
 use super::{
     Notes, Session,
@@ -45,12 +48,8 @@ impl Session {
             match self.has(hash, cache, &mut candidates, notes).await {
                 Some(true) => {
                     deep.stale_misses += 1;
-                    let example = || hash.as_str().into();
-                    deep.details
-                        .entry("stale_miss".into())
-                        .or_insert_with(example);
-                    let count = Detail::Uint(deep.stale_misses);
-                    deep.details.insert("stale_misses".into(), count);
+                    let names = ("stale_misses", "stale_miss");
+                    note(&mut deep.details, names, deep.stale_misses, hash);
                 }
                 Some(false) => {}
                 None => return,
@@ -67,12 +66,8 @@ impl Session {
             match self.serves(hit, cache, &mut candidates, notes).await {
                 Some(false) => {
                     deep.stale_hits += 1;
-                    let example = || hit.path.as_str().into();
-                    deep.details
-                        .entry("stale_hit".into())
-                        .or_insert_with(example);
-                    let count = Detail::Uint(deep.stale_hits);
-                    deep.details.insert("stale_hits".into(), count);
+                    let names = ("stale_hits", "stale_hit");
+                    note(&mut deep.details, names, deep.stale_hits, &hit.path);
                 }
                 Some(true) => {}
                 None => return,
@@ -146,6 +141,12 @@ impl Session {
         let narinfo = NarInfo::parse(&body.bytes, &cache.store_dir, cache.nix_version);
         Some(readable && narinfo.is_ok_and(|narinfo| narinfo.path.hash() == hash))
     }
+}
+
+/// How many there are by now, and the first as an example.
+fn note(details: &mut Details, (all, one): (&str, &str), count: u64, example: &str) {
+    details.insert(all.into(), Detail::Uint(count));
+    details.entry(one.into()).or_insert_with(|| example.into());
 }
 
 /// Whether this machine's Nix remembers the path with this `hash` as missing; `None` where that can't be known.
