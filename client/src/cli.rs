@@ -47,6 +47,7 @@ use output::Output;
 /// Runs the program with the process's arguments. Exit codes: 0 ready or done, 3 not ready, 4 no
 /// daemon, 64 usage; what else can go wrong has the code that sysexits.h has for it.
 pub fn main() -> ExitCode {
+    crate::language::follow(|name| std::env::var(name).ok());
     let args: Vec<OsString> = std::env::args_os().collect();
     let wants_json = args.iter().any(|argument| argument == "--json");
     let cli = match args::read(args) {

@@ -25,6 +25,7 @@
 //! - [`job`] and [`test_build`]: a test build followed, and what the last one came to.
 //! - [`explain`]: where Nix would send a build.
 //! - [`page`]: the status page for people.
+//! - [`language`]: what it and the words are said in.
 
 #[cfg(feature = "cli")]
 pub mod cli;
@@ -33,6 +34,7 @@ pub mod embedded;
 pub mod errors;
 pub mod explain;
 pub mod job;
+pub mod language;
 pub mod names;
 pub mod page;
 mod printable;

@@ -15,7 +15,9 @@ mod units;
 mod verbose;
 
 use crate::{
-    Kind, OverallState, Reason, Snapshot, TargetState, WarningCode, reasons,
+    Kind, OverallState, Reason, Snapshot, TargetState, WarningCode,
+    language::{say, tr},
+    reasons,
     snapshot::{Target, Warning},
 };
 
@@ -70,15 +72,22 @@ fn targets(snapshot: &Snapshot, style: &Style) -> String {
     }
     let (well, rest): (Vec<_>, Vec<_>) = snapshot.targets.iter().partition(is_well);
     let count = |kind| well.iter().filter(|target| target.kind == kind).count();
-    let counted = [(Kind::Cache, "cache"), (Kind::Builder, "builder")]
-        .map(|(kind, word)| counted(count(kind), word));
-    let counted: Vec<String> = counted.into_iter().flatten().collect();
+    let (caches, builders) = (count(Kind::Cache), count(Kind::Builder));
     let mut page = render_targets(rest, style);
-    if !counted.is_empty() {
+    if !well.is_empty() {
         let sign = state_glyph(TargetState::Ready);
-        let sign = style.paint(Tone::Good, &format!("{sign} ready"));
-        let how = style.paint(Tone::Faint, "(`--verbose` has a line for each)");
-        page.push_str(&format!("{sign}   {} {how}\n", counted.join(" and ")));
+        let sign = style.paint(Tone::Good, &format!("{sign} {}", TargetState::Ready));
+        let how = style.paint(Tone::Faint, tr("(`--verbose` has a line for each)"));
+        let counted = match (caches, builders) {
+            (_, 0) => counted(caches, Kind::Cache),
+            (0, _) => counted(builders, Kind::Builder),
+            (_, _) => say!(
+                "{caches} and {builders}",
+                caches = counted(caches, Kind::Cache),
+                builders = counted(builders, Kind::Builder)
+            ),
+        };
+        page.push_str(&format!("{sign}   {counted} {how}\n"));
     }
     page
 }
@@ -158,23 +167,32 @@ fn headline(snapshot: &Snapshot, style: &Style) -> String {
 fn sentence(snapshot: &Snapshot) -> String {
     let count = |kind| snapshot.targets.iter().filter(|t| t.kind == kind).count();
     let (caches, builders) = (count(Kind::Cache), count(Kind::Builder));
-    let both = |and: &str| match (noun(caches, "cache"), noun(builders, "builder")) {
-        (Some(caches), Some(builders)) => format!("{caches} {and} {builders}"),
-        (Some(one), None) | (None, Some(one)) => one,
-        (None, None) => "nothing".to_owned(),
+    let (the_caches, the_builders) = (noun(caches, Kind::Cache), noun(builders, Kind::Builder));
+    let both = |is_and: bool| match (&the_caches, &the_builders) {
+        (Some(caches), Some(builders)) if is_and => {
+            say!("{caches} and {builders}", caches, builders)
+        }
+        (Some(caches), Some(builders)) => say!("{caches} or {builders}", caches, builders),
+        (Some(one), None) | (None, Some(one)) => one.clone(),
+        (None, None) => tr("nothing").to_owned(),
     };
     match snapshot.state {
-        OverallState::Ready => format!("Nix can use {}", both("and")),
+        OverallState::Ready => say!("Nix can use {targets}", targets = both(true)),
         OverallState::Degraded => {
-            let part = |count: usize, word: &str, state| match count {
-                0 if state == OverallState::Degraded => Some(format!("Nix uses no {word}")),
-                0 => None,
-                1 => Some(format!("{word} {state}")),
-                many => Some(format!("{many} {word}s {state}")),
+            let part = |count: usize, kind, state| match (count, kind) {
+                (0, Kind::Cache) if state == OverallState::Degraded => {
+                    Some(tr("Nix uses no cache").to_owned())
+                }
+                (0, Kind::Builder) if state == OverallState::Degraded => {
+                    Some(tr("Nix uses no builder").to_owned())
+                }
+                (0, _) => None,
+                (1, _) => Some(format!("{kind} {state}")),
+                (_, _) => Some(format!("{} {state}", counted(count, kind))),
             };
-            let parts: Vec<String> = part(caches, "cache", snapshot.cache_state)
+            let parts: Vec<String> = part(caches, Kind::Cache, snapshot.cache_state)
                 .into_iter()
-                .chain(part(builders, "builder", snapshot.builder_state))
+                .chain(part(builders, Kind::Builder, snapshot.builder_state))
                 .collect();
             let rest = nothing_builds(snapshot).unwrap_or_default();
             format!("{}{rest}", parts.join(", "))
@@ -184,33 +202,36 @@ fn sentence(snapshot: &Snapshot) -> String {
                 Some(nothing) => nothing.to_owned(),
                 None => {
                     let rest = foreign::words(snapshot, foreign::OWN);
-                    format!(": builds run on this machine alone{rest}")
+                    say!(": builds run on this machine alone{rest}", rest)
                 }
             };
-            format!("Nix can't use {}{rest}", both("or"))
+            say!("Nix can't use {targets}{rest}", targets = both(false), rest)
         }
         OverallState::Away => {
             let rest = nothing_builds(snapshot).unwrap_or_default();
-            format!("this machine is on no network that reaches the desktop{rest}")
+            let away = tr("this machine is on no network that reaches the desktop");
+            format!("{away}{rest}")
         }
         OverallState::Paused => reasons::text(Reason::Paused).title.to_owned(),
         OverallState::Unknown if is_unseen(snapshot) => {
-            format!("not judged: {}", reasons::text(Reason::NotVisible).title)
+            let why = reasons::text(Reason::NotVisible).title;
+            say!("not judged: {why}", why)
         }
         OverallState::Unknown if snapshot.reason == Reason::NotConfigured => {
             reasons::text(Reason::NotConfigured).title.to_owned()
         }
         OverallState::Unknown if snapshot.reason != Reason::None => {
-            format!("not judged: {}", reasons::text(snapshot.reason).title)
+            let why = reasons::text(snapshot.reason).title;
+            say!("not judged: {why}", why)
         }
-        OverallState::Unknown => "not judged yet".to_owned(),
+        OverallState::Unknown => tr("not judged yet").to_owned(),
     }
 }
 
 /// What is to be said where this machine builds nothing itself, and nobody else does.
 fn nothing_builds(snapshot: &Snapshot) -> Option<&'static str> {
     let is_nowhere = snapshot.is_built_elsewhere_alone() && !snapshot.has_ready_builder();
-    is_nowhere.then_some(": nothing is built, as `max-jobs` is 0 here")
+    is_nowhere.then(|| tr(": nothing is built, as `max-jobs` is 0 here"))
 }
 
 /// The warnings that no target's own help has told already.
@@ -222,19 +243,21 @@ fn untold(snapshot: &Snapshot) -> impl Iterator<Item = &Warning> {
     snapshot.warnings.iter().filter(move |it| !is_told(it))
 }
 
-fn counted(count: usize, word: &str) -> Option<String> {
-    match count {
-        0 => None,
-        1 => Some(format!("1 {word}")),
-        many => Some(format!("{many} {word}s")),
+fn counted(count: usize, kind: Kind) -> String {
+    match (count, kind) {
+        (1, Kind::Cache) => tr("1 cache").to_owned(),
+        (1, Kind::Builder) => tr("1 builder").to_owned(),
+        (many, Kind::Cache) => say!("{many} caches", many),
+        (many, Kind::Builder) => say!("{many} builders", many),
     }
 }
 
-fn noun(count: usize, word: &str) -> Option<String> {
-    match count {
-        0 => None,
-        1 => Some(format!("the {word}")),
-        many => Some(format!("{many} {word}s")),
+fn noun(count: usize, kind: Kind) -> Option<String> {
+    match (count, kind) {
+        (0, _) => None,
+        (1, Kind::Cache) => Some(tr("the cache").to_owned()),
+        (1, Kind::Builder) => Some(tr("the builder").to_owned()),
+        (_, _) => Some(counted(count, kind)),
     }
 }
 

@@ -12,6 +12,7 @@ use staged::words;
 
 use crate::{
     Reason, WarningCode,
+    language::tr,
     snapshot::{Facts, Target, Warning},
     template, warnings,
 };
@@ -31,7 +32,7 @@ pub struct Text {
 pub fn title_for(target: &Target) -> &'static str {
     match hindrance(target) {
         Some(warning) => warnings::title_for(&warning),
-        None => words(target).title,
+        None => tr(words(target).title),
     }
 }
 
@@ -40,7 +41,7 @@ pub fn explanation_for(target: &Target) -> String {
     if let Some(warning) = hindrance(target) {
         return warnings::explanation_for(&warning);
     }
-    template::fill(words(target).explanation, |key| {
+    template::fill(tr(words(target).explanation), |key| {
         template::of_target(target, key)
     })
 }
@@ -50,7 +51,7 @@ pub fn remedy_for(target: &Target) -> String {
     if let Some(warning) = hindrance(target) {
         return warnings::remedy_for(&warning);
     }
-    let remedy = words(target).remedy;
+    let remedy = tr(words(target).remedy);
     let remedy = if is_of_a_mac(target) {
         mac::for_mac(remedy)
     } else {
@@ -81,7 +82,22 @@ fn hindrance(target: &Target) -> Option<Warning> {
 }
 
 /// The words for `reason`.
-pub const fn text(reason: Reason) -> Text {
+pub fn text(reason: Reason) -> Text {
+    english(reason).translated()
+}
+
+impl Text {
+    pub(crate) fn translated(self) -> Self {
+        Self {
+            title: tr(self.title),
+            explanation: tr(self.explanation),
+            remedy: tr(self.remedy),
+        }
+    }
+}
+
+/// The words for `reason`, as the catalogues know them.
+const fn english(reason: Reason) -> Text {
     match reason {
         Reason::None => Text {
             title: "",
@@ -389,18 +405,18 @@ pub const fn text(reason: Reason) -> Text {
             explanation: "Somebody paused the checks; nothing is known of the desktop meanwhile.",
             remedy: "`offloadctl resume` starts them again.",
         },
-        Reason::NixConfBroken => warnings::text(WarningCode::NixConfBroken),
-        Reason::StoreElsewhere => warnings::text(WarningCode::StoreElsewhere),
-        Reason::ForeignBuildHook => warnings::text(WarningCode::ForeignBuildHook),
-        Reason::MachinesFileBroken => warnings::text(WarningCode::MachinesFileBroken),
-        Reason::SubstitutionOff => warnings::text(WarningCode::SubstitutionOff),
-        Reason::BuildersDisabled => warnings::text(WarningCode::BuildersDisabled),
-        Reason::SshMissing => warnings::text(WarningCode::SshMissing),
-        Reason::AddressMoved => warnings::text(WarningCode::AddressMoved),
-        Reason::NotInNixConf => warnings::text(WarningCode::NotInNixConf),
-        Reason::NixVersion => warnings::text(WarningCode::NixVersion),
-        Reason::BuilderWithoutSlots => warnings::text(WarningCode::BuilderWithoutSlots),
-        Reason::HostKeyNotKnown => warnings::text(WarningCode::HostKeyNotKnown),
+        Reason::NixConfBroken => warnings::english(WarningCode::NixConfBroken),
+        Reason::StoreElsewhere => warnings::english(WarningCode::StoreElsewhere),
+        Reason::ForeignBuildHook => warnings::english(WarningCode::ForeignBuildHook),
+        Reason::MachinesFileBroken => warnings::english(WarningCode::MachinesFileBroken),
+        Reason::SubstitutionOff => warnings::english(WarningCode::SubstitutionOff),
+        Reason::BuildersDisabled => warnings::english(WarningCode::BuildersDisabled),
+        Reason::SshMissing => warnings::english(WarningCode::SshMissing),
+        Reason::AddressMoved => warnings::english(WarningCode::AddressMoved),
+        Reason::NotInNixConf => warnings::english(WarningCode::NotInNixConf),
+        Reason::NixVersion => warnings::english(WarningCode::NixVersion),
+        Reason::BuilderWithoutSlots => warnings::english(WarningCode::BuilderWithoutSlots),
+        Reason::HostKeyNotKnown => warnings::english(WarningCode::HostKeyNotKnown),
     }
 }
 

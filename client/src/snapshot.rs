@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::targets::Targets;
 pub use crate::words::CauseKind;
-use crate::{Kind, OverallState, Printable, Reason, Stage, TargetState, WarningCode};
+use crate::{Kind, OverallState, Printable, Reason, Stage, TargetState, WarningCode, language::tr};
 
 /// The key of [`Target::details`] and [`Warning::details`] under which a machine's own words for
 /// what went wrong stand: `Connection refused (os error 111)`.
@@ -382,7 +382,8 @@ impl std::fmt::Display for Detail {
     /// As a person would read it; a list with commas.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Bool(value) => f.write_str(if *value { "yes" } else { "no" }),
+            Self::Bool(true) => f.write_str(tr("yes")),
+            Self::Bool(false) => f.write_str(tr("no")),
             Self::Uint(value) => write!(f, "{value}"),
             Self::Float(value) => write!(f, "{value}"),
             Self::Text(text) => f.write_str(text),

@@ -1,29 +1,34 @@
 //! What each warning means and how to mend it: people's words, kept off the bus.
 
-use crate::{WarningCode, reasons::Text, snapshot::Warning, template};
+use crate::{WarningCode, language::tr, reasons::Text, snapshot::Warning, template};
 
 /// The headline of a warning: that of its code, or one that its particulars make more exact.
 pub fn title_for(warning: &Warning) -> &'static str {
-    text_for(warning).title
+    tr(text_for(warning).title)
 }
 
 /// The explanation of a warning, filled with its particulars.
 pub fn explanation_for(warning: &Warning) -> String {
-    filled(text_for(warning).explanation, warning)
+    filled(tr(text_for(warning).explanation), warning)
 }
 
 /// The remedy for a warning, filled with its particulars.
 pub fn remedy_for(warning: &Warning) -> String {
-    filled(text_for(warning).remedy, warning)
+    filled(tr(text_for(warning).remedy), warning)
 }
 
 /// The words for `warning`, by its code and by what else is known of it.
 fn text_for(warning: &Warning) -> Text {
-    crate::warnings_drift::text_for(warning).unwrap_or(text(warning.code))
+    crate::warnings_drift::text_for(warning).unwrap_or(english(warning.code))
 }
 
 /// The words for `code`; explanation and remedy are templates over the warning's details.
-pub const fn text(code: WarningCode) -> Text {
+pub fn text(code: WarningCode) -> Text {
+    english(code).translated()
+}
+
+/// The words for `code`, as the catalogues know them.
+pub(crate) const fn english(code: WarningCode) -> Text {
     match code {
         WarningCode::Unknown => Text {
             title: "a warning of a newer daemon",
@@ -120,7 +125,7 @@ pub const fn text(code: WarningCode) -> Text {
         | WarningCode::PositiveCacheStale
         | WarningCode::FallbackOff
         | WarningCode::LanCacheLast
-        | WarningCode::NotSteered => crate::warnings_drift::text(code),
+        | WarningCode::NotSteered => crate::warnings_drift::english(code),
         WarningCode::SubstitutionOff => Text {
             title: "Nix is told to use no caches",
             explanation: "`substitute = false` stands in nix.conf, so that Nix uses none of {expected|the caches in the \

@@ -77,7 +77,7 @@ const MACHINES_UNUSED: Text = Text {
 };
 
 /// The words for `code` alone.
-pub(crate) const fn text(code: WarningCode) -> Text {
+pub(crate) const fn english(code: WarningCode) -> Text {
     match code {
         WarningCode::AddressMismatch => Text {
             title: "two addresses for one desktop",
@@ -203,7 +203,7 @@ pub(crate) const fn text(code: WarningCode) -> Text {
         | WarningCode::OnlyMandatory
         | WarningCode::StoreElsewhere
         | WarningCode::ForeignBuildHook
-        | WarningCode::ConfigRejected => crate::warnings::text(code),
+        | WarningCode::ConfigRejected => crate::warnings::english(code),
     }
 }
 

@@ -4,6 +4,8 @@
 mod common;
 #[path = "offloadctl/json.rs"]
 mod json;
+#[path = "offloadctl/language.rs"]
+mod language;
 #[path = "offloadctl/person.rs"]
 mod person;
 

@@ -14,6 +14,7 @@ use serde::Serialize;
 use super::{Style, Tone, headline, help, state_glyph, state_tone, text, units};
 use crate::{
     Kind, Printable, Reason, Snapshot, WarningCode,
+    language::{say, tr},
     snapshot::{Target, Warning},
 };
 
@@ -93,7 +94,7 @@ pub fn render(examination: &Examination<'_>, style: &Style) -> String {
     match &root {
         Some(root) => page.push_str(&cause(root, style)),
         None if is_well(snapshot) => page.push_str(&help::lines(
-            "Nothing to mend.",
+            tr("Nothing to mend."),
             "\n",
             "",
             style,
@@ -120,7 +121,7 @@ fn looked(examination: &Examination<'_>, style: &Style) -> String {
         Source::Daemon => String::new(),
         Source::Once { program, why } => {
             let (why, program) = (Printable::from(why), Printable::from(program));
-            let told = format!("{why}: checked once by `{program} --once`.");
+            let told = say!("{why}: checked once by `{program} --once`.", why, program);
             help::lines(&told, "", "", style, Some(Tone::Uneasy))
         }
     }
@@ -129,7 +130,7 @@ fn looked(examination: &Examination<'_>, style: &Style) -> String {
 /// The root cause with its words.
 fn cause(root: &Root<'_>, style: &Style) -> String {
     let words = root.told();
-    let mut line = format!("Root cause: {}", words.title);
+    let mut line = say!("Root cause: {title}", title = words.title);
     if !words.target.is_empty() {
         line.push_str(&format!(" · {}", words.target));
     }
@@ -151,14 +152,14 @@ fn block(target: &Target, before: &[&Target], snapshot: &Snapshot, style: &Style
     let name = format!("{} {}", state_glyph(target.state), target.label());
     let mut told = target.word().to_owned();
     if target.state.is_ready() && !target.address.is_empty() {
-        told.push_str(&format!(" at {}", target.address));
+        told.push_str(&say!(" at {address}", address = target.address));
     }
     let now = style.now_realtime_usec;
     if let Some(since) = units::since(target.state_change_timestamp, now) {
         told.push_str(&format!(" {since}"));
     }
     let checked = units::ago(target.last_check_timestamp, now);
-    told.push_str(&format!(", checked {checked}"));
+    told.push_str(&say!(", checked {checked}", checked));
     let fits = text::width(&name) + 2 + text::width(&told) <= style.width;
     let name = style.paint(tone, &name);
     let mut block = if fits {
@@ -195,7 +196,7 @@ fn others(snapshot: &Snapshot, root: Option<&Root<'_>>, style: &Style) -> String
     if others.is_empty() {
         return String::new();
     }
-    let mut part = format!("\n{}\n", style.paint(Tone::Strong, "Also"));
+    let mut part = format!("\n{}\n", style.paint(Tone::Strong, tr("Also")));
     for warning in others {
         part.push_str(&help::warning(warning, style));
     }

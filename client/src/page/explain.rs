@@ -4,6 +4,7 @@ use super::{Style, Tone, state_glyph, state_tone, text};
 use crate::{
     Printable, Reason, TargetState,
     explain::{Builder, Explanation, Fate, Obstacle, Obstruction},
+    language::{say, tr},
     reasons,
 };
 
@@ -28,47 +29,68 @@ struct Row {
     order: Option<u32>,
     state: Option<TargetState>,
     name: String,
+    is_here: bool,
     words: String,
 }
 
 fn sentence(explanation: &Explanation) -> String {
     let features = match &*explanation.features {
         [] => String::new(),
-        features => format!(" that needs {}", features.join(", ")),
+        features => say!(" that needs {features}", features = features.join(", ")),
     };
-    let build = format!("A build for {}{features}", explanation.system);
+    let build = say!(
+        "A build for {system}{features}",
+        system = explanation.system,
+        features
+    );
     let builder = explanation
         .builder
         .and_then(|it| explanation.builders.get(it));
     let name = builder.map(name).unwrap_or_default();
     let mut suiting = explanation.builders.iter();
     match explanation.fate {
-        Fate::Builder => format!("{build} goes to {name}."),
+        Fate::Builder => say!("{build} goes to {name}.", build, name),
         Fate::Unknown => {
-            format!("{build} is tried at {name} first; whether Nix reaches it is not known.")
+            say!(
+                "{build} is tried at {name} first; whether Nix reaches it is not known.",
+                build,
+                name
+            )
         }
         Fate::Here if explanation.prefer_local_build => {
-            format!("{build} is built on this machine: it asks for that (preferLocalBuild).")
+            say!(
+                "{build} is built on this machine: it asks for that (preferLocalBuild).",
+                build
+            )
         }
-        Fate::Here => format!(
-            "{build} is built on this machine: {}.",
-            left_here(explanation)
+        Fate::Here => say!(
+            "{build} is built on this machine: {why}.",
+            build,
+            why = left_here(explanation)
         ),
         Fate::Waits if !explanation.builders.iter().any(is_taken) => {
-            format!(
-                "{build} waits for ever: this machine can't build it, and who could has no slots."
+            say!(
+                "{build} waits for ever: this machine can't build it, and who could has no slots.",
+                build
             )
         }
         Fate::Waits => {
-            format!("{build} waits: this machine can't build it, and no slot for it is free.")
+            say!(
+                "{build} waits: this machine can't build it, and no slot for it is free.",
+                build
+            )
         }
         Fate::Nowhere if suiting.any(|it| it.order.is_some()) => {
-            format!("{build} fails: this machine can't build it, and Nix reaches nobody who can.")
+            say!(
+                "{build} fails: this machine can't build it, and Nix reaches nobody who can.",
+                build
+            )
         }
         Fate::Nowhere => {
-            format!(
-                "{build} fails: neither this machine nor {} can build it.",
-                anybody(explanation)
+            say!(
+                "{build} fails: neither this machine nor {anybody} can build it.",
+                build,
+                anybody = anybody(explanation)
             )
         }
     }
@@ -79,17 +101,20 @@ fn left_here(explanation: &Explanation) -> String {
     let mut builders = explanation.builders.iter();
     if explanation.builders.is_empty() {
         return match explanation.reason {
-            Reason::None => "Nix has no builders".to_owned(),
-            reason => format!("Nix has no builders ({})", reasons::text(reason).title),
+            Reason::None => tr("Nix has no builders").to_owned(),
+            reason => say!(
+                "Nix has no builders ({why})",
+                why = reasons::text(reason).title
+            ),
         };
     }
     if builders.clone().any(|it| it.order.is_some()) {
-        return "Nix reaches no builder that takes it".to_owned();
+        return tr("Nix reaches no builder that takes it").to_owned();
     }
     if builders.any(is_taken) {
-        return "all slots that it could have elsewhere are taken".to_owned();
+        return tr("all slots that it could have elsewhere are taken").to_owned();
     }
-    "no builder takes it".to_owned()
+    tr("no builder takes it").to_owned()
 }
 
 /// Whether it would have it, had it a slot left.
@@ -100,9 +125,9 @@ fn is_taken(builder: &Builder) -> bool {
 
 fn anybody(explanation: &Explanation) -> &'static str {
     match explanation.builders.len() {
-        0 => "anybody else",
-        1 => "the builder",
-        _ => "any builder",
+        0 => tr("anybody else"),
+        1 => tr("the builder"),
+        _ => tr("any builder"),
     }
 }
 
@@ -117,20 +142,24 @@ fn row(builder: &Builder, explanation: &Explanation) -> Row {
     let mut words: Vec<String> = Vec::new();
     if builder.obstacles.is_empty() {
         let slots = match (builder.slots_in_use, builder.max_jobs) {
-            (None, 1) => "1 slot".to_owned(),
-            (None, all) => format!("{all} slots"),
-            (Some(0), 1) => "its slot is free".to_owned(),
-            (Some(used), all) => format!("{} of {all} slots free", all.saturating_sub(used)),
+            (None, 1) => tr("1 slot").to_owned(),
+            (None, all) => say!("{all} slots", all),
+            (Some(0), 1) => tr("its slot is free").to_owned(),
+            (Some(used), all) => say!(
+                "{free} of {all} slots free",
+                free = all.saturating_sub(used),
+                all
+            ),
         };
         words.push(slots);
         if explanation.builders.len() > 1 {
-            words.push(format!("speed {}", builder.speed_factor));
+            words.push(say!("speed {speed}", speed = builder.speed_factor));
         }
         if builder.reason != Reason::None {
             words.push(reasons::text(builder.reason).title.to_owned());
         }
         if builder.name.is_none() {
-            words.push("not watched".to_owned());
+            words.push(tr("not watched").to_owned());
         }
     }
     let obstacles = builder.obstacles.iter();
@@ -144,6 +173,7 @@ fn row(builder: &Builder, explanation: &Explanation) -> Row {
         order: builder.order,
         state: builder.obstacles.is_empty().then_some(builder.state),
         name: name(builder),
+        is_here: false,
         words: words.join(", "),
     }
 }
@@ -153,17 +183,18 @@ fn here(explanation: &Explanation) -> Row {
     let obstacles = here.obstacles.iter();
     let mut words: Vec<String> = obstacles
         .map(|it| match it.obstacle {
-            Obstacle::NoSlots => "builds nothing (max-jobs = 0)".to_owned(),
+            Obstacle::NoSlots => tr("builds nothing (max-jobs = 0)").to_owned(),
             _ => obstacle(it, &here.systems, explanation, here.max_jobs),
         })
         .collect();
     if words.is_empty() {
-        words.push("can build it".to_owned());
+        words.push(tr("can build it").to_owned());
     }
     Row {
         order: None,
         state: None,
-        name: "this machine".to_owned(),
+        name: tr("this machine").to_owned(),
+        is_here: true,
         words: words.join("; "),
     }
 }
@@ -176,13 +207,17 @@ fn obstacle(
 ) -> String {
     let features = it.features.join(", ");
     match it.obstacle {
-        Obstacle::System => format!("builds {}, not {}", systems.join(", "), explanation.system),
-        Obstacle::Feature => format!("lacks {features}"),
-        Obstacle::MandatoryFeature => format!("takes only what needs {features}"),
-        Obstacle::NoSlots => "has no slots (max jobs 0)".to_owned(),
-        Obstacle::SlotsTaken if slots == 1 => "its slot is taken".to_owned(),
-        Obstacle::SlotsTaken => format!("all {slots} slots are taken"),
-        Obstacle::Other => "does not take it".to_owned(),
+        Obstacle::System => say!(
+            "builds {systems}, not {system}",
+            systems = systems.join(", "),
+            system = explanation.system
+        ),
+        Obstacle::Feature => say!("lacks {features}", features),
+        Obstacle::MandatoryFeature => say!("takes only what needs {features}", features),
+        Obstacle::NoSlots => tr("has no slots (max jobs 0)").to_owned(),
+        Obstacle::SlotsTaken if slots == 1 => tr("its slot is taken").to_owned(),
+        Obstacle::SlotsTaken => say!("all {slots} slots are taken", slots),
+        Obstacle::Other => tr("does not take it").to_owned(),
     }
 }
 
@@ -199,11 +234,7 @@ fn line(row: &Row, name: usize, style: &Style) -> String {
         style.paint(state.1, state.0)
     };
     let missing = " ".repeat(name.saturating_sub(text::width(&row.name)));
-    let order = if row.name == "this machine" {
-        String::new()
-    } else {
-        order
-    };
+    let order = if row.is_here { String::new() } else { order };
     let head = format!("  {order:>2} {glyph} {}{missing}", row.name);
     // Prose may break; what it follows stays in its column.
     let indent = " ".repeat(7 + name + 3);

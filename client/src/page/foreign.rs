@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, env::consts};
 
-use crate::snapshot::{Facts, Snapshot};
+use crate::{
+    language::say,
+    snapshot::{Facts, Snapshot},
+};
 
 /// Processor and system of this machine, as Rust calls them.
 pub(super) const OWN: (&str, &str) = (consts::ARCH, consts::OS);
@@ -33,12 +36,14 @@ pub(super) fn words(snapshot: &Snapshot, own: (&str, &str)) -> String {
     let list = |systems: BTreeSet<&str>| systems.into_iter().collect::<Vec<_>>().join(", ");
     let mut words = String::new();
     if !never.is_empty() {
-        words.push_str(&format!(", those for {} not at all", list(never)));
+        let systems = list(never);
+        words.push_str(&say!(", those for {systems} not at all", systems));
     }
     if !emulated.is_empty() {
-        words.push_str(&format!(
-            ", those for {} only if it emulates that",
-            list(emulated)
+        let systems = list(emulated);
+        words.push_str(&say!(
+            ", those for {systems} only if it emulates that",
+            systems
         ));
     }
     words

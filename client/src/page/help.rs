@@ -2,7 +2,9 @@
 
 use super::{Style, Tone, state_tone, text};
 use crate::{
-    Reason, Stage, TargetState, reasons,
+    Reason, Stage, TargetState,
+    language::say,
+    reasons,
     snapshot::{DETAIL_ERROR, Target, Warning},
     template, test_build, warnings,
 };
@@ -37,7 +39,7 @@ pub(super) fn cause(target: &Target, twin: Option<&Target>, style: &Style) -> St
         stage => format!("{stage}: {title}"),
     };
     if let Some(twin) = twin {
-        cause.push_str(&format!(", as for {}", twin.label()));
+        cause.push_str(&say!(", as for {target}", target = twin.label()));
     }
     // The error of a test build is its own: checks come and go meanwhile.
     let error = match target.stage {

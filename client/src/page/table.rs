@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     JobState, TargetState,
+    language::{say, tr},
     snapshot::{Facts, Target},
     test_build,
 };
@@ -68,12 +69,10 @@ fn proof(target: &Target, style: &Style) -> String {
     }
     match test_build::of(target) {
         Some(last) if last.state == JobState::Succeeded && last.timestamp != 0 => {
-            format!(
-                "proved {}",
-                units::ago(last.timestamp, style.now_realtime_usec)
-            )
+            let when = units::ago(last.timestamp, style.now_realtime_usec);
+            say!("proved {when}", when)
         }
-        None if test_build::is_yet_to_come(target) => "not proved yet".to_owned(),
+        None if test_build::is_yet_to_come(target) => tr("not proved yet").to_owned(),
         Some(_) | None => String::new(),
     }
 }
@@ -88,14 +87,14 @@ pub(super) fn not_verified(target: &Target, style: &Style) -> String {
         Facts::Builder(it)
             if has("system_unknown") && (it.systems.len() > 1 || !it.features.is_empty()) =>
         {
-            "the other systems and the features that Nix's list of builders promises"
+            tr("the other systems and the features that Nix's list of builders promises")
         }
         Facts::Cache(_) if has("sample_missing") => {
-            "its signature: none of the paths that were asked for shows one"
+            tr("its signature: none of the paths that were asked for shows one")
         }
         Facts::Builder(_) | Facts::Cache(_) => return String::new(),
     };
-    let told = format!("not verified: {told}");
+    let told = say!("not verified: {told}", told);
     format!("    {}\n", style.paint(Tone::Faint, &told))
 }
 

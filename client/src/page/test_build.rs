@@ -2,7 +2,9 @@
 
 use super::{Style, Tone, help, units};
 use crate::{
-    JobState, Reason, Stage, TargetState, reasons,
+    JobState, Reason, Stage, TargetState,
+    language::{say, tr},
+    reasons,
     snapshot::Target,
     test_build::{self, TestBuild},
 };
@@ -48,10 +50,10 @@ pub(crate) fn failed_build(target: &Target, build: &TestBuild) -> Option<Target>
 pub(super) fn summary(build: &TestBuild) -> String {
     let took = units::took(build.duration_usec);
     match build.state {
-        JobState::Succeeded if build.place.is_empty() => format!("built in {took}"),
-        JobState::Succeeded => format!("built on {} in {took}", build.place),
-        JobState::Cancelled => format!("cancelled after {took}"),
-        JobState::Running => "running".to_owned(),
+        JobState::Succeeded if build.place.is_empty() => say!("built in {took}", took),
+        JobState::Succeeded => say!("built on {place} in {took}", place = build.place, took),
+        JobState::Cancelled => say!("cancelled after {took}", took),
+        JobState::Running => tr("running").to_owned(),
         JobState::Failed | JobState::Unknown => {
             let title = match reasons::text(build.reason).title {
                 "" => reasons::text(Reason::BuildFailed).title,
@@ -60,8 +62,8 @@ pub(super) fn summary(build: &TestBuild) -> String {
             let took = match (build.duration_usec, build.reason) {
                 // It never began.
                 (0, _) => String::new(),
-                (_, Reason::BuiltLocally | Reason::BuiltElsewhere) => format!(" in {took}"),
-                _ => format!(" after {took}"),
+                (_, Reason::BuiltLocally | Reason::BuiltElsewhere) => say!(" in {took}", took),
+                _ => say!(" after {took}", took),
             };
             let error = match build.error.as_str() {
                 "" => String::new(),

@@ -1,5 +1,7 @@
 //! Times and durations as people say them.
 
+use crate::language::{say, tr};
+
 const SECOND: u64 = 1_000_000;
 const MINUTE: u64 = 60 * SECOND;
 const HOUR: u64 = 60 * MINUTE;
@@ -8,20 +10,20 @@ const DAY: u64 = 24 * HOUR;
 /// A duration in microseconds, in its largest whole unit: `12 s`, `3 min`, `47 h`, `5 d`.
 pub fn duration(usec: u64) -> String {
     match usec {
-        0..MINUTE => format!("{} s", usec / SECOND),
-        MINUTE..HOUR => format!("{} min", usec / MINUTE),
+        0..MINUTE => say!("{n} s", n = usec / SECOND),
+        MINUTE..HOUR => say!("{n} min", n = usec / MINUTE),
         // Up to two days hours say more than days.
-        HOUR..172_800_000_000 => format!("{} h", usec / HOUR),
-        _ => format!("{} d", usec / DAY),
+        HOUR..172_800_000_000 => say!("{n} h", n = usec / HOUR),
+        _ => say!("{n} d", n = usec / DAY),
     }
 }
 
 /// How long ago a moment is: `3 min ago`, `just now`, or `never` for 0.
 pub fn ago(then_usec: u64, now_usec: u64) -> String {
     match (then_usec, now_usec.saturating_sub(then_usec)) {
-        (0, _) => "never".to_owned(),
-        (_, 0..SECOND) => "just now".to_owned(),
-        (_, passed) => format!("{} ago", duration(passed)),
+        (0, _) => tr("never").to_owned(),
+        (_, 0..SECOND) => tr("just now").to_owned(),
+        (_, passed) => say!("{time} ago", time = duration(passed)),
     }
 }
 
@@ -46,8 +48,8 @@ pub fn took(usec: u64) -> String {
 pub(crate) fn since(then_usec: u64, now_usec: u64) -> Option<String> {
     match (then_usec, now_usec.saturating_sub(then_usec)) {
         (0, _) => None,
-        (_, 0..SECOND) => Some("just now".to_owned()),
-        (_, passed) => Some(format!("for {}", duration(passed))),
+        (_, 0..SECOND) => Some(tr("just now").to_owned()),
+        (_, passed) => Some(say!("for {time}", time = duration(passed))),
     }
 }
 
@@ -55,7 +57,7 @@ pub(crate) fn since(then_usec: u64, now_usec: u64) -> Option<String> {
 pub(super) fn bytes(count: u64) -> String {
     const MIB: u64 = 1 << 20;
     match count / MIB {
-        0 => format!("{count} bytes"),
+        0 => say!("{count} bytes", count),
         mib @ 1..1024 => format!("{mib} MiB"),
         mib => tenths(mib, 1024, "GiB"),
     }
@@ -65,14 +67,19 @@ pub(super) fn bytes(count: u64) -> String {
 pub(super) fn until(then_usec: u64, now_usec: u64) -> Option<String> {
     match (then_usec, then_usec.saturating_sub(now_usec)) {
         (0, _) => None,
-        (_, 0..SECOND) => Some("now".to_owned()),
-        (_, left) => Some(format!("in {}", duration(left))),
+        (_, 0..SECOND) => Some(tr("now").to_owned()),
+        (_, left) => Some(say!("in {time}", time = duration(left))),
     }
 }
 
 fn tenths(value: u64, unit: u64, name: &str) -> String {
     let tenth = unit / 10;
-    format!("{}.{} {name}", value / unit, value % unit / tenth)
+    say!(
+        "{whole}.{tenths} {unit}",
+        whole = value / unit,
+        tenths = value % unit / tenth,
+        unit = name
+    )
 }
 
 #[cfg(test)]

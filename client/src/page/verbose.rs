@@ -1,7 +1,8 @@
 //! Everything that is known of a target, by name.
 
-use super::{Style, Tone, ago, test_build, units};
+use super::{Style, Tone, ago, test_build, text, units};
 use crate::{
+    language::{say, tr},
     snapshot::{BuilderFacts, CacheFacts, DETAIL_ERROR, Detail, Facts, Target},
     template, test_build as last,
 };
@@ -45,7 +46,8 @@ pub(super) fn target(target: &Target, style: &Style) -> String {
     rows.0
         .into_iter()
         .map(|(name, value)| {
-            let name = style.paint(Tone::Faint, &format!("{name:<15}"));
+            let missing = 15_usize.saturating_sub(text::width(&name));
+            let name = style.paint(Tone::Faint, &(name + &" ".repeat(missing)));
             format!("    {name} {value}\n")
         })
         .collect()
@@ -66,35 +68,39 @@ impl Rows {
 fn checks(target: &Target, style: &Style, rows: &mut Rows) {
     let now = style.now_realtime_usec;
     rows.add("uri", &*target.uri);
-    rows.add("stage", target.stage.to_string());
+    rows.add(tr("stage"), target.stage.to_string());
     let next = units::until(target.next_check_timestamp, now);
     rows.add(
-        "checked",
+        tr("checked"),
         match next {
-            Some(next) => format!("{}, next {next}", ago(target.last_check_timestamp, now)),
+            Some(next) => say!(
+                "{when}, next {next}",
+                when = ago(target.last_check_timestamp, now),
+                next
+            ),
             None => ago(target.last_check_timestamp, now),
         },
     );
     if !target.state.is_ready() {
-        rows.add("last success", ago(target.last_success_timestamp, now));
+        rows.add(tr("last success"), ago(target.last_success_timestamp, now));
     }
     if target.consecutive_failures > 0 {
         rows.add(
-            "failures",
-            format!("{} in a row", target.consecutive_failures),
+            tr("failures"),
+            say!("{n} in a row", n = target.consecutive_failures),
         );
     }
 }
 
 fn cache(target: &Target, facts: &CacheFacts, rows: &mut Rows) {
-    rows.add("store", &*facts.store_dir);
+    rows.add(tr("store"), &*facts.store_dir);
     if !facts.store_dir.is_empty() {
-        rows.add("priority", facts.priority.to_string());
-        rows.add("mass queries", yes(facts.want_mass_query));
+        rows.add(tr("priority"), facts.priority.to_string());
+        rows.add(tr("mass queries"), yes(facts.want_mass_query));
     }
     let signed_by = detail(target, "signed_by");
     rows.add(
-        "signing key",
+        tr("signing key"),
         match (facts.signing_key.as_str(), signed_by) {
             ("", signed_by) => signed_by,
             (known, _) => known.to_owned(),
@@ -102,16 +108,19 @@ fn cache(target: &Target, facts: &CacheFacts, rows: &mut Rows) {
     );
     if target.details.contains_key("certificate_name") {
         let told =
-            "has its host's name as common name alone; Nix takes that, other programs do not";
-        rows.add("certificate", told);
+            tr("has its host's name as common name alone; Nix takes that, other programs do not");
+        rows.add(tr("certificate"), told);
     }
     if target.details.contains_key("sample_missing") {
         let tried = match target.details.get("samples_tried") {
-            Some(Detail::Uint(tried)) => format!(" ({tried} tried)"),
+            Some(Detail::Uint(tried)) => say!(" ({tried} tried)", tried),
             _ => String::new(),
         };
-        let told = format!("not checked: none of the paths that were asked for shows one{tried}");
-        rows.add("signature", told);
+        let told = say!(
+            "not checked: none of the paths that were asked for shows one{tried}",
+            tried
+        );
+        rows.add(tr("signature"), told);
     }
 }
 
@@ -120,43 +129,55 @@ fn builder(target: &Target, facts: &BuilderFacts, style: &Style, rows: &mut Rows
         Some(version) if !facts.protocol.is_empty() => format!("{} {version}", facts.protocol),
         _ => facts.protocol.to_string(),
     };
-    rows.add("protocol", protocol);
+    rows.add(tr("protocol"), protocol);
     rows.add(
-        "command",
+        tr("command"),
         match detail(target, "command") {
             command if command.is_empty() => detail(target, "program"),
             command => command,
         },
     );
-    rows.add("systems", facts.systems.join(", "));
-    rows.add("features", facts.features.join(", "));
+    rows.add(tr("systems"), facts.systems.join(", "));
+    rows.add(tr("features"), facts.features.join(", "));
     if facts.max_jobs > 0 {
         let speed = facts.speed_factor;
-        rows.add("jobs", format!("{}, speed {speed}", facts.max_jobs));
+        rows.add(
+            tr("jobs"),
+            say!("{jobs}, speed {speed}", jobs = facts.max_jobs, speed),
+        );
     }
     let unlisted = detail(target, "features_unlisted");
     if !unlisted.is_empty() {
         let told =
-            "the builder has them, its entry does not: builds that ask for them go elsewhere";
-        rows.add("not listed", format!("{unlisted} ({told})"));
+            tr("the builder has them, its entry does not: builds that ask for them go elsewhere");
+        rows.add(tr("not listed"), format!("{unlisted} ({told})"));
     }
     if let Some(Detail::Uint(free)) = target.details.get("store_free") {
         let nodes = match target.details.get("store_free_inodes") {
-            Some(Detail::Uint(nodes)) => format!(", {nodes} inodes"),
+            Some(Detail::Uint(nodes)) => say!(", {nodes} inodes", nodes),
             _ => String::new(),
         };
-        rows.add("store", format!("{} free{nodes}", units::bytes(*free)));
+        rows.add(
+            tr("store"),
+            say!("{bytes} free{nodes}", bytes = units::bytes(*free), nodes),
+        );
     }
     let slots = (
         target.details.get("slots_in_use"),
         target.details.get("slots"),
     );
     if let (Some(used), Some(all)) = slots {
-        rows.add("slots", format!("{used} of {all} in use"));
+        rows.add(tr("slots"), say!("{used} of {all} in use", used, all));
     }
     rows.add("nix", &*facts.nix_version);
-    rows.add("trusted", &*facts.trusted);
-    rows.add("host key", &*facts.host_key_fingerprint);
+    let trusted = match &*facts.trusted {
+        "yes" => tr("yes"),
+        "no" => tr("no"),
+        "unknown" => tr("unknown"),
+        newer => newer,
+    };
+    rows.add(tr("trusted"), trusted);
+    rows.add(tr("host key"), &*facts.host_key_fingerprint);
     let test = last::of(target).map(|build| {
         let told = test_build::summary(&build);
         match build.timestamp {
@@ -164,7 +185,7 @@ fn builder(target: &Target, facts: &BuilderFacts, style: &Style, rows: &mut Rows
             then => format!("{}: {told}", ago(then, style.now_realtime_usec)),
         }
     });
-    rows.add("last test build", test.unwrap_or_default());
+    rows.add(tr("last test build"), test.unwrap_or_default());
 }
 
 fn detail(target: &Target, key: &str) -> String {
@@ -189,6 +210,6 @@ fn plain(key: &str, value: &Detail, style: &Style) -> String {
     }
 }
 
-const fn yes(value: bool) -> &'static str {
-    if value { "yes" } else { "no" }
+fn yes(value: bool) -> &'static str {
+    if value { tr("yes") } else { tr("no") }
 }

@@ -1,5 +1,7 @@
 //! The words for a desktop that is a Mac, which has launchd and no systemd.
 
+use crate::language::{tr, tr_later};
+
 /// What is to be done on a desktop with systemd, and on a Mac; longer ones first.
 const COMMANDS: &[(&str, &str)] = &[
     (
@@ -23,8 +25,12 @@ const COMMANDS: &[(&str, &str)] = &[
         "tail -n 50 /var/log/nix-daemon.log",
     ),
     (
-        "`systemctl status {service}` says why it does not run, `sudo systemctl start` starts it",
-        "`sudo launchctl print system/com.openssh.sshd` says whether it is on, `sudo systemsetup -setremotelogin on` turns it on",
+        tr_later(
+            "`systemctl status {service}` says why it does not run, `sudo systemctl start` starts it",
+        ),
+        tr_later(
+            "`sudo launchctl print system/com.openssh.sshd` says whether it is on, `sudo systemsetup -setremotelogin on` turns it on",
+        ),
     ),
     (
         "systemctl status {service}",
@@ -65,6 +71,6 @@ pub(super) fn for_mac(remedy: &str) -> String {
     COMMANDS
         .iter()
         .fold(remedy.to_owned(), |remedy, (linux, mac)| {
-            remedy.replace(linux, mac)
+            remedy.replace(tr(linux), tr(mac))
         })
 }

@@ -1,6 +1,6 @@
 //! What the proxy in between has to do with it.
 
-use super::{Text, text};
+use super::{Text, english};
 use crate::{Kind, Reason, Stage, snapshot::Target};
 
 /// The words for a cache that Nix asks through a proxy, where that may be what fails.
@@ -27,7 +27,7 @@ pub(super) fn words(target: &Target) -> Option<Text> {
             explanation: "Nix asks {uri} through the proxy {proxy}, which {proxy_variable|its environment} names. One of the two \
                           answers with an error.",
             remedy: REMEDY,
-            ..text(Reason::HttpStatus)
+            ..english(Reason::HttpStatus)
         }),
         _ => None,
     }

@@ -1,6 +1,6 @@
 //! What a reason means more precisely at the stage it was seen, or of a target that is away.
 
-use super::{Text, login, proxy, text};
+use super::{Text, english, login, proxy};
 use crate::{Kind, Reason, Stage, TargetState, snapshot::Target, template};
 
 /// Whether a test build ended before the builder had a part in it: what a builder's Nix says comes behind
@@ -25,13 +25,13 @@ pub(super) fn words(target: &Target) -> Text {
                      wait to log in (`MaxStartups`) or after this machine failed too often \
                      (`PerSourcePenalties`), and hangs up where it can't start a process for them. Where it \
                      has nothing to say, a port forwarder or a proxy accepts in its place.",
-            ..text(Reason::ConnectionLost)
+            ..english(Reason::ConnectionLost)
         },
         (Reason::ConnectionLost, Stage::Handshake | Stage::Trust | Stage::System) => Text {
             explanation: "The login to {host} works, but the connection was cut while Nix was to answer there.",
             remedy: "Read `journalctl {journal} -t nix-daemon -n 50` on the desktop at that moment: sshd or nix-daemon was \
                      restarted, ran out of memory, or the machine was shut down.",
-            ..text(Reason::ConnectionLost)
+            ..english(Reason::ConnectionLost)
         },
         (Reason::BuildFailed, Stage::Build) if lacks_own_daemon(target) => Text {
             title: "this machine's nix-daemon is not there",
@@ -66,14 +66,14 @@ pub(super) fn words(target: &Target) -> Text {
             explanation: "Nix answered on {host}, and then the connection went silent.",
             remedy: "The desktop was suspended or lost its network in that moment, or hangs: see whether \
                      `ssh {login} true` comes back.",
-            ..text(Reason::TimedOut)
+            ..english(Reason::TimedOut)
         },
         (Reason::TimedOut, Stage::Handshake | Stage::Trust) => Text {
             explanation: "SSH answers on {host}, but Nix there does not: `{command|nix-daemon --stdio}` said nothing in time.",
             remedy: "See on the desktop whether nix-daemon hangs, `systemctl status nix-daemon.service`, and whether the machine is \
                      out of memory or its disk does not answer (`dmesg | tail`). `sudo systemctl restart nix-daemon.service` \
                      there ends a daemon that hangs, and the builds that it runs.",
-            ..text(Reason::TimedOut)
+            ..english(Reason::TimedOut)
         },
         (Reason::Redirected, _) if target.details.contains_key("leads_back") => Text {
             explanation: "What answers at {address} sends on to {redirected_to|an address}, which is this very machine, or the link it is \
@@ -81,7 +81,7 @@ pub(super) fn words(target: &Target) -> Text {
             remedy: "Correct where the desktop's web server sends to (nginx: `return 301`, `server_name_in_redirect`): it must \
                      be a name or an address that other machines reach it by. See it with `curl -i {uri}/nix-cache-info`. If \
                      the cache does run on this machine, name it in place of {uri} in `substituters`.",
-            ..text(Reason::Redirected)
+            ..english(Reason::Redirected)
         },
         (Reason::Redirected, Stage::Signature) => Text {
             title: "files kept at another host",
@@ -93,7 +93,7 @@ pub(super) fn words(target: &Target) -> Text {
         (Reason::CaptivePortal, Stage::Http) => Text {
             explanation: "What answers at {address} wants something else first: it sends on to {redirected_to|a page of its own} \
                           instead of serving nix-cache-info.",
-            ..text(Reason::CaptivePortal)
+            ..english(Reason::CaptivePortal)
         },
         (Reason::HttpStatus, _) if says(target, "login", "refused") => Text {
             title: "login refused",
@@ -115,13 +115,13 @@ pub(super) fn words(target: &Target) -> Text {
             title: "a login that only root may read",
             explanation: "The cache at {address} wants a login. Nix takes it from {netrc|its netrc file}, which offloadd may \
                           not read: whether it is the right one is not known here.",
-            ..text(Reason::NotVisible)
+            ..english(Reason::NotVisible)
         },
         (Reason::NotVisible, Stage::Auth) => Text {
             title: "a key that only root may use",
             explanation: "The builder {host} wants a key, and {keys_not_visible|root's keys} can't be used by offloadd: whether Nix \
                           is let in is not known here.",
-            ..text(Reason::NotVisible)
+            ..english(Reason::NotVisible)
         },
         (Reason::SshConfigPrevents, Stage::Resolve)
             if !target.details.contains_key("ssh_config_option") =>
@@ -131,7 +131,7 @@ pub(super) fn words(target: &Target) -> Text {
                 remedy: "`sudo ssh -G {host} > /dev/null` names the file and the line (for what stands in `NIX_SSHOPTS` of nix-daemon: \
                      `systemctl show -p Environment nix-daemon`); correct it, until that prints nothing. On NixOS it comes from \
                      `programs.ssh`.",
-                ..text(Reason::SshConfigPrevents)
+                ..english(Reason::SshConfigPrevents)
             }
         }
         (Reason::NotTrusted, _) if target.details.contains_key("read_only") => Text {
@@ -151,7 +151,7 @@ pub(super) fn words(target: &Target) -> Text {
             explanation: "This machine's entry promises {missing|a system}, which is none: nothing is ever built for it.",
             remedy: "Did you mean `{meant|x86_64-linux}`? Write that in place of {missing|it} in this machine's entry for the builder \
                      (NixOS: `systems` in nix.buildMachines; elsewhere the second field in /etc/nix/machines).",
-            ..text(Reason::SystemMissing)
+            ..english(Reason::SystemMissing)
         },
         (Reason::FeatureMissing | Reason::HostKeyUnknown, _)
             if target.details.contains_key("misplaced") =>
@@ -171,7 +171,7 @@ pub(super) fn words(target: &Target) -> Text {
         (Reason::Refused, _) if target.kind == Kind::Builder => Text {
             remedy: "Start the service on the desktop: `sudo systemctl start {service}`; `systemctl status {service}` says why it \
                      does not run. Where it runs, compare its port with the one in {uri}.",
-            ..text(Reason::Refused)
+            ..english(Reason::Refused)
         },
         (Reason::NotVisible, _) if says(target, "login", "withheld") => Text {
             title: "a login that is not sent there",
@@ -184,22 +184,22 @@ pub(super) fn words(target: &Target) -> Text {
             explanation: "The cache at {address} serves nix-cache-info, but answered with an error when asked for a store path.",
             remedy: "Ask it yourself: `curl -i {uri}/{narinfo|HASH.narinfo}`. 500 or 502 mean that the server can't read its \
                      store or database: read its log on the desktop, `journalctl -u harmonia -u nix-serve -n 50`.",
-            ..text(Reason::HttpStatus)
+            ..english(Reason::HttpStatus)
         },
         (Reason::TimedOut | Reason::ConnectionLost, Stage::Signature) => Text {
             explanation: "The cache at {address} serves nix-cache-info, but did not finish its answer when asked for a store path.",
             remedy: "Ask it yourself: `curl -i {uri}/{narinfo|HASH.narinfo}`. The server is overloaded or its disk is slow: read \
                      its log on the desktop, `journalctl -u harmonia -u nix-serve -n 50`.",
-            ..text(target.reason)
+            ..english(target.reason)
         },
-        (reason, _) => text(reason),
+        (reason, _) => english(reason),
     }
 }
 
 /// The words for what is wrong with a certificate, a protocol, or the file of authorities.
 fn tls(target: &Target) -> Text {
     let fault = template::detail(&target.details, "tls_fault").unwrap_or_default();
-    let whole = text(Reason::TlsFailed);
+    let whole = english(Reason::TlsFailed);
     match fault.as_str() {
         "expired" => Text {
             title: "certificate expired",
@@ -281,7 +281,7 @@ const fn away(reason: Reason) -> Text {
             remedy: "To use it from here, connect this machine to the desktop's network, its VPN or its tailnet. If this is the \
                      desktop's network, `getent ahosts {host}` must print an address: a name in .local takes avahi on both machines \
                      (NixOS: `services.avahi.enable` and `services.avahi.nssmdns4`), any other the router's name service.",
-            ..text(reason)
+            ..english(reason)
         };
     }
     Text {
@@ -289,6 +289,6 @@ const fn away(reason: Reason) -> Text {
                       the networks change.",
         remedy: "To use it from here, connect this machine to the desktop's network or its VPN. If this is the desktop's network, \
                  its address has changed: `offloadctl discover` looks for it.",
-        ..text(reason)
+        ..english(reason)
     }
 }

@@ -2,12 +2,18 @@
 //! stand under each other, and a column for each subject.
 
 use super::{Style, Target, Tone, text};
-use crate::snapshot::{Comparison, Placed};
+use crate::{
+    language::{tr, tr_later},
+    snapshot::{Comparison, Placed},
+};
 
 const INDENT: &str = "    ";
-const NAMES: [&str; 4] = ["declared", "deployed", "loaded", "observed"];
-/// The widest name, and a space.
-const NAME: usize = 9;
+const NAMES: [&str; 4] = [
+    tr_later("declared"),
+    tr_later("deployed"),
+    tr_later("loaded"),
+    tr_later("observed"),
+];
 const GAP: &str = "   ";
 /// A key this long is cut where what is left still tells the keys apart.
 const KEY: usize = 20;
@@ -19,7 +25,7 @@ pub(super) fn table(target: &Target, style: &Style) -> String {
         return String::new();
     };
     let total = INDENT.len()
-        + NAME
+        + name_width()
         + subjects
             .iter()
             .map(|subject| subject.width + 2)
@@ -91,7 +97,8 @@ impl Subject {
 }
 
 fn wide(subjects: &[Subject], style: &Style) -> String {
-    let mut header = format!("{INDENT}{:NAME$}", "");
+    let margin = " ".repeat(INDENT.len() + name_width());
+    let mut header = margin.clone();
     for (i, subject) in subjects.iter().enumerate() {
         let gap = if i == 0 { "" } else { GAP };
         header.push_str(&format!("{gap}  {}", padded(&subject.name, subject.width)));
@@ -100,7 +107,7 @@ fn wide(subjects: &[Subject], style: &Style) -> String {
     // What is loaded is mostly from where it is deployed: each place is told once.
     let mut told: Vec<&str> = Vec::new();
     for (layer, name) in NAMES.iter().enumerate() {
-        let mut line = format!("{INDENT}{name:NAME$}");
+        let mut line = format!("{INDENT}{}", padded(tr(name), name_width()));
         for (i, subject) in subjects.iter().enumerate() {
             line.push_str(if i == 0 { "" } else { GAP });
             let cell = subject.cells.get(layer).and_then(Option::as_ref);
@@ -113,8 +120,8 @@ fn wide(subjects: &[Subject], style: &Style) -> String {
             let cell = subject.cells.get(layer).and_then(Option::as_ref);
             let source = told_source(cell, subject, style);
             if let Some(source) = source.filter(|source| !told.contains(source)) {
-                let indent = " ".repeat(INDENT.len() + NAME + 2);
-                table.push_str(&format!("{indent}{}\n", style.paint(Tone::Faint, source)));
+                let source_shown = style.paint(Tone::Faint, source);
+                table.push_str(&format!("{margin}  {source_shown}\n"));
                 told.push(source);
             }
         }
@@ -128,7 +135,8 @@ fn narrow(subject: &Subject, style: &Style) -> String {
     let mut lines = heading + "\n";
     for (name, cell) in NAMES.iter().zip(&subject.cells) {
         let value = shown(cell.as_ref(), 0, style);
-        lines.push_str(format!("{INDENT}{name:NAME$}{value}").trim_end());
+        let name = padded(tr(name), name_width());
+        lines.push_str(format!("{INDENT}{name}{value}").trim_end());
         lines.push('\n');
         if let Some(source) = told_source(cell.as_ref(), subject, style) {
             let source = style.paint(Tone::Faint, source);
@@ -157,6 +165,12 @@ fn shown(cell: Option<&Cell>, width: usize, style: &Style) -> String {
 fn told_source<'a>(cell: Option<&'a Cell>, subject: &Subject, style: &Style) -> Option<&'a str> {
     cell.map(|cell| cell.source.as_str())
         .filter(|source| !source.is_empty() && (subject.disputed || style.verbose))
+}
+
+/// The columns of the widest name, and a space.
+fn name_width() -> usize {
+    let widths = NAMES.iter().map(|name| text::width(tr(name)));
+    widths.max().unwrap_or_default() + 1
 }
 
 fn padded(value: &str, width: usize) -> String {

@@ -1,7 +1,11 @@
 //! What the configuration tree says wrongly, the proposed patch, and the commands to run.
 
 use super::{Snapshot, Style, Tone, TreeSearch, Warning, WarningCode, help, text};
-use crate::{Printable, template};
+use crate::{
+    Printable,
+    language::{say, tr},
+    template,
+};
 
 const INDENT: &str = "    ";
 /// The most places that a page lists; the JSON has them all.
@@ -19,20 +23,31 @@ pub(super) fn found(search: Option<&TreeSearch>, style: &Style) -> String {
     let prose = |words: &str, tone| help::lines(words, "", INDENT, style, tone);
     if search.findings.is_empty() {
         let words = if search.notes.is_empty() {
-            format!(
+            say!(
                 "{wrong} stands nowhere in {directory}. If you have corrected it already, a rebuild \
-                 deploys that; if your configuration is elsewhere, name it: `--config-dir DIR`."
+                 deploys that; if your configuration is elsewhere, name it: `--config-dir DIR`.",
+                wrong,
+                directory
             )
         } else {
-            format!("{wrong} was not found in {directory}, as far as that was searched.")
+            say!(
+                "{wrong} was not found in {directory}, as far as that was searched.",
+                wrong,
+                directory
+            )
         };
         part.push_str(&prose(&words, Some(Tone::Strong)));
     } else {
         let words = match only_right(search) {
             Some(right) => {
-                format!("{wrong} stands in {directory}, where {right} should:")
+                say!(
+                    "{wrong} stands in {directory}, where {right} should:",
+                    wrong,
+                    directory,
+                    right
+                )
             }
-            None => format!("{wrong} stands in {directory}:"),
+            None => say!("{wrong} stands in {directory}:", wrong, directory),
         };
         part.push_str(&prose(&words, Some(Tone::Strong)));
     }
@@ -40,7 +55,10 @@ pub(super) fn found(search: Option<&TreeSearch>, style: &Style) -> String {
         let place = format!("{}:{}:{}", finding.file, finding.line, finding.column);
         let place = style.paint(Tone::Uneasy, &place);
         let comment = if finding.comment {
-            style.paint(Tone::Faint, "  (a comment: left as it is)")
+            style.paint(
+                Tone::Faint,
+                &format!("  {}", tr("(a comment: left as it is)")),
+            )
         } else {
             String::new()
         };
@@ -48,11 +66,12 @@ pub(super) fn found(search: Option<&TreeSearch>, style: &Style) -> String {
         part.push_str(&format!("{INDENT}  {}\n", finding.text.trim()));
     }
     if let Some(more @ 1..) = search.findings.len().checked_sub(PLACES) {
-        part.push_str(&format!("{INDENT}and {more} more; --json has them all\n"));
+        let more = say!("and {more} more; --json has them all", more);
+        part.push_str(&format!("{INDENT}{more}\n"));
     }
     for note in &search.notes {
         part.push_str(&help::lines(
-            &format!("not searched: {note}"),
+            &say!("not searched: {note}", note),
             INDENT,
             "      ",
             style,
@@ -77,7 +96,7 @@ pub(super) fn commands(snapshot: &Snapshot, search: Option<&TreeSearch>, style: 
     if let Some(search) = patch {
         part.push_str(&format!(
             "\n{}\n",
-            style.paint(Tone::Strong, "Proposed patch")
+            style.paint(Tone::Strong, tr("Proposed patch"))
         ));
         part.push_str(&shown(&search.patch, style));
         let directory = quoted(&search.directory);
@@ -95,8 +114,8 @@ pub(super) fn commands(snapshot: &Snapshot, search: Option<&TreeSearch>, style: 
         return part;
     }
     let heading = match patch {
-        Some(_) => "To mend it (nothing was changed yet)",
-        None => "To mend it",
+        Some(_) => tr("To mend it (nothing was changed yet)"),
+        None => tr("To mend it"),
     };
     part.push_str(&format!("\n{}\n", style.paint(Tone::Strong, heading)));
     for command in commands {
@@ -133,9 +152,8 @@ fn shown(patch: &str, style: &Style) -> String {
         lines.push('\n');
     }
     if let Some(more @ 1..) = patch.lines().count().checked_sub(PATCH) {
-        lines.push_str(&format!(
-            "… and {more} more lines; --patch writes them all\n"
-        ));
+        let more = say!("… and {more} more lines; --patch writes them all", more);
+        lines.push_str(&format!("{more}\n"));
     }
     lines
 }

@@ -4,7 +4,9 @@ use serde::Serialize;
 
 use super::{Reason, Snapshot, Target, Warning};
 use crate::{
-    TargetState, reasons,
+    TargetState,
+    language::tr,
+    reasons,
     snapshot::{CauseKind, DETAIL_ERROR, Detail},
     template, warnings,
 };
@@ -86,7 +88,9 @@ impl Root<'_> {
                 target: target.label(),
                 since: target.state_change_timestamp,
                 title: match target.state {
-                    TargetState::Away => "this machine is on no network that reaches it".to_owned(),
+                    TargetState::Away => {
+                        tr("this machine is on no network that reaches it").to_owned()
+                    }
                     state => state.to_string(),
                 },
                 ..Words::default()

@@ -1,7 +1,7 @@
 //! How far a check came, stage by stage.
 
 use super::{Kind, Reason, Style, Target, Tone, state_tone, text};
-use crate::{Stage, TargetState};
+use crate::{Stage, TargetState, language::tr};
 
 const INDENT: &str = "    ";
 const GAP: &str = "  ";
@@ -49,7 +49,11 @@ pub(super) fn line(target: &Target, style: &Style) -> String {
         .map(|stage| stage.as_str())
         .collect();
     if !rest.is_empty() {
-        let word = if failed { "not reached" } else { "not checked" };
+        let word = if failed {
+            tr("not reached")
+        } else {
+            tr("not checked")
+        };
         items.push((format!("({word}: {})", rest.join(", ")), Some(Tone::Faint)));
     }
     wrapped(&items, style)

@@ -1,0 +1,73 @@
+//! The language of people's words, chosen once for a process.
+//!
+//! English stands in the code, where a reader sees it, and is the key to every other: `client/po/` has a catalogue for each,
+//! as gettext's. It is read where [`follow`] is called and the locale asks for it, and never else: programs and the
+//! journal have English, and an English user pays nothing.
+
+mod catalogue;
+mod locale;
+#[cfg(test)]
+mod tests;
+
+use std::sync::OnceLock;
+
+use catalogue::Catalogue;
+use locale::Language;
+
+use crate::template;
+
+/// What this process speaks where that is not English.
+static SPOKEN: OnceLock<Catalogue> = OnceLock::new();
+
+const PT_BR: &str = include_str!("../po/pt_BR.po");
+
+/// Speaks from now on what the locale asks for (locale(7): `LANGUAGE`, `LC_ALL`, `LC_MESSAGES`, `LANG`), where there is a
+/// catalogue for it. It does so once: what was said before was English.
+pub fn follow(variable: impl Fn(&str) -> Option<String>) {
+    match Language::of(&variable) {
+        Language::English => {}
+        Language::Portuguese => {
+            SPOKEN.get_or_init(|| Catalogue::read(PT_BR));
+        }
+    }
+}
+
+/// `text` in the language of this process.
+pub(crate) fn tr(text: &'static str) -> &'static str {
+    translated(text).unwrap_or(text)
+}
+
+/// Marks a text of a table, for the catalogues: who reads the table translates it.
+pub(crate) const fn tr_later(text: &'static str) -> &'static str {
+    text
+}
+
+/// `text` in the language of this process, where that is not English.
+pub(crate) fn translated(text: &str) -> Option<&'static str> {
+    SPOKEN.get()?.get(text)
+}
+
+/// A translation with what belongs into it, for [`say!`].
+pub(crate) fn fill(text: &str, values: &[(&str, &dyn std::fmt::Display)]) -> String {
+    template::fill(text, |key| {
+        let found = values.iter().find(|(name, _)| *name == key);
+        found.map(|(_, value)| value.to_string())
+    })
+}
+
+/// `format!` in the language of this process: `say!("no {what} at {place}", what = "cache", place)`. The compiler holds the
+/// English to its values, a test the translations to the English.
+macro_rules! say {
+    (@value $name:ident) => { $name };
+    (@value $name:ident $value:expr) => { $value };
+    ($text:literal $(, $name:ident $(= $value:expr)?)* $(,)?) => {
+        match $crate::language::translated($text) {
+            None => format!($text $(, $name = $crate::language::say!(@value $name $($value)?))*),
+            Some(text) => $crate::language::fill(
+                text,
+                &[$((stringify!($name), &$crate::language::say!(@value $name $($value)?))),*],
+            ),
+        }
+    };
+}
+pub(crate) use say;

@@ -1,0 +1,55 @@
+//! A catalogue of gettext's, as text: `msgid` and `msgstr`, each a string that may go on over lines.
+//!
+//! (gettext's manual, "The Format of PO Files".) Plurals and contexts are not in ours: a sentence that is another one for many
+//! stands in the code twice. The crates that read these files bring unsafe code and a writer; a string of theirs is one of JSON's.
+
+use std::collections::HashMap;
+
+/// English, and what it is.
+pub(super) struct Catalogue(HashMap<String, String>);
+
+impl Catalogue {
+    /// What is not yet translated is not in it.
+    pub(super) fn read(text: &str) -> Self {
+        let mut catalogue = HashMap::new();
+        let mut entry = (String::new(), String::new());
+        let mut is_key = true;
+        for line in text.lines() {
+            let (keyword, string) = match line.split_once('"') {
+                Some((keyword, _)) => (keyword.trim_end(), line.get(keyword.len()..)),
+                None => continue,
+            };
+            match keyword {
+                "msgid" => {
+                    keep(&mut catalogue, std::mem::take(&mut entry));
+                    is_key = true;
+                }
+                "msgstr" => is_key = false,
+                "" => {}
+                _ => continue,
+            }
+            let string = serde_json::from_str::<String>(string.unwrap_or_default());
+            let part = if is_key { &mut entry.0 } else { &mut entry.1 };
+            part.push_str(&string.unwrap_or_default());
+        }
+        keep(&mut catalogue, entry);
+        Self(catalogue)
+    }
+
+    pub(super) fn get(&self, english: &str) -> Option<&str> {
+        self.0.get(english).map(String::as_str)
+    }
+
+    /// Every English text in it.
+    #[cfg(test)]
+    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+}
+
+/// The entry without English is the file's head.
+fn keep(catalogue: &mut HashMap<String, String>, (english, translation): (String, String)) {
+    if !english.is_empty() && !translation.is_empty() {
+        catalogue.insert(english, translation);
+    }
+}
