@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use offload_client::{Snapshot, page};
+use offload_client::{Snapshot, language, page};
 
 use crate::{
     RunError,
@@ -46,6 +46,8 @@ pub async fn round(settings: Settings, json: bool) -> Result<Round, RunError> {
     let text = if json {
         serde_json::to_string(&snapshot)? + "\n"
     } else {
+        // What was logged until now is English, as ever.
+        language::follow(|name| std::env::var(name).ok());
         page::render(&snapshot, &style())
     };
     let ready = snapshot.state.is_ready();

@@ -8,6 +8,7 @@ use super::{
     session::{self, Session, call},
     spinner, status,
 };
+use crate::language::tr;
 
 pub(super) async fn check(
     cli: &Cli,
@@ -17,7 +18,7 @@ pub(super) async fn check(
     let session = Session::open(cli).await?;
     let before = session.snapshot().await?;
     let chosen = session::select(&before, target)?;
-    spinner::beside("checking", async {
+    spinner::beside(tr("checking"), async {
         if target.is_none() {
             return call(session.manager().await?.check()).await.map(|_| ());
         }

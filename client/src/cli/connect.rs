@@ -22,7 +22,12 @@ use super::{
     failure::{Failure, Outcome},
     output::now_realtime_usec,
 };
-use crate::{Printable, Reason, TargetState, reasons, snapshot::Target};
+use crate::{
+    Printable, Reason, TargetState,
+    language::{say, tr},
+    reasons,
+    snapshot::Target,
+};
 
 /// Who has not said by then where a builder is has not said it.
 const ASKING: Duration = Duration::from_millis(50);
@@ -49,15 +54,19 @@ const UNKNOWN: Patience = Patience {
 pub(super) enum ConnectError {
     /// Standard output is not what ssh makes of it.
     #[error(
-        "standard output is no socket of ssh's: `connect` is for ssh_config's ProxyCommand, together with \
+        "{}",
+        tr(
+            "standard output is no socket of ssh's: `connect` is for ssh_config's ProxyCommand, together with \
          `ProxyUseFdpass yes`; `offloadctl steer --print` writes both"
+        )
     )]
     NotSsh,
     /// No builder that is watched is called so.
-    #[error(
-        "{host} on port {port} is no builder that offloadd watches, so it is not dialled{}. Give Nix that \
-         builder, or take its `Host` out of what leads to `offloadctl connect` in ssh_config", known(.watched)
-    )]
+    #[error("{}", say!(
+        "{host} on port {port} is no builder that offloadd watches, so it is not dialled{known}. Give Nix that \
+         builder, or take its `Host` out of what leads to `offloadctl connect` in ssh_config",
+        host = .host, port = .port, known = known(.watched)
+    ))]
     Foreign {
         host: Printable,
         port: u16,
@@ -68,14 +77,17 @@ pub(super) enum ConnectError {
     #[error("{}", refusal(.0))]
     NotThere(Box<Target>),
     /// It did not accept a connection.
-    #[error("{who} can't be reached at {}: {why}; Nix goes on without it. `offloadctl check` says more", tried(.places))]
+    #[error("{}", say!(
+        "{who} can't be reached at {places}: {why}; Nix goes on without it. `offloadctl check` says more",
+        who = .who, places = tried(.places), why = .why
+    ))]
     Unreached {
         who: Printable,
         places: Vec<String>,
         why: String,
     },
     /// ssh did not take the socket.
-    #[error("ssh did not take the connection: {0}")]
+    #[error("{}", say!("ssh did not take the connection: {error}", error = .0))]
     HandOver(io::Error),
 }
 
@@ -206,9 +218,16 @@ fn refusal(target: &Target) -> String {
     };
     let remedy = reasons::remedy_for(target);
     let (label, state) = (Printable::from(target.label()), target.state);
-    format!("{label} is {state}{why}{address}; Nix goes on without it. {remedy}")
-        .trim_end()
-        .to_owned()
+    say!(
+        "{label} is {state}{why}{address}; Nix goes on without it. {remedy}",
+        label,
+        state,
+        why,
+        address,
+        remedy
+    )
+    .trim_end()
+    .to_owned()
 }
 
 fn known(watched: &[String]) -> String {
@@ -216,13 +235,13 @@ fn known(watched: &[String]) -> String {
         [] => String::new(),
         watched => {
             let watched: Vec<Printable> = watched.iter().map(Printable::from).collect();
-            format!(" (it watches {})", watched.join(", "))
+            say!(" (it watches {targets})", targets = watched.join(", "))
         }
     }
 }
 
 fn tried(places: &[String]) -> Printable {
-    places.join(" and ").into()
+    places.join(tr(" and ")).into()
 }
 
 impl ConnectError {

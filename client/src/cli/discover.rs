@@ -8,13 +8,18 @@ use super::{
     session::{Session, call},
     spinner,
 };
-use crate::{Reason, Snapshot, page::state_glyph, snapshot::Target};
+use crate::{
+    Reason, Snapshot,
+    language::{say, tr, tr_later},
+    page::state_glyph,
+    snapshot::Target,
+};
 
 pub(super) async fn discover(cli: &Cli, output: Output) -> Result<Outcome, Failure> {
     let session = Session::open(cli).await?;
     let before = session.snapshot().await?;
     let manager = session.manager().await?;
-    let found = spinner::beside("looking", call(manager.discover())).await?;
+    let found = spinner::beside(tr("looking"), call(manager.discover())).await?;
     let after = session.snapshot().await?;
     let found: Vec<&Target> = after
         .targets
@@ -44,7 +49,7 @@ fn is_there(target: &Target) -> bool {
 /// What came of it, a line for each target that was looked for.
 fn sentences(before: &Snapshot, after: &Snapshot, found: &[&Target]) -> String {
     if found.is_empty() && all_there(before) && all_there(after) {
-        return "Nothing is missing: every target answers where it is.\n".to_owned();
+        return tr("Nothing is missing: every target answers where it is.").to_owned() + "\n";
     }
     let mut page = String::new();
     let mut lost = false;
@@ -57,37 +62,51 @@ fn sentences(before: &Snapshot, after: &Snapshot, found: &[&Target]) -> String {
             .any(|old| old.path() == target.path() && is_there(old));
         let line = match (is_found, is_there(target)) {
             (true, true) if target.reason == Reason::AddressMoved => {
-                format!(
-                    "✔ {label} was found at {address}; Nix does not go there: see `offloadctl`\n"
-                )
+                let told = say!(
+                    "{label} was found at {address}; Nix does not go there: see `offloadctl`",
+                    label,
+                    address
+                );
+                format!("✔ {told}\n")
             }
-            (true, true) => format!("✔ {label} was found at {address}\n"),
+            (true, true) => {
+                let told = say!("{label} was found at {address}", label, address);
+                format!("✔ {told}\n")
+            }
             (true, false) => {
                 let state = target.state;
                 let sign = state_glyph(state);
-                format!(
-                    "{sign} {label} was found at {address}, and it is {state}: see `offloadctl`\n"
-                )
+                let told = say!(
+                    "{label} was found at {address}, and it is {state}: see `offloadctl`",
+                    label,
+                    address,
+                    state
+                );
+                format!("{sign} {told}\n")
             }
             // It came back by itself meanwhile.
-            (false, true) if !was_there => format!("✔ {label} is there at {address}\n"),
+            (false, true) if !was_there => {
+                let told = say!("{label} is there at {address}", label, address);
+                format!("✔ {told}\n")
+            }
             (false, true) => continue,
             (false, false) => {
                 lost = true;
-                format!("✗ {label} was not found\n")
+                format!("✗ {}\n", say!("{label} was not found", label))
             }
         };
         page.push_str(&line);
     }
     if lost {
-        page.push_str(REMEDY);
+        page.push_str(tr(REMEDY));
     }
     page
 }
 
 /// What to do where something was not found. Answers to multicast DNS come to a port of the daemon's
 /// own from whom it did not ask by name: to a firewall they belong to nothing.
-const REMEDY: &str = "\
+const REMEDY: &str = tr_later(
+    "\
 → Is the desktop on, and on this network? Multicast DNS and the neighbours were asked in any case;
   to have each address tried, name the network in /etc/offloadd/config.toml and look again:
       [discover]
@@ -95,4 +114,5 @@ const REMEDY: &str = "\
   `ip -4 route` shows this machine's networks. `offloadctl` says what is wrong at the old address.
 → NixOS's firewall drops answers of multicast DNS unless it is told to let them in:
       networking.firewall.extraCommands = \"iptables -A nixos-fw -p udp --sport 5353 -j nixos-fw-accept\";
-";
+",
+);

@@ -31,6 +31,7 @@ use super::{
 use crate::{
     Snapshot,
     errors::BusError,
+    language::{say, tr},
     page::doctor::{self, Examination, Source, TreeSearch},
 };
 
@@ -89,19 +90,20 @@ struct Known {
 impl Known {
     /// From the daemon after a fresh check; from `offloadd --once` where there is none.
     async fn look(cli: &Cli) -> Result<Self, Failure> {
-        let no_daemon = match spinner::beside("checking", Self::of_daemon(cli)).await {
+        let no_daemon = match spinner::beside(tr("checking"), Self::of_daemon(cli)).await {
             Err(failure) if failure.is_no_daemon() => failure,
             known => return known,
         };
-        let (json, program) = spinner::beside("checking without a daemon", once::round()).await?;
+        let (json, program) =
+            spinner::beside(tr("checking without a daemon"), once::round()).await?;
         let document =
             document::read(&json).map_err(|error| Failure::Nonsense(error.to_string()))?;
         let source = Source::Once {
             program: program.display().to_string(),
             why: match no_daemon {
-                Failure::NoDaemon(_) => "No daemon runs",
-                Failure::Silent => "The daemon does not answer",
-                _ => "The daemon went away",
+                Failure::NoDaemon(_) => tr("No daemon runs"),
+                Failure::Silent => tr("The daemon does not answer"),
+                _ => tr("The daemon went away"),
             }
             .to_owned(),
         };
@@ -163,7 +165,7 @@ async fn look_for(
     let directory = config_dir.map_or_else(|| PathBuf::from(CONFIG_DIR), Path::to_owned);
     let root = directory.clone();
     let found = spawn_blocking(move || tree::search(&root, &corrections));
-    let found = spinner::beside("searching the configuration", found).await;
+    let found = spinner::beside(tr("searching the configuration"), found).await;
     match found.map_err(|error| Failure::Runtime(io::Error::other(error)))? {
         Ok(search) => Ok(Some(search)),
         // Not NixOS, or its configuration is elsewhere: there is a page all the same.
@@ -173,7 +175,14 @@ async fn look_for(
                 .into_iter()
                 .map(|w| w.wrong)
                 .collect(),
-            notes: vec![format!("{CONFIG_DIR}: {error}; --config-dir names another place").into()],
+            notes: vec![
+                say!(
+                    "{directory}: {error}; --config-dir names another place",
+                    directory = CONFIG_DIR,
+                    error
+                )
+                .into(),
+            ],
             ..TreeSearch::default()
         })),
         Err(error) => Err(Failure::ConfigDir(directory, error)),

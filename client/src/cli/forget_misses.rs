@@ -7,7 +7,7 @@ use super::{
     output::Output,
     session::{self, Session, call},
 };
-use crate::{Kind, snapshot::Target};
+use crate::{Kind, language::say, snapshot::Target};
 
 /// Of the caches that a person means; of all without a name.
 pub(super) async fn forget_misses(
@@ -50,9 +50,16 @@ fn as_json(cache: &Target, count: u64) -> Forgotten {
 fn sentence(cache: &Target, count: u64) -> String {
     let label = cache.label();
     match count {
-        0 => format!("Nix remembers nothing as missing from {label}.\n"),
-        1 => format!("Nix asks {label} again for one path that it lacked.\n"),
-        count => format!("Nix asks {label} again for {count} paths that it lacked.\n"),
+        0 => say!("Nix remembers nothing as missing from {label}.\n", label),
+        1 => say!(
+            "Nix asks {label} again for one path that it lacked.\n",
+            label
+        ),
+        count => say!(
+            "Nix asks {label} again for {count} paths that it lacked.\n",
+            label,
+            count
+        ),
     }
 }
 

@@ -4,7 +4,12 @@ use super::{
     failure::{Failure, Outcome},
     session,
 };
-use crate::{Kind, Printable, Reason, Snapshot, TargetState, reasons, snapshot::Target};
+use crate::{
+    Kind, Printable, Reason, Snapshot, TargetState,
+    language::{say, tr},
+    reasons,
+    snapshot::Target,
+};
 
 /// What is to be ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,19 +111,19 @@ impl<'a> Goal<'a> {
             .map(|target| target.label())
             .collect();
         match ready.len() {
-            0 | 1 => format!("{} is ready", ready.concat()),
-            _ => format!("{} are ready", ready.join(", ")),
+            0 | 1 => say!("{target} is ready", target = ready.concat()),
+            _ => say!("{targets} are ready", targets = ready.join(", ")),
         }
     }
 
     /// What is missing, in a line: `builder/desktop is down, connection refused`.
     pub(super) fn missing(self, snapshot: Option<&Snapshot>) -> String {
         let Some(snapshot) = snapshot else {
-            return "offloadd is not running".to_owned();
+            return tr("offloadd is not running").to_owned();
         };
         let concerned = self.concerned(snapshot).unwrap_or_default();
         if let (Self::AnyBuilder, []) = (self, concerned.as_slice()) {
-            return "no builder is watched".to_owned();
+            return tr("no builder is watched").to_owned();
         }
         let waiting: Vec<String> = concerned
             .iter()
@@ -126,14 +131,22 @@ impl<'a> Goal<'a> {
             .map(|target| {
                 let title = reasons::title_for(target);
                 let why = if title.is_empty() { "" } else { ", " };
-                format!("{} is {}{why}{title}", target.label(), target.state)
+                say!(
+                    "{target} is {state}{why}",
+                    target = target.label(),
+                    state = target.state,
+                    why = format!("{why}{title}")
+                )
             })
             .collect();
         if !waiting.is_empty() {
             return waiting.join("; ");
         }
         match (self, reasons::text(snapshot.reason).title) {
-            (Self::Targets(name), _) => format!("{} is no longer watched", Printable::from(name)),
+            (Self::Targets(name), _) => say!(
+                "{target} is no longer watched",
+                target = Printable::from(name)
+            ),
             (_, "") => snapshot.state.to_string(),
             (_, title) => title.to_owned(),
         }

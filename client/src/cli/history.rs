@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     Reason, TargetState,
+    language::tr,
     page::{Style, Tone, ago, latency, state_glyph, state_tone},
     reasons,
     snapshot::{HistoryEntry, Target},
@@ -83,7 +84,7 @@ fn page(target: &Target, entries: &[HistoryEntry], style: &Style) -> String {
     let mut page = style.paint(Tone::Strong, &target.label());
     page.push('\n');
     if entries.is_empty() {
-        page.push_str("  nothing has changed yet\n");
+        page.push_str(&format!("  {}\n", tr("nothing has changed yet")));
     }
     for entry in entries {
         let state = format!("{} {:<8}", state_glyph(entry.state), entry.state.as_str());

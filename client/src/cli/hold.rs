@@ -25,7 +25,10 @@ use super::{
     session::Session,
     spinner::Spinner,
 };
-use crate::Snapshot;
+use crate::{
+    Snapshot,
+    language::{say, tr},
+};
 
 /// How long what was ready may be without a daemon, or without a verdict: an upgrade or a restart of
 /// offloadd or of the bus, and a resume, stop nothing that is bound to it.
@@ -46,7 +49,7 @@ pub(super) async fn hold(
     }));
     let goal = target.map_or(Goal::AnyBuilder, Goal::Targets);
     let told = Told {
-        spinner: Spinner::new("waiting"),
+        spinner: Spinner::new(tr("waiting")),
         waiting: true,
         output,
     };
@@ -101,13 +104,16 @@ async fn holding(
             (GoalState::NotReady, true, _) => return Err(over(goal, last.as_ref(), &mut told)),
             (_, true, _) => {
                 until = until.or_else(|| Some(Instant::now() + GRACE));
-                told.status(&format!(
-                    "holding on for {} s: {}",
-                    GRACE.as_secs(),
-                    goal.missing(last.as_ref())
+                told.status(&say!(
+                    "holding on for {seconds} s: {missing}",
+                    seconds = GRACE.as_secs(),
+                    missing = goal.missing(last.as_ref())
                 ));
             }
-            (_, false, _) => told.status(&format!("waiting: {}", goal.missing(last.as_ref()))),
+            (_, false, _) => told.status(&say!(
+                "waiting: {missing}",
+                missing = goal.missing(last.as_ref())
+            )),
         }
     }
 }
@@ -148,7 +154,7 @@ impl Tell for Told {
         self.spinner.clear();
         self.waiting = false;
         if first && self.output.terminal {
-            let line = format!("{what}; this ends when that does, or with Ctrl-C\n");
+            let line = say!("{what}; this ends when that does, or with Ctrl-C\n", what);
             self.output.print(&line)?;
         }
         Ok(())

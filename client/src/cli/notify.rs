@@ -21,7 +21,7 @@ use super::{
     follow::follow,
     session::{Session, call},
 };
-use crate::Snapshot;
+use crate::{Snapshot, language::tr};
 
 const SERVER: &str = "org.freedesktop.Notifications";
 const PATH: &str = "/org/freedesktop/Notifications";
@@ -114,7 +114,7 @@ impl Shown<'_> {
             notice.body.clone()
         };
         let actions: &[&str] = if notice.is_bad && can("actions") {
-            &[CHECK, "Check now"]
+            &[CHECK, tr("Check now")]
         } else {
             &[]
         };

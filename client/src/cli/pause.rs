@@ -9,6 +9,7 @@ use super::{
     session::{Session, call},
     spinner,
 };
+use crate::language::{say, tr};
 
 pub(super) async fn pause(
     cli: &Cli,
@@ -20,13 +21,13 @@ pub(super) async fn pause(
     });
     let session = Session::open(cli).await?;
     let manager = session.manager().await?;
-    spinner::beside("asking", call(manager.pause(usec))).await?;
+    spinner::beside(tr("asking"), call(manager.pause(usec))).await?;
     let sentence = match duration {
-        Some(duration) => format!(
-            "The checks are paused for {}; `offloadctl resume` ends that sooner.\n",
-            humantime::format_duration(duration)
+        Some(duration) => say!(
+            "The checks are paused for {duration}; `offloadctl resume` ends that sooner.\n",
+            duration = humantime::format_duration(duration)
         ),
-        None => "The checks are paused until `offloadctl resume`.\n".to_owned(),
+        None => tr("The checks are paused until `offloadctl resume`.\n").to_owned(),
     };
     done(cli, &session, &output, &sentence).await
 }
@@ -34,8 +35,8 @@ pub(super) async fn pause(
 pub(super) async fn resume(cli: &Cli, output: Output) -> Result<Outcome, Failure> {
     let session = Session::open(cli).await?;
     let manager = session.manager().await?;
-    spinner::beside("asking", call(manager.resume())).await?;
-    done(cli, &session, &output, "The checks go on.\n").await
+    spinner::beside(tr("asking"), call(manager.resume())).await?;
+    done(cli, &session, &output, tr("The checks go on.\n")).await
 }
 
 async fn done(

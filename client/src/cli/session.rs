@@ -14,6 +14,7 @@ use zbus::{Connection, proxy::CacheProperties};
 use super::{args::Cli, document, failure::Failure, json};
 use crate::{
     Printable, Reason, Snapshot, TargetState, connect,
+    language::say,
     page::{Style, Tone, wrap},
     proxy::{CacheProxy, ManagerProxy, TargetProxy},
     read,
@@ -66,8 +67,10 @@ impl Session {
             None => String::new(),
             Some(other) => {
                 let (place, other) = (Printable::from(place), Printable::from(other));
-                let told = format!(
-                    "So says the daemon on the {place}; another one is there with `--bus {other}`."
+                let told = say!(
+                    "So says the daemon on the {place}; another one is there with `--bus {other}`.",
+                    place,
+                    other
                 );
                 format!(
                     "\n{}",

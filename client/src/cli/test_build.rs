@@ -19,6 +19,7 @@ use crate::{
     JobState, Kind, Printable, Snapshot,
     errors::BusError,
     job::{self, End, Job},
+    language::say,
     page::{self, Style, Tone},
     snapshot::Target,
     test_build::{self, TestBuild},
@@ -85,10 +86,10 @@ async fn follow(
     let label = target.label();
     let path = target.path();
     let start = call(job::test_build(&session.connection, &path, limit));
-    let mut job = spinner::beside(&format!("starting a test build on {label}"), start).await?;
+    let mut job = spinner::beside(&say!("starting a test build on {label}", label), start).await?;
     let mut interrupts = Interrupts::listen()?;
     let mut kept = Vec::new();
-    let mut waiting = format!("test build on {label}");
+    let mut waiting = say!("test build on {label}", label);
     let mut cancelled = false;
     loop {
         let line = tokio::select! {
@@ -98,9 +99,10 @@ async fn follow(
                     return Err(Failure::Interrupted);
                 }
                 cancelled = true;
-                waiting = format!("ending the test build on {label}");
+                waiting = say!("ending the test build on {label}", label);
                 // Where standard error is closed nobody wants to read it.
-                let _ = writeln!(io::stderr(), "{waiting}; once more leaves it to itself");
+                let told = say!("{waiting}; once more leaves it to itself", waiting);
+                let _ = writeln!(io::stderr(), "{told}");
                 cancel(&mut job, &mut interrupts).await?;
                 continue;
             }

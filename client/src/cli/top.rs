@@ -32,6 +32,7 @@ use super::{
     failure::{Failure, Outcome},
     output::{self, Output},
 };
+use crate::language::{say, tr};
 
 /// News that wait to be shown, at the most.
 const QUEUE: usize = 64;
@@ -159,13 +160,13 @@ impl Asker {
             return;
         }
         let (Some(connection), Some(_)) = (self.connection.clone(), model.snapshot()) else {
-            "there is no daemon to ask".clone_into(&mut model.message);
+            tr("there is no daemon to ask").clone_into(&mut model.message);
             return;
         };
         let sender = self.sender.clone();
         match action {
             Action::TestBuild { label, .. } if self.cancel.is_some() => {
-                model.message = format!("{label}: one test build at a time");
+                model.message = say!("{label}: one test build at a time", label);
             }
             Action::TestBuild { label, path } => {
                 let (cancel, cancelled) = mpsc::channel(1);
@@ -174,11 +175,11 @@ impl Asker {
                 tokio::spawn(follow::test_build(connection, path, cancelled, sender));
             }
             Action::Check(path) => {
-                "checking".clone_into(&mut model.message);
+                tr("checking").clone_into(&mut model.message);
                 tokio::spawn(follow::check(connection, path, sender));
             }
             Action::Pause(pauses) => {
-                "asking".clone_into(&mut model.message);
+                tr("asking").clone_into(&mut model.message);
                 tokio::spawn(follow::pause(connection, pauses, sender));
             }
             Action::Quit | Action::Suspend | Action::Cancel => {}

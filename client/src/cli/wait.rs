@@ -17,6 +17,7 @@ use super::{
 use crate::{
     Reason, Snapshot,
     errors::{BusError, not_started},
+    language::{say, tr},
 };
 
 /// How long a daemon may be away (a restart) before a wait without a limit gives up.
@@ -51,7 +52,7 @@ pub(super) async fn wait(
         return Err(failure);
     }
     let mut updates = crate::watch::watch(&session.connection);
-    let mut spinner = Spinner::new("waiting");
+    let mut spinner = Spinner::new(tr("waiting"));
     let mut last: Option<Snapshot> = None;
     let mut seen = false;
     let mut patience: Option<Instant> = None;
@@ -80,7 +81,10 @@ pub(super) async fn wait(
             Some(Reason::NoRoute) => nowhere.or_else(|| Some(Instant::now() + NO_NETWORK)),
             Some(_) => return Err(Failure::Away(goal.missing(item.as_ref()))),
         };
-        spinner.say(format!("waiting: {}", goal.missing(item.as_ref())));
+        spinner.say(say!(
+            "waiting: {missing}",
+            missing = goal.missing(item.as_ref())
+        ));
         last = item;
     }
 }

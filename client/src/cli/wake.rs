@@ -10,7 +10,11 @@ use super::{
     session::{self, Session, call},
     spinner,
 };
-use crate::{errors::BusError, snapshot::Target};
+use crate::{
+    errors::BusError,
+    language::{say, tr},
+    snapshot::Target,
+};
 
 /// Those that a person means. Of several one that can't be woken is no failure while another can: a cache that is no
 /// builder's has no hardware address.
@@ -25,7 +29,7 @@ pub(super) async fn wake(
     let mut is_any = false;
     for target in session::select(&snapshot, name)? {
         let proxy = session.target(target).await?;
-        match spinner::beside("asking", call(proxy.wake(HashMap::new()))).await {
+        match spinner::beside(tr("asking"), call(proxy.wake(HashMap::new()))).await {
             Ok((outcome, _)) => {
                 is_any = true;
                 output.print(&if cli.json {
@@ -59,9 +63,10 @@ fn as_json(target: &Target, outcome: &str) -> Woken {
 fn sentence(target: &Target, outcome: &str) -> String {
     let label = target.label();
     match outcome {
-        "awake" => format!("{label} is awake: nothing was sent.\n"),
-        _ => format!(
-            "{label} is woken: a magic packet was sent. `offloadctl wait {label}` waits for it.\n"
+        "awake" => say!("{label} is awake: nothing was sent.\n", label),
+        _ => say!(
+            "{label} is woken: a magic packet was sent. `offloadctl wait {label}` waits for it.\n",
+            label
         ),
     }
 }

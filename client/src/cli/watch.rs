@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     Snapshot,
+    language::{say, tr},
     page::{self, Style, Tone, overall_glyph, overall_tone, state_glyph, state_tone},
     reasons, warnings,
 };
@@ -66,10 +67,10 @@ fn changes(before: Option<&Snapshot>, now: Option<&Snapshot>, style: &Style) -> 
     let at = style.paint(Tone::Faint, &utc(style.now_realtime_usec));
     let line = |text: String| format!("{at}  {text}\n");
     let Some(now) = now else {
-        return line("? offloadd is not running".to_owned());
+        return line(format!("? {}", tr("offloadd is not running")));
     };
     let Some(before) = before else {
-        return line("offloadd is running".to_owned()) + &page::render(now, style);
+        return line(tr("offloadd is running").to_owned()) + &page::render(now, style);
     };
     let mut lines = String::new();
     for target in &now.targets {
@@ -101,7 +102,10 @@ fn changes(before: Option<&Snapshot>, now: Option<&Snapshot>, style: &Style) -> 
             .iter()
             .any(|target| target.path() == gone.path())
         {
-            lines.push_str(&line(format!("- {}: no longer watched", gone.label())));
+            lines.push_str(&line(say!(
+                "- {target}: no longer watched",
+                target = gone.label()
+            )));
         }
     }
     for warning in now.warnings.iter().filter(|w| !before.warnings.contains(w)) {
@@ -110,10 +114,10 @@ fn changes(before: Option<&Snapshot>, now: Option<&Snapshot>, style: &Style) -> 
     }
     for warning in before.warnings.iter().filter(|w| !now.warnings.contains(w)) {
         let title = warnings::title_for(warning);
-        lines.push_str(&line(format!("no longer: {title}")));
+        lines.push_str(&line(say!("no longer: {title}", title)));
     }
     if before.state != now.state {
-        let sign = format!("{} overall", overall_glyph(now.state));
+        let sign = format!("{} {}", overall_glyph(now.state), tr("overall"));
         let sign = style.paint(overall_tone(now.state), &sign);
         lines.push_str(&line(format!("{sign}: {} → {}", before.state, now.state)));
     }

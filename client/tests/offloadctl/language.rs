@@ -40,6 +40,70 @@ async fn a_brazilian_is_told_in_portuguese_what_is_wrong_and_what_to_do() {
     }
 }
 
+/// Whatever is written: nothing that has a translation is said in English.
+#[tokio::test]
+async fn no_command_falls_back_into_english() {
+    let bus = Bus::start().await;
+    let _fake = Fake::start(&bus, builder_down()).await;
+    let english = english();
+    for args in [
+        &["status", "--verbose"][..],
+        &["check"],
+        &["history"],
+        &["doctor"],
+        &["discover"],
+        &["wait", "--timeout", "10ms"],
+        &["is-ready", "nobody"],
+        &["test-build", "nobody"],
+        &["bar", "--format", "json", "--once"],
+    ] {
+        let run = in_locale(&bus, args, &[("LANG", "pt_BR.UTF-8")]).await;
+        let said = run.stdout + &run.stderr;
+        let leaks = english.iter().filter(|text| said.contains(*text));
+        let leaks: Vec<_> = leaks.collect();
+        assert!(leaks.is_empty(), "{args:?}: {leaks:?} in\n{said}");
+        let other = in_locale(&bus, args, &[("LANG", "en_US.UTF-8")]).await;
+        assert_ne!(said, other.stdout + &other.stderr, "{args:?}");
+    }
+}
+
+/// The texts of the catalogue that stand on one line, are no word of a program, and have nothing to be filled in.
+fn english() -> Vec<String> {
+    let catalogue = include_str!("../../po/pt_BR.po").lines();
+    let texts = catalogue.filter_map(|line| line.strip_prefix("msgid \"")?.strip_suffix('"'));
+    let whole = texts.filter(|text| text.len() > 9 && text.contains(' ') && !text.contains('{'));
+    whole.map(|text| text.replace("\\\"", "\"")).collect()
+}
+
+#[tokio::test]
+async fn a_bar_has_the_same_classes_in_every_language() {
+    let bus = Bus::start().await;
+    let _fake = Fake::start(&bus, builder_down()).await;
+    let line = async |locale| {
+        let args = ["bar", "--format", "waybar", "--once"];
+        let run = in_locale(&bus, &args, &[("LC_ALL", locale)]).await;
+        serde_json::from_str::<Value>(&run.stdout).unwrap()
+    };
+    let (english, portuguese) = (line("en_US.UTF-8").await, line("pt_BR.UTF-8").await);
+    for field in ["class", "alt", "text"] {
+        assert_eq!(english[field], portuguese[field], "{field}");
+    }
+    let tooltip = portuguese["tooltip"].as_str().unwrap();
+    assert!(
+        tooltip.contains("builder/desktop: down, conexão recusada"),
+        "{tooltip}"
+    );
+}
+
+#[tokio::test]
+async fn a_failure_is_told_in_portuguese_with_the_same_exit_code() {
+    let bus = Bus::start().await;
+    let run = in_locale(&bus, &["status"], &[("LANG", "pt_BR.UTF-8")]).await;
+    assert_eq!((run.code, run.stdout.as_str()), (4, ""));
+    let said = "offloadctl: o offloadd não está rodando; inicie-o com `systemctl start offloadd`";
+    assert!(run.stderr.starts_with(said), "{}", run.stderr);
+}
+
 #[tokio::test]
 async fn accents_take_one_column_each() {
     let bus = Bus::start().await;

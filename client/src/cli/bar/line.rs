@@ -2,6 +2,7 @@
 
 use crate::{
     OverallState, Snapshot, TargetState,
+    language::{say, tr},
     page::{doctor, overall_glyph, state_glyph},
     snapshot::Target,
 };
@@ -49,11 +50,11 @@ impl Line {
                 state: "no-daemon",
                 urgency: Urgency::Idle,
                 glyph: "?",
-                text: "no offloadd".to_owned(),
-                title: "offloadd is not running".to_owned(),
+                text: tr("no offloadd").to_owned(),
+                title: tr("offloadd is not running").to_owned(),
                 remedy: "sudo systemctl start offloadd".to_owned(),
                 tooltip: vec![
-                    "offloadd is not running: `sudo systemctl start offloadd`".to_owned(),
+                    tr("offloadd is not running: `sudo systemctl start offloadd`").to_owned(),
                 ],
             };
         };
@@ -65,7 +66,7 @@ impl Line {
         tooltip.extend(targets.take(MAX_TARGETS).map(|target| told(target, ascii)));
         let more = snapshot.targets.len().saturating_sub(MAX_TARGETS);
         if more > 0 {
-            tooltip.push(format!("and {more} more"));
+            tooltip.push(say!("and {more} more", more));
         }
         if !cause.title.is_empty() {
             tooltip.push(String::new());

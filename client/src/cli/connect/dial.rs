@@ -7,7 +7,7 @@ use rustix::net::sockopt;
 use tokio::time::timeout;
 
 use super::ConnectError;
-use crate::Printable;
+use crate::{Printable, language::say};
 
 /// How long each place has for itself before the next one is tried beside it.
 const HEAD_START: Duration = Duration::from_millis(150);
@@ -104,6 +104,6 @@ fn prepared(stream: tokio::net::TcpStream) -> io::Result<Socket> {
 }
 
 fn silent(bound: Duration) -> io::Error {
-    let text = format!("no answer within {} ms", bound.as_millis());
+    let text = say!("no answer within {n} ms", n = bound.as_millis());
     io::Error::new(io::ErrorKind::TimedOut, text)
 }

@@ -13,6 +13,8 @@ use tokio::{
     time::timeout,
 };
 
+use crate::language::say;
+
 const PROGRAM: &str = "offloadd";
 /// A round has time-outs of its own, which are shorter.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -27,25 +29,33 @@ const ROUND: [i32; 2] = [0, 3];
 #[derive(Debug, thiserror::Error)]
 pub(in crate::cli) enum OnceError {
     /// There is no such program.
-    #[error("there is no {PROGRAM} to check with: it is neither {} nor on PATH", .0.display())]
+    #[error("{}", say!("there is no {program} to check with: it is neither {path} nor on PATH", program = PROGRAM, path = .0.display()))]
     NotFound(PathBuf),
     /// It can't be run.
     #[error("{program}: {error}", program = .0.display(), error = .1)]
     Run(PathBuf, io::Error),
     /// It does not end.
-    #[error("{} --once did not end within {} s", .0.display(), PATIENCE.as_secs())]
+    #[error("{}", say!("{program} --once did not end within {seconds} s", program = .0.display(), seconds = PATIENCE.as_secs()))]
     TimedOut(PathBuf),
     /// It says more than a snapshot can be.
-    #[error("{} --once says more than {} MB", .0.display(), LARGEST >> 20)]
+    #[error("{}", say!("{program} --once says more than {size} MB", program = .0.display(), size = LARGEST >> 20))]
     TooMuch(PathBuf),
     /// It failed; these are its words.
-    #[error("{} --once failed: {}", program.display(), said.trim())]
+    #[error("{}", failed(.program, .said))]
     Failed {
         /// What was run.
         program: PathBuf,
         /// What it complained of.
         said: String,
     },
+}
+
+fn failed(program: &Path, said: &str) -> String {
+    say!(
+        "{program} --once failed: {said}",
+        program = program.display(),
+        said = said.trim()
+    )
 }
 
 /// A round's JSON, and the program that made it.

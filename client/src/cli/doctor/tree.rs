@@ -12,6 +12,7 @@ use rustix::fs::OFlags;
 use super::{comments, correction::Correction, occurrences, patch};
 use crate::{
     Printable,
+    language::{say, tr},
     page::doctor::{Finding, TreeSearch},
 };
 
@@ -117,7 +118,10 @@ impl Walk<'_> {
                 return None;
             }
             if depth >= DEEPEST {
-                self.note(path, &format!("deeper than {DEEPEST} directories"));
+                self.note(
+                    path,
+                    &say!("deeper than {count} directories", count = DEEPEST),
+                );
                 return None;
             }
             let listed = self.list(path);
@@ -144,7 +148,7 @@ impl Walk<'_> {
         // `result` and the like: what is built is no source.
         let elsewhere = !real.starts_with(self.root) && !real.starts_with("/nix/store");
         if elsewhere && (real.is_dir() || is_searched(&real)) {
-            let leads = format!("leads out of the tree, to {}", real.display());
+            let leads = say!("leads out of the tree, to {place}", place = real.display());
             self.note(path, &leads);
         }
     }
@@ -164,7 +168,7 @@ impl Walk<'_> {
         file.take(LARGEST + 1).read_to_end(&mut bytes)?;
         self.bytes += bytes.len() as u64;
         if bytes.len() as u64 > LARGEST {
-            self.note(path, "larger than 1 MB");
+            self.note(path, tr("larger than 1 MB"));
             return Ok(None);
         }
         // What is binary is no configuration.
@@ -216,14 +220,14 @@ impl Walk<'_> {
             Some(patch) if self.search.patch.len() + patch.len() <= MAX_PATCH => {
                 self.search.patch.push_str(&patch);
             }
-            Some(_) => self.note(path, "no room for it in the patch"),
-            None => self.note(path, "its name can't stand in a patch"),
+            Some(_) => self.note(path, tr("no room for it in the patch")),
+            None => self.note(path, tr("its name can't stand in a patch")),
         }
     }
 
     fn failed(&mut self, path: &Path, error: &io::Error) {
         let why = match error.kind() {
-            io::ErrorKind::PermissionDenied => "permission denied: run it as root".to_owned(),
+            io::ErrorKind::PermissionDenied => tr("permission denied: run it as root").to_owned(),
             _ => error.to_string(),
         };
         self.note(path, &why);
@@ -251,12 +255,12 @@ impl Walk<'_> {
         if self.left_out > 0 {
             self.search
                 .notes
-                .push(format!("and {} more", self.left_out).into());
+                .push(say!("and {more} more", more = self.left_out).into());
         }
         if self.is_full() {
-            let note = format!(
-                "the rest of it: {} files are enough; name a smaller tree with --config-dir",
-                self.files
+            let note = say!(
+                "the rest of it: {count} files are enough; name a smaller tree with --config-dir",
+                count = self.files
             );
             self.search.notes.push(note.into());
         }

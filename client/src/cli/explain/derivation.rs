@@ -13,6 +13,8 @@ use std::{
 use serde_json::Value;
 use thiserror::Error;
 
+use crate::language::{say, tr};
+
 /// How large a derivation may be, in bytes: those of nixpkgs have a few thousand.
 const MAX_SIZE: u64 = 64 << 20;
 
@@ -32,11 +34,11 @@ pub(crate) struct Wanted {
 pub(crate) enum DerivationError {
     #[error("{0}")]
     Read(#[from] io::Error),
-    #[error("is larger than 64 MiB, which no derivation is")]
+    #[error("{}", tr("is larger than 64 MiB, which no derivation is"))]
     TooLarge,
-    #[error("is no derivation (byte {0})")]
+    #[error("{}", say!("is no derivation (byte {byte})", byte = .0))]
     Syntax(usize),
-    #[error("is no derivation (its structured attributes are no JSON)")]
+    #[error("{}", tr("is no derivation (its structured attributes are no JSON)"))]
     Attributes,
 }
 

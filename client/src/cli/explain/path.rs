@@ -24,6 +24,7 @@ use crate::{
         session::Session,
         spinner,
     },
+    language::{say, tr},
     page::{Style, Tone, columns, duration, state_glyph, state_tone, wrap},
 };
 
@@ -80,7 +81,7 @@ impl Cache {
 }
 
 pub(super) async fn explain(cli: &Cli, output: Output, path: &Path) -> Result<Outcome, Failure> {
-    let explained = spinner::beside("asking the substituters", ask(cli, path)).await?;
+    let explained = spinner::beside(tr("asking the substituters"), ask(cli, path)).await?;
     if cli.json {
         let json = serde_json::to_string(&explained)
             .map_err(|error| Failure::Nonsense(error.to_string()))?;
@@ -222,10 +223,12 @@ fn page(explained: &Explained, style: &Style) -> String {
     }
     let mut memories = explained.caches.iter().map(|cache| cache.remembered);
     let note = memories.find_map(|memory| match memory {
-        Memory::Hidden => Some(
+        Memory::Hidden => Some(tr(
             "What Nix remembers of having asked is root's to read: `sudo offloadctl explain …` says it.",
-        ),
-        Memory::Unread => Some("What Nix remembers of having asked is read with sqlite3, which did not work."),
+        )),
+        Memory::Unread => Some(tr(
+            "What Nix remembers of having asked is read with sqlite3, which did not work.",
+        )),
         Memory::Hit { .. } | Memory::Miss { .. } | Memory::Nothing => None,
     });
     if let Some(note) = note {
@@ -243,64 +246,79 @@ fn sentence(explained: &Explained) -> String {
         None => cache.url.to_string(),
     };
     if !explained.substitute {
-        return format!("Nix substitutes nothing (substitute = false): it builds {path}.");
+        return say!(
+            "Nix substitutes nothing (substitute = false): it builds {path}.",
+            path
+        );
     }
     if let Some(cache) = caches.clone().find(|cache| cache.is_taken()) {
         let unless = match cache.remembered {
-            Memory::Hidden | Memory::Unread => ", unless it remembers that it was not there",
+            Memory::Hidden | Memory::Unread => tr(", unless it remembers that it was not there"),
             Memory::Hit { .. } | Memory::Miss { .. } | Memory::Nothing => "",
         };
-        return format!("Nix fetches {path} from {}{unless}.", label(cache));
+        return say!(
+            "Nix fetches {path} from {cache}{unless}.",
+            path,
+            cache = label(cache),
+            unless
+        );
     }
     if let Some(cache) = caches.clone().find(|cache| cache.has == Some(true)) {
         let why = if cache.trusted != Some(true) {
-            "it would not trust it"
+            tr("it would not trust it")
         } else {
-            "it remembers that it was not there, and does not ask again"
+            tr("it remembers that it was not there, and does not ask again")
         };
-        return format!(
-            "Nix does not fetch {path}: {} has it, but {why}.",
-            label(cache)
+        return say!(
+            "Nix does not fetch {path}: {cache} has it, but {why}.",
+            path,
+            cache = label(cache),
+            why
         );
     }
     if explained.caches.is_empty() {
-        return format!("Nix has no substituters: it builds {path}.");
+        return say!("Nix has no substituters: it builds {path}.", path);
     }
     match caches.find(|cache| cache.has.is_none()) {
-        Some(cache) => format!(
-            "{path} is in no substituter that answers; {} does not.",
-            label(cache)
+        Some(cache) => say!(
+            "{path} is in no substituter that answers; {cache} does not.",
+            path,
+            cache = label(cache)
         ),
-        None => format!("{path} is in no substituter: Nix builds it."),
+        None => say!("{path} is in no substituter: Nix builds it.", path),
     }
 }
 
 fn words(cache: &Cache) -> String {
     let mut words = match cache.has {
-        None => format!("does not answer: {}", cache.error),
-        Some(false) => "does not have it".to_owned(),
-        Some(true) => format!("has it, {}", signed(cache)),
+        None => say!("does not answer: {error}", error = cache.error),
+        Some(false) => tr("does not have it").to_owned(),
+        Some(true) => say!("has it, {signed}", signed = signed(cache)),
     };
     let since = |age: u64| duration(age.saturating_mul(1_000_000));
     match cache.remembered {
         Memory::Miss { age } if cache.is_passed_by() => {
             let left = since(cache.remembers_for - age);
-            words.push_str(&format!(
-                "; Nix asked {} ago, it was not there, and asks again in {left}",
-                since(age)
+            words.push_str(&say!(
+                "; Nix asked {age} ago, it was not there, and asks again in {left}",
+                age = since(age),
+                left
             ));
             if cache.has == Some(true) {
-                words.push_str(" (`offloadctl forget-misses` has it ask now)");
+                words.push_str(tr(" (`offloadctl forget-misses` has it ask now)"));
             }
         }
-        Memory::Miss { age } => words.push_str(&format!(
-            "; Nix asked {} ago, it was not there, and will ask again",
-            since(age)
+        Memory::Miss { age } => words.push_str(&say!(
+            "; Nix asked {age} ago, it was not there, and will ask again",
+            age = since(age)
         )),
         Memory::Hit { age } => {
-            words.push_str(&format!("; Nix asked {} ago, and it was there", since(age)));
+            words.push_str(&say!(
+                "; Nix asked {age} ago, and it was there",
+                age = since(age)
+            ));
         }
-        Memory::Nothing => words.push_str("; Nix remembers nothing of it"),
+        Memory::Nothing => words.push_str(tr("; Nix remembers nothing of it")),
         Memory::Hidden | Memory::Unread => {}
     }
     words
@@ -310,16 +328,20 @@ fn words(cache: &Cache) -> String {
 fn signed(cache: &Cache) -> String {
     let by = cache.signed_by.iter().map(Printable::to_string);
     let by: Vec<String> = by.collect();
-    let by = by.join(" and ");
+    let by = by.join(tr(" and "));
     match (cache.trusted, &*by, cache.known_keys.is_empty()) {
-        (Some(true), "", _) => "unsigned, and Nix wants no signature of it".to_owned(),
-        (Some(true), by, true) => format!("signed by {by}, and Nix wants no signature of it"),
-        (Some(true), by, false) => format!("signed by {by}, whose key nix.conf trusts"),
-        (_, "", _) => "unsigned, which Nix does not take".to_owned(),
-        (_, by, true) => format!("signed by {by}, of which trusted-public-keys has no key"),
+        (Some(true), "", _) => tr("unsigned, and Nix wants no signature of it").to_owned(),
+        (Some(true), by, true) => say!("signed by {by}, and Nix wants no signature of it", by),
+        (Some(true), by, false) => say!("signed by {by}, whose key nix.conf trusts", by),
+        (_, "", _) => tr("unsigned, which Nix does not take").to_owned(),
+        (_, by, true) => say!(
+            "signed by {by}, of which trusted-public-keys has no key",
+            by
+        ),
         (_, by, false) => {
-            format!(
-                "signed by {by}, but not with the key that trusted-public-keys has by that name"
+            say!(
+                "signed by {by}, but not with the key that trusted-public-keys has by that name",
+                by
             )
         }
     }

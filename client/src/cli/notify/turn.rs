@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::{Kind, OverallState, Snapshot, TargetState, page::doctor};
+use crate::{
+    Kind, OverallState, Snapshot, TargetState,
+    language::{say, tr},
+    page::doctor,
+};
 
 /// Where builds go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,8 +131,8 @@ fn notice(to: Place, now: &Snapshot) -> Notice {
             let name = ready.map_or_else(String::new, |it| it.name.to_string());
             Notice {
                 is_bad: false,
-                title: "Builds go out again".to_owned(),
-                body: format!("{name} takes them."),
+                title: tr("Builds go out again").to_owned(),
+                body: say!("{name} takes them.", name),
             }
         }
         Place::Here => {
@@ -138,9 +142,9 @@ fn notice(to: Place, now: &Snapshot) -> Notice {
             let lines = [cause.target, cause.title, cause.remedy];
             let lines: Vec<String> = lines.into_iter().filter(|line| !line.is_empty()).collect();
             let title = if now.is_built_elsewhere_alone() {
-                "Nothing is built any more"
+                tr("Nothing is built any more")
             } else {
-                "Builds stay on this machine"
+                tr("Builds stay on this machine")
             };
             Notice {
                 is_bad: true,

@@ -21,6 +21,7 @@ use crate::{
     },
     errors::BusError,
     job::{self, End},
+    language::tr,
     read,
     snapshot::{HistoryEntry, Targets},
 };
@@ -140,7 +141,7 @@ pub(super) async fn check(connection: Connection, path: Option<String>, news: mp
     let done = match asked.await {
         Ok(snapshot) => {
             let _ = news.send(News::Snapshot(Some(Box::new(snapshot)))).await;
-            Ok("checked".to_owned())
+            Ok(tr("checked").to_owned())
         }
         Err(failure) => Err(failure),
     };
@@ -153,10 +154,10 @@ pub(super) async fn pause(connection: Connection, pauses: bool, news: mpsc::Send
         let manager = Session::on(connection).manager().await?;
         if pauses {
             call(manager.pause(0)).await?;
-            Ok("The checks are paused; p has them go on.".to_owned())
+            Ok(tr("The checks are paused; p has them go on.").to_owned())
         } else {
             call(manager.resume()).await?;
-            Ok("The checks go on.".to_owned())
+            Ok(tr("The checks go on.").to_owned())
         }
     };
     let done = asked.await;

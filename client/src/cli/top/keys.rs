@@ -3,21 +3,27 @@
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use super::model::{Mode, Model};
-use crate::{Kind, OverallState};
+use crate::{
+    Kind, OverallState,
+    language::{tr, tr_later},
+};
 
 /// The keys, for the help.
 pub(super) const KEYS: [(&str, &str); 11] = [
-    ("↑ ↓ k j", "select a target"),
-    ("PgUp PgDn", "scroll what is told of it"),
-    ("c", "check it now"),
-    ("C", "check everything now"),
-    ("t", "test build on it; its log streams in"),
-    ("x", "end the test build"),
-    ("Esc", "close the log, the help, the filter"),
-    ("p", "pause the checks, or go on"),
-    ("/", "show only targets with these letters in name or state"),
-    ("?", "this"),
-    ("q", "quit; a test build goes on"),
+    ("↑ ↓ k j", tr_later("select a target")),
+    ("PgUp PgDn", tr_later("scroll what is told of it")),
+    ("c", tr_later("check it now")),
+    ("C", tr_later("check everything now")),
+    ("t", tr_later("test build on it; its log streams in")),
+    ("x", tr_later("end the test build")),
+    ("Esc", tr_later("close the log, the help, the filter")),
+    ("p", tr_later("pause the checks, or go on")),
+    (
+        "/",
+        tr_later("show only targets with these letters in name or state"),
+    ),
+    ("?", tr_later("this")),
+    ("q", tr_later("quit; a test build goes on")),
 ];
 
 /// What is to be done beside the screen.
@@ -93,7 +99,7 @@ fn test_build(model: &mut Model) -> Option<Action> {
     });
     let found = found.map(|builder| (builder.label(), builder.path()));
     let Some((label, path)) = found else {
-        "no builder of that name: select one".clone_into(&mut model.message);
+        tr("no builder of that name: select one").clone_into(&mut model.message);
         return None;
     };
     model.mode = Mode::Show;

@@ -9,6 +9,7 @@ use super::builds::Builds;
 use crate::{
     JobState, Kind, Printable, Snapshot, TargetState,
     job::End,
+    language::{say, tr},
     page, reasons,
     snapshot::{HistoryEntry, Target},
 };
@@ -147,8 +148,8 @@ impl Model {
                 label: "offloadd".to_owned(),
                 state: TargetState::Unknown,
                 text: match link {
-                    Link::NoBus => "went away, and the bus",
-                    Link::Looking | Link::NoDaemon | Link::Here(_) => "went away",
+                    Link::NoBus => tr("went away, and the bus"),
+                    Link::Looking | Link::NoDaemon | Link::Here(_) => tr("went away"),
                 }
                 .to_owned(),
             });
@@ -274,11 +275,11 @@ fn became(target: &Target) -> String {
 pub(super) fn told(end: &End) -> String {
     let took = page::took(end.finish_timestamp.saturating_sub(end.start_timestamp));
     match end.state {
-        JobState::Succeeded => format!("built there in {took}"),
-        JobState::Cancelled => format!("ended after {took}"),
+        JobState::Succeeded => say!("built there in {took}", took),
+        JobState::Cancelled => say!("ended after {took}", took),
         state => match reasons::text(end.reason).title {
-            "" => format!("{state} after {took}"),
-            title => format!("{state} after {took}: {title}"),
+            "" => say!("{state} after {took}", state, took),
+            title => say!("{state} after {took}: {title}", state, took, title),
         },
     }
 }

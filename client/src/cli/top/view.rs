@@ -15,11 +15,12 @@ use super::{
 };
 use crate::{
     Printable,
+    language::{say, tr, tr_later},
     page::{self, Tone, state_glyph, state_tone},
 };
 
 /// What keys there are, where nothing else is to be said: the most needed first.
-const HINTS: &str = "q quit  c check  t test build  p pause  / filter  ? help";
+const HINTS: &str = tr_later("q quit  c check  t test build  p pause  / filter  ? help");
 
 /// Draws the model as of `now`, in microseconds of `CLOCK_REALTIME`.
 pub(super) fn view(model: &Model, now: u64, area: Rect, buffer: &mut Buffer) {
@@ -48,7 +49,7 @@ pub(super) fn view(model: &Model, now: u64, area: Rect, buffer: &mut Buffer) {
         row += rooms.told;
     }
     if rooms.changes > 0 {
-        canvas.rule(row, "changes", "");
+        canvas.rule(row, tr("changes"), "");
         for (change, row) in model.changes.iter().zip(row + 1..row + rooms.changes) {
             changed(change, now, row, &mut canvas);
         }
@@ -92,9 +93,11 @@ impl Rooms {
 fn headline(model: &Model, now: u64) -> (Tone, String) {
     let none = |text: &str| (Tone::Neutral, format!("? {text}"));
     match &model.link {
-        Link::Looking => none("looking for offloadd"),
-        Link::NoBus => none("no bus: waiting for one"),
-        Link::NoDaemon => none("offloadd is not running: `sudo systemctl start offloadd`"),
+        Link::Looking => none(tr("looking for offloadd")),
+        Link::NoBus => none(tr("no bus: waiting for one")),
+        Link::NoDaemon => none(tr(
+            "offloadd is not running: `sudo systemctl start offloadd`",
+        )),
         Link::Here(snapshot) => (
             page::overall_tone(snapshot.state),
             page::headline_words(snapshot, now),
@@ -106,14 +109,15 @@ fn headline(model: &Model, now: u64) -> (Tone, String) {
 fn told(model: &Model, style: &page::Style, row: usize, rows: usize, canvas: &mut Canvas<'_>) {
     let room = rows.saturating_sub(1);
     let (title, lines) = match (&model.log, model.mode) {
-        (_, Mode::Help) => ("keys".to_owned(), help()),
+        (_, Mode::Help) => (tr("keys").to_owned(), help()),
         (Some(log), _) => {
             let end = log.end.clone().unwrap_or_else(|| {
                 let age = style.now_realtime_usec.saturating_sub(log.start);
-                format!("for {}; x ends it", page::duration(age))
+                say!("for {time}; x ends it", time = page::duration(age))
             });
             let lines: Vec<String> = log.lines.iter().map(Printable::to_string).collect();
-            (format!("test build on {}: {end}", log.label), lines)
+            let title = say!("test build on {label}: {end}", label = log.label, end);
+            (title, lines)
         }
         (None, _) => explained(model, style),
     };
@@ -125,7 +129,7 @@ fn told(model: &Model, style: &page::Style, row: usize, rows: usize, canvas: &mu
     };
     let more = match hidden {
         0 => String::new(),
-        hidden => format!("{hidden} more lines: PgUp PgDn"),
+        hidden => say!("{n} more lines: PgUp PgDn", n = hidden),
     };
     canvas.rule(row, &title, &more);
     for (line, row) in lines.iter().skip(above).zip(row + 1..row + rows) {
@@ -142,7 +146,7 @@ fn told(model: &Model, style: &page::Style, row: usize, rows: usize, canvas: &mu
 }
 
 fn help() -> Vec<String> {
-    let line = |(key, what): &(&str, &str)| format!("  {key:<10} {what}");
+    let line = |(key, what): &(&str, &'static str)| format!("  {key:<10} {}", tr(what));
     KEYS.iter().map(line).collect()
 }
 
@@ -196,9 +200,9 @@ fn foot(model: &Model, row: usize, canvas: &mut Canvas<'_>) {
         let message = model.message.replace('\n', " ");
         canvas.line(row, &message, Tone::Strong, Modifier::BOLD);
     } else if model.filter.is_empty() {
-        canvas.line(row, HINTS, Tone::Faint, Modifier::DIM);
+        canvas.line(row, tr(HINTS), Tone::Faint, Modifier::DIM);
     } else {
-        let line = format!("/{}  Esc shows all again", model.filter);
+        let line = say!("/{filter}  Esc shows all again", filter = model.filter);
         canvas.line(row, &line, Tone::Strong, Modifier::BOLD);
     }
 }
