@@ -14,6 +14,7 @@ mod failure;
 mod follow;
 mod forget_misses;
 mod goal;
+mod help;
 mod history;
 mod hold;
 mod json;
@@ -44,21 +45,30 @@ use failure::{Failure, Outcome};
 use goal::Goal;
 use output::Output;
 
+use crate::language;
+
+pub use help::translate;
+
 /// Runs the program with the process's arguments. Exit codes: 0 ready or done, 3 not ready, 4 no
 /// daemon, 64 usage; what else can go wrong has the code that sysexits.h has for it.
 pub fn main() -> ExitCode {
-    crate::language::follow(|name| std::env::var(name).ok());
+    language::follow(|name| std::env::var(name).ok());
     let args: Vec<OsString> = std::env::args_os().collect();
     let wants_json = args.iter().any(|argument| argument == "--json");
     let cli = match args::read(args) {
         Ok(cli) => cli,
         Err(error) => {
-            if error.use_stderr() && wants_json {
-                let failed = json::of_usage(&error.to_string(), failure::USAGE);
-                say(&failed);
+            let is_mistake = error.use_stderr();
+            let said = help::error(&error);
+            if is_mistake && wants_json {
+                say(&json::of_usage(&said, failure::USAGE));
             }
             // Help and version come this way too; a closed pipe is no reason to complain.
-            let _ = error.print();
+            let _ = if is_mistake && !language::is_english() {
+                io::stderr().write_all(said.as_bytes())
+            } else {
+                error.print()
+            };
             return ExitCode::from(if error.use_stderr() {
                 failure::USAGE
             } else {

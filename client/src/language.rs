@@ -7,11 +7,13 @@
 mod catalogue;
 mod locale;
 #[cfg(test)]
+#[cfg(feature = "cli")]
 mod tests;
 
 use std::sync::OnceLock;
 
-use catalogue::Catalogue;
+#[doc(hidden)]
+pub use catalogue::Catalogue;
 use locale::Language;
 
 use crate::template;
@@ -27,9 +29,20 @@ pub fn follow(variable: impl Fn(&str) -> Option<String>) {
     match Language::of(&variable) {
         Language::English => {}
         Language::Portuguese => {
-            SPOKEN.get_or_init(|| Catalogue::read(PT_BR));
+            SPOKEN.get_or_init(portuguese);
         }
     }
+}
+
+/// What all texts are in Portuguese.
+#[doc(hidden)]
+pub fn portuguese() -> Catalogue {
+    Catalogue::read(PT_BR)
+}
+
+/// Whether this process speaks English.
+pub(crate) fn is_english() -> bool {
+    SPOKEN.get().is_none()
 }
 
 /// `text` in the language of this process.

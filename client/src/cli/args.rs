@@ -8,8 +8,11 @@ use std::{
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, error::ErrorKind};
 
-use super::bar::Format;
-use crate::connect::Bus;
+use super::{bar::Format, help};
+use crate::{
+    connect::Bus,
+    language::{self, say, tr},
+};
 
 /// Says whether Nix can use the desktop it hands its builds to, and if not, why and what to do.
 #[derive(Debug, Parser)]
@@ -317,7 +320,7 @@ impl Cli {
         if self.json && matches!(self.command, Some(Command::Hold { .. })) {
             return Err(Self::command().error(
                 ErrorKind::ArgumentConflict,
-                "hold says by its life how it is; `watch --json` writes it",
+                tr("hold says by its life how it is; `watch --json` writes it"),
             ));
         }
         if self.json
@@ -336,13 +339,13 @@ impl Cli {
         {
             return Err(Self::command().error(
                 ErrorKind::ArgumentConflict,
-                "what it writes has a form of its own",
+                tr("what it writes has a form of its own"),
             ));
         }
         if self.json && matches!(self.command, Some(Command::Doctor { patch: true, .. })) {
             return Err(Self::command().error(
                 ErrorKind::ArgumentConflict,
-                "--json has the patch in it: either that or --patch",
+                tr("--json has the patch in it: either that or --patch"),
             ));
         }
         Ok(self)
@@ -380,6 +383,9 @@ pub(super) fn read(mut args: Vec<OsString>) -> Result<Cli, clap::Error> {
             command.display_name(*name).override_usage(*usage)
         });
     }
+    if !language::is_english() {
+        definition = help::spoken(definition);
+    }
     let matches = definition.try_get_matches_from(args)?;
     let cli = Cli::from_arg_matches(&matches)?.checked()?;
     Ok(Cli {
@@ -392,12 +398,12 @@ pub(super) fn read(mut args: Vec<OsString>) -> Result<Cli, clap::Error> {
 fn limit(text: &str) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
     if duration.as_micros() == 0 {
-        return Err("a build takes some time".to_owned());
+        return Err(tr("a build takes some time").to_owned());
     }
     if duration > MAX_BUILD {
-        return Err(format!(
-            "the most is {}",
-            humantime::format_duration(MAX_BUILD)
+        return Err(say!(
+            "the most is {duration}",
+            duration = humantime::format_duration(MAX_BUILD)
         ));
     }
     Ok(duration)
@@ -407,7 +413,7 @@ fn limit(text: &str) -> Result<Duration, String> {
 fn pause_duration(text: &str) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
     if duration.as_micros() == 0 {
-        return Err("a pause takes some time; `offloadctl resume` ends one".to_owned());
+        return Err(tr("a pause takes some time; `offloadctl resume` ends one").to_owned());
     }
     Ok(duration)
 }

@@ -15,10 +15,11 @@ use super::{
     output::Output,
     session::Session,
 };
-use crate::{Kind, read};
+use crate::{Kind, language::is_english, read};
 
 /// Made from the definition of the command line, and held to it by a test (`tests/tests/man/`).
 const MAN: &str = include_str!("../../man/offloadctl.1");
+const MAN_PT_BR: &str = include_str!("../../man/pt_BR/offloadctl.1");
 /// How long a shell waits for the names of targets.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -144,7 +145,7 @@ fn fish(script: &str) -> String {
 }
 
 pub(super) fn man(output: &Output) -> Result<Outcome, Failure> {
-    output.print(MAN)?;
+    output.print(if is_english() { MAN } else { MAN_PT_BR })?;
     Ok(Outcome::Ready)
 }
 
@@ -157,6 +158,7 @@ mod tests {
         for code in CODES {
             let item = format!(".TP\n\\fB{code}\\fR\n");
             assert!(MAN.contains(&item), "{code}");
+            assert!(MAN_PT_BR.contains(&item), "{code}");
         }
     }
 }

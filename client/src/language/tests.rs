@@ -133,42 +133,12 @@ fn commands(text: &str) -> BTreeSet<String> {
 
 /// The whole catalogue, in the order of the code.
 fn written(texts: &[Text], catalogue: &Catalogue) -> String {
-    let mut file = HEAD.to_owned();
-    let mut last = "";
-    for text in texts {
-        file.push('\n');
-        if text.file != last {
-            file.push_str(&format!("#: {}\n", text.file));
-            last = &text.file;
-        }
-        file.push_str(&string("msgid", &text.english));
-        let translation = catalogue.get(&text.english).unwrap_or_default();
-        file.push_str(&string("msgstr", translation));
-    }
-    file
+    let texts = texts.iter();
+    let texts = texts.map(|text| (text.file.as_str(), text.english.as_str()));
+    catalogue.written(HEAD, texts)
 }
 
 const HEAD: &str = "# Portuguese of Brazil. `OFFLOAD_WRITE_MAN=1 cargo nextest run -p offload-client --lib language` adds what \
                     the code says\n# and takes out what it says no more; the translations are written by hand.\nmsgid \"\"\n\
                     msgstr \"\"\n\"Language: pt_BR\\n\"\n\"MIME-Version: 1.0\\n\"\n\"Content-Type: text/plain; charset=UTF-8\\n\"\n\
                     \"Content-Transfer-Encoding: 8bit\\n\"\n";
-
-/// One string, over lines where it is long.
-fn string(keyword: &str, text: &str) -> String {
-    const WIDTH: usize = 110;
-    let quoted = |part: &str| serde_json::to_string(part).unwrap();
-    if text.chars().count() + keyword.len() < WIDTH && !text.contains('\n') {
-        return format!("{keyword} {}\n", quoted(text));
-    }
-    let mut lines = vec![String::new()];
-    for word in text.split_inclusive([' ', '\n']) {
-        let line = lines.last_mut().unwrap();
-        if line.ends_with('\n') || line.chars().count() + word.chars().count() > WIDTH {
-            lines.push(word.to_owned());
-        } else {
-            line.push_str(word);
-        }
-    }
-    let lines = lines.iter().map(|line| format!("{}\n", quoted(line)));
-    format!("{keyword} \"\"\n{}", lines.collect::<String>())
-}

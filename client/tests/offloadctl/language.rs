@@ -56,6 +56,15 @@ async fn no_command_falls_back_into_english() {
         &["is-ready", "nobody"],
         &["test-build", "nobody"],
         &["bar", "--format", "json", "--once"],
+        &["--help"],
+        &["help", "status"],
+        &["test-build", "--help"],
+        &["steer"],
+        &["statu"],
+        &["status", "--nothing"],
+        &["pause", "0s"],
+        &["--color", "blue"],
+        &["hold", "--json"],
     ] {
         let run = in_locale(&bus, args, &[("LANG", "pt_BR.UTF-8")]).await;
         let said = run.stdout + &run.stderr;

@@ -5,7 +5,7 @@ use quick_xml::{
     events::{BytesStart, Event},
 };
 
-use crate::page::Page;
+use crate::{page::Page, words::Words};
 
 const XML: [&str; 5] = [
     include_str!("../../../dbus/org.offloadd.Offload1.Manager.xml"),
@@ -20,8 +20,9 @@ busctl call org.offloadd.Offload1 /org/offloadd/Offload1 org.offloadd.Offload1.M
 busctl monitor --match \"type='signal',path_namespace='/org/offloadd/Offload1'\"
 systemctl service-log-level offloadd debug";
 
-pub(crate) fn page() -> String {
+pub(crate) fn page(words: &Words) -> String {
     let mut page = Page::new(
+        words,
         "org.offloadd.Offload1",
         "5",
         "what offloadd publishes on the bus",
@@ -51,7 +52,7 @@ pub(crate) fn page() -> String {
 }
 
 /// A section for the one interface in `xml`: what stands above it, and what stands above each member.
-fn interface(page: &mut Page, xml: &str) {
+fn interface(page: &mut Page<'_>, xml: &str) {
     let mut reader = Reader::from_str(xml);
     let (mut comment, mut about) = (String::new(), String::new());
     let mut member: Option<Member> = None;
@@ -126,7 +127,7 @@ impl Member {
         }
     }
 
-    fn write(self, page: &mut Page) {
+    fn write(self, page: &mut Page<'_>) {
         let (name, given) = (&self.name, self.given.join(", "));
         let emits = match self.emits.as_str() {
             "true" => "",

@@ -2,10 +2,10 @@
 
 use offloadd::config::{INTRODUCTION, SECTIONS};
 
-use crate::page::Page;
+use crate::{page::Page, words::Words};
 
-pub(crate) fn page() -> String {
-    let mut page = Page::new("offloadd.toml", "5", "configuration of offloadd");
+pub(crate) fn page(words: &Words) -> String {
+    let mut page = Page::new(words, "offloadd.toml", "5", "configuration of offloadd");
     page.section("SYNOPSIS");
     page.prose("/etc/offloadd/config.toml");
     page.paragraph("/etc/offloadd/config.d/*.toml");
@@ -16,7 +16,7 @@ pub(crate) fn page() -> String {
     );
     // The first paragraph says how the example is to be read.
     for paragraph in INTRODUCTION.split("\n\n").skip(1) {
-        page.paragraph(&words(paragraph));
+        page.paragraph(&joined(paragraph));
     }
     page.paragraph(
         "A change is taken up within a second. `offloadd --check-config` checks it, and shows what holds and where each value \
@@ -29,7 +29,7 @@ pub(crate) fn page() -> String {
     for section in &SECTIONS {
         page.section(&section.title());
         if !section.about.is_empty() {
-            page.prose(&words(section.about));
+            page.prose(&joined(section.about));
         }
         let mut keys = section.keys.iter().peekable();
         while let Some(key) = keys.next() {
@@ -38,7 +38,7 @@ pub(crate) fn page() -> String {
                 lines.push(format!("{} = {}", key.name, key.value));
             }
             let lines: Vec<_> = lines.iter().map(String::as_str).collect();
-            page.items(&lines, &words(key.about));
+            page.items(&lines, &joined(key.about));
         }
     }
     page.section("EXAMPLES");
@@ -50,6 +50,6 @@ pub(crate) fn page() -> String {
 }
 
 /// Without the ends of the example's lines.
-fn words(text: &str) -> String {
+fn joined(text: &str) -> String {
     text.replace('\n', " ")
 }

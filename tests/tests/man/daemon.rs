@@ -3,11 +3,12 @@
 use clap::CommandFactory;
 use offloadd::{cli::Cli, exit};
 
-use crate::page::Page;
+use crate::{page::Page, words::Words};
 
-pub(crate) fn page() -> String {
-    let command = Cli::command();
+pub(crate) fn page(words: &Words) -> String {
+    let command = words.command(Cli::command());
     let mut page = Page::new(
+        words,
         "offloadd",
         "8",
         "watch the desktop that Nix hands its builds to",
@@ -37,7 +38,7 @@ pub(crate) fn page() -> String {
     ])
 }
 
-fn description(page: &mut Page) {
+fn description(page: &mut Page<'_>) {
     page.section("DESCRIPTION");
     page.prose(
         "`offloadd` watches the binary caches and the builders that this machine's Nix is configured to \
@@ -56,7 +57,7 @@ fn description(page: &mut Page) {
     );
 }
 
-fn units(page: &mut Page) {
+fn units(page: &mut Page<'_>) {
     page.section("UNITS");
     page.item(
         "offloadd.service",
@@ -83,7 +84,7 @@ fn units(page: &mut Page) {
     page.literal("[Unit]\nConditionPathExists=/run/offloadd/ready");
 }
 
-fn signals(page: &mut Page) {
+fn signals(page: &mut Page<'_>) {
     page.section("SIGNALS");
     page.item(
         "SIGHUP",
@@ -96,7 +97,7 @@ fn signals(page: &mut Page) {
     );
 }
 
-fn statuses(page: &mut Page) {
+fn statuses(page: &mut Page<'_>) {
     page.section("EXIT STATUS");
     for (status, meaning) in [
         (
@@ -121,7 +122,7 @@ fn statuses(page: &mut Page) {
     page.paragraph("They are those of `sysexits.h`(3head) where it has one. The unit is not restarted after 64 and 78.");
 }
 
-fn environment(page: &mut Page) {
+fn environment(page: &mut Page<'_>) {
     page.section("ENVIRONMENT");
     page.item(
         "OFFLOADD_SECTION__KEY, OFFLOADD_CACHE__NAME__KEY, OFFLOADD_BUILDER__NAME__KEY",
@@ -161,7 +162,7 @@ fn environment(page: &mut Page) {
     );
 }
 
-fn files(page: &mut Page) {
+fn files(page: &mut Page<'_>) {
     page.section("FILES");
     page.item(
         "/etc/offloadd/config.toml, /etc/offloadd/config.d/*.toml",
@@ -206,7 +207,7 @@ fn files(page: &mut Page) {
     );
 }
 
-fn bus(page: &mut Page) {
+fn bus(page: &mut Page<'_>) {
     page.section("BUS AND RIGHTS");
     page.prose(
         "The name on the bus is org.offloadd.Offload1; its interfaces are installed in \
@@ -224,7 +225,7 @@ fn bus(page: &mut Page) {
     page.item("org.offloadd.Offload1.pause", "Administrators.");
 }
 
-fn journal(page: &mut Page) {
+fn journal(page: &mut Page<'_>) {
     page.section("JOURNAL");
     page.prose(
         "Each change of a state is one entry with the fields OFFLOAD_TARGET=, OFFLOAD_KIND=, \

@@ -1,9 +1,10 @@
 //! offload-helper(8), which has no command line.
 
-use crate::page::Page;
+use crate::{page::Page, words::Words};
 
-pub(crate) fn page() -> String {
+pub(crate) fn page(words: &Words) -> String {
     let mut page = Page::new(
+        words,
         "offload-helper",
         "8",
         "open for offloadd what only root may read",

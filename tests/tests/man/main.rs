@@ -16,20 +16,26 @@ mod links;
 mod page;
 mod program;
 mod reasons;
+mod words;
 
 use std::{fs, path::PathBuf, process::Command};
 
 use offload_client::Reason;
 use offload_tests::{process::system_program, skip::skipped};
+use words::Words;
 
 /// Where each is, and what should be there.
-fn pages() -> [(&'static str, String); 5] {
+fn pages() -> [(&'static str, String); 8] {
+    let (english, portuguese) = (&Words::english(), &Words::portuguese());
     [
-        ("client/man/offloadctl.1", program::page()),
-        ("daemon/man/offload-helper.8", helper::page()),
-        ("daemon/man/offloadd.8", daemon::page()),
-        ("daemon/man/offloadd.toml.5", config::page()),
-        ("daemon/man/org.offloadd.Offload1.5", bus::page()),
+        ("client/man/offloadctl.1", program::page(english)),
+        ("daemon/man/offload-helper.8", helper::page(english)),
+        ("daemon/man/offloadd.8", daemon::page(english)),
+        ("daemon/man/offloadd.toml.5", config::page(english)),
+        ("daemon/man/org.offloadd.Offload1.5", bus::page(english)),
+        ("client/man/pt_BR/offloadctl.1", program::page(portuguese)),
+        ("daemon/man/pt_BR/offloadd.8", daemon::page(portuguese)),
+        ("daemon/man/pt_BR/offloadd.toml.5", config::page(portuguese)),
     ]
 }
 
@@ -71,7 +77,12 @@ fn the_pages_are_read_without_a_warning() {
         let complaints = String::from_utf8_lossy(&read.stderr);
         assert_eq!(complaints, "", "{name}");
         let text = String::from_utf8_lossy(&read.stdout);
-        for section in ["NAME", "DESCRIPTION", "SEE ALSO"] {
+        let sections = if name.contains("/pt_BR/") {
+            ["NOME", "DESCRIÇÃO", "VEJA TAMBÉM"]
+        } else {
+            ["NAME", "DESCRIPTION", "SEE ALSO"]
+        };
+        for section in sections {
             assert!(text.contains(section), "{name}: {section}");
         }
         // Nothing of the markup is left over.

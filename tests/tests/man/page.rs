@@ -6,25 +6,34 @@ use clap_mangen::{
     roff::{Inline, Roff, bold, italic, roman},
 };
 
-/// The page so far: markup, in ASCII.
-pub(crate) struct Page(String);
+use crate::words::Words;
 
-impl Page {
+/// The page so far: markup, in ASCII.
+pub(crate) struct Page<'a> {
+    text: String,
+    words: &'a Words,
+}
+
+impl<'a> Page<'a> {
     /// `.TH` and NAME. Neither a date nor a version: the page changes when what it says does.
-    pub(crate) fn new(name: &str, section: &str, does: &str) -> Self {
+    pub(crate) fn new(words: &'a Words, name: &str, section: &str, does: &str) -> Self {
         // Its preamble too, which defines the apostrophe.
-        let mut page = Self(Roff::new().render());
+        let mut page = Self {
+            text: Roff::new().render(),
+            words,
+        };
         page.control("TH", &[name, section, "", "offloadd", "offloadd"]);
         // Names are not divided, and keys not stretched over a line.
         page.control("nh", &[]);
         page.control("ad", &["l"]);
         page.section("NAME");
-        page.prose(&format!("{name} - {does}"));
+        page.raw(&format!("{name} - {}", words.say(does)));
         page
     }
 
     pub(crate) fn section(&mut self, title: &str) {
-        self.control("SH", &[title]);
+        let title = self.words.say(title);
+        self.control("SH", &[&title]);
     }
 
     pub(crate) fn subsection(&mut self, title: &str) {
@@ -33,7 +42,18 @@ impl Page {
 
     /// Text that flows.
     pub(crate) fn prose(&mut self, text: &str) {
-        self.text([roman(text)]);
+        let text = self.words.say(text);
+        self.raw(&text);
+    }
+
+    /// A paragraph in the language of the page already.
+    pub(crate) fn told(&mut self, text: &str) {
+        self.control("PP", &[]);
+        self.raw(text);
+    }
+
+    fn raw(&mut self, text: &str) {
+        self.line([roman(text)]);
     }
 
     /// A paragraph of its own.
@@ -56,7 +76,7 @@ impl Page {
     pub(crate) fn items(&mut self, terms: &[&str], meaning: &str) {
         for (i, term) in terms.iter().enumerate() {
             self.control(if i == 0 { "TP" } else { "TQ" }, &[]);
-            self.text([bold(*term)]);
+            self.line([bold(*term)]);
         }
         self.prose(meaning);
     }
@@ -67,7 +87,7 @@ impl Page {
         self.control("RS", &["4"]);
         self.control("nf", &[]);
         for line in text.lines() {
-            self.text([roman(line)]);
+            self.line([roman(line)]);
         }
         self.control("fi", &[]);
         self.control("RE", &[]);
@@ -102,7 +122,7 @@ impl Page {
         if command.has_subcommands() {
             line.extend([roman(" ["), italic("COMMAND"), roman("]")]);
         }
-        self.text(line);
+        self.line(line);
     }
 
     /// The arguments of a command, as clap knows them, under whatever heading stands above.
@@ -112,7 +132,11 @@ impl Page {
         man.render_options_section(&mut rendered).unwrap();
         let rendered = String::from_utf8(rendered).unwrap();
         if let Some((_, options)) = rendered.split_once(".SH OPTIONS\n") {
-            self.markup(options);
+            let mut options = options.to_owned();
+            for of_clap in ["Print help", "Print version"] {
+                options = options.replace(of_clap, &self.words.say(of_clap));
+            }
+            self.markup(&options);
         }
     }
 
@@ -124,10 +148,10 @@ impl Page {
         self.control("PP", &[]);
         for (i, line) in help.to_string().lines().enumerate() {
             let label = line.split_once(": ").map(|(label, _)| label);
-            if i > 0 && label.is_some_and(|label| label.split(' ').count() <= 2) {
+            if i > 0 && label.is_some_and(|label| label.split(' ').count() <= 3) {
                 self.line_break();
             }
-            self.prose(line);
+            self.raw(line);
         }
     }
 
@@ -143,8 +167,8 @@ impl Page {
                 roman(format!("({section}")),
             ]);
         }
-        self.text(line);
-        self.0
+        self.line(line);
+        self.text
     }
 
     fn control(&mut self, name: &str, arguments: &[&str]) {
@@ -158,7 +182,7 @@ impl Page {
         self.markup(&roff.to_roff());
     }
 
-    fn text(&mut self, inlines: impl Into<Vec<Inline>>) {
+    fn line(&mut self, inlines: impl Into<Vec<Inline>>) {
         let mut roff = Roff::new();
         roff.text(inlines);
         let rendered = roff.render();
@@ -174,15 +198,15 @@ impl Page {
         for (i, part) in markup.split('`').enumerate() {
             match i {
                 0 => {}
-                i if i.is_multiple_of(2) => self.0.push_str("\\fR"),
-                _ => self.0.push_str("\\fB"),
+                i if i.is_multiple_of(2) => self.text.push_str("\\fR"),
+                _ => self.text.push_str("\\fB"),
             }
             for c in part.chars() {
                 if c.is_ascii() {
-                    self.0.push(c);
+                    self.text.push(c);
                 } else {
                     // groff takes no UTF-8 by itself.
-                    self.0.push_str(&format!("\\[u{:04X}]", u32::from(c)));
+                    self.text.push_str(&format!("\\[u{:04X}]", u32::from(c)));
                 }
             }
         }

@@ -2,11 +2,12 @@
 
 use clap::Command;
 
-use crate::page::Page;
+use crate::{page::Page, words::Words};
 
-pub(crate) fn page() -> String {
-    let command = offload_client::cli::command().disable_help_subcommand(true);
+pub(crate) fn page(words: &Words) -> String {
+    let command = words.command(offload_client::cli::command().disable_help_subcommand(true));
     let mut page = Page::new(
+        words,
         "offloadctl",
         "1",
         "whether Nix can use the desktop it hands its builds to",
@@ -43,7 +44,7 @@ pub(crate) fn page() -> String {
     ])
 }
 
-fn description(page: &mut Page) {
+fn description(page: &mut Page<'_>) {
     page.section("DESCRIPTION");
     page.prose(
         "`offloadctl` asks `offloadd`(8) on the system bus for the state of every cache and builder \
@@ -80,19 +81,19 @@ fn description(page: &mut Page) {
     );
 }
 
-fn subcommand(page: &mut Page, command: &Command) {
+fn subcommand(page: &mut Page<'_>, command: &Command) {
     let name = command.get_name();
     page.subsection(name);
     page.synopsis(&format!("offloadctl {name}"), command);
     let about = command.get_about().unwrap().to_string();
-    page.paragraph(&format!("{about}."));
+    page.told(&format!("{about}."));
     // Its own alone: the others are above.
     page.options(&command.clone().disable_help_flag(true));
     page.notes(command);
 }
 
 /// A test of the program holds its codes to these.
-fn statuses(page: &mut Page) {
+fn statuses(page: &mut Page<'_>) {
     page.section("EXIT STATUS");
     for (status, meaning) in [
         ("0", "Ready, or done."),
@@ -126,8 +127,13 @@ fn statuses(page: &mut Page) {
     }
 }
 
-fn environment(page: &mut Page) {
+fn environment(page: &mut Page<'_>) {
     page.section("ENVIRONMENT");
+    page.item(
+        "LANGUAGE, LC_ALL, LC_MESSAGES, LANG",
+        "The language of what people read, as locale(7) and gettext have it: English, or Portuguese of Brazil. Codes, states and \
+         exit statuses are the same in each.",
+    );
     page.item(
         "NO_COLOR",
         "No colours, where it is set to anything but nothing and --color says nothing else.",
@@ -152,7 +158,7 @@ fn environment(page: &mut Page) {
     );
 }
 
-fn examples(page: &mut Page) {
+fn examples(page: &mut Page<'_>) {
     page.section("EXAMPLES");
     for (why, how) in [
         (

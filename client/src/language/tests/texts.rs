@@ -30,6 +30,11 @@ pub(super) fn texts() -> Vec<Text> {
             found.file.starts_with("src/reasons") || found.file.starts_with("src/warnings");
         found.look(code.parse().unwrap());
     }
+    found.file = "src/cli/args.rs".to_owned();
+    let mut command = crate::cli::command();
+    // What clap adds is in it then.
+    command.build();
+    found.help(&command);
     found.texts
 }
 
@@ -83,6 +88,16 @@ impl Found {
                 TokenTree::Punct(_) | TokenTree::Literal(_) => {}
             }
         }
+    }
+
+    /// What a command line says of itself.
+    fn help(&mut self, command: &clap::Command) {
+        let said = [command.get_about(), command.get_after_help()];
+        let arguments = command.get_arguments().map(clap::Arg::get_help);
+        for text in said.into_iter().chain(arguments).flatten() {
+            self.add(text.to_string(), false);
+        }
+        command.get_subcommands().for_each(|it| self.help(it));
     }
 
     fn argument(&mut self, tree: Option<&TokenTree>) {
