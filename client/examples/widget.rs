@@ -1,20 +1,20 @@
-//! A widget in twenty lines: it prints what is wrong at each change, whatever becomes of the daemon.
+//! A widget in twenty lines: what is wrong and what to do, at each change, whatever becomes of daemon and bus.
 
 use futures_util::StreamExt;
-use offload_client::{reasons, watch::watch};
+use offload_client::{Client, NoDaemon};
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> zbus::Result<()> {
-    let mut snapshots = std::pin::pin!(watch(&zbus::Connection::system().await?));
-    while let Some(snapshot) = snapshots.next().await {
-        let Some(snapshot) = snapshot else {
+async fn main() -> Result<(), NoDaemon> {
+    let mut updates = Client::connect().await?.watch();
+    while let Some(now) = updates.next().await {
+        let Some(now) = now else {
             println!("no offloadd");
             continue;
         };
-        println!("{}", snapshot.state);
-        for target in snapshot.targets.iter().filter(|it| !it.state.is_ready()) {
-            println!("  {}: {}", target.label(), reasons::title_for(target));
-            println!("  → {}", reasons::remedy_for(target));
+        println!("{}", now.state);
+        if let Some(cause) = now.cause() {
+            println!("  {}: {}", cause.target, cause.title);
+            println!("  → {}", cause.remedy);
         }
     }
     Ok(())

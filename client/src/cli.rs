@@ -2,7 +2,6 @@
 
 mod args;
 mod bar;
-mod bus_back;
 mod check;
 mod completions;
 mod connect;
@@ -11,7 +10,6 @@ mod doctor;
 mod document;
 mod explain;
 mod failure;
-mod follow;
 mod forget_misses;
 mod goal;
 mod help;

@@ -6,7 +6,6 @@
 use std::{fmt, str::FromStr, time::Duration};
 
 use tokio::time::timeout;
-#[cfg(feature = "cli")]
 use zbus::address::{Address, Transport, transport::UnixSocket};
 use zbus::{Connection, connection};
 
@@ -50,16 +49,12 @@ pub struct Tried {
     pub why: String,
 }
 
-/// Connects to the bus that the daemon is on.
+/// Connects to the bus that the daemon is on; where that is, as [`Tried::bus`] names it.
 ///
 /// # Errors
 /// No bus that was tried has a daemon.
-pub async fn find(bus: Option<&Bus>) -> Result<Connection, NoDaemon> {
-    find_place(bus).await.map(|(connection, _)| connection)
-}
-
-/// As [`find`], and where that is, as [`Tried::bus`] names it.
-pub(crate) async fn find_place(bus: Option<&Bus>) -> Result<(Connection, String), NoDaemon> {
+#[cfg(feature = "cli")]
+pub(crate) async fn find(bus: Option<&Bus>) -> Result<(Connection, String), NoDaemon> {
     let survey = survey(bus).await;
     survey.daemon.ok_or(NoDaemon {
         tried: survey.tried,
@@ -84,11 +79,11 @@ pub(crate) async fn others(place: &str) -> Vec<String> {
 }
 
 /// Connects to the bus that the daemon is on or, while it is on none, to the one on which it will
-/// appear: for programs that follow it, such as [`crate::watch::watch`].
+/// appear.
 ///
 /// # Errors
 /// No bus answers.
-pub async fn find_bus(bus: Option<&Bus>) -> Result<Connection, NoDaemon> {
+pub(crate) async fn find_bus(bus: Option<&Bus>) -> Result<Connection, NoDaemon> {
     let survey = survey(bus).await;
     let daemon = survey.daemon.map(|(connection, _)| connection);
     daemon.or(survey.bus).ok_or(NoDaemon {
@@ -100,7 +95,8 @@ pub async fn find_bus(bus: Option<&Bus>) -> Result<Connection, NoDaemon> {
 ///
 /// # Errors
 /// It does not answer.
-pub async fn open(bus: Option<&Bus>) -> Result<Connection, String> {
+#[cfg(feature = "cli")]
+pub(crate) async fn open(bus: Option<&Bus>) -> Result<Connection, String> {
     let place = match bus {
         None | Some(Bus::System) => BusPlace::System,
         Some(Bus::Session) => BusPlace::Session,
@@ -165,7 +161,6 @@ async fn survey(bus: Option<&Bus>) -> Survey {
 }
 
 /// The files of the sockets that [`find_bus`] looks at; of a bus without one, none.
-#[cfg(feature = "cli")]
 pub(crate) fn sockets(bus: Option<&Bus>) -> Vec<std::path::PathBuf> {
     let file = |address: zbus::Result<Address>| match address.ok()?.transport() {
         Transport::Unix(unix) => match unix.path() {

@@ -38,6 +38,17 @@ words! {
     }
 }
 
+/// A build that is asked about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Question {
+    /// What it is for: `x86_64-linux`; empty: what this machine's Nix is set to.
+    pub system: String,
+    /// The features it asks for.
+    pub features: Vec<String>,
+    /// Whether it asks to be built where it is asked for.
+    pub prefer_local_build: bool,
+}
+
 /// Where a build would go.
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -2,11 +2,10 @@
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! use offload_client::{Kind, connect, job, names};
-//!
-//! let connection = connect::find(None).await?;
-//! let builder = names::target_path(Kind::Builder, "desktop");
-//! let mut job = job::test_build(&connection, &builder, None).await?;
+//! let client = offload_client::Client::connect().await?;
+//! let snapshot = client.snapshot().await?;
+//! let builder = snapshot.find("builder/desktop").next().ok_or("no such builder")?;
+//! let mut job = client.test_build(builder, None).await?;
 //! while let Some(line) = job.line().await? {
 //!     println!("{line}");
 //! }
@@ -66,17 +65,17 @@ pub struct End {
     pub finish_timestamp: u64,
 }
 
-/// Starts a test build on the builder with the object path `builder`, and follows it. `limit` may
+/// Starts a test build on the builder with the object path `builder`, and follows it. `limit`, in microseconds, may
 /// cut it short; the daemon has a limit of its own. The bus may ask the user for a password, so this
 /// can take minutes.
 ///
 /// # Errors
 /// The daemon's: [`BusError::Busy`] while one is running on that builder,
 /// [`BusError::NotAuthorized`], [`BusError::Failed`]; and the bus's.
-pub async fn test_build(
+pub(crate) async fn test_build(
     connection: &Connection,
     builder: &str,
-    limit: Option<Duration>,
+    limit: Option<u64>,
 ) -> Result<Job, BusError> {
     let builder = BuilderProxy::builder(connection)
         .path(builder.to_owned())
@@ -84,8 +83,7 @@ pub async fn test_build(
         .build()
         .await?;
     let mut options: HashMap<String, OwnedVariant> = HashMap::new();
-    if let Some(limit) = limit {
-        let usec = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
+    if let Some(usec) = limit {
         options.insert("timeout".to_owned(), usec.into());
     }
     // Listen first, ask then: what it prints before we know its name is heard.

@@ -1,7 +1,7 @@
 //! Proxies of the daemon's interfaces, for programs.
 //!
 //! `dbus/*.xml` is the interface; a test holds these against it. Words are plain strings here, as
-//! on the bus: [`crate::words`] reads them, [`Printable`] makes text of others safe to show, and [`crate::read::snapshot`] reads everything at once.
+//! on the bus: [`crate::words`] reads them, [`Printable`] makes text of others safe to show, and [`crate::Client::snapshot`] reads everything at once.
 
 use std::collections::HashMap;
 

@@ -11,9 +11,11 @@ use common::{
 };
 use futures_util::{FutureExt, Stream, StreamExt};
 use offload_client::{
-    Kind, OverallState, Reason, Snapshot, WarningCode, read,
-    snapshot::{Detail, Facts, Target, Warning},
-    watch::watch,
+    Bus as Place, Client, ClientError, Kind, OverallState, Reason, Snapshot, TargetState,
+    WarningCode,
+    errors::BusError,
+    names,
+    snapshot::{Detail, Facts, HistoryEntry, Target, Warning},
 };
 use tokio::time::timeout;
 
@@ -42,7 +44,7 @@ async fn one_look_carries_the_whole_snapshot() {
     ];
     let bus = Bus::start().await;
     let fake = Fake::start(&bus, snapshot.clone()).await;
-    let read = read::snapshot(&bus.connect().await).await.unwrap();
+    let read = client(&bus).snapshot().await.unwrap();
     assert_eq!(read, snapshot);
     assert_eq!(fake.reads(), 1);
 }
@@ -53,7 +55,7 @@ fn what_a_newer_or_older_daemon_says_is_read_as_far_as_it_goes() {
     let json = r#"{"state": "sideways", "mood": "fine", "targets": [
         {"kind": "cache", "name": "a-b", "state": "ready", "reason": "tired", "facts": {"cache": {"weight": 1}}},
         {"kind": "builder", "name": "x", "facts": {"builder": {"max_jobs": 3}}}]}"#;
-    let snapshot = read::from_json(json).unwrap();
+    let snapshot = serde_json::from_str::<Snapshot>(json).unwrap();
     assert_eq!(snapshot.state, OverallState::Unknown);
     let labels: Vec<String> = snapshot.targets.iter().map(Target::label).collect();
     assert_eq!(labels, ["cache/a-b", "builder/x"]);
@@ -66,7 +68,7 @@ fn what_a_newer_or_older_daemon_says_is_read_as_far_as_it_goes() {
 async fn every_change_arrives_and_nothing_else_does() {
     let bus = Bus::start().await;
     let fake = Fake::start(&bus, ready()).await;
-    let mut updates = watch(&bus.connect().await);
+    let mut updates = client(&bus).watch();
     assert_eq!(next(&mut updates).await, Some(ready()));
 
     // A signal without a change that matters: it is looked at, and nobody is told.
@@ -90,7 +92,7 @@ async fn every_change_arrives_and_nothing_else_does() {
 async fn signals_that_come_together_are_read_together() {
     let bus = Bus::start().await;
     let fake = Fake::start(&bus, ready()).await;
-    let mut updates = watch(&bus.connect().await);
+    let mut updates = client(&bus).watch();
     assert_eq!(next(&mut updates).await, Some(ready()));
     // Many more than the queue of a match rule holds: nobody polls the stream meanwhile.
     fake.change(builder_down(), 300).await;
@@ -103,7 +105,7 @@ async fn signals_that_come_together_are_read_together() {
 #[tokio::test]
 async fn the_daemon_is_followed_across_a_restart() {
     let bus = Bus::start().await;
-    let mut updates = watch(&bus.connect().await);
+    let mut updates = client(&bus).watch();
     assert_eq!(next(&mut updates).await, None);
     let fake = Fake::start(&bus, ready()).await;
     assert_eq!(next(&mut updates).await, Some(ready()));
@@ -114,14 +116,116 @@ async fn the_daemon_is_followed_across_a_restart() {
 }
 
 #[tokio::test]
+async fn the_bus_is_followed_across_a_restart_and_may_be_yet_to_come() {
+    let mut bus = Bus::start().await;
+    bus.stop().await;
+    let client = client(&bus);
+    assert!(client.snapshot().await.unwrap_err().is_no_daemon());
+    let mut updates = client.watch();
+    assert_eq!(next(&mut updates).await, None);
+    for snapshot in [ready(), builder_down()] {
+        bus.start_again().await;
+        let _fake = Fake::start(&bus, snapshot.clone()).await;
+        assert_eq!(next(&mut updates).await, Some(snapshot.clone()));
+        // A call goes the same way as what is watched.
+        assert_eq!(client.snapshot().await.unwrap(), snapshot);
+        assert!(client.has_bus());
+        bus.stop().await;
+        assert_eq!(next(&mut updates).await, None);
+        assert!(!client.has_bus());
+    }
+}
+
+#[tokio::test]
+async fn who_watches_starts_no_daemon() {
+    let started = tempfile::NamedTempFile::new().unwrap();
+    let program = format!("/bin/rm {}", started.path().display());
+    let bus = Bus::with_activation(&program).await;
+    let client = client(&bus);
+    assert_eq!(next(&mut client.watch()).await, None);
+    assert!(
+        client
+            .snapshot_if_running()
+            .await
+            .unwrap_err()
+            .is_no_daemon()
+    );
+    assert!(started.path().exists());
+    // One that asks does.
+    client.snapshot().await.unwrap_err();
+    assert!(!started.path().exists());
+}
+
+#[tokio::test]
+async fn what_is_asked_arrives_typed() {
+    let bus = Bus::start().await;
+    let fake = Fake::start(&bus, ready()).await;
+    let entry = HistoryEntry {
+        timestamp: 7,
+        state: TargetState::Down,
+        reason: Reason::Refused,
+        latency_usec: 0,
+    };
+    let mut found = ready();
+    found.reason = Reason::Refused;
+    fake.script.send_modify(|script| {
+        script.history = vec![entry.clone()];
+        script.after_discover = Some((found.clone(), vec!["/x".to_owned()]));
+    });
+    let client = client(&bus);
+    let target = client.snapshot().await.unwrap().targets[1].clone();
+    assert_eq!(client.check().await.unwrap(), OverallState::Ready);
+    assert_eq!(
+        client.check_target(&target).await.unwrap(),
+        TargetState::Ready
+    );
+    assert_eq!(client.history(&target, 5).await.unwrap(), [entry]);
+    assert_eq!(
+        client.discover().await.unwrap(),
+        (found, vec!["/x".to_owned()])
+    );
+    client.pause(Some(Duration::from_millis(3))).await.unwrap();
+    client.resume().await.unwrap();
+    let calls = fake.script.borrow().calls.clone();
+    let root = names::ROOT_PATH;
+    let calls: Vec<&str> = calls
+        .iter()
+        .filter_map(|call| call.strip_prefix(root))
+        .collect();
+    assert_eq!(
+        calls,
+        [
+            " Describe()",
+            " Check()",
+            "/builder/desktop Check()",
+            "/builder/desktop GetHistory(5)",
+            " Discover()",
+            " Describe()",
+            " Pause(3000)",
+            " Resume()"
+        ]
+    );
+    fake.script
+        .send_modify(|script| script.error = Some("Busy"));
+    let error = client.check().await.unwrap_err();
+    assert!(
+        matches!(error, ClientError::Bus(BusError::Busy(_))),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
 async fn the_stream_ends_with_the_connection() {
     let bus = Bus::start().await;
-    let connection = bus.connect().await;
-    let mut updates = watch(&connection);
+    let mut updates = Client::from(bus.connect().await).watch();
     assert_eq!(next(&mut updates).await, None);
     drop(bus);
     let end = timeout(Duration::from_secs(10), updates.next()).await;
     assert_eq!(end.unwrap(), None);
+}
+
+fn client(bus: &Bus) -> Client {
+    Client::on(Some(Place::Address(bus.address.clone())))
 }
 
 async fn next(updates: &mut (impl Stream<Item = Option<Snapshot>> + Unpin)) -> Option<Snapshot> {

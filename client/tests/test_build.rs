@@ -11,7 +11,7 @@ use common::{
     job::{Job, START},
     program::{Run, command, finish, offloadctl},
 };
-use offload_client::{JobState, Kind, Reason, connect, errors::BusError, job, names};
+use offload_client::{Bus as Place, Client, JobState, Kind, Reason, errors::BusError, job, names};
 use serde_json::{Value, json};
 
 fn on_tower() -> Job {
@@ -301,10 +301,7 @@ async fn the_program_goes_by_its_other_names_too() {
 async fn a_program_follows_a_job_to_its_end() {
     let bus = Bus::start().await;
     let _fake = Fake::building(&bus, ready(), fails(Reason::BuiltLocally)).await;
-    let address = connect::Bus::Address(bus.address.clone());
-    let connection = connect::find(Some(&address)).await.unwrap();
-    let builder = names::target_path(Kind::Builder, "desktop");
-    let mut job = job::test_build(&connection, &builder, None).await.unwrap();
+    let mut job = start(&bus).await;
     assert_eq!(job.path(), names::job_path(1));
     assert_eq!(job.end(), None);
     let mut lines = Vec::new();
@@ -324,9 +321,7 @@ async fn a_program_follows_a_job_to_its_end() {
 async fn a_program_learns_that_the_connection_ended() {
     let bus = Bus::start().await;
     let _fake = Fake::building(&bus, ready(), Job::endless(true)).await;
-    let connection = bus.connect().await;
-    let builder = names::target_path(Kind::Builder, "desktop");
-    let mut job = job::test_build(&connection, &builder, None).await.unwrap();
+    let mut job = start(&bus).await;
     for _ in 0..3 {
         job.line().await.unwrap().unwrap();
     }
@@ -334,4 +329,11 @@ async fn a_program_learns_that_the_connection_ended() {
     let error = job.line().await.unwrap_err();
     assert!(matches!(error, BusError::ZBus(_)), "{error:?}");
     assert!(!error.is_no_daemon());
+}
+
+async fn start(bus: &Bus) -> job::Job {
+    let client = Client::on(Some(Place::Address(bus.address.clone())));
+    let snapshot = client.snapshot().await.unwrap();
+    let builder = snapshot.find("builder/desktop").next().unwrap();
+    client.test_build(builder, None).await.unwrap()
 }

@@ -3,7 +3,7 @@
 use std::{pin::Pin, time::Duration};
 
 use futures_util::{Stream, StreamExt};
-use offload_client::{Snapshot, watch::watch};
+use offload_client::{Client, Snapshot};
 use zbus::Connection;
 
 use crate::{Error, Result};
@@ -22,7 +22,7 @@ impl Follower {
     /// Follows the daemon on the bus that `connection` leads to, whether or not it is there yet.
     pub fn new(connection: Connection) -> Self {
         Self {
-            updates: Box::pin(watch(&connection)),
+            updates: Box::pin(Client::from(connection.clone()).watch()),
             connection,
             last: None,
         }

@@ -3,9 +3,8 @@
 use std::{io, process::Stdio, time::Duration};
 
 use offload_client::{
-    Kind, Snapshot,
+    Client, Kind, Snapshot,
     proxy::{ManagerProxy, TargetProxy},
-    read,
     snapshot::Target,
 };
 use zbus::{Connection, connection, proxy::CacheProperties};
@@ -101,7 +100,7 @@ impl Laptop {
     /// # Errors
     /// When it does not answer.
     pub async fn snapshot(&self) -> Result<Snapshot> {
-        let snapshot = read::snapshot(&self.connection).await;
+        let snapshot = Client::from(self.connection.clone()).snapshot().await;
         snapshot.map_err(io::Error::other).context("the snapshot")
     }
 

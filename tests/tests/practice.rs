@@ -11,8 +11,7 @@ use std::{
 
 use futures_util::{Stream, StreamExt};
 use offload_client::{
-    Kind, OverallState, Reason, Snapshot, Stage, TargetState, embedded, snapshot::Target,
-    watch::watch,
+    Client, Kind, OverallState, Reason, Snapshot, Stage, TargetState, embedded, snapshot::Target,
 };
 use offload_tests::{
     Ground,
@@ -50,7 +49,7 @@ async fn every_word_leads_to_its_own_verdict() {
     })
     .unwrap();
     let mut connection = connect(&runtime_dir).await;
-    let mut snapshots = watch(&connection);
+    let mut snapshots = Client::from(connection.clone()).watch();
     until_seen("at the start", &mut snapshots, [ready(HERE), ready(HERE)]).await;
 
     // Whoever follows the advice meets every word that breaks something.
@@ -63,7 +62,7 @@ async fn every_word_leads_to_its_own_verdict() {
             // The daemon starts anew, and its bus with it.
             while snapshots.next().await.is_some() {}
             connection = connect(&runtime_dir).await;
-            snapshots = watch(&connection);
+            snapshots = Client::from(connection.clone()).watch();
         }
         until_seen(word.as_str(), &mut snapshots, expected).await;
         tour.tried(word);
@@ -125,7 +124,7 @@ async fn without_ssh_what_is_declared_is_the_way_and_a_desktop_that_moves_is_fol
         command.env("PATH", directory.path());
     })
     .unwrap();
-    let mut snapshots = watch(&connect(&runtime_dir).await);
+    let mut snapshots = Client::from(connect(&runtime_dir).await).watch();
     until_seen("at the start", &mut snapshots, [ready(HERE), ready(HERE)]).await;
     run("practice", &["move"], &runtime_dir).await;
     until_seen("moved", &mut snapshots, [ready(MOVED), ready(MOVED)]).await;

@@ -10,7 +10,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, error:
 
 use super::{bar::Format, help};
 use crate::{
-    connect::Bus,
+    Bus,
     language::{self, say, tr},
 };
 

@@ -15,12 +15,10 @@ pub(super) use self::format::Format;
 use self::line::Line;
 use super::{
     args::Cli,
-    bus_back::BusBack,
     failure::{Failure, Outcome},
     output::{Output, is_ascii},
-    session::Session,
 };
-use crate::Snapshot;
+use crate::{Client, Snapshot};
 
 /// How long the daemon may take for the first answer before the bar shows that there is none yet.
 const FIRST: Duration = Duration::from_secs(1);
@@ -44,28 +42,14 @@ pub(super) async fn bar(
 }
 
 async fn show(cli: &Cli, shown: &mut Shown, once: bool) -> Result<Outcome, Failure> {
-    let mut back = BusBack::of(cli.bus.as_ref());
-    loop {
-        back.trying();
-        let session = Session::open_bus(cli).await.ok();
-        if let Some(session) = &session {
-            back.came();
-            let mut updates = crate::watch::watch(&session.connection);
-            // Who hangs is no daemon yet: what it says then is shown when it comes.
-            let first = timeout(FIRST, updates.next()).await;
-            shown.print(first.ok().flatten().flatten().as_ref())?;
-            while !once && let Some(now) = updates.next().await {
-                shown.print(now.as_ref())?;
-            }
-        }
-        if session.is_none() || !once {
-            shown.print(None)?;
-        }
-        if once {
-            return Ok(Outcome::Ready);
-        }
-        back.wait().await;
+    let mut updates = Client::on(cli.bus.clone()).watch();
+    // Who hangs is no daemon yet: what it says then is shown when it comes.
+    let first = timeout(FIRST, updates.next()).await;
+    shown.print(first.ok().flatten().flatten().as_ref())?;
+    while !once && let Some(now) = updates.next().await {
+        shown.print(now.as_ref())?;
     }
+    Ok(Outcome::Ready)
 }
 
 /// What the bar has.

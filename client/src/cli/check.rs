@@ -5,7 +5,7 @@ use super::{
     failure::{Failure, Outcome},
     goal::Goal,
     output::Output,
-    session::{self, Session, call},
+    session::{self, Session},
     spinner, status,
 };
 use crate::language::tr;
@@ -20,10 +20,10 @@ pub(super) async fn check(
     let chosen = session::select(&before, target)?;
     spinner::beside(tr("checking"), async {
         if target.is_none() {
-            return call(session.manager().await?.check()).await.map(|_| ());
+            return session.client.check().await.map(drop);
         }
         for one in &chosen {
-            call(session.target(one).await?.check()).await?;
+            session.client.check_target(one).await?;
         }
         Ok(())
     })

@@ -15,7 +15,7 @@ use super::{
     output::Output,
     session::Session,
 };
-use crate::{Kind, language::is_english, read};
+use crate::{Kind, language::is_english};
 
 /// Made from the definition of the command line, and held to it by a test (`tests/tests/man/`).
 const MAN: &str = include_str!("../../man/offloadctl.1");
@@ -47,7 +47,7 @@ fn generated(shell: impl Generator, script: &mut Vec<u8>) -> String {
 async fn names(cli: &Cli, kinds: &[Kind]) -> Result<String, Failure> {
     let read = async {
         let session = Session::open(cli).await?;
-        Ok::<_, Failure>(read::snapshot_if_running(&session.connection).await?)
+        Ok::<_, Failure>(session.client.snapshot_if_running().await?)
     };
     let read = timeout(PATIENCE, read).await;
     let snapshot = read.map_err(|_| Failure::Silent)??;

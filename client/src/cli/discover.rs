@@ -5,7 +5,7 @@ use super::{
     failure::{Failure, Outcome},
     json,
     output::Output,
-    session::{Session, call},
+    session::Session,
     spinner,
 };
 use crate::{
@@ -18,13 +18,11 @@ use crate::{
 pub(super) async fn discover(cli: &Cli, output: Output) -> Result<Outcome, Failure> {
     let session = Session::open(cli).await?;
     let before = session.snapshot().await?;
-    let manager = session.manager().await?;
-    let found = spinner::beside(tr("looking"), call(manager.discover())).await?;
-    let after = session.snapshot().await?;
+    let (after, found) = spinner::beside(tr("looking"), session.client.discover()).await?;
     let found: Vec<&Target> = after
         .targets
         .iter()
-        .filter(|target| found.iter().any(|path| path.as_str() == target.path()))
+        .filter(|target| found.contains(&target.path()))
         .collect();
     if cli.json {
         output.print(&json::line(&json::Discovery {

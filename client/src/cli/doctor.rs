@@ -25,11 +25,11 @@ use super::{
     document,
     failure::{Failure, Outcome},
     output::Output,
-    session::{Session, call},
+    session::Session,
     spinner,
 };
 use crate::{
-    Snapshot,
+    ClientError, Snapshot,
     errors::BusError,
     language::{say, tr},
     page::doctor::{self, Examination, Source, TreeSearch},
@@ -112,11 +112,11 @@ impl Known {
 
     async fn of_daemon(cli: &Cli) -> Result<Self, Failure> {
         let session = Session::open(cli).await?;
-        match call(session.manager().await?.check()).await {
+        match session.client.check().await {
             Ok(_) => {}
             // Checked too often, or busy: then what is known has to do.
-            Err(Failure::Bus(error)) if !matches!(error, BusError::ZBus(_)) => {}
-            Err(failure) => return Err(failure),
+            Err(ClientError::Bus(error)) if !matches!(error, BusError::ZBus(_)) => {}
+            Err(error) => return Err(error.into()),
         }
         Self::of(Source::Daemon, session.document(None).await?)
     }
@@ -136,7 +136,7 @@ impl Known {
             Source::Daemon => ("daemon", None),
             Source::Once { program, .. } => ("once", Some(program)),
         };
-        let root = doctor::root(&self.snapshot).map(|root| root.told());
+        let root = self.snapshot.cause();
         let none = TreeSearch::default();
         let found = search.unwrap_or(&none);
         json!({

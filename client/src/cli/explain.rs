@@ -3,15 +3,10 @@
 mod derivation;
 mod path;
 
-use std::{
-    collections::HashMap,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use zbus::OwnedVariant;
 
-use self::derivation::Wanted;
 #[cfg(test)]
 pub(super) use self::path::Explained;
 pub(super) use self::{derivation::DerivationError, path::NixError};
@@ -21,10 +16,10 @@ use super::{
     failure::{Failure, Outcome},
     json,
     output::Output,
-    session::{Session, call},
+    session::Session,
 };
 use crate::{
-    explain::{Explanation, Fate},
+    explain::{self, Explanation, Fate},
     page,
 };
 
@@ -50,13 +45,7 @@ pub(super) async fn explain(
     let session = Session::open(cli).await?;
     // A daemon that has only just started has its first verdicts then.
     session.judged().await?;
-    let manager = session.manager().await?;
-    let features: Vec<&str> = wanted.features.iter().map(String::as_str).collect();
-    let options = HashMap::from([(
-        "prefer-local-build".to_owned(),
-        OwnedVariant::from(wanted.prefers_local),
-    )]);
-    let json = call(manager.explain(&wanted.system, &features, options)).await?;
+    let json = session.client.explain_json(&wanted).await?;
     let nonsense = |error: serde_json::Error| Failure::Nonsense(error.to_string());
     let document = document::read(json.as_bytes()).map_err(nonsense)?;
     let explanation = Explanation::deserialize(&document).map_err(nonsense)?;
@@ -71,15 +60,15 @@ pub(super) async fn explain(
     )))
 }
 
-fn wanted(question: &Question<'_>) -> Result<Wanted, Failure> {
+fn wanted(question: &Question<'_>) -> Result<explain::Question, Failure> {
     if let Some(path) = question.path {
         return derivation::read(path)
             .map_err(|error| Failure::Derivation(PathBuf::from(path), error));
     }
-    Ok(Wanted {
+    Ok(explain::Question {
         // Nothing: what this machine's Nix is set to.
         system: question.system.unwrap_or_default().to_owned(),
         features: question.features.to_vec(),
-        prefers_local: question.prefers_local,
+        prefer_local_build: question.prefers_local,
     })
 }

@@ -12,13 +12,10 @@ use super::{
     explain::{DerivationError, NixError},
 };
 use crate::{
-    Printable, Reason,
-    connect::NoDaemon,
+    ClientError, NoDaemon, Printable, Reason,
     errors::{BusError, not_started},
     language::{say, tr, tr_later},
-    names,
-    read::ReadError,
-    reasons,
+    names, reasons,
 };
 
 /// The command line makes no sense (sysexits.h: EX_USAGE).
@@ -407,11 +404,13 @@ fn is_closed(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::BrokenPipe
 }
 
-impl From<ReadError> for Failure {
-    fn from(error: ReadError) -> Self {
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
         match error {
-            ReadError::Bus(error) => error.into(),
-            ReadError::Json(error) => Self::Nonsense(error.to_string()),
+            ClientError::NoDaemon(error) => error.into(),
+            ClientError::Bus(error) => error.into(),
+            ClientError::Json(error) => Self::Nonsense(error.to_string()),
+            ClientError::Silent => Self::Silent,
         }
     }
 }

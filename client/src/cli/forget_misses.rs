@@ -5,7 +5,7 @@ use super::{
     failure::{Failure, Outcome},
     json::{self, Forgotten},
     output::Output,
-    session::{self, Session, call},
+    session::{self, Session},
 };
 use crate::{Kind, language::say, snapshot::Target};
 
@@ -28,7 +28,7 @@ pub(super) async fn forget_misses(
         });
     }
     for cache in caches {
-        let count = call(session.cache(cache).await?.forget_misses()).await?;
+        let count = session.client.forget_misses(cache).await?;
         output.print(&if cli.json {
             json::line(&as_json(cache, count))?
         } else {

@@ -5,10 +5,9 @@ use super::{
     failure::{Failure, Outcome},
     json::{self, Entry, Past},
     output::Output,
-    session::{self, Session, call},
+    session::{self, Session},
 };
 use crate::{
-    Reason, TargetState,
     language::tr,
     page::{Style, Tone, ago, latency, state_glyph, state_tone},
     reasons,
@@ -25,17 +24,7 @@ pub(super) async fn history(
     let snapshot = session.snapshot().await?;
     let mut parts: Vec<(&Target, Vec<HistoryEntry>)> = Vec::new();
     for one in session::select(&snapshot, target)? {
-        let raw = call(session.target(one).await?.get_history(max)).await?;
-        let entries = raw
-            .into_iter()
-            .map(|(timestamp, state, reason, latency_usec)| HistoryEntry {
-                timestamp,
-                state: TargetState::from_word(&state),
-                reason: Reason::from_word(&reason),
-                latency_usec,
-            })
-            .collect();
-        parts.push((one, entries));
+        parts.push((one, session.client.history(one, max).await?));
     }
     if cli.json {
         let targets = parts
@@ -118,6 +107,7 @@ fn when(timestamp_usec: u64, style: &Style) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Reason, TargetState};
 
     #[test]
     fn each_change_is_a_line() {

@@ -6,20 +6,18 @@
 //! Without a daemon, a bus or a verdict it holds on for ten seconds, so that an upgrade stops nothing that is bound
 //! to it; a verdict ends it at once.
 
-use std::{convert::Infallible, future::Future, pin::pin, time::Duration};
+use std::{convert::Infallible, future::Future, time::Duration};
 
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{Stream, StreamExt};
 use sd_notify::NotifyState;
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::mpsc,
     time::{Instant, sleep_until},
 };
 
 use super::{
     args::Cli,
     failure::{Failure, Outcome},
-    follow::follow,
     goal::{Goal, GoalState},
     output::Output,
     session::Session,
@@ -41,12 +39,7 @@ pub(super) async fn hold(
     limit: Option<Duration>,
 ) -> Result<Outcome, Failure> {
     let stop = stop_signal()?;
-    let session = Session::open_bus(cli).await?;
-    let (sender, updates) = mpsc::channel(1);
-    let updates = pin!(stream::unfold(updates, |mut updates| async {
-        let item = updates.recv().await?;
-        Some((item, updates))
-    }));
+    let updates = Session::open_bus(cli).await?.client.watch();
     let goal = target.map_or(Goal::AnyBuilder, Goal::Targets);
     let told = Told {
         spinner: Spinner::new(tr("waiting")),
@@ -59,7 +52,6 @@ pub(super) async fn hold(
             tell(&[NotifyState::Stopping]);
             Ok(Outcome::Ready)
         }
-        never = follow(cli, session, sender) => match never {},
     }
 }
 
@@ -78,7 +70,7 @@ async fn holding(
     let mut last: Option<Snapshot> = None;
     loop {
         tokio::select! {
-            item = updates.next() => last = item.ok_or(Failure::BusGone)?,
+            Some(item) = updates.next() => last = item,
             () = at(until) => return Err(over(goal, last.as_ref(), &mut told)),
             () = at(start) => return Err(Failure::NotReadyInTime(goal.missing(last.as_ref()))),
             () = at(nobody) => return Err(Failure::NoDaemonInTime),
@@ -208,6 +200,7 @@ async fn at(moment: Option<Instant>) {
 mod tests {
     use std::{cell::RefCell, rc::Rc};
 
+    use futures_util::stream;
     use tokio::time::sleep;
 
     use super::*;

@@ -11,27 +11,12 @@ use serde_json::Value;
 
 use super::{args::Cli, failure::Failure};
 use crate::{
-    JobState, Kind, Printable, Reason, Snapshot, TargetState,
-    page::doctor,
-    reasons,
+    JobState, Kind, Printable, Reason, Snapshot, TargetState, Words,
     snapshot::{Target, Warning},
-    warnings,
 };
 
 /// The version of each document of this program's own.
 pub(super) const VERSION: u32 = 1;
-
-/// What a person is shown of something that is not as it should be.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub(super) struct Words {
-    /// A few words.
-    title: String,
-    /// What was seen, and what it means.
-    explanation: String,
-    /// What to do.
-    remedy: String,
-}
 
 /// A target, as everywhere.
 #[derive(Clone, Debug, Serialize)]
@@ -177,12 +162,12 @@ struct Diagnosis {
     source: String,
     /// Which program that was.
     program: Option<String>,
-    root_cause: Option<doctor::Words>,
+    root_cause: Option<crate::Cause>,
     snapshot: Snapshot,
     /// Where a wrong address was looked for; null where none was.
     config_dir: Option<String>,
     /// Where it stands.
-    findings: Vec<doctor::Finding>,
+    findings: Vec<crate::page::doctor::Finding>,
     /// What could not be searched, and why.
     not_searched: Vec<Printable>,
     /// For `patch -p1`; empty for none.
@@ -239,48 +224,29 @@ impl From<&Target> for Told {
     fn from(target: &Target) -> Self {
         Self {
             target: target.clone(),
-            words: words_of(target),
+            words: target.words(),
         }
-    }
-}
-
-/// What a person is shown of a target; nothing where nothing is wrong.
-pub(super) fn words_of(target: &Target) -> Option<Words> {
-    let words = Words {
-        title: reasons::title_for(target).to_owned(),
-        explanation: reasons::explanation_for(target),
-        remedy: reasons::remedy_for(target),
-    };
-    (!words.title.is_empty()).then_some(words)
-}
-
-fn words_of_warning(warning: &Warning) -> Words {
-    Words {
-        title: warnings::title_for(warning).to_owned(),
-        explanation: warnings::explanation_for(warning),
-        remedy: warnings::remedy_for(warning),
     }
 }
 
 /// Adds what a person is shown to each target, each warning and the root cause of the daemon's document.
 pub(super) fn with_words(mut document: Value) -> Value {
-    let root = Snapshot::deserialize(&document).ok();
-    let root = root.as_ref().and_then(doctor::root).map(|root| root.told());
-    let words = root.map(|told| Words {
-        title: told.title,
-        explanation: told.explanation,
-        remedy: told.remedy,
+    let snapshot = Snapshot::deserialize(&document).ok();
+    let words = snapshot.and_then(|it| it.cause()).map(|cause| Words {
+        title: cause.title,
+        explanation: cause.explanation,
+        remedy: cause.remedy,
     });
     if let Some(cause) = document.get_mut("root_cause") {
         add(cause, words);
     }
     for target in entries(&mut document, "targets") {
         let words = Target::deserialize(&*target).ok();
-        add(target, words.as_ref().and_then(words_of));
+        add(target, words.as_ref().and_then(Target::words));
     }
     for warning in entries(&mut document, "warnings") {
         let words = Warning::deserialize(&*warning).ok();
-        add(warning, words.as_ref().map(words_of_warning));
+        add(warning, words.as_ref().map(Warning::words));
     }
     document
 }
@@ -295,7 +261,7 @@ pub(super) fn explained(mut document: Value) -> Value {
             reason: Reason::from_word(of("reason")),
             ..Target::default()
         };
-        add(builder, words_of(&told));
+        add(builder, told.words());
     }
     if let Some(object) = document.as_object_mut() {
         object.insert("explain_version".to_owned(), VERSION.into());

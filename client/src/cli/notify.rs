@@ -8,20 +8,16 @@ mod turn;
 use std::{collections::HashMap, pin::pin, time::Duration};
 
 use futures_util::StreamExt;
-use tokio::{
-    sync::mpsc,
-    time::{Instant, sleep_until},
-};
+use tokio::time::{Instant, sleep_until};
 use zbus::{Connection, MatchRule, MessageStream, Variant, connection, message::Type};
 
 use self::turn::{Notice, Turns};
 use super::{
     args::Cli,
     failure::{Failure, Outcome},
-    follow::follow,
-    session::{Session, call},
+    session::Session,
 };
-use crate::{Snapshot, language::tr};
+use crate::{Client, language::tr};
 
 const SERVER: &str = "org.freedesktop.Notifications";
 const PATH: &str = "/org/freedesktop/Notifications";
@@ -32,20 +28,16 @@ const CHECK: &str = "check";
 pub(super) async fn notify(cli: &Cli, settled: Duration) -> Result<Outcome, Failure> {
     let desktop = connection::Builder::session().build().await;
     let desktop = desktop.map_err(|error| Failure::NoDesktop(error.to_string()))?;
-    let session = Session::open_bus(cli).await?;
-    let (sender, updates) = mpsc::channel(1);
-    tokio::select! {
-        end = telling(cli, &desktop, Turns::new(settled), updates) => end,
-        never = follow(cli, session, sender) => match never {},
-    }
+    let client = Session::open_bus(cli).await?.client;
+    telling(&client, &desktop, Turns::new(settled)).await
 }
 
 async fn telling(
-    cli: &Cli,
+    client: &Client,
     desktop: &Connection,
     mut turns: Turns,
-    mut updates: mpsc::Receiver<Option<Snapshot>>,
 ) -> Result<Outcome, Failure> {
+    let mut updates = client.watch();
     let mut shown = Shown { desktop, id: 0 };
     let invoked = MatchRule::builder()
         .msg_type(Type::Signal)
@@ -57,10 +49,7 @@ async fn telling(
     loop {
         let due = pin!(at(turns.due()));
         tokio::select! {
-            update = updates.recv() => match update {
-                Some(update) => turns.observe(update.as_ref(), Instant::now()),
-                None => return Err(Failure::BusGone),
-            },
+            Some(update) = updates.next() => turns.observe(update.as_ref(), Instant::now()),
             () = due => {
                 if let Some(notice) = turns.ring(Instant::now()) {
                     shown.show(&notice).await;
@@ -70,7 +59,8 @@ async fn telling(
                 Some(Ok(message)) => {
                     let action = message.body().deserialize::<(u32, String)>();
                     if action.is_ok_and(|(id, key)| id == shown.id && key == CHECK) {
-                        check(cli).await;
+                        // What comes of it is told by the next notice, or by none.
+                        let _ = client.check().await;
                     }
                 }
                 Some(Err(_)) => {}
@@ -79,15 +69,6 @@ async fn telling(
             },
         }
     }
-}
-
-/// What comes of it is told by the next notice, or by none.
-async fn check(cli: &Cli) {
-    let asked = async {
-        let session = Session::open_bus(cli).await?;
-        call(session.manager().await?.check()).await
-    };
-    let _ = asked.await;
 }
 
 /// The notice that is there, or was last.

@@ -6,7 +6,7 @@ use super::{
     args::Cli,
     failure::{Failure, Outcome},
     output::Output,
-    session::{Session, call},
+    session::Session,
     spinner,
 };
 use crate::language::{say, tr};
@@ -16,12 +16,8 @@ pub(super) async fn pause(
     output: Output,
     duration: Option<Duration>,
 ) -> Result<Outcome, Failure> {
-    let usec = duration.map_or(0, |duration| {
-        u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
-    });
     let session = Session::open(cli).await?;
-    let manager = session.manager().await?;
-    spinner::beside(tr("asking"), call(manager.pause(usec))).await?;
+    spinner::beside(tr("asking"), session.client.pause(duration)).await?;
     let sentence = match duration {
         Some(duration) => say!(
             "The checks are paused for {duration}; `offloadctl resume` ends that sooner.\n",
@@ -34,8 +30,7 @@ pub(super) async fn pause(
 
 pub(super) async fn resume(cli: &Cli, output: Output) -> Result<Outcome, Failure> {
     let session = Session::open(cli).await?;
-    let manager = session.manager().await?;
-    spinner::beside(tr("asking"), call(manager.resume())).await?;
+    spinner::beside(tr("asking"), session.client.resume()).await?;
     done(cli, &session, &output, tr("The checks go on.\n")).await
 }
 

@@ -1,61 +1,46 @@
 //! A connection to the daemon, and what commands ask of it.
 
-use std::{
-    future::{Future, ready},
-    pin::pin,
-    time::Duration,
-};
+use std::{future::ready, pin::pin, time::Duration};
 
 use futures_util::StreamExt;
 use serde_json::Value;
 use tokio::time::timeout;
-use zbus::{Connection, proxy::CacheProperties};
 
 use super::{args::Cli, document, failure::Failure, json};
 use crate::{
-    Printable, Reason, Snapshot, TargetState, connect,
+    Client, Printable, Reason, Snapshot, TargetState, connect,
     language::say,
     page::{Style, Tone, wrap},
-    proxy::{CacheProxy, ManagerProxy, TargetProxy},
-    read,
     snapshot::Target,
 };
 
-/// What the daemon has in memory comes at once, or something is wrong.
-const READ: Duration = Duration::from_secs(5);
 /// What a daemon that has only just started is given for its first verdicts.
 const FIRST: Duration = Duration::from_secs(3);
-/// A round of checks has time-outs of its own, and polkit may ask for a password.
-const CALL: Duration = Duration::from_secs(180);
 
-/// A connection to the daemon.
+/// A daemon that was there, or would be started.
 pub(super) struct Session {
-    pub(super) connection: Connection,
+    pub(super) client: Client,
     /// Which bus that is, where it was looked for on several.
     place: Option<String>,
 }
 
 impl Session {
     pub(super) async fn open(cli: &Cli) -> Result<Self, Failure> {
-        let (connection, place) = connect::find_place(cli.bus.as_ref()).await?;
+        let (connection, place) = connect::find(cli.bus.as_ref()).await?;
         Ok(Self {
-            connection,
+            client: Client::found(cli.bus.clone(), connection),
             place: cli.bus.is_none().then_some(place),
         })
     }
 
-    /// On a bus that was found already.
-    pub(super) const fn on(connection: Connection) -> Self {
-        Self {
-            connection,
-            place: None,
-        }
-    }
-
     /// As [`Self::open`], but a daemon may be yet to come.
     pub(super) async fn open_bus(cli: &Cli) -> Result<Self, Failure> {
-        let connection = connect::find_bus(cli.bus.as_ref()).await?;
-        Ok(Self::on(connection))
+        let client = Client::on(cli.bus.clone());
+        client.connection().await.map(drop)?;
+        Ok(Self {
+            client,
+            place: None,
+        })
     }
 
     /// Says which daemon was asked where there are several and none was named; else nothing.
@@ -81,7 +66,7 @@ impl Session {
     }
 
     pub(super) async fn snapshot(&self) -> Result<Snapshot, Failure> {
-        within(READ, read::snapshot(&self.connection)).await
+        Ok(self.client.snapshot().await?)
     }
 
     /// As [`Self::snapshot`]; of a daemon that has only just started (the call itself may have started it) the first
@@ -92,7 +77,7 @@ impl Session {
             return Ok(now);
         }
         let judged = async {
-            let updates = crate::watch::watch(&self.connection).filter_map(ready);
+            let updates = self.client.watch().filter_map(ready);
             let judged = updates.filter(|update| ready(!is_yet_to_be_judged(update)));
             pin!(judged).next().await
         };
@@ -102,7 +87,7 @@ impl Session {
     /// The daemon's own JSON, words of newer daemons included; with only `targets` in it where
     /// some were asked for.
     pub(super) async fn document(&self, targets: Option<&[&Target]>) -> Result<Value, Failure> {
-        let json = within(READ, self.manager().await?.describe()).await?;
+        let json = self.client.json().await?;
         let mut document = document::read(json.as_bytes())
             .map_err(|error| Failure::Nonsense(error.to_string()))?;
         let listed = document.get_mut("targets").and_then(Value::as_array_mut);
@@ -116,33 +101,6 @@ impl Session {
         }
         Ok(json::with_words(document))
     }
-
-    pub(super) async fn manager(&self) -> Result<ManagerProxy<'static>, Failure> {
-        let proxy = ManagerProxy::builder(&self.connection)
-            .cache_properties(CacheProperties::No)
-            .build();
-        Ok(proxy.await?)
-    }
-
-    pub(super) async fn cache(&self, cache: &Target) -> Result<CacheProxy<'static>, Failure> {
-        let proxy = CacheProxy::builder(&self.connection)
-            .path(cache.path())
-            .cache_properties(CacheProperties::No)
-            .build();
-        Ok(proxy.await?)
-    }
-
-    pub(super) async fn target(&self, target: &Target) -> Result<TargetProxy<'static>, Failure> {
-        self.target_at(target.path()).await
-    }
-
-    pub(super) async fn target_at(&self, path: String) -> Result<TargetProxy<'static>, Failure> {
-        let proxy = TargetProxy::builder(&self.connection)
-            .path(path)
-            .cache_properties(CacheProperties::No)
-            .build();
-        Ok(proxy.await?)
-    }
 }
 
 /// Whether there is a target that no check has ended of.
@@ -152,23 +110,6 @@ fn is_yet_to_be_judged(snapshot: &Snapshot) -> bool {
         let is_unknown = target.state == TargetState::Unknown && target.reason == Reason::None;
         is_unknown && target.last_check_timestamp == 0
     })
-}
-
-/// A call that may take its time.
-pub(super) async fn call<T, E: Into<Failure>>(
-    future: impl Future<Output = Result<T, E>>,
-) -> Result<T, Failure> {
-    within(CALL, future).await
-}
-
-async fn within<T, E: Into<Failure>>(
-    patience: Duration,
-    future: impl Future<Output = Result<T, E>>,
-) -> Result<T, Failure> {
-    match timeout(patience, future).await {
-        Ok(answer) => answer.map_err(Into::into),
-        Err(_) => Err(Failure::Silent),
-    }
 }
 
 /// The targets that a person means; all of them without a name.

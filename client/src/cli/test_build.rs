@@ -12,13 +12,13 @@ use super::{
     failure::{Failure, Outcome},
     json::{self, Built},
     output::Output,
-    session::{self, Session, call},
+    session::{self, Session},
     spinner,
 };
 use crate::{
     JobState, Kind, Printable, Snapshot,
     errors::BusError,
-    job::{self, End, Job},
+    job::{End, Job},
     language::say,
     page::{self, Style, Tone},
     snapshot::Target,
@@ -84,8 +84,7 @@ async fn follow(
     limit: Option<Duration>,
 ) -> Result<(End, Vec<Printable>), Failure> {
     let label = target.label();
-    let path = target.path();
-    let start = call(job::test_build(&session.connection, &path, limit));
+    let start = session.client.test_build(target, limit);
     let mut job = spinner::beside(&say!("starting a test build on {label}", label), start).await?;
     let mut interrupts = Interrupts::listen()?;
     let mut kept = Vec::new();
@@ -166,7 +165,7 @@ fn as_json(target: &Target, build: &TestBuild, end: &End, output: Vec<Printable>
         builder: target.name.clone(),
         state: build.state,
         reason: build.reason,
-        words: failed.as_ref().and_then(json::words_of),
+        words: failed.as_ref().and_then(Target::words),
         place: build.place.clone(),
         error: build.error.clone(),
         start_timestamp: end.start_timestamp,

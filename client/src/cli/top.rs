@@ -19,7 +19,6 @@ use tokio::{
     sync::mpsc,
     time::sleep,
 };
-use zbus::Connection;
 
 use self::{
     follow::News,
@@ -32,7 +31,10 @@ use super::{
     failure::{Failure, Outcome},
     output::{self, Output},
 };
-use crate::language::{say, tr};
+use crate::{
+    Client,
+    language::{say, tr},
+};
 
 /// News that wait to be shown, at the most.
 const QUEUE: usize = 64;
@@ -43,13 +45,14 @@ pub(super) async fn top(cli: &Cli, output: Output) -> Result<Outcome, Failure> {
     }
     let mut ends = Ends::listen()?;
     let (sender, news) = mpsc::channel(QUEUE);
+    let client = Client::on(cli.bus.clone());
     let mut screen = Screen {
         model: Model::new(output.style.colour, output::is_ascii()),
         // From here on the terminal is ours, and its own again when this is dropped.
         terminal: Terminal::open().map_err(Failure::Output)?,
         asker: Asker {
             sender: sender.clone(),
-            connection: None,
+            client: client.clone(),
             cancel: None,
         },
         cli,
@@ -57,7 +60,7 @@ pub(super) async fn top(cli: &Cli, output: Output) -> Result<Outcome, Failure> {
     tokio::select! {
         end = screen.live(news) => end,
         () = ends.any() => Ok(Outcome::Ready),
-        never = follow::daemon(cli, &sender) => match never {},
+        never = follow::daemon(&client, &sender) => match never {},
         never = follow::builds(&sender) => match never {},
     }
 }
@@ -108,11 +111,7 @@ impl Screen<'_> {
     fn take(&mut self, item: News, now: u64) {
         let model = &mut self.model;
         match item {
-            News::Bus(connection) => self.asker.connection = Some(connection),
-            News::NoBus => {
-                self.asker.connection = None;
-                model.lose(Link::NoBus, now);
-            }
+            News::Snapshot(None) if !self.asker.client.has_bus() => model.lose(Link::NoBus, now),
             News::Snapshot(None) => model.lose(Link::NoDaemon, now),
             News::Snapshot(Some(snapshot)) => {
                 let is_new = model.snapshot().is_none();
@@ -147,7 +146,7 @@ impl Screen<'_> {
 /// Asks the daemon for what a key wants, beside the screen.
 struct Asker {
     sender: mpsc::Sender<News>,
-    connection: Option<Connection>,
+    client: Client,
     /// Ends the test build that is followed.
     cancel: Option<mpsc::Sender<()>>,
 }
@@ -159,37 +158,39 @@ impl Asker {
             let _ = self.cancel.as_ref().map(|cancel| cancel.try_send(()));
             return;
         }
-        let (Some(connection), Some(_)) = (self.connection.clone(), model.snapshot()) else {
+        if model.snapshot().is_none() {
             tr("there is no daemon to ask").clone_into(&mut model.message);
             return;
-        };
-        let sender = self.sender.clone();
+        }
+        let (client, sender) = (self.client.clone(), self.sender.clone());
         match action {
-            Action::TestBuild { label, .. } if self.cancel.is_some() => {
+            Action::TestBuild(builder) if self.cancel.is_some() => {
+                let label = builder.label();
                 model.message = say!("{label}: one test build at a time", label);
             }
-            Action::TestBuild { label, path } => {
+            Action::TestBuild(builder) => {
                 let (cancel, cancelled) = mpsc::channel(1);
                 self.cancel = Some(cancel);
-                model.log = Some(Log::new(label, output::now_realtime_usec()));
-                tokio::spawn(follow::test_build(connection, path, cancelled, sender));
+                model.log = Some(Log::new(builder.label(), output::now_realtime_usec()));
+                tokio::spawn(follow::test_build(client, builder, cancelled, sender));
             }
-            Action::Check(path) => {
+            Action::Check(target) => {
                 tr("checking").clone_into(&mut model.message);
-                tokio::spawn(follow::check(connection, path, sender));
+                tokio::spawn(follow::check(client, target, sender));
             }
             Action::Pause(pauses) => {
                 tr("asking").clone_into(&mut model.message);
-                tokio::spawn(follow::pause(connection, pauses, sender));
+                tokio::spawn(follow::pause(client, pauses, sender));
             }
             Action::Quit | Action::Suspend | Action::Cancel => {}
         }
     }
 
     fn ask_history(&self, model: &Model) {
-        if let (Some(connection), Some(snapshot)) = (self.connection.clone(), model.snapshot()) {
+        if let Some(snapshot) = model.snapshot() {
             let targets = snapshot.targets.clone();
-            tokio::spawn(follow::history(connection, targets, self.sender.clone()));
+            let (client, sender) = (self.client.clone(), self.sender.clone());
+            tokio::spawn(follow::history(client, targets, sender));
         }
     }
 }

@@ -51,7 +51,7 @@ pub(super) async fn wait(
     {
         return Err(failure);
     }
-    let mut updates = crate::watch::watch(&session.connection);
+    let mut updates = session.client.watch();
     let mut spinner = Spinner::new(tr("waiting"));
     let mut last: Option<Snapshot> = None;
     let mut seen = false;
@@ -59,7 +59,7 @@ pub(super) async fn wait(
     let mut nowhere: Option<Instant> = None;
     loop {
         let item = tokio::select! {
-            item = updates.next() => item.ok_or(Failure::BusGone)?,
+            Some(item) = updates.next() => item,
             () = until(deadline) => return Err(too_late(last.as_ref(), goal)),
             () = until(patience) => return Err(gone(seen)),
             () = until(nowhere) => return Err(Failure::Away(goal.missing(last.as_ref()))),

@@ -1,16 +1,15 @@
 //! `wake`: sends a desktop that sleeps a magic packet.
 
-use std::collections::HashMap;
-
 use super::{
     args::Cli,
     failure::{Failure, Outcome},
     json::{self, Woken},
     output::Output,
-    session::{self, Session, call},
+    session::{self, Session},
     spinner,
 };
 use crate::{
+    ClientError, Waking,
     errors::BusError,
     language::{say, tr},
     snapshot::Target,
@@ -28,20 +27,19 @@ pub(super) async fn wake(
     let mut refused = None;
     let mut is_any = false;
     for target in session::select(&snapshot, name)? {
-        let proxy = session.target(target).await?;
-        match spinner::beside(tr("asking"), call(proxy.wake(HashMap::new()))).await {
-            Ok((outcome, _)) => {
+        match spinner::beside(tr("asking"), session.client.wake(target)).await {
+            Ok(woken) => {
                 is_any = true;
                 output.print(&if cli.json {
-                    json::line(&as_json(target, &outcome))?
+                    json::line(&as_json(target, woken.waking))?
                 } else {
-                    sentence(target, &outcome)
+                    sentence(target, woken.waking)
                 })?;
             }
-            Err(Failure::Bus(BusError::NotConfigured(why) | BusError::Failed(why))) => {
+            Err(ClientError::Bus(BusError::NotConfigured(why) | BusError::Failed(why))) => {
                 refused = Some(Failure::NotWoken(why.into()));
             }
-            Err(failure) => return Err(failure),
+            Err(error) => return Err(error.into()),
         }
     }
     match refused {
@@ -50,20 +48,20 @@ pub(super) async fn wake(
     }
 }
 
-fn as_json(target: &Target, outcome: &str) -> Woken {
+fn as_json(target: &Target, outcome: Waking) -> Woken {
     Woken {
         wake_version: json::VERSION,
         target: target.into(),
         kind: target.kind,
         name: target.name.clone(),
-        outcome: outcome.into(),
+        outcome: outcome.as_str().into(),
     }
 }
 
-fn sentence(target: &Target, outcome: &str) -> String {
+fn sentence(target: &Target, outcome: Waking) -> String {
     let label = target.label();
     match outcome {
-        "awake" => say!("{label} is awake: nothing was sent.\n", label),
+        Waking::Awake => say!("{label} is awake: nothing was sent.\n", label),
         _ => say!(
             "{label} is woken: a magic packet was sent. `offloadctl wait {label}` waits for it.\n",
             label
@@ -84,9 +82,9 @@ mod tests {
             ..Target::default()
         };
         assert_eq!(
-            sentence(&target, "awake"),
+            sentence(&target, Waking::Awake),
             "builder/desktop is awake: nothing was sent.\n"
         );
-        assert!(sentence(&target, "waking").contains("`offloadctl wait builder/desktop`"));
+        assert!(sentence(&target, Waking::Sent).contains("`offloadctl wait builder/desktop`"));
     }
 }

@@ -3,12 +3,11 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use tokio::sync::mpsc;
+use futures_util::{Stream, StreamExt};
 
 use super::{
     args::Cli,
     failure::{Failure, Outcome},
-    follow::follow,
     json,
     output::Output,
     session::Session,
@@ -21,26 +20,20 @@ use crate::{
 };
 
 pub(super) async fn watch(cli: &Cli, output: Output) -> Result<Outcome, Failure> {
-    let session = Session::open_bus(cli).await?;
-    let (sender, updates) = mpsc::channel(1);
+    let updates = Session::open_bus(cli).await?.client.watch();
     tokio::select! {
         failure = print(cli, output, updates) => failure.map(|()| Outcome::Ready),
         () = Output::closed() => Ok(Outcome::Ready),
-        never = follow(cli, session, sender) => match never {},
     }
 }
 
 async fn print(
     cli: &Cli,
     output: Output,
-    mut updates: mpsc::Receiver<Option<Snapshot>>,
+    mut updates: impl Stream<Item = Option<Snapshot>> + Unpin,
 ) -> Result<(), Failure> {
     let mut last: Option<Option<Snapshot>> = None;
-    while let Some(item) = updates.recv().await {
-        // Without a bus there is no daemon, and with the next one there may still be none.
-        if item.is_none() && last == Some(None) {
-            continue;
-        }
+    while let Some(item) = updates.next().await {
         let text = if cli.json {
             let document = serde_json::to_value(&item)
                 .map_err(|error| Failure::Nonsense(error.to_string()))?;

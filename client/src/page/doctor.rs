@@ -4,7 +4,6 @@
 
 mod layers;
 mod remedy;
-mod root;
 mod stages;
 #[cfg(test)]
 mod tests;
@@ -14,11 +13,10 @@ use serde::Serialize;
 use super::{Style, Tone, headline, help, state_glyph, state_tone, text, units};
 use crate::{
     Kind, Printable, Reason, Snapshot, WarningCode,
+    cause::{Root, root},
     language::{say, tr},
     snapshot::{Target, Warning},
 };
-
-pub use root::{Root, Words, root};
 
 /// All that one examination found out.
 #[derive(Clone, Debug)]

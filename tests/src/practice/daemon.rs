@@ -3,7 +3,7 @@
 use std::{env, path::Path, process::Stdio, time::Duration};
 
 use futures_util::StreamExt;
-use offload_client::{Snapshot, embedded, names, read, watch::watch};
+use offload_client::{Client, Snapshot, embedded, names};
 use offloadd::{
     Options,
     cli::BusChoice,
@@ -99,7 +99,7 @@ pub async fn now() -> Result<Snapshot> {
     let address = embedded::address_for_server();
     let connection = Builder::address(address.as_str()).build().await;
     let connection = connection.map_err(|_| Error::Unsupported(NOT_RUNNING.into()))?;
-    let snapshot = read::snapshot(&connection).await;
+    let snapshot = Client::from(connection).snapshot().await;
     snapshot
         .map_err(std::io::Error::other)
         .context("the practice daemon")
@@ -117,7 +117,7 @@ async fn follow(news: mpsc::Sender<Snapshot>) -> Result<()> {
         owned.then_some(connection)
     })
     .await?;
-    let mut snapshots = watch(&connection);
+    let mut snapshots = Client::from(connection).watch();
     while let Some(snapshot) = snapshots.next().await {
         if let Some(snapshot) = snapshot
             && news.send(snapshot).await.is_err()

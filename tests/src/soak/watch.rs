@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use offload_client::{Reason, Snapshot, TargetState, read, snapshot::Target};
+use offload_client::{Client, Reason, Snapshot, TargetState, snapshot::Target};
 use offloadd::clock::Stopwatch;
 use tokio::time::timeout;
 use zbus::{Connection, connection::Builder};
@@ -170,7 +170,8 @@ impl Watch {
         if self.is_deaf {
             return;
         }
-        match timeout(ANSWER, read::snapshot(&self.connection)).await {
+        let client = Client::from(self.connection.clone());
+        match timeout(ANSWER, client.snapshot()).await {
             Ok(Ok(snapshot)) => self.take(&snapshot),
             Ok(Err(error)) => self.no_answer(&error.to_string()),
             Err(_) => self.no_answer("no answer to a read within two seconds"),

@@ -3,7 +3,7 @@
 use crate::{
     OverallState, Snapshot, TargetState,
     language::{say, tr},
-    page::{doctor, overall_glyph, state_glyph},
+    page::{overall_glyph, state_glyph},
     snapshot::Target,
 };
 
@@ -59,8 +59,7 @@ impl Line {
             };
         };
         let state = snapshot.state;
-        let cause = doctor::root(snapshot).map(|root| root.told());
-        let cause = cause.unwrap_or_default();
+        let cause = snapshot.cause().unwrap_or_default();
         let mut tooltip: Vec<String> = Vec::new();
         let targets = snapshot.targets.iter();
         tooltip.extend(targets.take(MAX_TARGETS).map(|target| told(target, ascii)));

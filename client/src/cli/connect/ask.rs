@@ -6,11 +6,7 @@ use zbus::{Connection, Message, Variant, message::Flags};
 
 use super::ConnectError;
 use crate::{
-    Kind, TargetState,
-    connect::{self, Bus},
-    names, read,
-    snapshot::Target,
-    template::Authority,
+    Bus, Client, Kind, TargetState, connect, names, snapshot::Target, template::Authority,
 };
 
 /// A daemon that has answered.
@@ -86,7 +82,8 @@ impl Daemon {
 }
 
 async fn builders(connection: &Connection) -> Option<Vec<Target>> {
-    let snapshot = read::snapshot_if_running(connection).await.ok()?;
+    let client = Client::from(connection.clone());
+    let snapshot = client.snapshot_if_running().await.ok()?;
     let targets = snapshot.targets.iter();
     let builders = targets.filter(|target| target.kind == Kind::Builder);
     Some(builders.cloned().collect())

@@ -13,21 +13,13 @@ use std::{
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::language::{say, tr};
+use crate::{
+    explain::Question,
+    language::{say, tr},
+};
 
 /// How large a derivation may be, in bytes: those of nixpkgs have a few thousand.
 const MAX_SIZE: u64 = 64 << 20;
-
-/// What a derivation asks of who builds it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Wanted {
-    /// `system`.
-    pub(crate) system: String,
-    /// `requiredSystemFeatures`, and what follows from its kind.
-    pub(crate) features: Vec<String>,
-    /// `preferLocalBuild`.
-    pub(crate) prefers_local: bool,
-}
 
 /// Why a derivation could not be read.
 #[derive(Debug, Error)]
@@ -46,7 +38,7 @@ pub(crate) enum DerivationError {
 ///
 /// # Errors
 /// Where it can't be read, or is none.
-pub(crate) fn read(path: &Path) -> Result<Wanted, DerivationError> {
+pub(crate) fn read(path: &Path) -> Result<Question, DerivationError> {
     let mut bytes = Vec::new();
     File::open(path)?
         .take(MAX_SIZE + 1)
@@ -57,7 +49,7 @@ pub(crate) fn read(path: &Path) -> Result<Wanted, DerivationError> {
     parse(&bytes)
 }
 
-fn parse(bytes: &[u8]) -> Result<Wanted, DerivationError> {
+fn parse(bytes: &[u8]) -> Result<Question, DerivationError> {
     let mut term = Term { bytes, at: 0 };
     // A dynamic derivation names its version first.
     if term.skip("DrvWithVersion(").is_ok() {
@@ -105,10 +97,10 @@ fn parse(bytes: &[u8]) -> Result<Wanted, DerivationError> {
     }
     features.sort_unstable();
     features.dedup();
-    Ok(Wanted {
+    Ok(Question {
         system,
         features,
-        prefers_local,
+        prefer_local_build: prefers_local,
     })
 }
 
@@ -228,11 +220,11 @@ impl Term<'_> {
 mod tests {
     use super::*;
 
-    fn wanted(system: &str, features: &[&str], prefers_local: bool) -> Wanted {
-        Wanted {
+    fn wanted(system: &str, features: &[&str], prefers_local: bool) -> Question {
+        Question {
             system: system.to_owned(),
             features: features.iter().map(|it| (*it).to_owned()).collect(),
-            prefers_local,
+            prefer_local_build: prefers_local,
         }
     }
 

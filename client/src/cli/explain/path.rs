@@ -102,9 +102,7 @@ async fn ask(cli: &Cli, path: &Path) -> Result<Explained, Failure> {
     let path = store_path(path, &settings.store).map_err(of_path)?;
     // Names are beside the point: no daemon is started for them.
     let snapshot = match Session::open_bus(cli).await {
-        Ok(session) => crate::read::snapshot_if_running(&session.connection)
-            .await
-            .ok(),
+        Ok(session) => session.client.snapshot_if_running().await.ok(),
         Err(_) => None,
     };
     let asked = settings.substituters.iter().map(|url| nix.ask(url, &path));

@@ -7,7 +7,6 @@ use tokio::time::Instant;
 use crate::{
     Kind, OverallState, Snapshot, TargetState,
     language::{say, tr},
-    page::doctor,
 };
 
 /// Where builds go.
@@ -136,9 +135,7 @@ fn notice(to: Place, now: &Snapshot) -> Notice {
             }
         }
         Place::Here => {
-            let cause = doctor::root(now)
-                .map(|root| root.told())
-                .unwrap_or_default();
+            let cause = now.cause().unwrap_or_default();
             let lines = [cause.target, cause.title, cause.remedy];
             let lines: Vec<String> = lines.into_iter().filter(|line| !line.is_empty()).collect();
             let title = if now.is_built_elsewhere_alone() {

@@ -7,23 +7,15 @@ use tokio::{
     sync::mpsc,
     time::{Instant, sleep_until},
 };
-use zbus::Connection;
 
 use super::builds::{self, Builds};
 use crate::{
-    Kind, Printable, Reason, Snapshot, TargetState,
-    cli::{
-        args::Cli,
-        bus_back::BusBack,
-        failure::Failure,
-        output,
-        session::{Session, call},
-    },
+    Client, Kind, Printable, Snapshot,
+    cli::{failure::Failure, output},
     errors::BusError,
-    job::{self, End},
+    job::End,
     language::tr,
-    read,
-    snapshot::{HistoryEntry, Targets},
+    snapshot::{HistoryEntry, Target, Targets},
 };
 
 /// A check is over so long after it was due, mostly.
@@ -35,9 +27,7 @@ const PAST: (usize, u32) = (16, 10);
 
 /// What there is to show.
 pub(super) enum News {
-    Bus(Connection),
-    NoBus,
-    /// What the daemon knows; `None` where there is none.
+    /// What the daemon knows; `None` where there is none, or no bus.
     Snapshot(Option<Box<Snapshot>>),
     History(Vec<(String, Kind, HistoryEntry)>),
     Builds(Builds),
@@ -50,32 +40,14 @@ pub(super) enum News {
 }
 
 /// The daemon's news, through restarts of it and of the bus.
-pub(super) async fn daemon(cli: &Cli, news: &mpsc::Sender<News>) -> Infallible {
-    let mut back = BusBack::of(cli.bus.as_ref());
-    loop {
-        back.trying();
-        if let Ok(session) = Session::open_bus(cli).await {
-            let _ = news.send(News::Bus(session.connection.clone())).await;
-            back.came();
-            snapshots(&session.connection, news).await;
-        }
-        let _ = news.send(News::NoBus).await;
-        back.wait().await;
-    }
-}
-
-/// Comes back when the connection ends.
-async fn snapshots(connection: &Connection, news: &mpsc::Sender<News>) {
-    let mut updates = crate::watch::watch(connection);
+pub(super) async fn daemon(client: &Client, news: &mpsc::Sender<News>) -> Infallible {
+    let mut updates = client.watch();
     let mut due: Option<Instant> = None;
     loop {
         let now = tokio::select! {
-            item = updates.next() => match item {
-                Some(item) => item,
-                None => return,
-            },
+            Some(item) = updates.next() => item,
             // No signal tells of a latency: after each check it is read.
-            () = at(due) => read::snapshot_if_running(connection).await.ok(),
+            () = at(due) => client.snapshot_if_running().await.ok(),
         };
         due = now.as_ref().and_then(next_check);
         let _ = news.send(News::Snapshot(now.map(Box::new))).await;
@@ -109,70 +81,57 @@ pub(super) async fn builds(news: &mpsc::Sender<News>) -> Infallible {
 }
 
 /// What the daemon remembers of the targets.
-pub(super) async fn history(connection: Connection, targets: Targets, news: mpsc::Sender<News>) {
-    let session = Session::on(connection);
+pub(super) async fn history(client: Client, targets: Targets, news: mpsc::Sender<News>) {
     let mut all = Vec::new();
     for target in targets.iter().take(PAST.0) {
-        let asked = async { call(session.target(target).await?.get_history(PAST.1)).await };
         // It may be gone by now, or the daemon.
-        for (timestamp, state, reason, latency_usec) in asked.await.unwrap_or_default() {
-            let entry = HistoryEntry {
-                timestamp,
-                state: TargetState::from_word(&state),
-                reason: Reason::from_word(&reason),
-                latency_usec,
-            };
-            all.push((target.label(), target.kind, entry));
-        }
+        let entries = client.history(target, PAST.1).await.unwrap_or_default();
+        let labelled = entries.into_iter();
+        all.extend(labelled.map(|entry| (target.label(), target.kind, entry)));
     }
     let _ = news.send(News::History(all)).await;
 }
 
-/// Checks the target with this object path, or all.
-pub(super) async fn check(connection: Connection, path: Option<String>, news: mpsc::Sender<News>) {
+/// Checks a target, or all.
+pub(super) async fn check(client: Client, target: Option<Box<Target>>, news: mpsc::Sender<News>) {
     let asked = async {
-        let session = Session::on(connection.clone());
-        match path {
-            Some(path) => call(session.target_at(path).await?.check()).await?,
-            None => call(session.manager().await?.check()).await?,
-        };
-        Ok(read::snapshot_if_running(&connection).await?)
+        match target {
+            Some(target) => client.check_target(&target).await.map(drop)?,
+            None => client.check().await.map(drop)?,
+        }
+        client.snapshot_if_running().await
     };
     let done = match asked.await {
         Ok(snapshot) => {
             let _ = news.send(News::Snapshot(Some(Box::new(snapshot)))).await;
             Ok(tr("checked").to_owned())
         }
-        Err(failure) => Err(failure),
+        Err(error) => Err(error.into()),
     };
     let _ = news.send(News::Done(done)).await;
 }
 
 /// Pauses the checks, or has them go on.
-pub(super) async fn pause(connection: Connection, pauses: bool, news: mpsc::Sender<News>) {
-    let asked = async {
-        let manager = Session::on(connection).manager().await?;
-        if pauses {
-            call(manager.pause(0)).await?;
-            Ok(tr("The checks are paused; p has them go on.").to_owned())
-        } else {
-            call(manager.resume()).await?;
-            Ok(tr("The checks go on.").to_owned())
-        }
+pub(super) async fn pause(client: Client, pauses: bool, news: mpsc::Sender<News>) {
+    let (done, sentence) = if pauses {
+        let sentence = tr("The checks are paused; p has them go on.");
+        (client.pause(None).await, sentence)
+    } else {
+        (client.resume().await, tr("The checks go on."))
     };
-    let done = asked.await;
+    let done = done.map(|()| sentence.to_owned()).map_err(Failure::from);
     let _ = news.send(News::Done(done)).await;
 }
 
-/// Has the builder with this object path build something, and hands on what that prints.
+/// Has the builder build something, and hands on what that prints.
 pub(super) async fn test_build(
-    connection: Connection,
-    builder: String,
+    client: Client,
+    builder: Box<Target>,
     mut cancelled: mpsc::Receiver<()>,
     news: mpsc::Sender<News>,
 ) {
     let followed = async {
-        let mut job = job::test_build(&connection, &builder, None).await?;
+        let mut job = client.test_build(&builder, None).await?;
         loop {
             let line = tokio::select! {
                 line = job.line() => line?,

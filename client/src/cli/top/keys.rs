@@ -6,6 +6,7 @@ use super::model::{Mode, Model};
 use crate::{
     Kind, OverallState,
     language::{tr, tr_later},
+    snapshot::Target,
 };
 
 /// The keys, for the help.
@@ -27,16 +28,13 @@ pub(super) const KEYS: [(&str, &str); 11] = [
 ];
 
 /// What is to be done beside the screen.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Action {
     Quit,
     Suspend,
-    /// A target, by its object path; all of them without one.
-    Check(Option<String>),
-    TestBuild {
-        label: String,
-        path: String,
-    },
+    /// A target; all of them without one.
+    Check(Option<Box<Target>>),
+    TestBuild(Box<Target>),
     Cancel,
     Pause(bool),
 }
@@ -67,8 +65,8 @@ pub(super) fn press(model: &mut Model, key: KeyEvent) -> Option<Action> {
         KeyCode::PageUp => model.scroll = model.scroll.saturating_sub(5),
         KeyCode::PageDown => model.scroll = model.scroll.saturating_add(5),
         KeyCode::Char('c') => {
-            let path = model.selected().map(|target| target.path());
-            return path.map(|path| Action::Check(Some(path)));
+            let target = model.selected().cloned();
+            return target.map(|target| Action::Check(Some(Box::new(target))));
         }
         KeyCode::Char('C') => return Some(Action::Check(None)),
         KeyCode::Char('t') => return test_build(model),
@@ -97,13 +95,12 @@ fn test_build(model: &mut Model) -> Option<Action> {
         let mut targets = model.snapshot()?.targets.iter();
         targets.find(|target| target.kind == Kind::Builder && target.name == selected.name)
     });
-    let found = found.map(|builder| (builder.label(), builder.path()));
-    let Some((label, path)) = found else {
+    let Some(builder) = found.cloned() else {
         tr("no builder of that name: select one").clone_into(&mut model.message);
         return None;
     };
     model.mode = Mode::Show;
-    Some(Action::TestBuild { label, path })
+    Some(Action::TestBuild(Box::new(builder)))
 }
 
 fn edit(model: &mut Model, key: KeyCode) {

@@ -1,19 +1,60 @@
-//! The root cause that the daemon has named, in people's words.
+//! What is wrong, in people's words: the root cause that the daemon has named, and what each target and warning says.
 
 use serde::Serialize;
 
-use super::{Reason, Snapshot, Target, Warning};
 use crate::{
-    TargetState,
+    Reason, Snapshot, TargetState,
     language::tr,
     reasons,
-    snapshot::{CauseKind, DETAIL_ERROR, Detail},
+    snapshot::{CauseKind, DETAIL_ERROR, Detail, Target, Warning},
     template, warnings,
 };
 
+/// What a person is shown of something that is not as it should be.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Words {
+    /// A few words.
+    pub title: String,
+    /// What was seen, and what it means.
+    pub explanation: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+impl Target {
+    /// What a person is shown of it; nothing where nothing is wrong.
+    pub fn words(&self) -> Option<Words> {
+        let words = Words {
+            title: reasons::title_for(self).to_owned(),
+            explanation: reasons::explanation_for(self),
+            remedy: reasons::remedy_for(self),
+        };
+        (!words.title.is_empty()).then_some(words)
+    }
+}
+
+impl Warning {
+    /// What a person is shown of it.
+    pub fn words(&self) -> Words {
+        Words {
+            title: warnings::title_for(self).to_owned(),
+            explanation: warnings::explanation_for(self),
+            remedy: warnings::remedy_for(self),
+        }
+    }
+}
+
+impl Snapshot {
+    /// What to mend first, in words; nothing where nothing is wrong, or nothing was judged yet.
+    pub fn cause(&self) -> Option<Cause> {
+        root(self).map(|root| root.told())
+    }
+}
+
 /// What the root cause is about.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Root<'a> {
+pub(crate) enum Root<'a> {
     /// A difference.
     Warning(&'a Warning),
     /// A target that is not ready.
@@ -22,10 +63,10 @@ pub enum Root<'a> {
     Machine(Reason),
 }
 
-/// The root cause in words, for JSON and for the page.
+/// The root cause in words.
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Words {
+pub struct Cause {
     /// `warning`, `reason` or `state`: whose vocabulary `code` is from.
     pub kind: &'static str,
     /// The code: `address-mismatch`, `refused`, `away`.
@@ -45,7 +86,7 @@ pub struct Words {
 }
 
 /// The root cause; nothing where nothing is wrong, or nothing was judged yet.
-pub fn root(snapshot: &Snapshot) -> Option<Root<'_>> {
+pub(crate) fn root(snapshot: &Snapshot) -> Option<Root<'_>> {
     let cause = snapshot.root_cause.as_ref()?;
     let is_it = |warning: &&Warning| {
         warning.code.as_str() == cause.code.as_str() && warning.target == cause.target
@@ -65,9 +106,9 @@ pub fn root(snapshot: &Snapshot) -> Option<Root<'_>> {
 
 impl Root<'_> {
     /// Its words.
-    pub fn told(&self) -> Words {
+    pub(crate) fn told(&self) -> Cause {
         match self {
-            Self::Warning(warning) => Words {
+            Self::Warning(warning) => Cause {
                 kind: "warning",
                 code: warning.code.as_str(),
                 target: (warning.target.as_ref())
@@ -82,7 +123,7 @@ impl Root<'_> {
                 remedy: warnings::remedy_for(warning),
                 error: template::detail(&warning.details, DETAIL_ERROR).unwrap_or_default(),
             },
-            Self::Target(target) if target.reason == Reason::None => Words {
+            Self::Target(target) if target.reason == Reason::None => Cause {
                 kind: "state",
                 code: target.state.as_str(),
                 target: target.label(),
@@ -93,9 +134,9 @@ impl Root<'_> {
                     }
                     state => state.to_string(),
                 },
-                ..Words::default()
+                ..Cause::default()
             },
-            Self::Target(target) => Words {
+            Self::Target(target) => Cause {
                 kind: "reason",
                 code: target.reason.as_str(),
                 target: target.label(),
@@ -107,13 +148,13 @@ impl Root<'_> {
             },
             Self::Machine(reason) => {
                 let words = reasons::text(*reason);
-                Words {
+                Cause {
                     kind: "reason",
                     code: reason.as_str(),
                     title: words.title.to_owned(),
                     explanation: words.explanation.to_owned(),
                     remedy: words.remedy.to_owned(),
-                    ..Words::default()
+                    ..Cause::default()
                 }
             }
         }

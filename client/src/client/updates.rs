@@ -7,30 +7,24 @@ use futures_util::{
     stream::{self, select},
 };
 use tokio::{runtime::Handle, sync::watch as channel, task::AbortHandle, time::timeout};
-use zbus::{Connection, MatchRule, MessageStream, message::Type};
+use zbus::{Connection, MatchRule, MessageStream, message::Type, proxy::MethodFlags};
 
-use crate::{Snapshot, names, read};
+use super::{Client, bus_back::BusBack};
+use crate::{Snapshot, names};
 
 /// How long the daemon may take to answer before it counts as not there, and is asked again.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The snapshot now, and again after each change; `None` while no daemon is running.
-///
-/// It follows the daemon's name across restarts, and starts no daemon. Several signals that come
-/// together make one item, and so do several changes that come while nobody polls: the newest one is
-/// what there is. What every check changes (latency, times, details) is current in each item but
-/// makes none. It ends when the connection does.
-///
-/// To be polled within tokio's runtime; anywhere else it ends at once.
-pub fn watch(
-    connection: &Connection,
+/// As [`Client::watch`] has it.
+pub(super) fn updates(
+    client: Client,
 ) -> impl Stream<Item = Option<Snapshot>> + Send + Unpin + use<> {
-    let first = State::New(connection.clone());
-    Box::pin(stream::unfold(first, |state| async {
+    Box::pin(stream::unfold(State::New(client), |state| async {
         let mut running = match state {
-            State::New(connection) => Running::start(connection)?,
+            State::New(client) => Running::start(client)?,
             State::Running(running) => running,
         };
+        // An error: the one connection that there was has ended.
         running.news.changed().await.ok()?;
         let item = running.news.borrow_and_update().clone();
         Some((item.map(Arc::unwrap_or_clone), State::Running(running)))
@@ -38,24 +32,24 @@ pub fn watch(
 }
 
 enum State {
-    New(Connection),
+    New(Client),
     Running(Running),
 }
+
+/// What there is; nothing where there is no daemon.
+type News = Option<Arc<Snapshot>>;
 
 /// The task that follows the daemon. It reads the connection's queue whether or not the stream is
 /// polled, because a queue that nobody reads would in the end hold up the whole connection.
 struct Running {
-    news: channel::Receiver<Option<Arc<Snapshot>>>,
+    news: channel::Receiver<News>,
     task: AbortHandle,
 }
 
 impl Running {
-    fn start(connection: Connection) -> Option<Self> {
+    fn start(client: Client) -> Option<Self> {
         let (sender, news) = channel::channel(None);
-        let task = Handle::try_current().ok()?.spawn(async move {
-            // An error here is the end of the connection: the sender goes, and the stream ends.
-            let _ = follow(&connection, &sender).await;
-        });
+        let task = Handle::try_current().ok()?.spawn(follow(client, sender));
         Some(Self {
             news,
             task: task.abort_handle(),
@@ -69,40 +63,69 @@ impl Drop for Running {
     }
 }
 
-async fn follow(
-    connection: &Connection,
-    news: &channel::Sender<Option<Arc<Snapshot>>>,
-) -> zbus::Result<()> {
+/// Follows one daemon after the other, over one bus after the other.
+async fn follow(client: Client, news: channel::Sender<News>) {
+    let mut teller = Teller { news, first: true };
+    let Some(bus) = client.places.clone() else {
+        if let Ok(connection) = client.connection().await {
+            follow_on(&connection, &mut teller).await;
+        }
+        return;
+    };
+    let mut back = BusBack::of(bus.as_ref());
+    loop {
+        back.trying();
+        if let Ok(connection) = client.connection().await {
+            back.came();
+            follow_on(&connection, &mut teller).await;
+            client.forget(&connection);
+        }
+        teller.tell(None);
+        back.wait().await;
+    }
+}
+
+/// Who tells those who listen, where it is news.
+struct Teller {
+    news: channel::Sender<News>,
+    first: bool,
+}
+
+impl Teller {
+    fn tell(&mut self, snapshot: Option<Snapshot>) {
+        let first = std::mem::take(&mut self.first);
+        self.news.send_if_modified(|last| {
+            let changed = match (last.as_deref(), &snapshot) {
+                (Some(last), Some(snapshot)) => snapshot.is_news_to(last),
+                (last, snapshot) => last.is_some() != snapshot.is_some(),
+            };
+            *last = snapshot.map(Arc::new);
+            changed || first
+        });
+    }
+}
+
+/// Follows the daemon until the connection ends.
+async fn follow_on(connection: &Connection, teller: &mut Teller) {
     // Listen first, read then: a change between the two is heard.
-    let mut signals = signals(connection).await?;
-    let mut first = true;
+    let Ok(mut signals) = signals(connection).await else {
+        return;
+    };
     loop {
         // What is queued by now happened before the snapshot that is read next.
         while let Some(signal) = signals.next().now_or_never() {
             if signal.is_none() {
-                return Ok(());
+                return;
             }
         }
         let (snapshot, stale) = read_beside(connection, &mut signals).await;
-        let snapshot = snapshot.map(Arc::new);
-        news.send_if_modified(|last| {
-            let changed = match (last.as_deref(), snapshot.as_deref()) {
-                (Some(last), Some(snapshot)) => snapshot.is_news_to(last),
-                (last, snapshot) => last.is_some() != snapshot.is_some(),
-            };
-            let changed = changed || first;
-            *last = snapshot;
-            changed
-        });
-        first = false;
+        let ended = matches!(stale, Signals::Ended);
+        // What was read of a connection that ended is old.
+        teller.tell(snapshot.filter(|_| !ended));
         match stale {
-            Signals::Quiet => {
-                if signals.next().await.is_none() {
-                    return Ok(());
-                }
-            }
+            Signals::Quiet if signals.next().await.is_some() => {}
             Signals::Came => {}
-            Signals::Ended => return Ok(()),
+            Signals::Quiet | Signals::Ended => return,
         }
     }
 }
@@ -118,7 +141,8 @@ async fn read_beside(
     connection: &Connection,
     signals: &mut (impl Stream<Item = ()> + Unpin),
 ) -> (Option<Snapshot>, Signals) {
-    let mut reading = std::pin::pin!(timeout(PATIENCE, read::snapshot_if_running(connection)));
+    let client = Client::from(connection.clone());
+    let mut reading = std::pin::pin!(timeout(PATIENCE, client.read(MethodFlags::NO_AUTO_START)));
     let mut came = Signals::Quiet;
     loop {
         tokio::select! {
