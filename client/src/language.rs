@@ -16,8 +16,6 @@ use std::sync::OnceLock;
 pub use catalogue::Catalogue;
 use locale::Language;
 
-use crate::template;
-
 /// What this process speaks where that is not English.
 static SPOKEN: OnceLock<Catalogue> = OnceLock::new();
 
@@ -60,12 +58,20 @@ pub(crate) fn translated(text: &str) -> Option<&'static str> {
     SPOKEN.get()?.get(text)
 }
 
-/// A translation with what belongs into it, for [`say!`].
+/// A translation with what belongs into it, for [`say!`]; nothing is as good as any other value.
 pub(crate) fn fill(text: &str, values: &[(&str, &dyn std::fmt::Display)]) -> String {
-    template::fill(text, |key| {
-        let found = values.iter().find(|(name, _)| *name == key);
-        found.map(|(_, value)| value.to_string())
-    })
+    let mut filled = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('{') {
+        filled.push_str(before);
+        let (key, tail) = after.split_once('}').unwrap_or((after, ""));
+        if let Some((_, value)) = values.iter().find(|(name, _)| *name == key) {
+            filled.push_str(&value.to_string());
+        }
+        rest = tail;
+    }
+    filled.push_str(rest);
+    filled
 }
 
 /// `format!` in the language of this process: `say!("no {what} at {place}", what = "cache", place)`. The compiler holds the

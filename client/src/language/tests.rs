@@ -84,11 +84,10 @@ fn a_sentence_is_filled_in_either_language() {
         say!("no {what} at {place}", what = 1 + 1, place),
         "no 2 at desktop"
     );
-    let there: [(&str, &dyn std::fmt::Display); 2] = [("what", &2), ("place", &place)];
-    assert_eq!(
-        fill("em {place} não há {what}", &there),
-        "em desktop não há 2"
-    );
+    let there: [(&str, &dyn std::fmt::Display); 3] =
+        [("what", &2), ("place", &place), ("rest", &"")];
+    let said = fill("em {place} não há {what}{rest}", &there);
+    assert_eq!(said, "em desktop não há 2");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What a person reads is in the language that the locale asks for; what a program reads never changes.
 
+use offload_client::{OverallState, snapshot::Facts};
 use serde_json::Value;
 
 use crate::common::{
@@ -111,6 +112,20 @@ async fn a_failure_is_told_in_portuguese_with_the_same_exit_code() {
     assert_eq!((run.code, run.stdout.as_str()), (4, ""));
     let said = "offloadctl: o offloadd não está rodando; inicie-o com `systemctl start offloadd`";
     assert!(run.stderr.starts_with(said), "{}", run.stderr);
+}
+
+#[tokio::test]
+async fn what_is_not_to_be_said_leaves_nothing_behind() {
+    let bus = Bus::start().await;
+    let mut offline = builder_down();
+    offline.state = OverallState::Offline;
+    for target in &mut offline.targets {
+        target.facts = Facts::default();
+    }
+    let _fake = Fake::start(&bus, offline).await;
+    let run = in_locale(&bus, &["status"], &[("LANG", "pt_BR.UTF-8")]).await;
+    let verdict = "✗ offline: o Nix não pode usar o cache nem o builder: os builds rodam só nesta máquina (há ";
+    assert!(run.stdout.starts_with(verdict), "{run:?}");
 }
 
 #[tokio::test]
