@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::{args::Cli, failure::Failure};
 use crate::{
     JobState, Kind, Printable, Reason, Snapshot, TargetState, Words,
+    language::tr,
     snapshot::{Target, Warning},
 };
 
@@ -193,7 +194,7 @@ pub(super) fn of_failure(failure: &Failure, cli: &Cli) -> Option<Failed> {
 pub(super) fn of_usage(rendered: &str, code: u8) -> Failed {
     // The first line of it says what is wrong, those behind it how it would be right.
     let first = rendered.lines().next().unwrap_or_default();
-    let first = first.strip_prefix("error: ").unwrap_or(first);
+    let first = first.strip_prefix(tr("error: ")).unwrap_or(first);
     failed(code, Printable::from(first).to_string())
 }
 

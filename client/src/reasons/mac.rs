@@ -3,7 +3,7 @@
 use crate::language::{tr, tr_later};
 
 /// What is to be done on a desktop with systemd, and on a Mac; longer ones first.
-const COMMANDS: &[(&str, &str)] = &[
+pub(super) const COMMANDS: &[(&str, &str)] = &[
     (
         "`sudo systemctl start nix-daemon.socket`; `systemctl status nix-daemon.socket nix-daemon.service`",
         "`sudo launchctl kickstart system/org.nixos.nix-daemon`; `sudo launchctl print system/org.nixos.nix-daemon`",

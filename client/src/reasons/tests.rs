@@ -263,6 +263,21 @@ fn a_mac_is_not_told_of_systemd() {
 }
 
 #[test]
+fn a_mac_s_commands_find_their_place_in_portuguese_too() {
+    let catalogue = crate::language::portuguese();
+    let mut found = 0;
+    for (linux, _) in mac::COMMANDS {
+        let said = catalogue.get(linux).unwrap_or(linux);
+        for english in catalogue.keys().filter(|text| text.contains(linux)) {
+            let portuguese = catalogue.get(english).unwrap_or_default();
+            assert!(portuguese.contains(said), "{said} in {portuguese}");
+            found += 1;
+        }
+    }
+    assert!(found >= mac::COMMANDS.len(), "{found}");
+}
+
+#[test]
 fn a_builder_that_waits_for_somebody_shows_what_it_wants() {
     let mut target = builder(Reason::TimedOut, Stage::Auth, "ssh-ng://b@desktop");
     let words = "To authenticate, visit: https://login.example.org/a/1234";

@@ -148,7 +148,7 @@ async fn accents_take_one_column_each() {
 
     let place = column(&english, "SHA256:abc");
     assert_eq!(place, column(&portuguese, "SHA256:abc"));
-    assert_eq!(place, column(&portuguese, "3 seguidas"));
+    assert_eq!(place, column(&portuguese, "3 em sequência"));
 }
 
 #[tokio::test]
@@ -180,6 +180,14 @@ async fn json_has_the_same_codes_in_every_language_and_its_words_follow_the_loca
     let title = "/targets/1/words/title";
     assert_eq!(english.pointer(title).unwrap(), "connection refused");
     assert_eq!(portuguese.pointer(title).unwrap(), "conexão recusada");
+    let run = in_locale(&bus, &["--json", "statu"], &[("LC_ALL", "pt_BR.UTF-8")]).await;
+    let failed: Value = serde_json::from_str(&run.stdout).unwrap();
+    let message = failed.pointer("/error/message").unwrap().as_str().unwrap();
+    assert!(
+        message.starts_with("comando desconhecido 'statu'"),
+        "{message}"
+    );
+    assert_eq!(failed.pointer("/error/code").unwrap(), "usage");
     for document in [&mut english, &mut portuguese] {
         without_words(document);
     }
