@@ -29,6 +29,8 @@
 //! - [`page`]: the status page for people.
 //! - [`language`]: what it and the words are said in.
 
+#[cfg(test)]
+mod api;
 mod cause;
 #[cfg(feature = "cli")]
 pub mod cli;

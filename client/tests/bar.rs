@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
+#[path = "bar/widgets.rs"]
+mod widgets;
 
 use std::{fs, path::Path};
 

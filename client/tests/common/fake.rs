@@ -184,6 +184,11 @@ fn answer(call: &Message, script: &watch::Sender<Script>) -> Vec<Message> {
             reply.build(&entries)
         }
         "Pause" | "Resume" => reply.build(&()),
+        "GetAll" => {
+            let state = now.snapshot.state.as_str();
+            let properties: Properties<'_> = [("State", Variant::from(state))].into();
+            reply.build(&properties)
+        }
         other => panic!("nobody should call {other}"),
     };
     vec![reply.unwrap()]
