@@ -184,7 +184,7 @@ async fn its_other_end_is_missed_when_it_vanishes_and_it_is_as_ssh_would_have_ma
 #[tokio::test]
 async fn what_is_not_there_is_refused_in_one_line_that_says_why() {
     let bus = Bus::start().await;
-    let mut desk = Desk::open().await;
+    let (mut desk, closed) = (Desk::open().await, closed().await);
     for (state, reason, words) in [
         (
             TargetState::Down,
@@ -203,12 +203,15 @@ async fn what_is_not_there_is_refused_in_one_line_that_says_why() {
             "builder/desktop is degraded: ",
         ),
     ] {
-        let mut snapshot = at(&desk.address(), builder_down());
+        let is_dialled = state == TargetState::Down;
+        let address = if is_dialled { &closed } else { &desk.address() };
+        let mut snapshot = at(address, builder_down());
         let target = builder(&mut snapshot);
         (target.state, target.reason) = (state, reason);
-        target.last_check_timestamp = now_usec();
+        target.uri = format!("ssh-ng://nix@{closed}").into();
         let fake = Fake::start(&bus, snapshot).await;
-        let dialled = dialled(on(&bus, &HOST)).await;
+        let (host, port) = closed.split_once(':').unwrap();
+        let dialled = dialled(on(&bus, &["connect", host, port])).await;
         assert_eq!(dialled.code, 3, "{state}");
         assert!(
             dialled.stderr.contains(words),
@@ -223,9 +226,11 @@ async fn what_is_not_there_is_refused_in_one_line_that_says_why() {
 }
 
 #[tokio::test]
-async fn an_old_verdict_is_looked_at_again_so_that_who_is_back_is_used_at_once() {
+async fn who_is_back_is_used_at_once_however_young_the_verdict() {
     let (bus, mut desk) = (Bus::start().await, Desk::open().await);
-    let fake = Fake::start(&bus, at(&desk.address(), builder_down())).await;
+    let mut down = at(&desk.address(), builder_down());
+    builder(&mut down).last_check_timestamp = now_usec();
+    let fake = Fake::start(&bus, down).await;
     let back = at(&desk.address(), ready());
     fake.script
         .send_modify(|script| script.after_check = Some(back));

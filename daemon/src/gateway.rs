@@ -32,7 +32,6 @@ pub struct Gateway {
     listener: TcpListener,
     answers: Answers,
     address: SocketAddr,
-    monitor: Handle,
 }
 
 impl Gateway {
@@ -43,9 +42,8 @@ impl Gateway {
     pub fn open(address: SocketAddr, sockets: &mut Sockets, monitor: Handle) -> io::Result<Self> {
         Ok(Self {
             listener: sockets.listen(address)?,
-            answers: Answers::new(monitor.clone())?,
+            answers: Answers::new(monitor)?,
             address,
-            monitor,
         })
     }
 
@@ -62,7 +60,7 @@ impl Gateway {
                 request
             )
             .await),
-            returns::follow(self.address, self.monitor)
+            self.answers.returns().follow(self.address)
         );
     }
 }

@@ -181,6 +181,26 @@ impl Namespace {
         ip(&shell)
     }
 
+    /// The packet that wakes the desktop's own network card.
+    ///
+    /// # Errors
+    /// What ip(8) said.
+    pub fn magic_packet(&self) -> Result<Vec<u8>> {
+        let link = self.desktop_ip("link show lan")?;
+        let mut words = link.split_whitespace();
+        let mac = words.by_ref().skip_while(|word| *word != "link/ether");
+        let mac = mac.skip(1).take(1).flat_map(|mac| mac.split(':'));
+        let mac: Vec<u8> = mac
+            .filter_map(|byte| u8::from_str_radix(byte, 16).ok())
+            .collect();
+        if mac.len() != 6 {
+            return Err(Error::Unsupported(format!(
+                "lan has no MAC address: {link}"
+            )));
+        }
+        Ok([vec![0xff; 6], mac.repeat(16)].concat())
+    }
+
     /// Pulls the laptop's cable, or plugs it in.
     ///
     /// # Errors

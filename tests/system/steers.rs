@@ -1,9 +1,12 @@
 //! A laptop whose Nix follows the desktop, set up as the README says: it leaves, comes back, and nothing is restarted
 //! and nothing configured for that.
 
+use std::net::{Ipv6Addr, UdpSocket};
+
 use offload_client::{Snapshot, WarningCode};
-use offload_tests::{eventually, laptop::Run};
+use offload_tests::{Namespace, eventually, laptop::Run};
 use offloadd::clock::Stopwatch;
+use tokio::time::timeout;
 
 use crate::desk::{DAEMON, Desk, PATIENCE};
 
@@ -35,6 +38,7 @@ async fn nix_follows_a_desktop_that_comes_and_goes() {
     it_is_set_up_as_the_readme_says(&desk).await;
     let mut builds = Builds(0);
     builds.goes_to_the_desktop(&desk);
+    what_a_silent_cache_has_is_asked_for_again_once_it_answers(&desk).await;
     a_path_comes_through_the_gateway(&desk);
 
     desk.network.set_link(false).unwrap();
@@ -45,6 +49,7 @@ async fn nix_follows_a_desktop_that_comes_and_goes() {
 
     desk.desktop_off();
     builds.stays_here(&desk, "the desktop is off");
+    it_is_woken(&desk).await;
     desk.desktop_on().await;
     desk.until_ready().await;
     builds.goes_to_the_desktop(&desk);
@@ -103,11 +108,46 @@ impl Builds {
     }
 }
 
+/// By IPv6 to all nodes, which a network card hears without an address: the unit's sandbox is not in the way.
+async fn it_is_woken(desk: &Desk) {
+    let listen = || UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 9)).unwrap();
+    let heard = Namespace::inside(desk.network.desktop(), listen).unwrap();
+    heard.set_nonblocking(true).unwrap();
+    let heard = tokio::net::UdpSocket::from_std(heard).unwrap();
+    let told = desk.run(&["offloadctl", "wake", "builder/desktop"]);
+    assert!(told.contains("magic packet"), "{told}");
+    let mut packet = [0; 128];
+    let length = timeout(PATIENCE, heard.recv(&mut packet)).await;
+    let length = length.expect("nothing is sent").unwrap();
+    assert_eq!(packet[..length], desk.network.magic_packet().unwrap());
+}
+
 fn a_path_comes_through_the_gateway(desk: &Desk) {
     let path = desk.cache.store_path();
     let _ = desk.laptop.root(&["nix-store", "--delete", path]).unwrap();
     desk.run(&["nix-store", "--realise", path]);
     assert_eq!(desk.run(&["cat", path]), "hello from the desktop\n");
+}
+
+/// Not in an hour, for which Nix remembers what it was told is missing.
+async fn what_a_silent_cache_has_is_asked_for_again_once_it_answers(desk: &Desk) {
+    let path = desk.cache.store_path();
+    let _ = desk.laptop.root(&["nix-store", "--delete", path]).unwrap();
+    let send = |signal| {
+        let command = ["systemctl", "kill", "--signal", signal, "nginx.service"];
+        desk.desktop.container().run(&command).unwrap()
+    };
+    let realise = || desk.laptop.root(&["nix-store", "--realise", path]).unwrap();
+    send("STOP");
+    let missed = realise();
+    // Before a check of it is given up.
+    send("CONT");
+    assert_ne!(missed.code, 0, "{missed:#?}");
+    let fetched = async || (realise().code == 0).then_some(());
+    let fetched = eventually(PATIENCE, "it is asked for again", fetched);
+    fetched
+        .await
+        .unwrap_or_else(|late| panic!("{late}\n{}", desk.journal()));
 }
 
 async fn no_question_is_refused_while_offloadd_is_not_there(desk: &Desk) {

@@ -20,7 +20,6 @@ use self::{
 use super::{
     args::Cli,
     failure::{Failure, Outcome},
-    output::now_realtime_usec,
 };
 use crate::{
     Printable, Reason, TargetState,
@@ -31,9 +30,7 @@ use crate::{
 
 /// Who has not said by then where a builder is has not said it.
 const ASKING: Duration = Duration::from_millis(50);
-/// So old a verdict of what is not there is not believed unseen.
-const FRESH: Duration = Duration::from_secs(2);
-/// Of what is not there by such a verdict.
+/// How long is looked whether who was not there is.
 const LOOKING: Duration = Duration::from_millis(200);
 /// So often who is woken is looked at.
 const WAKING: Duration = Duration::from_millis(500);
@@ -122,8 +119,8 @@ async fn watched(daemon: &Daemon, host: &str, port: u16) -> Result<Socket, Conne
     if !is_refused(&target) {
         return at(&target, host, port).await;
     }
-    // A verdict of a while ago: the desktop may be back. It is checked, and tried where it was.
-    if !is_set_aside(&target) && !is_fresh(&target) {
+    // It may be back: what the last check saw may be as old as that check was long. It is checked, and tried where it was.
+    if !is_set_aside(&target) {
         let checked = async {
             match daemon.look(&target).await {
                 Some(now) if !is_refused(&now) => at(&now, host, port).await,
@@ -199,11 +196,6 @@ fn is_impostor(target: &Target) -> bool {
 /// Whether nobody is to go there, whatever a check would show.
 fn is_set_aside(target: &Target) -> bool {
     matches!(target.state, TargetState::Away | TargetState::Paused)
-}
-
-fn is_fresh(target: &Target) -> bool {
-    let now = now_realtime_usec();
-    now.saturating_sub(target.last_check_timestamp) < FRESH.as_micros() as u64
 }
 
 /// One line: who, how it is, why, what to do.

@@ -35,6 +35,7 @@ use super::{
     missing,
     presence::{LOOKING, Presence},
     request::{self, Asked, Refusal},
+    returns::Returns,
     upstream::{Reply, Upstream, UpstreamError},
 };
 use crate::{
@@ -70,6 +71,7 @@ type Dial = Shared<LocalBoxFuture<'static, bool>>;
 /// Answers requests.
 pub(super) struct Answers {
     presence: Presence,
+    returns: Returns,
     upstream: Upstream,
     lookups: Lookups,
     dialled: RefCell<Memory<TargetId, (SocketAddr, Dial)>>,
@@ -84,7 +86,8 @@ impl Answers {
     pub(super) fn new(monitor: Handle) -> io::Result<Self> {
         let upstream = Upstream::new(monitor.specs(), monitor.subscribe())?;
         Ok(Self {
-            presence: Presence::new(monitor),
+            presence: Presence::new(monitor.clone()),
+            returns: Returns::new(monitor),
             upstream,
             lookups: Lookups::default(),
             dialled: RefCell::new(Memory::new(DIALLED, MOST)),
@@ -93,6 +96,11 @@ impl Answers {
             resolved: RefCell::new(Memory::new(RESOLVED, MOST)),
             counts: Arc::default(),
         })
+    }
+
+    /// Which caches have come back.
+    pub(super) fn returns(&self) -> &Returns {
+        &self.returns
     }
 
     /// What was answered so far.
@@ -165,6 +173,7 @@ impl Answers {
         };
         let mut asked: FuturesUnordered<_> = caches.iter().map(ask).collect();
         let mut silent: HashSet<&TargetId> = caches.iter().map(|cache| &cache.id).collect();
+        let mut unheard = silent.clone();
         while let Ok(Some((cache, reply))) = timeout_at(until, asked.next()).await {
             silent.remove(&cache.id);
             match reply {
@@ -175,7 +184,7 @@ impl Answers {
                     return Some(answer);
                 }
                 Ok(Reply::Itself) => return Some(self.lead(cache, path).await),
-                Ok(Reply::Missing) => {}
+                Ok(Reply::Missing) => _ = unheard.remove(&cache.id),
                 Err(error) => {
                     tracing::debug!("{}: {path}: {error}", cache.id);
                     if matches!(error, UpstreamError::Nowhere) {
@@ -190,6 +199,7 @@ impl Answers {
             self.presence.doubt(id);
             self.presence.suspect(id);
         }
+        self.returns.are_unheard(unheard);
         Some(missing())
     }
 
@@ -264,6 +274,7 @@ impl Answers {
             self.presence.suspect(&cache.id);
         }
         let Some(address) = self.reach(cache).await else {
+            self.returns.are_unheard([&cache.id]);
             self.presence.doubt(&cache.id);
             self.presence.suspect(&cache.id);
             return missing();

@@ -115,14 +115,16 @@ impl Presence {
     /// A request is a reason to look at what was not looked at of late.
     fn look(&self, cache: &Cache) {
         let now = Now::read();
-        let fresh = match (cache.is_usable, cache.may_be_back) {
-            (true, _) if !self.is_doubted(cache) => FRESH,
-            (true, _) | (false, true) => FRESH_ABSENCE,
-            (false, false) => return,
-        };
         let looked = self.looked.borrow().get(now, &cache.id).copied();
         let since = looked.map_or(Duration::MAX, |then| since(now, then));
-        if cache.age(now).min(since) > fresh {
+        let is_due = match (cache.is_usable, cache.may_be_back) {
+            (true, _) if !self.is_doubted(cache) => cache.age(now).min(since) > FRESH,
+            (true, _) => cache.age(now).min(since) > FRESH_ABSENCE,
+            // That nobody was there may have been seen long before that check was over.
+            (false, true) => since > FRESH_ABSENCE,
+            (false, false) => false,
+        };
+        if is_due {
             self.check(now, &cache.id);
         }
     }

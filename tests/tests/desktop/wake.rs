@@ -148,23 +148,6 @@ impl Desk {
         assert_eq!(self.next().await, MARK);
     }
 
-    /// The packet that wakes the desktop's own network card.
-    fn magic_packet(&self) -> Vec<u8> {
-        let link = self.network.desktop_ip("link show lan").unwrap();
-        let mut words = link.split_whitespace();
-        words.find(|word| *word == "link/ether").unwrap();
-        let mac = words.next().unwrap().split(':');
-        let mac: Vec<u8> = mac
-            .map(|byte| u8::from_str_radix(byte, 16).unwrap())
-            .collect();
-        assert_eq!(mac.len(), 6);
-        let mut packet = vec![0xff; 6];
-        for _ in 0..16 {
-            packet.extend(&mac);
-        }
-        packet
-    }
-
     async fn wake(&self) -> offload_tests::laptop::Run {
         self.laptop.offloadctl(&["wake", "desktop"]).await.unwrap()
     }
@@ -258,7 +241,7 @@ async fn a_desktop_that_sleeps_is_woken_when_somebody_says_so_and_is_ready_again
 
     let woken = desk.wake().await;
     assert_eq!(woken.code, 0, "{woken:?}");
-    assert_eq!(desk.next().await, desk.magic_packet());
+    assert_eq!(desk.next().await, desk.network.magic_packet().unwrap());
     assert!(desk.are_waking(true).await);
     let page = desk.laptop.offloadctl(&[]).await.unwrap();
     assert_eq!(page.stdout.matches(" waking ").count(), 2, "{page:?}");
@@ -283,7 +266,7 @@ async fn a_build_and_a_path_wake_it_and_wait_where_that_is_configured() {
     desk.sleep().await;
     let both = async { tokio::join!(said(desk.fetch()), said(desk.ssh())) };
     let wake = async {
-        assert_eq!(desk.next().await, desk.magic_packet());
+        assert_eq!(desk.next().await, desk.network.magic_packet().unwrap());
         desk.get_up();
     };
     let ((status, here), ()) = tokio::join!(both, wake);
@@ -299,7 +282,7 @@ async fn a_build_alone_wakes_it_and_goes_on_here_at_once() {
     let refused = desk.ssh().output().await.unwrap();
     let told = String::from_utf8_lossy(&refused.stderr);
     assert!(told.contains("Nix goes on without it"), "{told}");
-    assert_eq!(desk.next().await, desk.magic_packet());
+    assert_eq!(desk.next().await, desk.network.magic_packet().unwrap());
     assert_eq!(
         desk.laptop.the(Kind::Builder).await.unwrap().state,
         TargetState::Down
@@ -323,7 +306,7 @@ async fn who_it_is_outlives_a_restart_of_the_daemon() {
     let down = |now: &Snapshot| now.targets.iter().all(|it| it.state == TargetState::Down);
     desk.laptop.until("all is down", down).await.unwrap();
     assert_eq!(desk.wake().await.code, 0);
-    assert_eq!(desk.next().await, desk.magic_packet());
+    assert_eq!(desk.next().await, desk.network.magic_packet().unwrap());
 }
 
 #[tokio::test]
@@ -392,7 +375,7 @@ async fn on_a_full_disk_all_goes_on_but_what_is_to_outlive_a_restart() {
     desk.sleep().await;
     assert_eq!(said(desk.fetch()).await, "404");
     assert_eq!(desk.wake().await.code, 0);
-    assert_eq!(desk.next().await, desk.magic_packet());
+    assert_eq!(desk.next().await, desk.network.magic_packet().unwrap());
 }
 
 #[tokio::test]
