@@ -3,6 +3,7 @@
 pub mod contestant;
 pub mod figures;
 pub mod fleet;
+pub mod gateway;
 pub mod many;
 pub mod offloadd;
 pub mod peers;

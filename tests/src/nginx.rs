@@ -35,6 +35,7 @@ pub struct Nginx {
     netns: Option<String>,
     keepalive: Duration,
     server: String,
+    upstream: String,
     public_key: String,
     store_path: String,
 }
@@ -75,6 +76,7 @@ impl Nginx {
             netns: netns.map(str::to_owned),
             keepalive: Duration::from_secs(75),
             server: String::new(),
+            upstream: String::new(),
             public_key,
             store_path,
         };
@@ -144,6 +146,12 @@ impl Nginx {
     /// What else its `server` block says, from the next (re)start on; paths are of [`Self::directory`].
     pub fn set_server(&mut self, directives: &str) {
         self.server = directives.to_owned();
+    }
+
+    /// The servers that its `server` block knows as `caches`, from the next (re)start on.
+    pub fn set_upstream(&mut self, caches: &[SocketAddr]) {
+        let servers: String = caches.iter().map(|it| format!("server {it};")).collect();
+        self.upstream = format!("upstream caches {{ {servers} keepalive 25; }}");
     }
 
     /// Ends it with all its connections.
@@ -258,10 +266,12 @@ impl Nginx {
                scgi_temp_path temp;\n\
                types {{ text/x-nix-narinfo narinfo; application/x-nix-nar nar; }}\n\
                keepalive_timeout {keepalive}ms;\n\
+               {upstream}\n\
                server {{ listen {address}; root cache; {server} }}\n\
              }}\n",
             keepalive = self.keepalive.as_millis(),
             address = self.address,
+            upstream = self.upstream,
             server = self.server,
         )
     }

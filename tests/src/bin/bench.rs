@@ -1,7 +1,7 @@
 //! What offloadd costs beside others; `tests/bench/run` builds what it measures and starts it.
 //!
-//! `bench [--peers] [--many] [--fleet] [--beside FILE] [ROUNDS]`: with `--peers` only the others, which need no build of ours; with
-//! `--many` what 10, 100 and 1,000 targets cost; with `--fleet` what so many laptops (500) cost a Prometheus; with `--beside` this offloadd and the one in FILE.
+//! `bench [--peers] [--many] [--gateway] [--fleet] [--beside FILE] [ROUNDS]`: with `--peers` only the others, which need no build of ours; with
+//! `--many` what 10, 100 and 1,000 targets cost; with `--gateway` what Nix waits for there; with `--fleet` what so many laptops (500) cost a Prometheus; with `--beside` this offloadd and the one in FILE.
 //! `OFFLOAD_TESTS_BIN_DIR` holds the release binaries, `OFFLOAD_BENCH_WITHOUT_BUS` names the
 //! offloadd that was built without its embedded bus.
 
@@ -16,7 +16,7 @@ use offload_tests::{
     bench::{
         contestant::Cost,
         figures::{Sample, megabytes, milliseconds},
-        fleet,
+        fleet, gateway,
         many::{self, Many},
         offloadd, peers,
         proc::Memory,
@@ -54,6 +54,7 @@ fn main() -> ExitCode {
         .and_then(|at| arguments.get(at + 1))
         .map(PathBuf::from);
     let many_only = arguments.iter().any(|argument| argument == "--many");
+    let is_gateway = arguments.iter().any(|argument| argument == "--gateway");
     let is_fleet = arguments.iter().any(|argument| argument == "--fleet");
     let peers_only = arguments.iter().any(|argument| argument == "--peers");
     let number = arguments.iter().find_map(|argument| argument.parse().ok());
@@ -66,6 +67,7 @@ fn main() -> ExitCode {
             match &other {
                 Some(other) => beside(other, rounds).await,
                 None if many_only => many().await,
+                None if is_gateway => at_gateway().await,
                 None if is_fleet => fleet(number.unwrap_or(LAPTOPS)).await,
                 None => measure(peers_only, rounds).await,
             }
@@ -121,6 +123,14 @@ async fn measure(peers_only: bool, rounds: usize) -> Result<String> {
     text += "\n";
     text += &sizes()?;
     Ok(text)
+}
+
+/// What Nix waits for at the gateway.
+async fn at_gateway() -> Result<String> {
+    let rows = gateway::measure(&program("offloadd")?).await?;
+    let rows: Vec<Vec<String>> = rows.into_iter().map(Vec::from).collect();
+    let head = ["", "gateway", "nginx"];
+    Ok(format!("{}.\n\n{}", machine(), table(&head, &rows)))
 }
 
 /// What many laptops cost a Prometheus.
