@@ -8,6 +8,7 @@ pub mod cause;
 mod compare;
 mod hindrance;
 mod layers;
+mod order;
 mod place;
 mod roots;
 #[cfg(test)]
@@ -73,14 +74,13 @@ pub struct Side {
     pub source: String,
 }
 
-/// When Nix asks a cache: the lowest priority first, and of two equal ones the one that is named first
-/// (`getDefaultSubstituters`, src/libstore/store-registration.cc).
+/// When Nix asks a cache.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Precedence {
     /// Its place in `substituters`.
     pub position: usize,
     /// `?priority=` of its URL, which goes before what the cache says of itself.
-    pub priority: Option<u32>,
+    pub priority: Option<i64>,
     /// `fallback`: whether Nix builds what it can't fetch.
     pub fallback: bool,
     /// The substituters that are not watched.
@@ -92,8 +92,10 @@ pub struct Precedence {
 pub struct Unwatched {
     /// Its place in `substituters`.
     pub position: usize,
+    /// Its host, or its whole URL where that names none.
+    pub host: Printable,
     /// Its priority, where it is known.
-    pub priority: Option<u32>,
+    pub priority: Option<i64>,
 }
 
 /// What checks and searches have shown of one target.

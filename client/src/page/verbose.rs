@@ -9,7 +9,8 @@ use crate::{
 
 /// Details that stand in a line of their own making or in an explanation, and not again under their
 /// keys.
-const WOVEN: [&str; 15] = [
+const WOVEN: [&str; 16] = [
+    "asked_after",
     "certificate_name",
     "command",
     "features_unlisted",
@@ -97,6 +98,11 @@ fn cache(target: &Target, facts: &CacheFacts, rows: &mut Rows) {
     if !facts.store_dir.is_empty() {
         rows.add(tr("priority"), facts.priority.to_string());
         rows.add(tr("mass queries"), yes(facts.want_mass_query));
+    }
+    let other = detail(target, "asked_after");
+    if !other.is_empty() {
+        let told = "what is in both comes from there; a lower `?priority=` behind the cache's URL turns that round";
+        rows.add("asked", format!("after {other} ({told})"));
     }
     let signed_by = detail(target, "signed_by");
     rows.add(

@@ -7,7 +7,7 @@ use offload_client::{
     snapshot::{Detail, Warning},
 };
 
-use super::{Observed, Origin, Precedence, Side, Steering, place::is_same_host};
+use super::{Observed, Origin, Side, Steering, order, place::is_same_host};
 use crate::{
     nix::loaded::{Loaded, Stale},
     report::Stranger,
@@ -23,8 +23,8 @@ pub(super) fn over_all(
     let stale = loaded.stale.as_ref().map(|stale| outdated(loaded, stale));
     let all = [
         stale,
-        fallback_off(origins),
-        lan_cache_last(origins, observed),
+        order::fallback_off(origins),
+        order::lan_cache_last(origins, observed),
     ];
     all.into_iter().flatten()
 }
@@ -277,71 +277,7 @@ fn outdated(loaded: &Loaded, stale: &Stale) -> Warning {
     warning
 }
 
-/// Advice only to whom a cache of this network can fail.
-fn fallback_off(origins: &BTreeMap<TargetId, Origin>) -> Option<Warning> {
-    let (_, origin, _) =
-        with_precedence(origins).find(|(_, _, precedence)| !precedence.fallback)?;
-    let code = WarningCode::FallbackOff;
-    let mut warning = warning(code, "fallback = true".into(), "fallback = false".into());
-    let uri = origin.uri.as_str().into();
-    warning.details.insert("uri".into(), uri);
-    Some(warning)
-}
-
-/// What fails at the last substituter fails the build (`PathSubstitutionGoal::tryNext`,
-/// src/libstore/build/substitution-goal.cc); what fails at an earlier one is passed over. Nothing is
-/// said where one priority is not known: any of them could be the last.
-fn lan_cache_last(
-    origins: &BTreeMap<TargetId, Origin>,
-    observed: &BTreeMap<TargetId, Observed>,
-) -> Option<Warning> {
-    let watched: Vec<_> = with_precedence(origins).collect();
-    let (_, _, first) = watched.first()?;
-    if first.fallback {
-        return None;
-    }
-    let alone = watched.len() + first.unwatched.len() == 1;
-    let order = |id: &TargetId, precedence: &Precedence| {
-        let own = observed.get(id).and_then(|seen| seen.priority);
-        let priority = precedence.priority.or(own);
-        // Where there is nothing to be before or behind, none is needed.
-        let priority = priority.or(alone.then_some(0))?;
-        Some((priority, precedence.position))
-    };
-    let mut last: Option<((u32, usize), &TargetId, &Origin)> = None;
-    for (id, origin, precedence) in &watched {
-        let order = order(id, precedence)?;
-        if last.is_none_or(|(latest, ..)| latest < order) {
-            last = Some((order, id, origin));
-        }
-    }
-    let (latest, id, origin) = last?;
-    for other in first.unwatched.iter() {
-        if (other.priority?, other.position) > latest {
-            return None;
-        }
-    }
-    let code = WarningCode::LanCacheLast;
-    let mut warning = warning(code, "fallback = true".into(), "fallback = false".into());
-    warning.target = Some((id.kind, id.name.clone()));
-    let details = &mut warning.details;
-    details.insert("uri".into(), origin.uri.as_str().into());
-    if !alone {
-        details.insert("priority".into(), u64::from(latest.0).into());
-    }
-    Some(warning)
-}
-
-/// The caches that Nix uses.
-fn with_precedence(
-    origins: &BTreeMap<TargetId, Origin>,
-) -> impl Iterator<Item = (&TargetId, &Origin, &Precedence)> {
-    origins
-        .iter()
-        .filter_map(|(id, origin)| Some((id, origin, origin.precedence.as_ref()?)))
-}
-
-fn warning(code: WarningCode, expected: Detail, actual: Detail) -> Warning {
+pub(super) fn warning(code: WarningCode, expected: Detail, actual: Detail) -> Warning {
     Warning {
         code,
         target: None,

@@ -362,7 +362,13 @@ fn misses_that_are_none_are_counted() {
 fn the_last_cache_is_fatal_without_fallback() {
     let last = [WarningCode::LanCacheLast];
     let off = [WarningCode::FallbackOff];
-    let other = |position, priority| vec![Unwatched { position, priority }];
+    let other = |position, priority| {
+        vec![Unwatched {
+            position,
+            host: "cache.nixos.org".into(),
+            priority,
+        }]
+    };
     for (fallback, own, seen, unwatched, expected) in [
         (true, None, Some(50), other(1, Some(40)), &[][..]),
         (false, None, Some(50), other(1, Some(40)), &last),
@@ -371,6 +377,10 @@ fn the_last_cache_is_fatal_without_fallback() {
         // Of two equal ones the first is asked first.
         (false, None, Some(40), other(1, Some(40)), &off),
         (false, None, Some(40), other(0, Some(40)), &last),
+        // No priority is none: it is asked first, but for a negative one.
+        (false, None, Some(0), other(0, Some(40)), &off),
+        (false, None, Some(0), other(1, Some(-1)), &last),
+        (false, Some(-2), Some(50), other(0, Some(-1)), &off),
         // What is not known is not claimed.
         (false, None, None, other(1, Some(40)), &off),
         (false, None, Some(50), other(1, None), &off),

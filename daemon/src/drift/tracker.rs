@@ -7,7 +7,7 @@ use offload_client::{
     snapshot::{Comparison, Warning},
 };
 
-use super::{Observed, Origin, compare, layers, roots};
+use super::{Observed, Origin, compare, layers, order, roots};
 use crate::{nix::loaded::Loaded, target::TargetId};
 
 /// The particular that says since when a warning holds, in microseconds of `CLOCK_REALTIME`.
@@ -104,6 +104,11 @@ impl Tracker {
             layers::of_target(id.kind, origin, &self.loaded, seen)
         });
         layers.unwrap_or_default()
+    }
+
+    /// Which public cache Nix asks before this one.
+    pub fn asked_after(&self, id: &TargetId) -> Option<&Printable> {
+        order::asked_after(self.origins.get(id)?, self.observed.get(id)?)
     }
 
     fn differ(&mut self, id: &TargetId) {

@@ -16,7 +16,7 @@ use thiserror::Error;
 use self::authority::Authority;
 pub use self::{
     authority::percent_decode,
-    params::{Misread, misread},
+    params::{Misread, misread, number},
     reference::is_reference,
 };
 

@@ -146,8 +146,12 @@ fn unwatched(found: &[PlannedCache<'_>], conf: &NixConf) -> Arc<[Unwatched]> {
     let watched: BTreeSet<_> = found.iter().map(|known| key(&known.uri)).collect();
     let others = substituters_of(conf).filter_map(|(position, cache)| {
         let Some(cache) = cache else {
-            let priority = None;
-            return Some(Unwatched { position, priority });
+            let host = uri::redacted(conf.substituters.get(position)?).into();
+            return Some(Unwatched {
+                position,
+                host,
+                priority: None,
+            });
         };
         if watched.contains(&key(&cache)) {
             return None;
@@ -158,7 +162,11 @@ fn unwatched(found: &[PlannedCache<'_>], conf: &NixConf) -> Arc<[Unwatched]> {
             _ => None,
         };
         let priority = priority(&cache).or(known);
-        Some(Unwatched { position, priority })
+        Some(Unwatched {
+            position,
+            host: cache.host.as_str().into(),
+            priority,
+        })
     });
     others.collect()
 }

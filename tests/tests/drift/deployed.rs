@@ -103,19 +103,45 @@ async fn fallback_that_is_off_is_advised_against_where_a_cache_may_go_away() {
     let conf = std::fs::read_to_string(desk.nix.path()).unwrap();
     let off = conf.replace("fallback = true", "fallback = false");
     assert_ne!(conf, off);
-    // nginx serves nix-cache-info without a priority: 50, behind the 40 of cache.nixos.org.
+    // nginx serves nix-cache-info without a priority: 0, before the 40 of cache.nixos.org.
     desk.nix.write("nix.conf", &off).unwrap();
-    let last = until_only(&laptop, WarningCode::LanCacheLast).await;
-    assert_eq!(last.details["priority"], Detail::Uint(50));
-    assert!(remedy_for(&last).contains("`fallback = true`"));
-
-    let url = format!("{}?priority=30", desk.nginx.url());
-    desk.nix
-        .set_caches(&[(&url, desk.nginx.public_key())])
-        .unwrap();
     until_only(&laptop, WarningCode::FallbackOff).await;
+
+    let url = format!("{}?priority=50", desk.nginx.url());
+    let key = desk.nginx.public_key();
+    desk.nix.set_caches(&[(&url, key)]).unwrap();
+    let last = until_only(&laptop, WarningCode::LanCacheLast).await;
+    assert_eq!(text(&last, "priority"), "50");
+    assert!(remedy_for(&last).contains("`fallback = true`"));
     desk.nix.write("nix.conf", &conf).unwrap();
     until_none(&laptop).await;
+}
+
+#[tokio::test]
+async fn a_cache_that_is_asked_after_a_public_one_is_a_hint_and_no_warning() {
+    let desk = Desk::start().await;
+    let laptop = Laptop::start(&desk.nix, POLL).await.unwrap();
+    laptop.until_ready().await.unwrap();
+    until_none(&laptop).await;
+    let verbose = async || laptop.offloadctl(&["--verbose", "status"]).await.unwrap();
+    let first = verbose().await;
+    assert!(!first.stdout.contains("asked  "), "{first:?}");
+
+    let url = format!("{}?priority=41", desk.nginx.url());
+    let key = desk.nginx.public_key();
+    desk.nix.set_caches(&[(&url, key)]).unwrap();
+    let is_after = |it: &Target| {
+        it.details.get("asked_after") == Some(&Detail::Text("cache.nixos.org".into()))
+    };
+    let after = |now: &Snapshot| now.targets.iter().any(is_after) && now.state.is_ready();
+    let now = laptop.until("it is asked later", after).await.unwrap();
+    assert_eq!(codes(&now), []);
+    let page = verbose().await;
+    assert_eq!(page.code, 0, "{page:?}");
+    let told = "asked           after cache.nixos.org (what is in both comes from there";
+    assert!(page.stdout.contains(told), "{page:?}");
+    let doctor = laptop.offloadctl(&["doctor"]).await.unwrap();
+    assert_eq!(doctor.code, 0, "{doctor:?}");
 }
 
 #[tokio::test]

@@ -43,17 +43,43 @@ pub fn misread(params: &Params, version: NixVersion) -> Option<Misread<'_>> {
 }
 
 fn is_number(value: &str, version: NixVersion) -> bool {
-    let units = ['k', 'K', 'm', 'M', 'g', 'G', 't', 'T'];
-    let digits = match value.strip_suffix(units) {
-        Some(digits) if version.takes_units() => digits,
-        _ => value,
-    };
-    digits.parse::<i32>().is_ok()
+    let (digits, unit) = split(value);
+    digits.parse::<i32>().is_ok() && (unit == 1 || version.takes_units())
+}
+
+/// A whole number, `1k` being 1024 of them, where Nix can read it (`string2IntWithUnitPrefix`, src/libutil/util.hh).
+pub fn number(value: &str) -> Option<i64> {
+    let (digits, unit) = split(value);
+    Some(i64::from(digits.parse::<i32>().ok()?).saturating_mul(unit))
+}
+
+fn split(value: &str) -> (&str, i64) {
+    let units = ["kK", "mM", "gG", "tT"].iter().zip([10, 20, 30, 40]);
+    let mut units = units.filter_map(|(letters, bits)| {
+        let letters: &[char] = &letters.chars().collect::<Vec<_>>();
+        Some((value.strip_suffix(letters)?, 1 << bits))
+    });
+    units.next().unwrap_or((value, 1))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_may_have_a_sign_and_a_unit() {
+        for (text, expected) in [
+            ("30", Some(30)),
+            ("-1", Some(-1)),
+            ("1k", Some(1024)),
+            ("2M", Some(2 << 20)),
+            ("1kk", None),
+            ("k", None),
+            ("", None),
+        ] {
+            assert_eq!(number(text), expected, "{text}");
+        }
+    }
 
     #[test]
     fn what_nix_can_t_read_is_named() {

@@ -13,8 +13,8 @@ use crate::{
 };
 
 /// `?priority=` (`StoreConfigBase::priority`, src/libstore/include/nix/store/store-api.hh).
-pub(super) fn priority(cache: &CacheUri) -> Option<u32> {
-    cache.params.get("priority")?.parse().ok()
+pub(super) fn priority(cache: &CacheUri) -> Option<i64> {
+    uri::number(cache.params.get("priority")?)
 }
 
 pub(super) fn of(cache: &PlannedCache<'_>, conf: &NixConf, unwatched: &Arc<[Unwatched]>) -> Origin {

@@ -2,8 +2,9 @@
 
 use offload_client::{Printable, Reason, snapshot::CacheFacts};
 
-/// What Nix assumes of a cache that names no priority (`BinaryCacheStoreConfig`, `priority`).
-const DEFAULT_PRIORITY: u32 = 50;
+/// What Nix takes for the priority of a cache that names none: it asks it first (`StoreConfig::priority`,
+/// src/libstore/store-api.hh, of 2.8, 2.26 and 2.34 alike; the manual's 50 is not in the source).
+const DEFAULT_PRIORITY: u32 = 0;
 
 /// Why an answer is no `nix-cache-info` that Nix could use.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -126,7 +127,7 @@ mod tests {
     #[test]
     fn what_the_usual_servers_send_is_read() {
         for (text, expected) in [
-            ("StoreDir: /nix/store\n", facts(false, 50)),
+            ("StoreDir: /nix/store\n", facts(false, 0)),
             (
                 "StoreDir: /nix/store\nWantMassQuery: 1\nPriority: 30\n",
                 facts(true, 30),
@@ -137,7 +138,7 @@ mod tests {
             ),
             (
                 "# by hand\nStoreDir:/nix/store\nNewKey: x:y\n\nWantMassQuery: true\n",
-                facts(false, 50),
+                facts(false, 0),
             ),
             (
                 "Priority: 10\nStoreDir: /nix/store\nPriority: 20 # low\n",
