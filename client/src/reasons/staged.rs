@@ -164,6 +164,18 @@ pub(super) fn words(target: &Target) -> Text {
                      key, jobs, speed, features, mandatory features, host key (NixOS: `publicHostKey` in nix.buildMachines).",
             }
         }
+        (Reason::SystemMissing | Reason::FeatureMissing, _)
+            if target.details.contains_key("own_builders") =>
+        {
+            Text {
+                explanation: "Nix would send builds that need {missing|more} to {host}, which does not build them itself. It has builders of \
+                              its own ({own_builders|its list}), and Nix hands on to those nothing that another machine sends.",
+                remedy: "Name the machine that builds them in this machine's own list of builders, and take {missing|it} out of the \
+                         entry for {host} (NixOS: `nix.buildMachines`; elsewhere /etc/nix/machines). Or let the desktop build \
+                         it itself; where it offers nothing for `max-jobs = 0`, set that to `auto` in its nix.conf.",
+                ..text(target.reason)
+            }
+        }
         (Reason::AuthRejected, _) if target.details.contains_key("demanded") => {
             login::MORE_THAN_A_KEY
         }

@@ -41,15 +41,19 @@ pub struct RemoteConf {
     pub others: Others,
 }
 
-/// To whom a machine may hand on what it is given.
+/// Who else may build what a machine is given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Others {
-    /// To nobody.
+    /// Nobody.
     None,
-    /// To those in this machines file, if there are any.
+    /// Those in this machines file, if there are any; but see [`Self::Builders`].
     File(String),
-    /// To builders of its own, or to programs that build for it (`external-builders`).
-    Some,
+    /// Builders of its own, to which it hands on what its own users build, and nothing that comes from another Nix: that
+    /// sends the derivation without its file, and what has no file is not handed on (`tryBuildHook`,
+    /// src/libstore/build/derivation-building-goal.cc; derivation-goal.cc before 2.30).
+    Builders,
+    /// Programs that build for it (`external-builders`).
+    Programs,
 }
 
 /// What was promised and is not there.
@@ -101,7 +105,7 @@ impl RemoteConf {
             features: features.value.0,
             builds_nothing: raw.max_jobs.is_some_and(|set| set.value == 0),
             others: if raw.external_builders.is_some_and(is_set) {
-                Others::Some
+                Others::Programs
             } else {
                 others(&builders)
             },
@@ -141,9 +145,9 @@ fn others(builders: &str) -> Others {
         (None, _) => Others::None,
         (Some(entry), None) => match entry.strip_prefix('@') {
             Some(file) => Others::File(file.trim().to_owned()),
-            None => Others::Some,
+            None => Others::Builders,
         },
-        (Some(_), Some(_)) => Others::Some,
+        (Some(_), Some(_)) => Others::Builders,
     }
 }
 

@@ -127,20 +127,20 @@ fn a_machine_that_builds_nothing_is_for_no_system() {
 }
 
 #[test]
-fn a_machine_may_hand_on_what_it_is_given() {
+fn who_else_builds_what_a_machine_is_given_is_read() {
     for (builders, others) in [
         (r#""""#, Others::None),
         (r#""\n ; # @none""#, Others::None),
         (MACHINES, Others::File("/etc/nix/machines".into())),
-        (r#""@ /a;@/b""#, Others::Some),
-        (r#""ssh-ng://other aarch64-linux""#, Others::Some),
+        (r#""@ /a;@/b""#, Others::Builders),
+        (r#""ssh-ng://other aarch64-linux""#, Others::Builders),
     ] {
         let conf = RemoteConf::parse(&of_2_26(DEFAULTS, builders, "")).unwrap();
         assert_eq!(conf.others, others, "{builders}");
     }
     let more = r#","external-builders":{"defaultValue":[],"value":[{"systems":["x"]}]}"#;
     let conf = RemoteConf::parse(&of_2_26(DEFAULTS, r#""""#, more)).unwrap();
-    assert_eq!(conf.others, Others::Some);
+    assert_eq!(conf.others, Others::Programs);
 }
 
 #[test]

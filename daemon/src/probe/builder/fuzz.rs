@@ -79,7 +79,8 @@ fn written(conf: &RemoteConf) -> String {
     let (builders, external) = match &conf.others {
         Others::None => (String::new(), vec![]),
         Others::File(file) => (format!("@{file}"), vec![]),
-        Others::Some => (String::new(), vec![0]),
+        Others::Builders => ("ssh://other".to_owned(), vec![]),
+        Others::Programs => (String::new(), vec![0]),
     };
     json!({
         "system": { "value": systems.map(|(system, _)| system) },

@@ -158,8 +158,12 @@ async fn judge(
         return Ok(());
     };
     let said = Printable::excerpt(said(&missing).as_bytes(), 4 * MAX_WORDS);
-    if let Some(why) = hands_on(link, conf).await? {
-        return Err(Halt::Unknown(format!("{said}, and {why}").into()));
+    if conf.others == Others::Programs {
+        let why = format!("{said}, and other programs build for it");
+        return Err(Halt::Unknown(why.into()));
+    }
+    if let Some(place) = own_builders(link, conf).await? {
+        notes.note("own_builders", Printable::from(place));
     }
     notes.note("missing", list(lost));
     notes.note("offered", offered);
@@ -171,26 +175,27 @@ async fn judge(
     }))
 }
 
-/// Why the builder may hand on what it does not build itself, where it may.
-async fn hands_on(link: &Link, conf: &RemoteConf) -> Result<Option<String>, Halt> {
+/// Where the builder has builders of its own, which do not help, where it has some.
+async fn own_builders(link: &Link, conf: &RemoteConf) -> Result<Option<String>, Halt> {
     let file = match &conf.others {
-        Others::None => return Ok(None),
-        Others::Some => return Ok(Some("it has builders of its own".into())),
+        Others::None | Others::Programs => return Ok(None),
+        Others::Builders => return Ok(Some("nix.conf".into())),
         Others::File(file) => file,
     };
-    let shown = Printable::excerpt(file.as_bytes(), MAX_WORDS);
     if !is_plain_path(file) {
-        return Ok(Some(format!("it may have builders in {shown}")));
+        return Ok(None);
     }
     let count = format!("test -e {file} || echo 0; grep -c \"^[^#]\" {file}");
-    let answer = capture(link, &count, MAX_COUNT).await?.stdout;
-    let answer = answer.unwrap_or_default();
+    let answer = match capture(link, &count, MAX_COUNT).await {
+        Ok(answer) => answer.stdout.unwrap_or_default(),
+        // It is said for an explanation alone.
+        Err(Halt::Unknown(_)) => return Ok(None),
+        Err(failed) => return Err(failed),
+    };
     let answer = String::from_utf8_lossy(&answer);
-    match answer.split_whitespace().next_back().map(str::parse) {
-        Some(Ok(0u32)) => Ok(None),
-        Some(Ok(_)) => Ok(Some(format!("it has builders of its own in {shown}"))),
-        Some(Err(_)) | None => Ok(Some(format!("its {shown} is not readable"))),
-    }
+    let count = answer.split_whitespace().next_back().map(str::parse::<u32>);
+    let has_some = matches!(count, Some(Ok(1..)));
+    Ok(has_some.then(|| file.clone()))
 }
 
 /// A desktop that runs no other commands than it knows (nixos-module/desktop/commands.nix) goes by how it begins.

@@ -148,17 +148,21 @@ async fn a_builder_that_builds_nothing_is_for_no_system() {
 }
 
 #[tokio::test]
-async fn what_a_builder_may_hand_on_to_others_is_not_known_to_be_missing() {
+async fn what_a_builder_could_hand_on_is_missing_all_the_same() {
     let mut desk = Desk::with(&format!("{SMALL}builders = ssh://other aarch64-linux\n")).await;
     let (found, _) = desk.check().await;
     assert_eq!(found, Ok(true), "what it builds itself is known");
     desk.promise(&["aarch64-linux"], &[]);
-    let why = desk.unknown().await;
-    assert!(why.ends_with("it has builders of its own"), "{why}");
+    let (found, notes) = desk.check().await;
+    assert_eq!(found.unwrap_err().reason, Reason::SystemMissing);
+    assert_eq!(
+        noted(&notes, "own_builders"),
+        Detail::Text("nix.conf".into())
+    );
 }
 
 #[tokio::test]
-async fn a_builders_own_machines_file_counts_only_with_a_machine_in_it() {
+async fn a_builders_own_machines_file_is_told_only_with_a_machine_in_it() {
     // Nix's default: the file beside nix.conf.
     let mut desk = Desk::with("system-features = kvm\n").await;
     desk.promise(&["riscv128-linux"], &[]);
@@ -167,14 +171,16 @@ async fn a_builders_own_machines_file_counts_only_with_a_machine_in_it() {
         if let Some(contents) = contents {
             std::fs::write(&machines, contents).unwrap();
         }
-        let (found, _) = desk.check().await;
+        let (found, notes) = desk.check().await;
         let failure = found.unwrap_err();
         assert_eq!(failure.reason, Reason::SystemMissing, "{contents:?}");
+        assert!(!notes.details.contains_key("own_builders"), "{contents:?}");
     }
     std::fs::write(&machines, "# mine\nssh://other riscv128-linux\n").unwrap();
-    let why = desk.unknown().await;
-    let end = format!("it has builders of its own in {}", machines.display());
-    assert!(why.ends_with(&end), "{why}");
+    let (found, notes) = desk.check().await;
+    assert_eq!(found.unwrap_err().reason, Reason::SystemMissing);
+    let file = Detail::Text(machines.display().to_string().into());
+    assert_eq!(noted(&notes, "own_builders"), file);
 }
 
 #[tokio::test]
