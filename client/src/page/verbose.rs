@@ -101,8 +101,10 @@ fn cache(target: &Target, facts: &CacheFacts, rows: &mut Rows) {
     }
     let other = detail(target, "asked_after");
     if !other.is_empty() {
-        let told = "what is in both comes from there; a lower `?priority=` behind the cache's URL turns that round";
-        rows.add("asked", format!("after {other} ({told})"));
+        let told = tr(
+            "what is in both comes from there; a lower `?priority=` behind the cache's URL turns that round",
+        );
+        rows.add(tr("asked"), format!("{} {other} ({told})", tr("after")));
     }
     let signed_by = detail(target, "signed_by");
     rows.add(

@@ -173,7 +173,7 @@ pub(super) fn words(target: &Target) -> Text {
                 remedy: "Name the machine that builds them in this machine's own list of builders, and take {missing|it} out of the \
                          entry for {host} (NixOS: `nix.buildMachines`; elsewhere /etc/nix/machines). Or let the desktop build \
                          it itself; where it offers nothing for `max-jobs = 0`, set that to `auto` in its nix.conf.",
-                ..text(target.reason)
+                ..english(target.reason)
             }
         }
         (Reason::AuthRejected, _) if target.details.contains_key("demanded") => {
