@@ -39,6 +39,7 @@ pub fn portuguese() -> Catalogue {
 }
 
 /// Whether this process speaks English.
+#[cfg(feature = "cli")]
 pub(crate) fn is_english() -> bool {
     SPOKEN.get().is_none()
 }
