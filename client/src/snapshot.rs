@@ -124,6 +124,8 @@ pub struct Target {
     pub facts: Facts,
     /// What else is worth knowing, by key: never needed to read the state.
     pub details: Details,
+    /// Where else it may be, `192.0.2.9:22`, in the order in which that is tried; only in JSON, not on the bus.
+    pub elsewhere: Vec<Printable>,
     /// What each layer says of it, side by side; only in JSON, not on the bus.
     pub layers: Vec<Comparison>,
 }
@@ -341,6 +343,7 @@ impl Target {
             disagreements: _,
             facts,
             details: _,
+            elsewhere,
             layers,
         } = self;
         (name, kind, uri, address) != (&old.name, &old.kind, &old.uri, &old.address)
@@ -348,7 +351,7 @@ impl Target {
             || *waking != old.waking
             || *state_change_timestamp != old.state_change_timestamp
             || *state_change_timestamp_monotonic != old.state_change_timestamp_monotonic
-            || (facts, layers) != (&old.facts, &old.layers)
+            || (facts, elsewhere, layers) != (&old.facts, &old.elsewhere, &old.layers)
     }
 
     /// Whether its own reason and details say all that `warning` says.

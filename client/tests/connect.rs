@@ -239,6 +239,43 @@ async fn who_is_back_is_used_at_once_however_young_the_verdict() {
 }
 
 #[tokio::test]
+async fn a_builder_that_moved_is_found_where_else_it_may_be_before_anybody_knows() {
+    let (bus, mut desk) = (Bus::start().await, Desk::open().await);
+    let gone = closed().await;
+    let mut snapshot = at(&gone, ready());
+    let target = builder(&mut snapshot);
+    target.uri = format!("ssh-ng://nix@{gone}").into();
+    target.elsewhere = vec![closed().await.into(), desk.address().into()];
+    let _fake = Fake::start(&bus, snapshot).await;
+    let (host, port) = gone.split_once(':').unwrap();
+    desk.is_reached_by(dialled(on(&bus, &["connect", host, port])).await)
+        .await;
+}
+
+#[tokio::test]
+async fn who_is_slow_to_speak_is_not_left_for_who_is_quicker() {
+    let (bus, mut other) = (Bus::start().await, Desk::open().await);
+    let slow = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = slow.local_addr().unwrap().to_string();
+    let mut snapshot = at(&address, ready());
+    let target = builder(&mut snapshot);
+    target.uri = format!("ssh-ng://nix@{address}").into();
+    target.elsewhere = vec![other.address().into()];
+    let _fake = Fake::start(&bus, snapshot).await;
+    let speak = async {
+        let (mut stream, _) = slow.accept().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        stream.write_all(GREETING).await.unwrap();
+        stream
+    };
+    let (host, port) = address.split_once(':').unwrap();
+    let (dialled, _stream) = tokio::join!(dialled(on(&bus, &["connect", host, port])), speak);
+    let there = dialled.socket.unwrap().peer_addr().unwrap().to_string();
+    assert_eq!(there, address);
+    other.is_left_alone().await;
+}
+
+#[tokio::test]
 async fn it_is_used_where_it_was_before_the_check_is_over() {
     let (bus, mut desk) = (Bus::start().await, Desk::open().await);
     let fake = Fake::start(&bus, at(&desk.address(), builder_down())).await;

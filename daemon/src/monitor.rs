@@ -367,7 +367,7 @@ impl Monitor {
                     let known = self.watched.get(&id).zip(self.health.target(&id));
                     let known = known.zip(self.whereabouts.place(&id));
                     if let Some(((watched, health), place)) = known {
-                        let described = watched.describe(health, place.address(), Vec::new());
+                        let described = watched.describe(health, place, Vec::new());
                         let target = Target {
                             state,
                             reason,

@@ -34,6 +34,9 @@ const ASKING: Duration = Duration::from_millis(50);
 const LOOKING: Duration = Duration::from_millis(200);
 /// So often who is woken is looked at.
 const WAKING: Duration = Duration::from_millis(500);
+/// Each place where it may be has this for itself, or as many of its round trips, before the next one is tried beside it.
+const HEAD_START: Duration = Duration::from_millis(25);
+const HEAD_START_AT_MOST: Duration = Duration::from_millis(150);
 /// What is there accepts within this, or within so many of its round trips, but never later than that.
 const ACCEPT: Duration = Duration::from_millis(300);
 const ROUND_TRIPS: u32 = 10;
@@ -42,6 +45,7 @@ const ACCEPT_AT_MOST: Duration = Duration::from_millis(500);
 const GREET: Duration = Duration::from_secs(1);
 /// Where nobody knows. ssh itself waits for the greeting.
 const UNKNOWN: Patience = Patience {
+    head_start: HEAD_START_AT_MOST,
     accept: Duration::from_secs(3),
     greet: None,
 };
@@ -157,12 +161,14 @@ async fn awake(daemon: &Daemon, target: &Target, host: &str, port: u16) -> Socke
     }
 }
 
-/// A connection to `target`: to where it answered last, or to where ssh would have gone.
+/// A connection to `target`: to where it answered last, to where ssh would have gone, or to where else it may be.
 async fn at(target: &Target, host: &str, port: u16) -> Result<Socket, ConnectError> {
     let mut places = vec![target.address.to_string()];
-    let own = dial::place(host, port);
-    if !places.contains(&own) {
-        places.push(own);
+    let own = std::iter::once(dial::place(host, port));
+    for place in own.chain(target.elsewhere.iter().map(ToString::to_string)) {
+        if !places.contains(&place) {
+            places.push(place);
+        }
     }
     dial::first(places, patience(target), &target.label().into()).await
 }
@@ -172,6 +178,7 @@ fn patience(target: &Target) -> Patience {
     let round_trip = Duration::from_micros(target.latency_usec);
     let accept = round_trip.saturating_mul(ROUND_TRIPS);
     Patience {
+        head_start: accept.clamp(HEAD_START, HEAD_START_AT_MOST),
         accept: accept.clamp(ACCEPT, ACCEPT_AT_MOST),
         greet: Some(GREET),
     }

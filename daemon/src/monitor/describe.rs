@@ -67,8 +67,8 @@ impl Monitor {
 
     fn describe(&self, id: &TargetId) -> Option<Target> {
         let (watched, health) = self.watched.get(id).zip(self.health.target(id))?;
-        let address = self.whereabouts.place(id)?.address();
-        let mut target = watched.describe(health, address, self.drift.layers(id));
+        let place = self.whereabouts.place(id)?;
+        let mut target = watched.describe(health, place, self.drift.layers(id));
         if let Some(other) = self.drift.asked_after(id) {
             let asked_after = Printable::from("asked_after");
             target.details.insert(asked_after, other.clone().into());

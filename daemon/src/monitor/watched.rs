@@ -237,14 +237,14 @@ impl Watched {
     pub(super) fn describe(
         &self,
         health: &TargetHealth,
-        address: &Printable,
+        place: &Place,
         layers: Vec<Comparison>,
     ) -> Target {
         Target {
             name: self.spec.id.name.clone(),
             kind: self.spec.id.kind,
             uri: self.spec.uri.clone(),
-            address: address.clone(),
+            address: place.address().clone(),
             state: health.state,
             reason: health.reason,
             stage: health.stage,
@@ -259,6 +259,7 @@ impl Watched {
             disagreements: health.disagreements,
             facts: self.facts.clone(),
             details: self.described(health),
+            elsewhere: place.elsewhere(),
             layers,
         }
     }

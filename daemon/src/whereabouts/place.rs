@@ -318,6 +318,14 @@ impl Place {
         own.chain(self.answered_at())
     }
 
+    /// Where it is looked for beside [`Self::address`], in that order.
+    pub fn elsewhere(&self) -> Vec<Printable> {
+        let port = own_port(&self.spec);
+        let all = self.checked_by.addresses.iter();
+        let all = all.map(|address| authority(address, port));
+        all.filter(|place| *place != self.address).collect()
+    }
+
     /// Whether it may be at an address that nobody knows yet: by a name, before it ever answered.
     pub(super) fn is_by_name(&self) -> bool {
         self.address_status != AddressStatus::Answered && self.names().next().is_some()
@@ -371,16 +379,18 @@ fn authority_ip(authority: &str) -> Option<IpAddr> {
 }
 
 fn first_address(spec: &TargetSpec) -> Printable {
-    let port = own_port(spec);
-    let first = spec.addresses.first().map(|address| {
-        let port = address.port.unwrap_or(port);
-        if address.host.contains(':') {
-            format!("[{}]:{port}", address.host)
-        } else {
-            format!("{}:{port}", address.host)
-        }
-    });
-    first.unwrap_or_default().into()
+    let first = spec.addresses.first();
+    first.map_or_else(Printable::default, |it| authority(it, own_port(spec)))
+}
+
+/// `host:port`.
+fn authority(address: &Address, port: u16) -> Printable {
+    let (host, port) = (&address.host, address.port.unwrap_or(port));
+    if host.contains(':') {
+        format!("[{host}]:{port}").into()
+    } else {
+        format!("{host}:{port}").into()
+    }
 }
 
 #[cfg(test)]

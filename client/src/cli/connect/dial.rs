@@ -1,16 +1,16 @@
 //! A connection to the first of several places that accepts one.
 
-use std::{io, net::TcpStream, time::Duration};
+use std::{io, time::Duration};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use rustix::net::sockopt;
-use tokio::time::timeout;
+use tokio::{
+    net::TcpStream,
+    time::{Instant, timeout, timeout_at},
+};
 
 use super::ConnectError;
 use crate::{Printable, language::say};
-
-/// How long each place has for itself before the next one is tried beside it.
-const HEAD_START: Duration = Duration::from_millis(150);
 
 /// A silent peer is asked after so long, then so often.
 const SILENCE: Duration = Duration::from_secs(5);
@@ -23,6 +23,8 @@ const GIVE_UP: u32 = 15_000;
 /// How long a place may take.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
+    /// For itself, before the next one is tried beside it.
+    pub head_start: Duration,
     /// To accept the connection, which its kernel does, however busy it is.
     pub accept: Duration,
     /// And then to speak, where that is waited for.
@@ -30,7 +32,7 @@ pub(super) struct Patience {
 }
 
 /// What ssh is handed: blocking, as one that ssh had made.
-pub(super) type Socket = TcpStream;
+pub(super) type Socket = std::net::TcpStream;
 
 /// `host:port`.
 pub(super) fn place(host: &str, port: u16) -> String {
@@ -56,34 +58,45 @@ pub(super) async fn first(
         })
 }
 
-async fn race(places: &[String], patience: Patience) -> io::Result<tokio::net::TcpStream> {
+/// Who accepts first has to greet: the next place is tried beside one that does not accept, not beside one that is slow to
+/// speak.
+async fn race(places: &[String], patience: Patience) -> io::Result<TcpStream> {
+    let until = Instant::now() + patience.accept + patience.greet.unwrap_or_default();
     let mut places = places.iter();
     let mut dialled = FuturesUnordered::new();
     let mut refused = None;
     loop {
         let next = places.next();
-        dialled.extend(next.map(|place| dial(place, patience)));
-        let answered = match next {
-            Some(_) => timeout(HEAD_START, dialled.next()).await,
+        dialled.extend(next.map(|place| dial(place, patience.accept)));
+        let accepted = match next {
+            Some(_) => timeout(patience.head_start, dialled.next()).await,
             None => Ok(dialled.next().await),
         };
-        match answered {
-            Ok(Some(Ok(stream))) => return Ok(stream),
-            // What the first, and likeliest, has said is what is told.
-            Ok(Some(Err(error))) => _ = refused.get_or_insert(error),
+        let answered = match accepted {
+            Ok(Some(Ok(stream))) => greeted(stream, patience, until).await,
+            Ok(Some(Err(error))) => Err(error),
             Ok(None) if next.is_none() => break,
-            Ok(None) | Err(_) => {}
+            Ok(None) | Err(_) => continue,
+        };
+        match answered {
+            Ok(stream) => return Ok(stream),
+            // What the first, and likeliest, has said is what is told.
+            Err(error) => _ = refused.get_or_insert(error),
         }
     }
     Err(refused.unwrap_or_else(|| io::ErrorKind::NotFound.into()))
 }
 
+async fn dial(place: &str, accept: Duration) -> io::Result<TcpStream> {
+    let connected = timeout(accept, TcpStream::connect(place)).await;
+    connected.map_err(|_| silent(accept))?
+}
+
 /// A connection on which somebody has spoken, as an SSH server does first. What it said stays there for ssh.
-async fn dial(place: &str, patience: Patience) -> io::Result<tokio::net::TcpStream> {
-    let connected = timeout(patience.accept, tokio::net::TcpStream::connect(place));
-    let stream = connected.await.map_err(|_| silent(patience.accept))??;
+async fn greeted(stream: TcpStream, patience: Patience, until: Instant) -> io::Result<TcpStream> {
     if let Some(greet) = patience.greet {
-        let heard = timeout(greet, stream.peek(&mut [0])).await;
+        let until = until.min(Instant::now() + greet);
+        let heard = timeout_at(until, stream.peek(&mut [0])).await;
         if heard.map_err(|_| silent(greet))?? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -92,7 +105,7 @@ async fn dial(place: &str, patience: Patience) -> io::Result<tokio::net::TcpStre
 }
 
 /// Whose other end vanishes is noticed; and ssh finds it as it would have made it.
-fn prepared(stream: tokio::net::TcpStream) -> io::Result<Socket> {
+fn prepared(stream: TcpStream) -> io::Result<Socket> {
     sockopt::set_socket_keepalive(&stream, true)?;
     sockopt::set_tcp_keepidle(&stream, SILENCE)?;
     sockopt::set_tcp_keepintvl(&stream, PROBE)?;
