@@ -16,11 +16,21 @@ use crate::common::{
 
 #[tokio::test]
 async fn the_widget_in_rust_tells_each_change() {
-    // Cargo builds examples beside the tests of a package.
+    day(built("widget"), "no offloadd").await;
+}
+
+#[tokio::test]
+async fn the_block_for_i3bar_tells_each_change() {
+    day(built("block"), "no offloadd").await;
+}
+
+/// Cargo builds examples beside the tests of a package.
+fn built(example: &str) -> Command {
     let tests = std::env::current_exe().unwrap();
-    let widget = tests.ancestors().nth(2).unwrap().join("examples/widget");
-    assert!(widget.exists(), "cargo build -p offload-client --examples");
-    day(Command::new(widget), "no offloadd").await;
+    let examples = tests.ancestors().nth(2).unwrap().join("examples");
+    let program = examples.join(example);
+    assert!(program.exists(), "cargo build -p offload-client --examples");
+    Command::new(program)
 }
 
 #[tokio::test]
@@ -74,14 +84,13 @@ async fn day(mut command: Command, nobody: &str) {
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(widget.stdout.take().unwrap()).lines();
-    // What else it says of a state comes before the next one.
+    // What else it says of a state is in the same line, or comes before the next one.
+    let mut line = String::new();
     let mut until = async |wanted: &str| {
-        loop {
-            let line = timeout(LIMIT, lines.next_line()).await;
-            let line = line.unwrap_or_else(|_| panic!("no word of {wanted}"));
-            if line.unwrap().unwrap().contains(wanted) {
-                return;
-            }
+        while !line.contains(wanted) {
+            let next = timeout(LIMIT, lines.next_line()).await;
+            let next = next.unwrap_or_else(|_| panic!("no word of {wanted}"));
+            line = next.unwrap().unwrap();
         }
     };
     until(nobody).await;
