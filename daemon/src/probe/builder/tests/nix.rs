@@ -88,7 +88,13 @@ async fn cheap_checks_say_again_what_the_last_deep_one_found() {
         sshd.signal(Signal::KILL);
         let anew = probe.check().await;
         assert_passed(&anew, Stage::System);
-        assert_eq!((&anew.facts, &anew.details), (&first.facts, &first.details));
+        // How much room there is, others on this machine decide too.
+        let lasting = |report: &Report| {
+            let mut details = report.details.clone();
+            details.retain(|key, _| !key.starts_with("store_free"));
+            (report.facts.clone(), details)
+        };
+        assert_eq!(lasting(&anew), lasting(&first));
     }
 }
 
