@@ -61,12 +61,12 @@ pub(super) async fn first(
 /// Who accepts first has to greet: the next place is tried beside one that does not accept, not beside one that is slow to
 /// speak.
 async fn race(places: &[String], patience: Patience) -> io::Result<TcpStream> {
-    let until = Instant::now() + patience.accept + patience.greet.unwrap_or_default();
+    let until = Instant::now() + patience.greet.unwrap_or_default().max(patience.accept);
     let mut places = places.iter();
     let mut dialled = FuturesUnordered::new();
     let mut refused = None;
     loop {
-        let next = places.next();
+        let next = places.next().filter(|_| Instant::now() < until);
         dialled.extend(next.map(|place| dial(place, patience.accept)));
         let accepted = match next {
             Some(_) => timeout(patience.head_start, dialled.next()).await,
@@ -95,7 +95,6 @@ async fn dial(place: &str, accept: Duration) -> io::Result<TcpStream> {
 /// A connection on which somebody has spoken, as an SSH server does first. What it said stays there for ssh.
 async fn greeted(stream: TcpStream, patience: Patience, until: Instant) -> io::Result<TcpStream> {
     if let Some(greet) = patience.greet {
-        let until = until.min(Instant::now() + greet);
         let heard = timeout_at(until, stream.peek(&mut [0])).await;
         if heard.map_err(|_| silent(greet))?? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
