@@ -76,6 +76,8 @@ pub async fn measure(offloadd: &Path) -> Result<Figures> {
     let by_nginx = asked(proxy.address(), &mut flapping).await?;
 
     let speed = |watch: &Stopwatch| LARGE as f64 / watch.elapsed().as_secs_f64() / 1e9;
+    // Whoever reads it first fills the kernel's cache of it.
+    fetch(steady.address()).await?;
     let watch = Stopwatch::start();
     fetch(gateway).await?;
     let through = speed(&watch);
