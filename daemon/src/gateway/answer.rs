@@ -84,7 +84,7 @@ pub(super) struct Answers {
 
 impl Answers {
     pub(super) fn new(monitor: Handle) -> io::Result<Self> {
-        let upstream = Upstream::new(monitor.specs(), monitor.subscribe())?;
+        let upstream = Upstream::new(monitor.clone())?;
         Ok(Self {
             presence: Presence::new(monitor.clone()),
             returns: Returns::new(monitor),

@@ -2,19 +2,19 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    sync::Arc,
     time::Duration,
 };
 
 use offload_client::{
-    Snapshot, TargetState,
+    TargetState,
     snapshot::{CacheFacts, Facts, Target},
 };
 
 use crate::{
     clock::Now,
+    monitor::Handle,
     reason::{self, Weight, Who},
-    target::{CacheSpec, SpecKind, TargetId, TargetSpec},
+    target::{CacheSpec, SpecKind, TargetId},
 };
 
 /// A cache, now.
@@ -39,8 +39,10 @@ pub(super) struct Cache {
     pub(super) facts: CacheFacts,
 }
 
-/// Those of `specs`, in their order, which is Nix's.
-pub(super) fn caches(specs: &[Arc<TargetSpec>], snapshot: &Snapshot) -> Vec<Cache> {
+/// Those that `monitor` watches, in their order, which is Nix's.
+pub(super) fn caches(monitor: &Handle) -> Vec<Cache> {
+    let (specs, snapshot) = (monitor.specs(), monitor.snapshot());
+    let specs = specs.borrow();
     let caches = specs.iter().filter_map(|spec| match &spec.kind {
         SpecKind::Cache(cache) => Some((&spec.id, cache)),
         SpecKind::Builder(_) => None,

@@ -109,7 +109,7 @@ impl Presence {
     }
 
     pub(super) fn caches(&self) -> Vec<Cache> {
-        caches(&self.monitor.specs().borrow(), &self.monitor.snapshot())
+        caches(&self.monitor)
     }
 
     /// A request is a reason to look at what was not looked at of late.

@@ -60,7 +60,7 @@ impl Returns {
         let mut snapshots = self.monitor.subscribe();
         let mut usable = BTreeSet::new();
         loop {
-            let caches = self.caches();
+            let caches = caches(&self.monitor);
             let now = caches.iter().filter(|cache| cache.is_usable);
             let now: BTreeSet<TargetId> = now.map(|cache| cache.id.clone()).collect();
             if self.is_one_heard_again(&caches) || !now.is_subset(&usable) {
@@ -86,10 +86,6 @@ impl Returns {
         });
         unheard.len() < before
     }
-
-    fn caches(&self) -> Vec<Cache> {
-        caches(&self.monitor.specs().borrow(), &self.monitor.snapshot())
-    }
 }
 
 /// Has a cache checked until one check has passed `since`, or too many have not.
@@ -98,10 +94,8 @@ async fn passes(monitor: Handle, id: TargetId, since: u64) {
         if monitor.check(Some(id.clone())).await.is_err() {
             return;
         }
-        let snapshot = monitor.snapshot();
-        let mut targets = snapshot.targets.iter();
-        let target = targets.find(|it| it.kind == id.kind && it.name == id.name);
-        if target.is_none_or(|it| it.last_success_timestamp >= since) {
+        let cache = caches(&monitor).into_iter().find(|cache| cache.id == id);
+        if cache.is_none_or(|cache| cache.has_passed_since(since)) {
             return;
         }
     }

@@ -6,17 +6,15 @@
 use std::{cell::RefCell, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use offload_client::Snapshot;
 use reqwest::{
     Client, Method, StatusCode,
     dns::{Addrs, Name, Resolve, Resolving},
     header, redirect,
 };
-use tokio::sync::watch;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto::ring};
 
 use super::caches::{Cache, caches};
-use crate::{monitor::Specs, nix::netrc::Login, probe::cache::tls};
+use crate::{monitor::Handle, nix::netrc::Login, probe::cache::tls};
 
 const USER_AGENT: &str = concat!("offloadd/", env!("CARGO_PKG_VERSION"));
 /// As long as a cache may take to accept a connection.
@@ -66,8 +64,8 @@ pub(super) struct Upstream {
 }
 
 impl Upstream {
-    pub(super) fn new(specs: Specs, snapshot: watch::Receiver<Arc<Snapshot>>) -> io::Result<Self> {
-        let places = Places { specs, snapshot };
+    pub(super) fn new(monitor: Handle) -> io::Result<Self> {
+        let places = Places(monitor);
         let provider = Arc::new(ring::default_provider());
         let nobody = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -187,14 +185,11 @@ fn client(tls: ClientConfig, places: &Places) -> reqwest::Result<Client> {
 
 /// A cache's name stands for where it is now: certificates go by the name.
 #[derive(Clone)]
-struct Places {
-    specs: Specs,
-    snapshot: watch::Receiver<Arc<Snapshot>>,
-}
+struct Places(Handle);
 
 impl Resolve for Places {
     fn resolve(&self, name: Name) -> Resolving {
-        let caches = caches(&self.specs.borrow(), &self.snapshot.borrow());
+        let caches = caches(&self.0);
         let mut named = caches.iter().filter(|cache| {
             let host = &cache.spec.host;
             cache.spec.tls && host.eq_ignore_ascii_case(name.as_str())
