@@ -1,5 +1,7 @@
 //! Bus name, interfaces, object paths, and how a target's name becomes a path.
 
+use zbus::{MatchRule, message::Type};
+
 use crate::Kind;
 
 /// The well-known bus name.
@@ -18,6 +20,17 @@ pub const BUILDER: &str = "org.offloadd.Offload1.Builder";
 pub const JOB: &str = "org.offloadd.Offload1.Job";
 /// The prefix of the errors.
 pub const ERROR_PREFIX: &str = "org.offloadd.Offload1.Error";
+
+/// What the bus tells when the daemon comes or goes.
+pub(crate) fn owner_changes() -> zbus::Result<MatchRule<'static>> {
+    let rule = MatchRule::builder()
+        .msg_type(Type::Signal)
+        .sender("org.freedesktop.DBus")
+        .interface("org.freedesktop.DBus")
+        .member("NameOwnerChanged")
+        .add_arg(BUS_NAME);
+    rule.build()
+}
 
 /// The object path of a target.
 pub fn target_path(kind: Kind, name: &str) -> String {

@@ -161,19 +161,12 @@ async fn read_beside(
 
 /// Everything the daemon says when something changed, and the coming and going of its name.
 async fn signals(connection: &Connection) -> zbus::Result<Pin<Box<dyn Stream<Item = ()> + Send>>> {
-    let owner = MatchRule::builder()
-        .msg_type(Type::Signal)
-        .sender("org.freedesktop.DBus")
-        .interface("org.freedesktop.DBus")
-        .member("NameOwnerChanged")
-        .add_arg(names::BUS_NAME)
-        .build()?;
     let objects = MatchRule::builder()
         .msg_type(Type::Signal)
         .sender(names::BUS_NAME)
         .path_namespace(names::ROOT_PATH)
         .build()?;
-    let owner = MessageStream::for_match_rule(owner, connection, None).await?;
+    let owner = MessageStream::for_match_rule(names::owner_changes()?, connection, None).await?;
     let objects = MessageStream::for_match_rule(objects, connection, None).await?;
     // The end of either is the end of the connection.
     let mark = |stream: MessageStream| stream.map(|_| Some(())).chain(stream::iter([None]));

@@ -32,15 +32,9 @@ impl Signals {
             .sender(names::BUS_NAME)
             .path_namespace(format!("{}/job", names::ROOT_PATH))
             .build()?;
-        let owner = MatchRule::builder()
-            .msg_type(Type::Signal)
-            .sender("org.freedesktop.DBus")
-            .interface("org.freedesktop.DBus")
-            .member("NameOwnerChanged")
-            .add_arg(names::BUS_NAME)
-            .build()?;
         let jobs = MessageStream::for_match_rule(jobs, connection, None).await?;
-        let owner = MessageStream::for_match_rule(owner, connection, None).await?;
+        let owner =
+            MessageStream::for_match_rule(names::owner_changes()?, connection, None).await?;
         // The end of either is the end of the connection.
         let news = select(
             jobs.map(|message| message.ok().map(|message| of_job(&message)))
