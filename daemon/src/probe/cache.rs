@@ -73,7 +73,7 @@ pub struct Session {
     /// another.
     signing_key: Printable,
     /// Who answers as a cache at one of its addresses and signs with another key, as the last deep
-    /// check saw that passed elsewhere: a cheap one, which looks at no signature, must not go there.
+    /// check saw that passed elsewhere: a cheap one does not go there, to find that out each time.
     foreign: Vec<Rejected>,
     /// What Nix itself said last.
     witnessed: Option<Witnessed>,
@@ -112,7 +112,8 @@ impl Session {
     }
 
     /// Checks once: up to `nix-cache-info` within [`Context::timeout`], a deep check goes on to the
-    /// signature within [`Context::deep_timeout`]. Dropping the future closes the connection.
+    /// signature within [`Context::deep_timeout`]. Who answers over a new connection is another one until it is known by
+    /// one signature; a cheap check that does not know it goes on as a deep one. Dropping the future closes the connection.
     pub async fn check(&mut self, depth: Depth) -> Report {
         if depth.is_deep() {
             self.start_over();
@@ -156,6 +157,10 @@ impl Session {
                 }
             }
         };
+        if notes.doubts {
+            self.start_over();
+            return Box::pin(self.look(Depth::Deep)).await;
+        }
         if let Some(link) = notes.link.take().filter(|_| self.keeps()) {
             let closed = self.context.closed.clone();
             self.kept = Some(Idle::new(link, spec.id.clone(), closed));
@@ -249,6 +254,12 @@ impl Session {
                     Some(Err(failure)) => Err(failure),
                     None => Err(candidates.expired()),
                 };
+            } else if candidates.is_new() && notes.facts.is_some() {
+                let rest = quick.saturating_sub(trace.elapsed());
+                let recognised = self.is_recognised(cache, candidates, notes);
+                let recognised = trace.within(rest, recognised).await;
+                // What is wrong there a deep check says.
+                notes.doubts = recognised != Some(true);
             }
         }
         if let Some(facts) = &mut notes.facts {
@@ -259,8 +270,12 @@ impl Session {
 
     /// Whether a check that is not to follow a redirect has it from the last deep one what is behind it.
     fn repeats(&self, depth: Depth, notes: &Notes) -> bool {
-        let is_followed = notes.beyond.is_some() && notes.beyond == self.followed;
-        depth == Depth::Cheap && self.deep.is_some() && is_followed
+        depth == Depth::Cheap && self.deep.is_some() && self.is_followed(notes)
+    }
+
+    /// Whether the last deep check went on to where this one is sent.
+    fn is_followed(&self, notes: &Notes) -> bool {
+        notes.beyond.is_some() && notes.beyond == self.followed
     }
 
     fn keeps(&self) -> bool {
@@ -283,7 +298,7 @@ impl Session {
             hop: Hop::to(cache, "nix-cache-info"),
             stage: Stage::Http,
             patience: self.context.timeout / 2,
-            keep: self.keeps() || depth.is_deep(),
+            keep: self.keeps() || depth.is_deep() || self.recognised_by(cache).is_some(),
             wanted: Wanted::All,
         };
         let asked = self.ask(question, link, cache, candidates, notes).await;

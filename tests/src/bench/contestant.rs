@@ -52,13 +52,13 @@ impl Desk {
     }
 
     /// Lets process `id`, which checks once in [`BRISK`], go through `rounds`, and returns the
-    /// memory at the end and the processor time of one round. A round is one request that the
+    /// memory at the end and the processor time of one round. A round is one `nix-cache-info` that the
     /// cache answered.
     ///
     /// # Errors
     /// When the process ends or makes no more rounds.
     pub async fn watch_rounds(&self, id: u32, rounds: usize) -> Result<(Memory, Duration)> {
-        Self::watch(id, rounds, || self.nginx.requests()).await
+        Self::watch(id, rounds, || self.nginx.requests_of("nix-cache-info")).await
     }
 
     /// The same where a round is one login that the builder accepted: a deep check makes one, a cheap

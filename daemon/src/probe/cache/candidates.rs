@@ -142,6 +142,11 @@ impl<'a> Candidates<'a> {
         self.inherited.or_else(found)
     }
 
+    /// Whether it was connected to.
+    pub(super) fn is_new(&self) -> bool {
+        self.is_new
+    }
+
     /// `peer` has answered over a connection that was there already.
     pub(super) fn answered(&mut self, peer: SocketAddr) {
         self.peer.get_or_insert(peer);

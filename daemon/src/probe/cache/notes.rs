@@ -24,6 +24,8 @@ pub(super) struct Notes {
     pub(super) link: Option<Link>,
     /// Where somebody sent us first that only a check goes which somebody asked for.
     pub(super) beyond: Option<Hop>,
+    /// Whether who answers a cheap check over a new connection may be another one.
+    pub(super) doubts: bool,
 }
 
 impl Notes {

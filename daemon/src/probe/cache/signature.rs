@@ -41,6 +41,8 @@ pub(super) struct Deep {
     pub stage: Stage,
     /// For the report.
     pub details: Details,
+    /// The store path whose signature was looked at.
+    sample: Option<String>,
     /// How many of the paths that Nix remembers as missing the cache has.
     pub stale_misses: u64,
     /// How many of those that it remembers as being there, and that this machine lacks, can't be fetched.
@@ -49,11 +51,12 @@ pub(super) struct Deep {
 
 impl Deep {
     /// Nix would take what was looked at.
-    fn signed(names: &[Printable], mut details: Details) -> Self {
+    fn signed(sample: String, names: &[Printable], mut details: Details) -> Self {
         note_names(&mut details, names);
         Self {
             stage: Stage::Signature,
             details,
+            sample: Some(sample),
             stale_misses: 0,
             stale_hits: 0,
         }
@@ -67,6 +70,7 @@ impl Deep {
                 ("sample_missing".into(), Detail::Bool(true)),
                 ("samples_tried".into(), Detail::Uint(tried)),
             ]),
+            sample: None,
             stale_misses: 0,
             stale_hits: 0,
         }
@@ -95,10 +99,7 @@ impl Session {
     ) -> Result<Deep, Failure> {
         let trace = candidates.trace;
         trace.enter(Stage::Signature);
-        let keys = cache.public_keys.iter();
-        let keys: Vec<_> = keys
-            .filter_map(|key| parse_nix_public_key(key).ok())
-            .collect();
+        let keys = trusted(cache);
         let (mut tried, mut public) = (0_u64, None);
         for sample in samples(cache, self.sample.clone()) {
             // One that hangs must have time to do so; the others are as many as there is time for.
@@ -109,7 +110,7 @@ impl Session {
                 continue;
             };
             tried += 1;
-            let narinfo = format!("{}.narinfo", path.hash());
+            let narinfo = name(path);
             let details = BTreeMap::from([
                 ("sample".into(), Detail::from(sample.as_str())),
                 ("narinfo".into(), narinfo.as_str().into()),
@@ -122,8 +123,8 @@ impl Session {
                 Sampled::Good(key, names) => {
                     let chosen = cache.sample.as_ref() == Some(&sample);
                     let own = key.as_ref().is_none_or(|key| key.name != PUBLIC_KEY);
-                    let deep = Deep::signed(&names, details);
-                    let key = key.map_or_else(|| first(&names), |key| key.to_string().into());
+                    let deep = Deep::signed(sample.clone(), &names, details);
+                    let key = shown(key, &names);
                     if own || chosen {
                         self.sample = Some(sample);
                         self.signing_key = key;
@@ -147,6 +148,36 @@ impl Session {
         Ok(deep)
     }
 
+    /// Whether who answers a cheap check over a new connection is who the last deep one saw: it has the path that that one
+    /// looked at, signed with the same key. Who is judged by no signature is known by none.
+    pub(super) async fn is_recognised(
+        &mut self,
+        cache: &CacheSpec,
+        candidates: &mut Candidates<'_>,
+        notes: &mut Notes,
+    ) -> bool {
+        let sample = self.recognised_by(cache).map(str::to_owned);
+        let path = sample
+            .as_deref()
+            .and_then(|sample| StorePath::parse(sample, &cache.store_dir).ok());
+        let Some(path) = path else { return true };
+        match self.narinfo(&name(path), cache, candidates, notes).await {
+            Ok(Some(text)) => match judge(text.as_bytes(), path, cache, &trusted(cache)) {
+                Ok((_, Sampled::Good(key, names))) => shown(key, &names) == self.signing_key,
+                Ok((_, Sampled::Nothing | Sampled::Bad(_))) | Err(_) => false,
+            },
+            Ok(None) => false,
+            // The deep check went on there.
+            Err(failure) => failure.reason == Reason::Redirected && self.is_followed(notes),
+        }
+    }
+
+    /// The path that tells the cache from another, where signatures are what it is judged by.
+    pub(super) fn recognised_by(&self, cache: &CacheSpec) -> Option<&str> {
+        let deep = self.deep.as_ref().filter(|_| cache.require_sigs)?;
+        deep.sample.as_deref()
+    }
+
     async fn look_at(
         &mut self,
         path: StorePath<'_>,
@@ -156,6 +187,27 @@ impl Session {
         candidates: &mut Candidates<'_>,
         notes: &mut Notes,
     ) -> Result<Sampled, Failure> {
+        let trace = candidates.trace;
+        let Some(text) = self.narinfo(narinfo, cache, candidates, notes).await? else {
+            return Ok(Sampled::Nothing);
+        };
+        let invalid = |why| trace.failure(Reason::NarinfoInvalid, why);
+        let (narinfo, sampled) = judge(text.as_bytes(), path, cache, keys).map_err(invalid)?;
+        if let Sampled::Good(..) = sampled {
+            // A whole exchange, beside the one that is over.
+            Box::pin(self.nar(&narinfo, cache, candidates, notes)).await?;
+        }
+        Ok(sampled)
+    }
+
+    /// What the cache says in the file `narinfo`, where it has it and it can be read.
+    async fn narinfo(
+        &mut self,
+        narinfo: &str,
+        cache: &CacheSpec,
+        candidates: &mut Candidates<'_>,
+        notes: &mut Notes,
+    ) -> Result<Option<String>, Failure> {
         let trace = candidates.trace;
         let question = Question {
             hop: Hop::to(cache, narinfo),
@@ -176,19 +228,20 @@ impl Session {
         // Some public caches pack theirs and never say it otherwise; Nix unpacks what we don't.
         let unreadable = absent || packed(&answer.head.headers).is_some();
         let text = read(answer, unreadable, trace, notes).await?;
-        if unreadable {
-            return Ok(Sampled::Nothing);
-        }
-        let invalid = |why| trace.failure(Reason::NarinfoInvalid, why);
         // What is no text spoils nothing in a field that nobody reads.
-        let text = String::from_utf8_lossy(&text);
-        let (narinfo, sampled) = judge(text.as_bytes(), path, cache, keys).map_err(invalid)?;
-        if let Sampled::Good(..) = sampled {
-            // A whole exchange, beside the one that is over.
-            Box::pin(self.nar(&narinfo, cache, candidates, notes)).await?;
-        }
-        Ok(sampled)
+        Ok((!unreadable).then(|| String::from_utf8_lossy(&text).into_owned()))
     }
+}
+
+/// The keys that Nix trusts.
+fn trusted(cache: &CacheSpec) -> Vec<NixPublicKey> {
+    let keys = cache.public_keys.iter();
+    keys.filter_map(|key| parse_nix_public_key(key).ok())
+        .collect()
+}
+
+fn name(path: StorePath<'_>) -> String {
+    format!("{}.narinfo", path.hash())
 }
 
 /// The body as far as it is wanted; the connection goes back to where the next question takes it.
@@ -259,6 +312,11 @@ fn is_absent(status: StatusCode) -> bool {
         status,
         StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::FORBIDDEN
     )
+}
+
+/// The key that vouches for a path: as far as it is known, where it is no trusted one.
+fn shown(key: Option<NixPublicKey>, names: &[Printable]) -> Printable {
+    key.map_or_else(|| first(names), |key| key.to_string().into())
 }
 
 /// The key as far as it is known where it is no trusted one: its name.

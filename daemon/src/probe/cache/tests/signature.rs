@@ -1,5 +1,6 @@
 //! Whether Nix would trust what the cache serves: on paths and caches that Nix made.
 
+mod anew;
 mod answers;
 mod files;
 
