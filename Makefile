@@ -40,6 +40,7 @@ builddir != case '$(PROFILE)' in dev) profile=debug ;; *) profile='$(PROFILE)' ;
 
 INSTALL = install
 units = offloadd.service offload-helper.socket offload-helper.service offload-gateway.socket offload-metrics.socket offload-ready.target offload-ready.path offload-hold.service offload-wait-ready.service
+userunits = offload-notify.service offload-tray.service
 
 all:
 	$(CARGO) build $(CARGOFLAGS) --profile $(PROFILE) --package offloadd --package offload-client
@@ -72,8 +73,10 @@ install-units:
 	    rm -f '$(DESTDIR)$(unitdir)'/offloadd.service.d/notify-reload.conf; \
 	fi
 	$(INSTALL) -d '$(DESTDIR)$(userunitdir)'
-	sed 's,/usr/bin/,$(bindir)/,g' systemd/user/offload-notify.service > '$(DESTDIR)$(userunitdir)'/offload-notify.service
-	chmod 0644 '$(DESTDIR)$(userunitdir)'/offload-notify.service
+	for unit in $(userunits); do \
+	    sed 's,/usr/bin/,$(bindir)/,g' systemd/user/$$unit > '$(DESTDIR)$(userunitdir)'/$$unit && \
+	    chmod 0644 '$(DESTDIR)$(userunitdir)'/$$unit || exit; \
+	done
 	$(INSTALL) -m 0644 systemd/offloadd.sysusers '$(DESTDIR)$(sysusersdir)'/offloadd.conf
 	$(INSTALL) -m 0644 systemd/offloadd.catalog '$(DESTDIR)$(catalogdir)'
 
@@ -123,7 +126,8 @@ uninstall:
 	rm -f '$(DESTDIR)$(libexecdir)'/offload-helper
 	cd '$(DESTDIR)$(unitdir)' && rm -f $(units) offloadd.service.d/notify-reload.conf
 	if [ -d '$(DESTDIR)$(unitdir)'/offloadd.service.d ]; then rmdir '$(DESTDIR)$(unitdir)'/offloadd.service.d; fi
-	rm -f '$(DESTDIR)$(userunitdir)'/offload-notify.service '$(DESTDIR)$(sysusersdir)'/offloadd.conf
+	cd '$(DESTDIR)$(userunitdir)' && rm -f $(userunits)
+	rm -f '$(DESTDIR)$(sysusersdir)'/offloadd.conf
 	rm -f '$(DESTDIR)$(dbuspolicydir)'/org.offloadd.Offload1.conf \
 	    '$(DESTDIR)$(dbusservicedir)'/org.offloadd.Offload1.service \
 	    '$(DESTDIR)$(polkitdir)'/org.offloadd.Offload1.policy

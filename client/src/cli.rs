@@ -26,6 +26,7 @@ mod status;
 mod steer;
 mod test_build;
 mod top;
+mod tray;
 mod wait;
 mod wake;
 mod watch;
@@ -139,6 +140,7 @@ async fn run(cli: &Cli) -> Result<Outcome, Failure> {
         Command::Bar { format, once } => bar::bar(cli, output, *format, *once).await,
         Command::Notify { after } => notify::notify(cli, *after).await,
         Command::Top => top::top(cli, output).await,
+        Command::Tray => tray::tray(cli).await,
         Command::Watch => watch::watch(cli, output).await,
         Command::Wait {
             target,

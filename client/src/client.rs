@@ -1,6 +1,6 @@
 //! The daemon, as a program meets it.
 
-mod bus_back;
+pub(crate) mod bus_back;
 mod calls;
 mod updates;
 

@@ -131,6 +131,14 @@ pub(super) enum Command {
         #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = humantime::parse_duration)]
         after: Duration,
     },
+    /// Show an icon in the desktop's tray, with the cause, the remedy and a menu
+    #[command(
+        after_help = "For desktops whose bar runs no programs: Plasma, Xfce, Cinnamon, LXQt, MATE, and GNOME with the extension AppIndicator\n\
+                      (a StatusNotifierItem). A click checks. It starts no daemon, and outlives restarts of it. As a user's service:\n\
+                      systemctl --user enable --now offload-tray\n\
+                      Exit codes: 0 the session is over, 64 usage, 69 no session bus."
+    )]
+    Tray,
     /// Write a line for a status bar, and another one whenever it changes
     #[command(
         after_help = "Ready-made snippets for each bar are in /usr/share/doc/offloadd/bars. It starts no daemon, and outlives\n\
@@ -333,6 +341,7 @@ impl Cli {
                         | Command::Completions { .. }
                         | Command::Notify { .. }
                         | Command::Top
+                        | Command::Tray
                         | Command::Man
                 )
             )

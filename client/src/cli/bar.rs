@@ -11,8 +11,10 @@ use std::{pin::pin, time::Duration};
 use futures_util::StreamExt;
 use tokio::time::timeout;
 
-pub(super) use self::format::Format;
-use self::line::Line;
+pub(super) use self::{
+    format::{Format, pango},
+    line::Line,
+};
 use super::{
     args::Cli,
     failure::{Failure, Outcome},
@@ -20,8 +22,8 @@ use super::{
 };
 use crate::{Client, Snapshot};
 
-/// How long the daemon may take for the first answer before the bar shows that there is none yet.
-const FIRST: Duration = Duration::from_secs(1);
+/// How long the daemon may take for the first answer before a bar, or the tray, shows that there is none yet.
+pub(super) const FIRST: Duration = Duration::from_secs(1);
 
 pub(super) async fn bar(
     cli: &Cli,

@@ -113,7 +113,7 @@ pub(super) enum Failure {
     Connect(ConnectError),
     /// A desktop can't be woken, and why.
     NotWoken(Printable),
-    /// There is no session bus, so nobody to show a notice.
+    /// There is no session bus, so nobody to show a notice or an icon.
     NoDesktop(String),
     /// What is a screen was asked for where there is none.
     NoTerminal,

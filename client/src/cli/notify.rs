@@ -11,9 +11,11 @@ use futures_util::StreamExt;
 use tokio::time::{Instant, sleep_until};
 use zbus::{Connection, MatchRule, MessageStream, Variant, connection, message::Type};
 
+pub(super) use self::turn::stay_here;
 use self::turn::{Notice, Turns};
 use super::{
     args::Cli,
+    bar::pango,
     failure::{Failure, Outcome},
     session::Session,
 };
@@ -90,7 +92,7 @@ impl Shown<'_> {
         let able = able.unwrap_or_default();
         let can = |what: &str| able.iter().any(|it| it == what);
         let body = if can("body-markup") {
-            escaped(&notice.body)
+            pango(&notice.body)
         } else {
             notice.body.clone()
         };
@@ -125,13 +127,6 @@ impl Shown<'_> {
             self.id = id;
         }
     }
-}
-
-/// What stands in a notice is text, where a server reads markup.
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
 }
 
 async fn at(moment: Option<Instant>) {

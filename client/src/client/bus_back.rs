@@ -23,7 +23,7 @@ const SELDOM: Duration = Duration::from_secs(60);
 const GATHER: Duration = Duration::from_millis(20);
 
 /// Waits between one try and the next.
-pub(super) struct BusBack {
+pub(crate) struct BusBack {
     sockets: Vec<PathBuf>,
     pause: Duration,
     events: Option<Events>,
@@ -31,7 +31,7 @@ pub(super) struct BusBack {
 
 impl BusBack {
     /// For the bus or buses that [`connect::find_bus`] would look at.
-    pub(super) fn of(bus: Option<&Bus>) -> Self {
+    pub(crate) fn of(bus: Option<&Bus>) -> Self {
         Self {
             sockets: connect::sockets(bus),
             pause: FIRST,
@@ -40,20 +40,20 @@ impl BusBack {
     }
 
     /// To be called before each try: what happens from then on ends the next [`Self::wait`].
-    pub(super) fn trying(&mut self) {
+    pub(crate) fn trying(&mut self) {
         // Without it the clock has to do.
         self.events = watch(&self.sockets).ok();
     }
 
     /// It was there: what comes next begins anew.
-    pub(super) fn came(&mut self) {
+    pub(crate) fn came(&mut self) {
         self.pause = FIRST;
         // Nobody reads it now, and it would be as old as the connection.
         self.events = None;
     }
 
     /// Comes back when it is worth another try.
-    pub(super) async fn wait(&mut self) {
+    pub(crate) async fn wait(&mut self) {
         let happened = async {
             match &mut self.events {
                 Some(events) => events.next().await,

@@ -106,7 +106,8 @@ fn document(line: &Line) -> Value {
     })
 }
 
-fn pango(text: &str) -> String {
+/// `text` where markup is read.
+pub(in crate::cli) fn pango(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")

@@ -1,4 +1,4 @@
-//! What a bar shows, whichever it is.
+//! What a bar shows, whichever it is; and the tray.
 
 use crate::{
     OverallState, Snapshot, TargetState,
@@ -12,7 +12,7 @@ const MAX_TARGETS: usize = 12;
 
 /// What a bar shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Line {
+pub(in crate::cli) struct Line {
     /// The state's word; `no-daemon` where there is none to ask.
     pub state: &'static str,
     /// How bad it is.
@@ -31,7 +31,7 @@ pub(super) struct Line {
 
 /// How bad it is, in the words of i3status-rust.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Urgency {
+pub(in crate::cli) enum Urgency {
     /// Nothing to see.
     Idle,
     /// Builds go where they should.
@@ -44,7 +44,7 @@ pub(super) enum Urgency {
 
 impl Line {
     /// Of what the daemon knows; without one, that.
-    pub(super) fn of(snapshot: Option<&Snapshot>, ascii: bool) -> Self {
+    pub(in crate::cli) fn of(snapshot: Option<&Snapshot>, ascii: bool) -> Self {
         let Some(snapshot) = snapshot else {
             return Self {
                 state: "no-daemon",

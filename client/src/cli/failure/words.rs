@@ -19,7 +19,7 @@ impl Failure {
             Self::Runtime(error) => say!("could not start: {error}", error),
             Self::NoDesktop(error) => {
                 say!(
-                    "there is no session bus to show notices: {error}",
+                    "there is no session bus, so no desktop: {error}",
                     error = Printable::from(error)
                 )
             }

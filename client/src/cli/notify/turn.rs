@@ -96,6 +96,11 @@ impl Turns {
     }
 }
 
+/// Whether builds stay on this machine that should go out.
+pub(in crate::cli) fn stay_here(now: &Snapshot) -> bool {
+    place(now) == Some(Place::Here)
+}
+
 /// Nothing where nobody knows yet, where there is no builder, and where somebody wants it so: paused, or elsewhere.
 fn place(now: &Snapshot) -> Option<Place> {
     if now.has_ready_builder() {
