@@ -1,11 +1,13 @@
 //! The language of people's words, chosen once for a process.
 //!
 //! English stands in the code, where a reader sees it, and is the key to every other: `client/po/` has a catalogue for each,
-//! as gettext's. It is read where [`follow`] is called and the locale asks for it, and never else: programs and the
-//! journal have English, and an English user pays nothing.
+//! as gettext's, which the build makes a table of. It is looked into where [`follow`] was called and the locale asks for it,
+//! and never else: programs and the journal have English.
 
 mod catalogue;
+mod key;
 mod locale;
+mod table;
 #[cfg(test)]
 #[cfg(feature = "cli")]
 mod tests;
@@ -15,9 +17,10 @@ use std::sync::OnceLock;
 #[doc(hidden)]
 pub use catalogue::Catalogue;
 use locale::Language;
+use table::{PORTUGUESE, Table};
 
 /// What this process speaks where that is not English.
-static SPOKEN: OnceLock<Catalogue> = OnceLock::new();
+static SPOKEN: OnceLock<&Table> = OnceLock::new();
 
 const PT_BR: &str = include_str!("../po/pt_BR.po");
 
@@ -27,12 +30,12 @@ pub fn follow(variable: impl Fn(&str) -> Option<String>) {
     match Language::of(&variable) {
         Language::English => {}
         Language::Portuguese => {
-            SPOKEN.get_or_init(portuguese);
+            SPOKEN.get_or_init(|| &PORTUGUESE);
         }
     }
 }
 
-/// What all texts are in Portuguese.
+/// What all texts are in Portuguese, for who reads the whole catalogue.
 #[doc(hidden)]
 pub fn portuguese() -> Catalogue {
     Catalogue::read(PT_BR)

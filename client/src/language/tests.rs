@@ -67,6 +67,15 @@ fn a_translation_has_the_same_placeholders_and_commands() {
 }
 
 #[test]
+fn what_is_looked_up_is_what_the_catalogue_says() {
+    let catalogue = portuguese();
+    for english in catalogue.keys() {
+        assert_eq!(PORTUGUESE.get(english), catalogue.get(english), "{english}");
+    }
+    assert_eq!(PORTUGUESE.get("no text of ours"), None);
+}
+
+#[test]
 fn no_two_titles_become_one() {
     let catalogue = Catalogue::read(PT_BR);
     let mut seen = BTreeSet::new();
