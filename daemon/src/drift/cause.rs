@@ -5,7 +5,7 @@
 //! from something else is hidden already (`roots`), so that this seldom has to choose.
 
 use offload_client::{
-    OverallState, Reason, TargetState, WarningCode,
+    Kind, OverallState, Reason, TargetState, WarningCode,
     snapshot::{CauseKind, RootCause, Snapshot, Target, Warning},
 };
 
@@ -30,9 +30,9 @@ pub fn root_cause(snapshot: &Snapshot) -> Option<RootCause> {
         }
         _ => {}
     }
-    // Of equals the first is taken: the order is Nix's.
+    // Of equals a builder, whose loss is felt, comes before a cache; then the first, in Nix's order.
     let ailing = snapshot.targets.iter().filter(|target| ails(target));
-    if let Some(worst) = ailing.min_by_key(|target| rank(target)) {
+    if let Some(worst) = ailing.min_by_key(|it| (rank(it), it.kind != Kind::Builder)) {
         let mut warnings = snapshot.warnings.iter();
         let explaining = warnings.find(|warning| explains(warning, worst));
         return Some(
@@ -176,7 +176,7 @@ fn explains(warning: &Warning, target: &Target) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use offload_client::{Kind, Stage, snapshot::Details};
+    use offload_client::{Stage, snapshot::Details};
 
     use super::*;
 
@@ -323,6 +323,28 @@ mod tests {
                 "{warnings:?}"
             );
         }
+    }
+
+    #[test]
+    fn where_the_whole_desktop_is_gone_the_builder_is_named() {
+        let gone = |target, reason| failed(target, TargetState::Down, Stage::Connect, reason);
+        let cache = gone(cache(), Reason::Refused);
+        let cause = of(
+            vec![cache.clone(), gone(builder(), Reason::TimedOut)],
+            vec![],
+        );
+        let named = cause.unwrap();
+        assert_eq!(named.target, Some((Kind::Builder, "desktop".into())));
+        assert_eq!(named.code, "timed-out");
+        // A cache that is down is worse than a builder that answers.
+        let answers = failed(
+            builder(),
+            TargetState::Degraded,
+            Stage::Auth,
+            Reason::AuthRejected,
+        );
+        let cause = of(vec![cache, answers], vec![]).unwrap();
+        assert_eq!(cause.target, Some((Kind::Cache, "desktop".into())));
     }
 
     #[test]

@@ -5,7 +5,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::{
-    Kind, OverallState, Snapshot, TargetState,
+    Cause, Kind, OverallState, Snapshot, TargetState,
+    cause::Root,
     language::{say, tr},
 };
 
@@ -140,7 +141,7 @@ fn notice(to: Place, now: &Snapshot) -> Notice {
             }
         }
         Place::Here => {
-            let cause = now.cause().unwrap_or_default();
+            let cause = cause(now).unwrap_or_default();
             let lines = [cause.target, cause.title, cause.remedy];
             let lines: Vec<String> = lines.into_iter().filter(|line| !line.is_empty()).collect();
             let title = if now.is_built_elsewhere_alone() {
@@ -155,6 +156,22 @@ fn notice(to: Place, now: &Snapshot) -> Notice {
             }
         }
     }
+}
+
+/// What keeps builds here: the root cause, but where that concerns caches alone the first builder's own.
+fn cause(now: &Snapshot) -> Option<Cause> {
+    let root = now.root_cause.as_ref();
+    let mut about = root
+        .into_iter()
+        .flat_map(|root| root.target.iter().chain(&root.explains))
+        .peekable();
+    let of_caches = about.peek().is_some() && about.all(|(kind, _)| *kind == Kind::Cache);
+    if !of_caches {
+        return now.cause();
+    }
+    let mut targets = now.targets.iter();
+    let builder = targets.find(|target| target.kind == Kind::Builder)?;
+    Some(Root::Target(builder).told())
 }
 
 #[cfg(test)]
@@ -284,5 +301,38 @@ mod tests {
         );
         assert!(told.body.contains("systemctl start sshd"), "{told:?}");
         assert_eq!(notice(Place::Out, &ready()).body, "desktop takes them.");
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_cache_is_not_why_builds_stay_here() {
+        let mut now = down();
+        let cache = Target {
+            name: "desktop".into(),
+            state: TargetState::Down,
+            reason: Reason::DnsFailed,
+            ..Target::default()
+        };
+        let of_it = (Kind::Cache, cache.name.clone());
+        now.targets = [cache]
+            .into_iter()
+            .chain(now.targets.iter().cloned())
+            .collect::<Vec<_>>()
+            .into();
+        now.root_cause = Some(RootCause {
+            kind: CauseKind::Reason,
+            code: "dns-failed".into(),
+            target: Some(of_it.clone()),
+            explains: vec![of_it],
+        });
+        let told = notice(Place::Here, &now).body;
+        assert!(
+            told.starts_with("builder/desktop\nconnection refused\n"),
+            "{told}"
+        );
+        // One difference may keep Nix from both.
+        let root = now.root_cause.as_mut().unwrap();
+        root.explains.push((Kind::Builder, "desktop".into()));
+        let told = notice(Place::Here, &now).body;
+        assert!(told.starts_with("cache/desktop\n"), "{told}");
     }
 }
