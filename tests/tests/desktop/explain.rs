@@ -9,6 +9,8 @@ use offload_tests::{
     nix_conf::Machine,
 };
 
+use crate::schema;
+
 /// The desktop, after a builder of the same kind that is off.
 struct Two {
     laptop: Laptop,
@@ -48,7 +50,8 @@ impl Two {
         let arguments = [&["explain", "--json"], arguments].concat();
         let run = self.laptop.offloadctl(&arguments).await.unwrap();
         assert_eq!(run.code, code, "{run:?}");
-        serde_json::from_str(&run.stdout).unwrap()
+        let json = schema::holds("explain", run.stdout.as_bytes());
+        serde_json::from_value(json).unwrap()
     }
 }
 

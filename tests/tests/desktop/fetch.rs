@@ -12,6 +12,8 @@ use offload_tests::{
 };
 use tempfile::TempDir;
 
+use crate::schema;
+
 /// Nix on this machine with a store of its own, which fetches from a cache.
 struct Fetching {
     nginx: Nginx,
@@ -62,6 +64,15 @@ impl Fetching {
         let page = String::from_utf8_lossy(&said.stdout).replace('\n', " ");
         let page = page.split_whitespace().collect::<Vec<_>>().join(" ");
         let expected = said.status.success();
+        let json = self.run(
+            &program("offloadctl").unwrap(),
+            &["explain", "--json", self.nginx.store_path()],
+        );
+        let json = schema::holds("explain", &json.stdout);
+        // There are words exactly where something keeps Nix from what is there.
+        let cache = &json["caches"][0];
+        let is_fine = expected || cache["has"] == false;
+        assert_eq!(cache["words"].is_null(), is_fine, "{json:#}");
         let nix = system_program("nix-store", "nix-bin").unwrap();
         let fetched = self.run(&nix, &["-r", self.nginx.store_path()]);
         let told = String::from_utf8_lossy(&fetched.stderr);
@@ -166,7 +177,7 @@ async fn a_question_leaves_nothing_in_what_nix_remembers() {
         ],
     );
     assert_eq!(page.status.code(), Some(3));
-    let json: serde_json::Value = serde_json::from_slice(&page.stdout).unwrap();
+    let json = schema::holds("explain", &page.stdout);
     assert_eq!(json["caches"][0]["has"], false, "{json}");
     assert_eq!(
         json["caches"][0]["remembered"]["state"], "nothing",

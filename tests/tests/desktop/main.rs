@@ -26,6 +26,7 @@ mod off;
 mod quiet;
 mod ready;
 mod restart;
+mod schema;
 mod signature;
 mod steer;
 mod stops;

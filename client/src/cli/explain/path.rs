@@ -4,6 +4,7 @@
 
 mod nix;
 mod remembered;
+mod wrong;
 
 use std::{path::Path, time::Duration};
 
@@ -16,16 +17,17 @@ use self::{
     remembered::Memory,
 };
 use crate::{
-    Printable, Snapshot, TargetState,
+    Client, Printable, Snapshot, TargetState, Words,
     cli::{
         args::Cli,
         failure::{Failure, Outcome},
+        json::{self, Told as ToldTarget},
         output::Output,
-        session::Session,
         spinner,
     },
     language::{say, tr},
     page::{Style, Tone, columns, duration, state_glyph, state_tone, wrap},
+    snapshot::Target,
 };
 
 /// The length of a hash in the name of a path of the store.
@@ -33,7 +35,7 @@ const HASH: usize = 32;
 
 /// What is known of one path.
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub(in crate::cli) struct Explained {
     /// The version of this JSON.
     explain_version: u32,
@@ -47,10 +49,12 @@ pub(in crate::cli) struct Explained {
 
 /// What one substituter says of it, and what Nix makes of that.
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 struct Cache {
     /// As nix.conf has it.
     url: Printable,
+    /// The target; null where offloadd does not watch it, or does not run.
+    target: Option<ToldTarget>,
     /// The target's name; nothing where offloadd does not watch it, or does not run.
     name: Option<Printable>,
     /// Whether it has the path; nothing where it did not answer.
@@ -67,6 +71,8 @@ struct Cache {
     remembers_for: u64,
     /// Nix's own words, where it did not answer.
     error: Printable,
+    /// What keeps Nix from taking the path there; null where nothing does, or where it is not there.
+    words: Option<Words>,
 }
 
 impl Cache {
@@ -83,9 +89,7 @@ impl Cache {
 pub(super) async fn explain(cli: &Cli, output: Output, path: &Path) -> Result<Outcome, Failure> {
     let explained = spinner::beside(tr("asking the substituters"), ask(cli, path)).await?;
     if cli.json {
-        let json = serde_json::to_string(&explained)
-            .map_err(|error| Failure::Nonsense(error.to_string()))?;
-        output.print(&(json + "\n"))?;
+        output.print(&json::line(&explained)?)?;
     } else {
         output.list(&page(&explained, &output.style))?;
     }
@@ -101,21 +105,20 @@ async fn ask(cli: &Cli, path: &Path) -> Result<Explained, Failure> {
     let settings = nix.settings().await.map_err(of_path)?;
     let path = store_path(path, &settings.store).map_err(of_path)?;
     // Names are beside the point: no daemon is started for them.
-    let snapshot = match Session::open_bus(cli).await {
-        Ok(session) => session.client.snapshot_if_running().await.ok(),
-        Err(_) => None,
-    };
+    let snapshot = Client::on(cli.bus.clone()).snapshot_if_running().await.ok();
     let asked = settings.substituters.iter().map(|url| nix.ask(url, &path));
     let asked = join_all(asked).await;
     let hash = hash_part(&path, &settings.store).unwrap_or_default();
     let mut caches = Vec::new();
     for (url, told) in settings.substituters.iter().zip(asked) {
         let remembered = remembered::of(&settings.store, url, hash).await;
-        let name = snapshot.as_ref().and_then(|snapshot| name(snapshot, url));
-        caches.push(cache(url, name, told, remembered, &settings));
+        let target = snapshot.as_ref().and_then(|it| watched(it, url));
+        let mut cache = cache(url, target, told, remembered, &settings);
+        cache.words = wrong::with(&cache, target, &path);
+        caches.push(cache);
     }
     Ok(Explained {
-        explain_version: 1,
+        explain_version: json::VERSION,
         path: path.into(),
         substitute: settings.substitute,
         caches,
@@ -124,7 +127,7 @@ async fn ask(cli: &Cli, path: &Path) -> Result<Explained, Failure> {
 
 fn cache(
     url: &str,
-    name: Option<Printable>,
+    target: Option<&Target>,
     told: Result<Told, NixError>,
     remembered: Memory,
     settings: &Settings,
@@ -138,7 +141,8 @@ fn cache(
     let known = |key: &&Printable| settings.keys.iter().any(|known| *known == ***key);
     Cache {
         url: url.into(),
-        name,
+        target: target.map(ToldTarget::from),
+        name: target.map(|target| target.name.clone()),
         has,
         known_keys: told.signed_by.iter().filter(known).cloned().collect(),
         trusted: (has == Some(true)).then_some(told.trusted),
@@ -149,13 +153,13 @@ fn cache(
         },
         remembered,
         error,
+        words: None,
     }
 }
 
-fn name(snapshot: &Snapshot, url: &str) -> Option<Printable> {
+fn watched<'a>(snapshot: &'a Snapshot, url: &str) -> Option<&'a Target> {
     let mut caches = snapshot.targets.iter();
-    let found = caches.find(|target| remembered::is_same(&target.uri, url))?;
-    Some(found.name.clone())
+    caches.find(|target| remembered::is_same(&target.uri, url))
 }
 
 /// The path of the store that a path leads to: it itself, or what is above a file in it.

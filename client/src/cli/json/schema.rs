@@ -31,6 +31,11 @@ macro_rules! is {
                 <$other>::schema_name()
             }
 
+            // They are one type, with one definition.
+            fn schema_id() -> Cow<'static, str> {
+                <$other>::schema_id()
+            }
+
             fn json_schema(generator: &mut SchemaGenerator) -> Schema {
                 <$other>::json_schema(generator)
             }

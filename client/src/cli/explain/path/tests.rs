@@ -11,7 +11,9 @@ fn cache(has: Option<bool>, signed_by: &[&str], known: &[&str], trusted: bool) -
         trusted: (has == Some(true)).then_some(trusted),
         remembered: Memory::Nothing,
         remembers_for: 3600,
+        target: None,
         error: "connection refused".into(),
+        words: None,
     }
 }
 
@@ -106,4 +108,57 @@ fn what_is_in_the_store_is_a_path_of_it() {
     ] {
         assert_eq!(of(wrong), None, "{wrong}");
     }
+}
+
+#[test]
+fn the_words_say_what_keeps_nix_from_it_and_what_to_do() {
+    let path = "/nix/store/x-hello";
+    let mut missed = cache(Some(true), &["a-1"], &["a-1"], true);
+    missed.remembered = Memory::Miss { age: 600 };
+    for (cache, title, part) in [
+        (
+            cache(None, &[], &[], false),
+            "does not answer",
+            "curl http://192.0.2.6:5000/nix-cache-info",
+        ),
+        (
+            cache(Some(true), &[], &[], false),
+            "not signed",
+            "--generate-binary-cache-key",
+        ),
+        (
+            cache(Some(true), &["a-1"], &[], false),
+            "signature not trusted",
+            "begin with `a-1:`",
+        ),
+        (
+            missed,
+            "Nix remembers misses that are none",
+            "offloadctl forget-misses",
+        ),
+    ] {
+        let words = wrong::with(&cache, None, path).unwrap();
+        assert_eq!(words.title, title);
+        assert!(words.remedy.contains(part), "{words:?}");
+    }
+    for fine in [
+        cache(Some(false), &[], &[], false),
+        cache(Some(true), &["a-1"], &["a-1"], true),
+    ] {
+        assert_eq!(wrong::with(&fine, None, path), None);
+    }
+}
+
+#[test]
+fn of_a_watched_cache_that_is_down_offloadd_knows_why() {
+    let down = Target {
+        name: "desktop".into(),
+        uri: "http://192.0.2.6:5000".into(),
+        state: TargetState::Down,
+        reason: crate::Reason::DnsFailed,
+        ..Target::default()
+    };
+    let silent = cache(None, &[], &[], false);
+    let words = wrong::with(&silent, Some(&down), "/nix/store/x-hello");
+    assert_eq!(words, down.words());
 }
