@@ -34,8 +34,11 @@ const CALL: Duration = Duration::from_secs(180);
 pub struct Client {
     /// Where it is looked for; nothing where whoever made the connection alone knows that.
     places: Option<Places>,
-    connection: Arc<watch::Sender<Option<Connection>>>,
+    connection: Arc<watch::Sender<Option<Found>>>,
 }
+
+/// A connection, and where it leads as [`Tried::bus`] names it; empty where nobody knows.
+type Found = (Connection, String);
 
 /// The bus that was named, or all that there may be.
 type Places = Option<Bus>;
@@ -80,7 +83,7 @@ impl From<Connection> for Client {
     fn from(connection: Connection) -> Self {
         Self {
             places: None,
-            connection: Arc::new(watch::Sender::new(Some(connection))),
+            connection: Arc::new(watch::Sender::new(Some((connection, String::new())))),
         }
     }
 }
@@ -107,11 +110,21 @@ impl Client {
 
     /// On a bus that was looked for already.
     #[cfg(feature = "cli")]
-    pub(crate) fn found(bus: Option<Bus>, connection: Connection) -> Self {
+    pub(crate) fn found(bus: Option<Bus>, found: Found) -> Self {
         Self {
             places: Some(bus),
-            ..Self::from(connection)
+            connection: Arc::new(watch::Sender::new(Some(found))),
         }
+    }
+
+    /// On which bus it was found, as [`Tried::bus`] names it; nothing where one was named.
+    #[cfg(feature = "cli")]
+    pub(crate) fn place(&self) -> Option<String> {
+        if self.places != Some(None) {
+            return None;
+        }
+        let found = self.connection.borrow();
+        found.as_ref().map(|(_, place)| place.clone())
     }
 
     /// The connection, for what is not here: see [`crate::proxy`]. A new one where the last one has ended.
@@ -129,9 +142,9 @@ impl Client {
                 tried: vec![Tried { bus, why }],
             });
         };
-        let connection = connect::find_bus(bus.as_ref()).await?;
-        self.connection.send_replace(Some(connection.clone()));
-        Ok(connection)
+        let found = connect::find_bus(bus.as_ref()).await?;
+        self.connection.send_replace(Some(found.clone()));
+        Ok(found.0)
     }
 
     /// Whether there is a bus to ask on, as far as is known.
@@ -191,19 +204,19 @@ impl Client {
     }
 
     fn open_connection(&self) -> Option<Connection> {
-        let connection = self.connection.borrow();
-        let open = connection.as_ref().filter(|it| !it.is_closed());
-        open.cloned()
+        let found = self.connection.borrow();
+        let open = found.as_ref().filter(|(it, _)| !it.is_closed());
+        open.map(|(it, _)| it.clone())
     }
 
     /// That one has ended, whether or not it knows.
     fn forget(&self, ended: &Connection) {
-        self.connection.send_if_modified(|connection| {
-            let is_it = connection
+        self.connection.send_if_modified(|found| {
+            let is_it = found
                 .as_ref()
-                .is_some_and(|it| it.unique_name() == ended.unique_name());
+                .is_some_and(|(it, _)| it.unique_name() == ended.unique_name());
             if is_it {
-                *connection = None;
+                *found = None;
             }
             is_it
         });

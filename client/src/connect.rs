@@ -9,7 +9,11 @@ use tokio::time::timeout;
 use zbus::address::{Address, Transport, transport::UnixSocket};
 use zbus::{Connection, connection};
 
-use crate::{embedded, names};
+use crate::{
+    embedded,
+    language::{say, tr},
+    names,
+};
 
 /// How long a bus may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -79,14 +83,13 @@ pub(crate) async fn others(place: &str) -> Vec<String> {
 }
 
 /// Connects to the bus that the daemon is on or, while it is on none, to the one on which it will
-/// appear.
+/// appear; where that is, as [`Tried::bus`] names it.
 ///
 /// # Errors
 /// No bus answers.
-pub(crate) async fn find_bus(bus: Option<&Bus>) -> Result<Connection, NoDaemon> {
+pub(crate) async fn find_bus(bus: Option<&Bus>) -> Result<(Connection, String), NoDaemon> {
     let survey = survey(bus).await;
-    let daemon = survey.daemon.map(|(connection, _)| connection);
-    daemon.or(survey.bus).ok_or(NoDaemon {
+    survey.daemon.or(survey.bus).ok_or(NoDaemon {
         tried: survey.tried,
     })
 }
@@ -104,7 +107,7 @@ pub(crate) async fn open(bus: Option<&Bus>) -> Result<Connection, String> {
         Some(Bus::Embedded) => {
             let sockets = embedded::candidates();
             let found = sockets.into_iter().find(|path| path.exists());
-            BusPlace::Socket(found.ok_or("there is no embedded bus")?)
+            BusPlace::Socket(found.ok_or(tr("there is no embedded bus"))?)
         }
     };
     place.open().await
@@ -113,7 +116,7 @@ pub(crate) async fn open(bus: Option<&Bus>) -> Result<Connection, String> {
 #[derive(Default)]
 struct Survey {
     daemon: Option<(Connection, String)>,
-    bus: Option<Connection>,
+    bus: Option<(Connection, String)>,
     tried: Vec<Tried>,
 }
 
@@ -126,11 +129,11 @@ impl Survey {
                 return true;
             }
             Ok(Ok((connection, false))) => {
-                self.bus.get_or_insert(connection);
-                format!("nobody owns the name {}", names::BUS_NAME)
+                self.bus.get_or_insert((connection, place.to_string()));
+                say!("nobody owns the name {name}", name = names::BUS_NAME)
             }
             Ok(Err(why)) => why,
-            Err(_) => format!("no answer within {} s", PATIENCE.as_secs()),
+            Err(_) => say!("no answer within {n} s", n = PATIENCE.as_secs()),
         };
         self.tried.push(Tried {
             bus: place.to_string(),
@@ -216,8 +219,8 @@ impl BusPlace {
 impl fmt::Display for BusPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::System => f.write_str("system bus"),
-            Self::Session => f.write_str("session bus"),
+            Self::System => f.write_str(tr("system bus")),
+            Self::Session => f.write_str(tr("session bus")),
             Self::Socket(path) => write!(f, "{}", path.display()),
             Self::Address(address) => f.write_str(address),
         }

@@ -18,6 +18,8 @@ use zbus::address::{
     transport::{Unix, UnixSocket},
 };
 
+use crate::language::{say, tr};
+
 /// The variable that names the directory of the socket.
 pub const RUNTIME_DIR_VARIABLE: &str = "OFFLOADD_RUNTIME_DIR";
 
@@ -34,17 +36,25 @@ pub enum EmbeddedError {
     #[error("{0}")]
     Missing(io::Error),
     /// What is there is no socket.
-    #[error("not a socket")]
+    #[error("{}", tr("not a socket"))]
     NotASocket,
     /// Where the socket's directory should be, or the directory around it, is none.
-    #[error("not a directory")]
+    #[error("{}", tr("not a directory"))]
     NotADirectory,
     /// It, or a directory that it is in, belongs to somebody else.
-    #[error("belongs to user {0}, who is neither root nor you")]
+    #[error("{}", foreign(*.0))]
     Foreign(u32),
     /// Anybody could have put a socket there.
-    #[error("{0} can be written by others")]
+    #[error("{}", writable(.0))]
     Writable(PathBuf),
+}
+
+fn foreign(user: u32) -> String {
+    say!("belongs to user {user}, who is neither root nor you", user)
+}
+
+fn writable(path: &Path) -> String {
+    say!("{path} can be written by others", path = path.display())
 }
 
 /// The socket that a daemon of this user serves.

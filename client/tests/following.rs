@@ -219,3 +219,26 @@ async fn reads(fake: &Fake, count: usize) {
     let enough = script.wait_for(|_| fake.reads() >= count);
     assert!(timeout(LIMIT, enough).await.is_ok(), "it was not read");
 }
+
+#[tokio::test]
+async fn watch_waits_for_a_bus_that_starts_later() {
+    let mut bus = Bus::start().await;
+    bus.stop().await;
+    let (mut people, mut programs) = (
+        spawn(on(&bus, &["watch"])),
+        spawn(on(&bus, &["watch", "--json"])),
+    );
+    let mut page = BufReader::new(people.stdout.take().unwrap()).lines();
+    let mut lines = BufReader::new(programs.stdout.take().unwrap()).lines();
+    let first = timeout(LIMIT, page.next_line()).await.unwrap().unwrap();
+    assert!(first.unwrap().ends_with("? offloadd is not running"));
+    let first = timeout(LIMIT, lines.next_line()).await.unwrap().unwrap();
+    assert_eq!(first.unwrap(), "null");
+    bus.start_again().await;
+    let _fake = Fake::start(&bus, ready()).await;
+    let came = timeout(LIMIT, page.next_line()).await.unwrap().unwrap();
+    assert!(came.unwrap().ends_with("offloadd is running"));
+    let came = timeout(LIMIT, lines.next_line()).await.unwrap().unwrap();
+    let now: Snapshot = serde_json::from_str(&came.unwrap()).unwrap();
+    assert_eq!(now.state, OverallState::Ready);
+}

@@ -176,6 +176,36 @@ async fn hold_outlives_a_restart_of_the_bus() {
 }
 
 #[tokio::test]
+async fn hold_waits_for_a_bus_that_starts_later() {
+    let mut bus = Bus::start().await;
+    bus.stop().await;
+    let mut command = on(&bus, &["hold"]);
+    let manager = Manager::listen(&bus, &mut command);
+    let holding = spawn(command);
+    manager
+        .until("STATUS=waiting: offloadd is not running")
+        .await;
+    bus.start_again().await;
+    let fake = Fake::start(&bus, ready()).await;
+    manager.until("READY=1").await;
+    fake.change(builder_down(), 1).await;
+    assert_eq!(collect(holding).await.code, 3);
+}
+
+#[tokio::test]
+async fn wait_with_a_limit_waits_for_a_bus_too() {
+    let mut bus = Bus::start().await;
+    bus.stop().await;
+    let waiting = spawn(on(&bus, &["wait", "--any-builder", "--timeout", "1min"]));
+    bus.start_again().await;
+    let _fake = Fake::start(&bus, ready()).await;
+    assert_eq!(collect(waiting).await.code, 0);
+    bus.stop().await;
+    let run = offloadctl(&bus, &["wait", "--any-builder", "--timeout", "10ms"]).await;
+    assert_eq!(run.code, 4, "{run:?}");
+}
+
+#[tokio::test]
 async fn sigterm_ends_hold_with_0_whether_it_waits_or_holds() {
     let bus = Bus::start().await;
     let fake = Fake::start(&bus, builder_down()).await;

@@ -174,6 +174,25 @@ async fn a_plain_desktop_gets_plain_text_and_a_restart_of_the_daemon_is_no_news(
 }
 
 #[tokio::test]
+async fn it_waits_for_a_bus_that_starts_later() {
+    let (session, mut system) = (Bus::start().await, Bus::start().await);
+    system.stop().await;
+    let (desktop, mut shown) = desktop(&session, &["body"]).await;
+    let bus = zbus::fdo::DBusProxy::new(&desktop).await.unwrap();
+    let mut arrived = bus.receive_name_owner_changed().await.unwrap();
+    let mut command = on(&system, &["notify", "--after", "300ms"]);
+    command.env("DBUS_SESSION_BUS_ADDRESS", &session.address);
+    let _program = spawn(command);
+    timeout(LIMIT, arrived.next()).await.unwrap().unwrap();
+    system.start_again().await;
+    let fake = Fake::start(&system, ready()).await;
+    fake.asked("Describe()").await;
+    fake.change(builder_down(), 1).await;
+    let notice = next(&mut shown).await;
+    assert_eq!(notice.title, "Builds stay on this machine");
+}
+
+#[tokio::test]
 async fn without_a_session_bus_it_says_so() {
     let bus = Bus::start().await;
     let mut command = on(&bus, &["notify"]);

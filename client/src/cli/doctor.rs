@@ -69,7 +69,12 @@ pub(super) async fn doctor(
                 source: known.source,
                 search: search.as_ref(),
             };
-            doctor::render(&examination, &output.style_now())
+            let style = output.style_now();
+            let which = match &known.session {
+                Some(session) => session.which(&style).await,
+                None => String::new(),
+            };
+            doctor::render(&examination, &style) + &which
         }
     };
     match form {
@@ -82,6 +87,8 @@ pub(super) async fn doctor(
 /// What is known of the targets, and from whom.
 struct Known {
     source: Source,
+    /// Nothing without a daemon.
+    session: Option<Session>,
     snapshot: Snapshot,
     /// The same as it came, words of newer daemons included.
     document: Value,
@@ -107,7 +114,7 @@ impl Known {
             }
             .to_owned(),
         };
-        Self::of(source, document)
+        Self::of(source, None, document)
     }
 
     async fn of_daemon(cli: &Cli) -> Result<Self, Failure> {
@@ -118,14 +125,16 @@ impl Known {
             Err(ClientError::Bus(error)) if !matches!(error, BusError::ZBus(_)) => {}
             Err(error) => return Err(error.into()),
         }
-        Self::of(Source::Daemon, session.document(None).await?)
+        let document = session.document(None).await?;
+        Self::of(Source::Daemon, Some(session), document)
     }
 
-    fn of(source: Source, document: Value) -> Result<Self, Failure> {
+    fn of(source: Source, session: Option<Session>, document: Value) -> Result<Self, Failure> {
         let snapshot = Snapshot::deserialize(&document)
             .map_err(|error| Failure::Nonsense(error.to_string()))?;
         Ok(Self {
             source,
+            session,
             snapshot,
             document,
         })

@@ -20,11 +20,10 @@ use super::{
     failure::{Failure, Outcome},
     goal::{Goal, GoalState},
     output::Output,
-    session::Session,
     spinner::Spinner,
 };
 use crate::{
-    Snapshot,
+    Client, Snapshot,
     language::{say, tr},
 };
 
@@ -39,7 +38,7 @@ pub(super) async fn hold(
     limit: Option<Duration>,
 ) -> Result<Outcome, Failure> {
     let stop = stop_signal()?;
-    let updates = Session::open_bus(cli).await?.client.watch();
+    let client = Client::on(cli.bus.clone());
     let goal = target.map_or(Goal::AnyBuilder, Goal::Targets);
     let told = Told {
         spinner: Spinner::new(tr("waiting")),
@@ -47,11 +46,22 @@ pub(super) async fn hold(
         output,
     };
     tokio::select! {
-        end = holding(goal, limit, updates, told) => end,
+        end = holding(goal, limit, client.watch(), told) => match end {
+            Err(Failure::NoDaemonInTime) => Err(nobody(&client).await),
+            end => end,
+        },
         () = stop => {
             tell(&[NotifyState::Stopping]);
             Ok(Outcome::Ready)
         }
+    }
+}
+
+/// Where it was looked for, where there is not even a bus.
+async fn nobody(client: &Client) -> Failure {
+    match client.connection().await {
+        Ok(_) => Failure::NoDaemonInTime,
+        Err(error) => error.into(),
     }
 }
 
@@ -271,6 +281,14 @@ mod tests {
         let code = end.map_or_else(|failure| failure.code(), Outcome::code);
         let told = notes.0.borrow().clone();
         (code, start.elapsed().as_secs(), told)
+    }
+
+    #[tokio::test]
+    async fn who_finds_no_bus_says_where_it_was_looked_for() {
+        let bus = crate::Bus::Address("unix:path=/nonexistent/bus".to_owned());
+        let failure = nobody(&Client::on(Some(bus))).await;
+        assert!(matches!(&failure, Failure::NoDaemon(_)), "{failure:?}");
+        assert_eq!(failure.code(), Failure::NoDaemonInTime.code());
     }
 
     #[tokio::test(start_paused = true)]

@@ -17,7 +17,6 @@ use super::{
     args::Cli,
     bar::pango,
     failure::{Failure, Outcome},
-    session::Session,
 };
 use crate::{Client, language::tr};
 
@@ -30,8 +29,7 @@ const CHECK: &str = "check";
 pub(super) async fn notify(cli: &Cli, settled: Duration) -> Result<Outcome, Failure> {
     let desktop = connection::Builder::session().build().await;
     let desktop = desktop.map_err(|error| Failure::NoDesktop(error.to_string()))?;
-    let client = Session::open_bus(cli).await?.client;
-    telling(&client, &desktop, Turns::new(settled)).await
+    telling(&Client::on(cli.bus.clone()), &desktop, Turns::new(settled)).await
 }
 
 async fn telling(

@@ -17,52 +17,32 @@ use crate::{
 /// What a daemon that has only just started is given for its first verdicts.
 const FIRST: Duration = Duration::from_secs(3);
 
-/// A daemon that was there, or would be started.
+/// A daemon that was there, or would be started; or one that may be yet to come.
 pub(super) struct Session {
     pub(super) client: Client,
-    /// Which bus that is, where it was looked for on several.
-    place: Option<String>,
 }
 
 impl Session {
     pub(super) async fn open(cli: &Cli) -> Result<Self, Failure> {
-        let (connection, place) = connect::find(cli.bus.as_ref()).await?;
+        let found = connect::find(cli.bus.as_ref()).await?;
         Ok(Self {
-            client: Client::found(cli.bus.clone(), connection),
-            place: cli.bus.is_none().then_some(place),
+            client: Client::found(cli.bus.clone(), found),
         })
     }
 
-    /// As [`Self::open`], but a daemon may be yet to come.
-    pub(super) async fn open_bus(cli: &Cli) -> Result<Self, Failure> {
+    /// As [`Self::open`], but a daemon, and a bus, may be yet to come.
+    pub(super) fn to_come(cli: &Cli) -> Self {
         let client = Client::on(cli.bus.clone());
-        client.connection().await.map(drop)?;
-        Ok(Self {
-            client,
-            place: None,
-        })
+        Self { client }
     }
 
-    /// Says which daemon was asked where there are several and none was named; else nothing.
+    /// What [`which`] says, as the end of a page.
     pub(super) async fn which(&self, style: &Style) -> String {
-        let Some(place) = &self.place else {
+        let Some(told) = which(&self.client).await else {
             return String::new();
         };
-        match connect::others(place).await.first() {
-            None => String::new(),
-            Some(other) => {
-                let (place, other) = (Printable::from(place), Printable::from(other));
-                let told = say!(
-                    "So says the daemon on the {place}; another one is there with `--bus {other}`.",
-                    place,
-                    other
-                );
-                format!(
-                    "\n{}",
-                    style.paint(Tone::Faint, &wrap(&told, "", "", style.width))
-                )
-            }
-        }
+        let told = wrap(&told, "", "", style.width);
+        format!("\n{}", style.paint(Tone::Faint, &told))
     }
 
     pub(super) async fn snapshot(&self) -> Result<Snapshot, Failure> {
@@ -101,6 +81,18 @@ impl Session {
         }
         Ok(json::with_words(document))
     }
+}
+
+/// Says which daemon was asked where there are several and none was named; else nothing.
+pub(super) async fn which(client: &Client) -> Option<String> {
+    let place = client.place()?;
+    let others = connect::others(&place).await;
+    let (place, other) = (Printable::from(&place), Printable::from(others.first()?));
+    Some(say!(
+        "So says the daemon on the {place}; another one is there with `--bus {other}`.",
+        place,
+        other
+    ))
 }
 
 /// Whether there is a target that no check has ended of.

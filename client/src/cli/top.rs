@@ -117,10 +117,11 @@ impl Screen<'_> {
                 let is_new = model.snapshot().is_none();
                 model.observe(*snapshot);
                 if is_new {
-                    self.asker.ask_history(model);
+                    self.asker.ask_once(model);
                 }
             }
             News::History(entries) => model.remember(entries),
+            News::Which(which) => model.which = which,
             News::Builds(builds) => model.builds = builds,
             News::Line(line) => model.log_line(line),
             News::Ended(end) => {
@@ -186,10 +187,12 @@ impl Asker {
         }
     }
 
-    fn ask_history(&self, model: &Model) {
+    /// What a daemon that was not there before is asked.
+    fn ask_once(&self, model: &Model) {
         if let Some(snapshot) = model.snapshot() {
             let targets = snapshot.targets.clone();
             let (client, sender) = (self.client.clone(), self.sender.clone());
+            tokio::spawn(follow::which(client.clone(), sender.clone()));
             tokio::spawn(follow::history(client, targets, sender));
         }
     }

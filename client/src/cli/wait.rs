@@ -37,7 +37,7 @@ pub(super) async fn wait(
 ) -> Result<Outcome, Failure> {
     let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
     let session = match limit {
-        Some(_) => Session::open_bus(cli).await?,
+        Some(_) => Session::to_come(cli),
         None => Session::open(cli).await?,
     };
     // Where the bus starts the daemon on demand this starts it; a watcher starts nothing. Whether

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use futures_util::{Stream, StreamExt};
+use futures_util::StreamExt;
 
 use super::{
     args::Cli,
@@ -20,18 +20,15 @@ use crate::{
 };
 
 pub(super) async fn watch(cli: &Cli, output: Output) -> Result<Outcome, Failure> {
-    let updates = Session::open_bus(cli).await?.client.watch();
+    let session = Session::to_come(cli);
     tokio::select! {
-        failure = print(cli, output, updates) => failure.map(|()| Outcome::Ready),
+        failure = print(cli, output, &session) => failure.map(|()| Outcome::Ready),
         () = Output::closed() => Ok(Outcome::Ready),
     }
 }
 
-async fn print(
-    cli: &Cli,
-    output: Output,
-    mut updates: impl Stream<Item = Option<Snapshot>> + Unpin,
-) -> Result<(), Failure> {
+async fn print(cli: &Cli, output: Output, session: &Session) -> Result<(), Failure> {
+    let mut updates = session.client.watch();
     let mut last: Option<Option<Snapshot>> = None;
     while let Some(item) = updates.next().await {
         let text = if cli.json {
@@ -42,8 +39,12 @@ async fn print(
             let style = output.style_now();
             match (&last, &item) {
                 (None, Some(now)) => {
-                    output.begin(&page::render(now, &style))?;
+                    let which = session.which(&style).await;
+                    output.begin(&(page::render(now, &style) + &which))?;
                     "\n".to_owned()
+                }
+                (Some(None), Some(now)) => {
+                    changes(None, Some(now), &style) + &session.which(&style).await
                 }
                 (Some(before), now) => changes(before.as_ref(), now.as_ref(), &style),
                 (None, None) => changes(Some(&Snapshot::default()), None, &style),

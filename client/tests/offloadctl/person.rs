@@ -5,7 +5,11 @@ use std::os::unix::process::CommandExt;
 use crate::common::{
     Bus,
     fake::{Fake, builder_down, ready},
-    program::{Run, command, finish},
+    program::{LIMIT, Run, command, finish, spawn},
+};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    time::timeout,
 };
 
 /// On a terminal of ten rows and eighty columns, where the pager marks what goes through it.
@@ -109,6 +113,22 @@ async fn which_of_two_daemons_was_asked_is_said() {
             embedded.dir.path().join("embedded/bus").display()
         )
     );
+    // A page is a page, whoever makes it.
+    let tree = embedded.dir.path().to_str().unwrap();
+    let doctor = ask(&["doctor", "--config-dir", tree]).await.stdout;
+    let flat = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(flat(&doctor).ends_with(&told), "{doctor}");
+    let mut watch = command(&["watch"]);
+    watch
+        .env("DBUS_SYSTEM_BUS_ADDRESS", &system.address)
+        .env("OFFLOADD_RUNTIME_DIR", embedded.runtime_dir());
+    let mut watch = spawn(watch);
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    let mut page = String::new();
+    while !flat(&page).ends_with(&told) {
+        let line = timeout(LIMIT, lines.next_line()).await;
+        page += &(line.unwrap_or_else(|_| panic!("{page}")).unwrap().unwrap() + "\n");
+    }
     // Who named one knows, and a program reads nothing but its document.
     let named = ask(&["status", "--bus", "embedded"]).await.stdout;
     assert!(!named.contains("another one"), "{named}");

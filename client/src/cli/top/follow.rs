@@ -11,7 +11,7 @@ use tokio::{
 use super::builds::{self, Builds};
 use crate::{
     Client, Kind, Printable, Snapshot,
-    cli::{failure::Failure, output},
+    cli::{failure::Failure, output, session},
     errors::BusError,
     job::End,
     language::tr,
@@ -31,6 +31,8 @@ pub(super) enum News {
     Snapshot(Option<Box<Snapshot>>),
     History(Vec<(String, Kind, HistoryEntry)>),
     Builds(Builds),
+    /// Which daemon that is, where there are several.
+    Which(Option<String>),
     /// A line of the test build.
     Line(Printable),
     /// The test build's end.
@@ -90,6 +92,12 @@ pub(super) async fn history(client: Client, targets: Targets, news: mpsc::Sender
         all.extend(labelled.map(|entry| (target.label(), target.kind, entry)));
     }
     let _ = news.send(News::History(all)).await;
+}
+
+/// Which daemon is asked.
+pub(super) async fn which(client: Client, news: mpsc::Sender<News>) {
+    let which = session::which(&client).await;
+    let _ = news.send(News::Which(which)).await;
 }
 
 /// Checks a target, or all.

@@ -28,6 +28,8 @@ pub(super) struct Model {
     /// Whether the terminal has no other characters.
     pub(super) ascii: bool,
     pub(super) link: Link,
+    /// Which daemon that is, where there are several.
+    pub(super) which: Option<String>,
     pub(super) builds: Builds,
     /// The newest first.
     pub(super) changes: VecDeque<Change>,
@@ -99,6 +101,7 @@ impl Model {
             colour,
             ascii,
             link: Link::Looking,
+            which: None,
             builds: Builds::default(),
             changes: VecDeque::new(),
             latencies: BTreeMap::new(),
@@ -155,6 +158,7 @@ impl Model {
             });
         }
         self.link = link;
+        self.which = None;
     }
 
     /// Takes what the daemon remembers of a target.

@@ -38,7 +38,8 @@ pub(super) fn view(model: &Model, now: u64, area: Rect, buffer: &mut Buffer) {
     let height = usize::from(area.height);
     let (tone, headline) = headline(model, now);
     canvas.line(0, &headline, tone, Modifier::BOLD);
-    let rooms = Rooms::of(model, height);
+    let which = which(model, &style, height);
+    let rooms = Rooms::of(model, height - which.len());
     let mut row = 1;
     if rooms.targets > 0 {
         targets::draw(model, now, row, rooms.targets, &mut canvas);
@@ -53,6 +54,9 @@ pub(super) fn view(model: &Model, now: u64, area: Rect, buffer: &mut Buffer) {
         for (change, row) in model.changes.iter().zip(row + 1..row + rooms.changes) {
             changed(change, now, row, &mut canvas);
         }
+    }
+    for (line, row) in which.iter().zip(height.saturating_sub(1 + which.len())..) {
+        canvas.text(0, row, line, Tone::Faint, Modifier::DIM);
     }
     if height > 1 {
         foot(model, height - 1, &mut canvas);
@@ -88,6 +92,14 @@ impl Rooms {
             changes,
         }
     }
+}
+
+/// Which daemon it is, above the last line; on a small screen there is no room for it.
+fn which(model: &Model, style: &page::Style, height: usize) -> Vec<String> {
+    let told = model.which.as_deref().filter(|_| height >= 16);
+    let told = told.map(|told| page::wrap(told, "", "", style.width));
+    let lines = told.iter().flat_map(|told| told.lines());
+    lines.map(str::to_owned).collect()
 }
 
 fn headline(model: &Model, now: u64) -> (Tone, String) {

@@ -6,6 +6,7 @@ use super::Canvas;
 use crate::{
     Kind, TargetState,
     cli::top::{builds::Build, model::Model},
+    language::{say, tr, tr_later},
     page::{Tone, columns, duration, latency, since, state_glyph, state_tone},
     snapshot::{Detail, Facts, Target},
 };
@@ -25,7 +26,14 @@ const LATENCY: usize = 4;
 const SPARKLINE: usize = 5;
 const SINCE: usize = 7;
 const HEADS: [&str; 8] = [
-    "target", "state", "stage", "address", "latency", "", "slots", "since",
+    tr_later("target"),
+    tr_later("state"),
+    tr_later("stage"),
+    tr_later("address"),
+    tr_later("latency"),
+    "",
+    tr_later("slots"),
+    tr_later("since"),
 ];
 /// What goes first where there is no room for all.
 const DISPENSABLE: [usize; 5] = [ADDRESS, SPARKLINE, STAGE, LATENCY, SINCE];
@@ -87,7 +95,7 @@ enum Line<'a> {
 fn head(widths: &[usize; 8], row: usize, canvas: &mut Canvas<'_>) {
     let mut column = 2;
     for (head, width) in HEADS.iter().zip(widths).filter(|(_, width)| **width > 0) {
-        canvas.text(column, row, head, Tone::Faint, Modifier::DIM);
+        canvas.text(column, row, tr(head), Tone::Faint, Modifier::DIM);
         column += width + GAP;
     }
 }
@@ -178,12 +186,13 @@ fn builds<'a>(model: &'a Model, target: &Target) -> Option<Vec<&'a Build>> {
 fn building(model: &Model, target: &Target, now: u64) -> Vec<String> {
     let builds = builds(model, target).unwrap_or_default();
     let line = |build: &&Build| {
-        let name = build.name.as_deref().unwrap_or("a build");
-        format!("{name} for {}", duration(now.saturating_sub(build.since)))
+        let name = build.name.as_deref().unwrap_or(tr("a build"));
+        let time = duration(now.saturating_sub(build.since));
+        say!("{name} for {time}", name, time)
     };
     let mut lines: Vec<String> = builds.iter().take(BUILDS).map(line).collect();
     if builds.len() > BUILDS {
-        lines.push(format!("and {} more", builds.len() - BUILDS));
+        lines.push(say!("and {more} more", more = builds.len() - BUILDS));
     }
     lines
 }
@@ -201,7 +210,7 @@ fn widths(rows: &[Cells], room: usize) -> [usize; 8] {
         .zip(HEADS)
         .filter(|(width, _)| **width > 0)
     {
-        *width = columns(head).max(*width);
+        *width = columns(tr(head)).max(*width);
     }
     let total = |widths: &[usize; 8]| -> usize {
         widths

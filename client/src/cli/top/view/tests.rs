@@ -149,6 +149,21 @@ q quit  c check  t test build  p pause  / filter  ? help
 }
 
 #[test]
+fn which_of_two_daemons_it_is_stands_above_the_keys() {
+    let mut model = model();
+    let told = "So says the daemon on the system bus; another one is there with \
+                `--bus unix:path=/run/user/1000/offloadd/embedded/bus`.";
+    model.which = Some(told.to_owned());
+    let screen = draw(&model, 80, 24);
+    let lines: Vec<&str> = screen.lines().collect();
+    assert_eq!(lines[21..23].join(" "), told, "{screen}");
+    assert!(lines[23].starts_with("q quit"), "{screen}");
+    assert!(!draw(&model, 80, 15).contains("So says"));
+    model.lose(Link::NoDaemon, NOW);
+    assert!(!draw(&model, 80, 24).contains("So says"));
+}
+
+#[test]
 fn a_small_one_has_what_counts() {
     let mut model = model();
     model.select(1);
