@@ -268,6 +268,18 @@ async fn a_click_and_the_menu_ask_the_daemon() {
             entry(2, "Pause the checks", true),
         ]
     );
+    // What libdbusmenu asks of the root, after each change.
+    let named = (vec![0_i32, 1, 99], vec!["label", "children-display"]);
+    let reply = desktop.call(MENU, "GetGroupProperties", &named).await;
+    let found: Vec<(i32, Properties)> = reply.body().deserialize().unwrap();
+    let found = found.iter().map(|(id, properties)| {
+        assert_eq!(properties.len(), 1, "{properties:?}");
+        (*id, properties.values().map(text).collect())
+    });
+    assert_eq!(
+        found.collect::<Vec<(i32, String)>>(),
+        [(0, "submenu".to_owned()), (1, "Check now".to_owned())]
+    );
     // What can't be clicked on, and what is not there, asks for nothing.
     for id in [10, 12, 3, 0, 99] {
         desktop.click(id).await;

@@ -1,6 +1,6 @@
 //! The menu: `com.canonical.dbusmenu`, version 3, as libdbusmenu's `dbus-menu.xml` has it.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, iter};
 
 use zbus::{OwnedVariant, Variant, fdo, interface, object_server::SignalEmitter};
 
@@ -35,7 +35,7 @@ impl Menu {
         let properties = find(&shown, parent_id)?;
         let mut within = Vec::new();
         if parent_id == ROOT && recursion_depth != 0 {
-            within.extend(items(&shown).map(|(id, properties)| {
+            within.extend(items(&shown).skip(1).map(|(id, properties)| {
                 let properties = of(properties, &property_names);
                 Variant::from((id, properties, Vec::<Variant<'static>>::new()))
             }));
@@ -118,8 +118,10 @@ impl Menu {
     ) -> zbus::Result<()>;
 }
 
+/// What they are in, then the entries.
 fn items(shown: &Shown) -> impl Iterator<Item = (i32, Properties)> {
-    (LINES..).zip(&shown.menu).map(|(number, entry)| {
+    let root = Properties::from([("children-display", "submenu".into())]);
+    let entries = (LINES..).zip(&shown.menu).map(|(number, entry)| {
         let properties = match entry {
             Entry::Separator => Properties::from([("type", "separator".into())]),
             Entry::Line(text) => labelled(text, false),
@@ -129,7 +131,8 @@ fn items(shown: &Shown) -> impl Iterator<Item = (i32, Properties)> {
             Entry::Action(action) => (*action as i32, properties),
             _ => (number, properties),
         }
-    })
+    });
+    iter::once((ROOT, root)).chain(entries)
 }
 
 fn labelled(text: &str, enabled: bool) -> Properties {
@@ -147,9 +150,6 @@ fn label(action: Action) -> &'static str {
 }
 
 fn find(shown: &Shown, id: i32) -> fdo::Result<Properties> {
-    if id == ROOT {
-        return Ok(Properties::from([("children-display", "submenu".into())]));
-    }
     let found = items(shown).find(|(number, _)| *number == id);
     let found = found.map(|(_, properties)| properties);
     found.ok_or_else(|| fdo::Error::InvalidArgs("no such entry".to_owned()))
