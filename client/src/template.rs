@@ -128,7 +128,7 @@ pub(crate) fn detail_or_spaced(details: &Details, key: &str) -> Option<String> {
 
 /// The part of a URI between `//` and the path.
 pub(crate) struct Authority<'a> {
-    user: Option<&'a str>,
+    pub(crate) user: Option<&'a str>,
     pub(crate) host: &'a str,
     pub(crate) port: Option<&'a str>,
 }

@@ -2,12 +2,16 @@
 
 mod comments;
 mod correction;
+mod literals;
 mod occurrences;
 mod once;
 mod patch;
+mod switched;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod unlike;
+mod walk;
 
 use std::{
     io,
@@ -19,6 +23,7 @@ use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 
 pub(super) use once::OnceError;
+use switched::Switched;
 
 use super::{
     args::Cli,
@@ -60,6 +65,7 @@ pub(super) async fn doctor(
     }
     let known = Known::look(cli).await?;
     let search = look_for(&known.snapshot, config_dir).await?;
+    let is_well = doctor::is_well(&known.snapshot, search.as_ref());
     let text = match form {
         Form::Json => format!("{}\n", known.json(search.as_ref())),
         Form::Patch => search.map(|search| search.patch).unwrap_or_default(),
@@ -81,7 +87,7 @@ pub(super) async fn doctor(
         Form::Page => output.page(&text)?,
         Form::Json | Form::Patch => output.print(&text)?,
     }
-    Ok(Outcome::ready(doctor::is_well(&known.snapshot)))
+    Ok(Outcome::ready(is_well))
 }
 
 /// What is known of the targets, and from whom.
@@ -155,6 +161,8 @@ impl Known {
             "root_cause": root,
             "snapshot": self.document,
             "config_dir": search.map(|search| &search.directory),
+            "unlike": found.unlike,
+            "edited": found.edited,
             "findings": found.findings,
             "not_searched": found.notes,
             "patch": found.patch,
@@ -162,16 +170,16 @@ impl Known {
     }
 }
 
-/// Searches the configuration tree where an address in it may be wrong.
+/// Searches the configuration tree for the addresses that are known to be wrong; where none is, for what differs from Nix.
 async fn look_for(
     snapshot: &Snapshot,
     config_dir: Option<&Path>,
 ) -> Result<Option<TreeSearch>, Failure> {
     let corrections = correction::all(snapshot);
-    if corrections.is_empty() {
-        return Ok(None);
-    }
     let directory = config_dir.map_or_else(|| PathBuf::from(CONFIG_DIR), Path::to_owned);
+    if corrections.is_empty() {
+        return compare(snapshot, directory, config_dir.is_some()).await;
+    }
     let root = directory.clone();
     let found = spawn_blocking(move || tree::search(&root, &corrections));
     let found = spinner::beside(tr("searching the configuration"), found).await;
@@ -195,5 +203,24 @@ async fn look_for(
             ..TreeSearch::default()
         })),
         Err(error) => Err(Failure::ConfigDir(directory, error)),
+    }
+}
+
+/// Holds the configuration tree against what Nix has, where no warning says what is wrong with it.
+async fn compare(
+    snapshot: &Snapshot,
+    directory: PathBuf,
+    named: bool,
+) -> Result<Option<TreeSearch>, Failure> {
+    let Some(known) = unlike::Known::of(snapshot) else {
+        return Ok(None);
+    };
+    let root = directory.clone();
+    let compared = spawn_blocking(move || known.search(&root, Switched::read(), named));
+    let compared = spinner::beside(tr("searching the configuration"), compared).await;
+    match compared.map_err(|error| Failure::Runtime(io::Error::other(error)))? {
+        Ok(search) => Ok(search),
+        Err(error) if named => Err(Failure::ConfigDir(directory, error)),
+        Err(_) => Ok(None),
     }
 }

@@ -167,6 +167,10 @@ struct Diagnosis {
     snapshot: Snapshot,
     /// Where a wrong address was looked for; null where none was.
     config_dir: Option<String>,
+    /// What it has at another address than Nix, where nothing else tells of it.
+    unlike: Vec<crate::page::doctor::Unlike>,
+    /// Whether a file that has one was changed after the last switch.
+    edited: bool,
     /// Where it stands.
     findings: Vec<crate::page::doctor::Finding>,
     /// What could not be searched, and why.

@@ -50,12 +50,28 @@ pub struct TreeSearch {
     pub directory: String,
     /// The addresses searched for.
     pub wrong: Vec<String>,
+    /// What the tree has at another address than Nix, where nothing else tells of it.
+    pub unlike: Vec<Unlike>,
+    /// Whether a file that has one was changed after the last switch.
+    pub edited: bool,
     /// Where they stand.
     pub findings: Vec<Finding>,
     /// What could not be searched, and why.
     pub notes: Vec<Printable>,
     /// The proposed change, as `diff -u` writes it, for `patch -p1` in the tree; empty for none.
     pub patch: String,
+}
+
+/// A target that a configuration tree has at another address than Nix.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Unlike {
+    /// `builder/desktop`.
+    pub target: String,
+    /// The address in the tree.
+    pub tree: String,
+    /// The one that Nix goes to.
+    pub nix: String,
 }
 
 /// A place where a wrong address stands.
@@ -78,9 +94,10 @@ pub struct Finding {
     pub comment: bool,
 }
 
-/// Whether there is nothing to mend: everything is ready, and nothing is warned of.
-pub fn is_well(snapshot: &Snapshot) -> bool {
-    snapshot.state.is_ready() && snapshot.warnings.is_empty()
+/// Whether there is nothing to mend: everything is ready, nothing is warned of, and the configuration agrees.
+pub fn is_well(snapshot: &Snapshot, search: Option<&TreeSearch>) -> bool {
+    let agrees = search.is_none_or(|search| search.unlike.is_empty());
+    snapshot.state.is_ready() && snapshot.warnings.is_empty() && agrees
 }
 
 /// The whole page, with a newline at its end.
@@ -91,7 +108,7 @@ pub fn render(examination: &Examination<'_>, style: &Style) -> String {
     page.push_str(&looked(examination, style));
     match &root {
         Some(root) => page.push_str(&cause(root, style)),
-        None if is_well(snapshot) => page.push_str(&help::lines(
+        None if is_well(snapshot, examination.search) => page.push_str(&help::lines(
             tr("Nothing to mend."),
             "\n",
             "",

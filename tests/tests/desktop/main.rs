@@ -31,5 +31,6 @@ mod signature;
 mod steer;
 mod stops;
 mod tls;
+mod undeclared;
 mod wake;
 mod witness;

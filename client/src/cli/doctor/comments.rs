@@ -3,13 +3,31 @@
 //! Nix: `#` and `/* */` outside of `"…"` and `''…''`, whose `${…}` are code again (Nix's manual,
 //! "Comments", "String literal"; src/libexpr/lexer.l). TOML: `#` outside of its four kinds of string.
 
-use std::ops::Range;
+use std::{ops::Range, path::Path};
 
 /// Strings in code in strings … this deep at the most; what is deeper is taken as it comes.
 const DEEPEST: usize = 256;
 
+/// The comments of the file `name`, in order, by what its ending says that it is.
+pub(super) fn of(name: &Path, text: &str) -> Vec<Range<usize>> {
+    match name.extension().and_then(|ending| ending.to_str()) {
+        Some("nix") => of_nix(text),
+        Some("toml") => of_toml(text),
+        _ => Vec::new(),
+    }
+}
+
+/// Whether byte `at` is in one of these `comments`.
+pub(super) fn is_in(comments: &[Range<usize>], at: usize) -> bool {
+    // They are in order, so that the first that does not end before it decides.
+    let next = comments.partition_point(|comment| comment.end <= at);
+    comments
+        .get(next)
+        .is_some_and(|comment| comment.contains(&at))
+}
+
 /// The comments of a Nix expression, in order.
-pub(super) fn of_nix(text: &str) -> Vec<Range<usize>> {
+fn of_nix(text: &str) -> Vec<Range<usize>> {
     let bytes = text.as_bytes();
     let mut comments = Vec::new();
     let mut modes = vec![Mode::Code(0)];
@@ -64,7 +82,7 @@ pub(super) fn of_nix(text: &str) -> Vec<Range<usize>> {
 }
 
 /// The comments of a TOML document, in order.
-pub(super) fn of_toml(text: &str) -> Vec<Range<usize>> {
+fn of_toml(text: &str) -> Vec<Range<usize>> {
     let bytes = text.as_bytes();
     let mut comments = Vec::new();
     let mut at = 0;

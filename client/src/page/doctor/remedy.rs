@@ -1,6 +1,6 @@
 //! What the configuration tree says wrongly, the proposed patch, and the commands to run.
 
-use super::{Snapshot, Style, Tone, TreeSearch, Warning, WarningCode, help, text};
+use super::{Snapshot, Style, Tone, TreeSearch, Unlike, Warning, WarningCode, help, text};
 use crate::{
     Printable,
     language::{say, tr},
@@ -21,6 +21,9 @@ pub(super) fn found(search: Option<&TreeSearch>, style: &Style) -> String {
     let (wrong, directory) = (search.wrong.join(", "), Printable::from(&search.directory));
     let mut part = String::from("\n");
     let prose = |words: &str, tone| help::lines(words, "", INDENT, style, tone);
+    for line in unlike(search) {
+        part.push_str(&prose(&line, None));
+    }
     if search.findings.is_empty() {
         let words = if search.notes.is_empty() {
             say!(
@@ -79,6 +82,34 @@ pub(super) fn found(search: Option<&TreeSearch>, style: &Style) -> String {
         ));
     }
     part
+}
+
+/// What the tree has otherwise than Nix, and what comes of it.
+fn unlike(search: &TreeSearch) -> Vec<String> {
+    let directory = Printable::from(&search.directory);
+    let mut lines: Vec<String> = (search.unlike.iter())
+        .map(|Unlike { target, tree, nix }| {
+            say!(
+                "{directory} has {target} at {tree}; Nix goes to {nix}.",
+                directory,
+                target,
+                tree,
+                nix
+            )
+        })
+        .collect();
+    if lines.is_empty() {
+        return lines;
+    }
+    lines.push(
+        if search.edited {
+            tr("It was changed after the last switch: `nixos-rebuild switch` makes Nix go there.")
+        } else {
+            tr("The next `nixos-rebuild switch` makes Nix go there.")
+        }
+        .to_owned(),
+    );
+    lines
 }
 
 /// What should stand at every place alike.

@@ -224,6 +224,7 @@ fn a_wrong_address_is_told_with_its_place_and_its_patch() {
         findings: vec![found, comment],
         notes: vec!["secret.nix: permission denied: run it as root".into()],
         patch: "--- a/x\n+++ b/x\n@@ -1,1 +1,1 @@\n-\ta\u{1b}\n+\tb\n".into(),
+        ..TreeSearch::default()
     };
     let mismatch = warning(
         WarningCode::AddressMismatch,
@@ -268,6 +269,47 @@ To mend it (nothing was changed yet)
     sudo systemctl restart nix-daemon
 ";
     assert!(page.ends_with(end), "{page}");
+}
+
+#[test]
+fn where_the_configuration_alone_differs_there_is_something_to_mend() {
+    let unlike = Unlike {
+        target: "builder/desktop".into(),
+        tree: "192.0.2.7".into(),
+        nix: "192.0.2.6".into(),
+    };
+    let mut search = TreeSearch {
+        directory: "/etc/nixos".into(),
+        wrong: vec!["192.0.2.7".into()],
+        unlike: vec![unlike],
+        edited: true,
+        ..TreeSearch::default()
+    };
+    let snapshot = snapshot(vec![builder()], Vec::new());
+    let page = |search: &TreeSearch| {
+        assert!(!is_well(&snapshot, Some(search)));
+        let examination = Examination {
+            snapshot: &snapshot,
+            source: Source::Daemon,
+            search: Some(search),
+        };
+        let page = render(&examination, &style());
+        let words: Vec<_> = page.split_whitespace().collect();
+        words.join(" ")
+    };
+    let edited = page(&search);
+    for told in [
+        "/etc/nixos has builder/desktop at 192.0.2.7; Nix goes to 192.0.2.6.",
+        "It was changed after the last switch",
+    ] {
+        assert!(edited.contains(told), "{edited}");
+    }
+    assert!(!edited.contains("Nothing to mend"), "{edited}");
+    search.edited = false;
+    let older = page(&search);
+    assert!(!older.contains("after the last switch"), "{older}");
+    assert!(older.contains("The next `nixos-rebuild switch`"), "{older}");
+    assert!(is_well(&snapshot, Some(&TreeSearch::default())));
 }
 
 #[test]
