@@ -6,7 +6,7 @@
 //! program's word for it (`parity --truth` asks this machine's ssh).
 //!
 //! With `--live` what was written down counts for nothing: a real Nix is asked for each case, on the very same files.
-//! The kind `builds` is there for that alone.
+//! The kinds `witness` and `builds` are there for that alone.
 
 mod agreement;
 mod builds;
@@ -19,6 +19,7 @@ mod nix;
 mod proof;
 mod ssh;
 mod truth;
+mod witness;
 
 use std::{fmt, path::PathBuf, str::FromStr};
 
@@ -45,18 +46,21 @@ pub enum Kind {
     Conf,
     /// What a cache says.
     Cache,
+    /// Caches of which nix-daemon alone knows that it does not get there.
+    Witness,
     /// Whether a build goes where it is to go: lines, settings, environments, and what the desktop is like.
     Builds,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Ssh,
         Self::User,
         Self::Machines,
         Self::Conf,
         Self::Cache,
+        Self::Witness,
         Self::Builds,
     ];
 
@@ -67,6 +71,7 @@ impl Kind {
             Self::Machines => include_str!("parity/cases/machines.jsonl"),
             Self::Conf => include_str!("parity/cases/conf.jsonl"),
             Self::Cache => include_str!("parity/cases/cache.jsonl"),
+            Self::Witness => include_str!("parity/cases/witness.jsonl"),
             Self::Builds => include_str!("parity/cases/builds.jsonl"),
         }
     }
@@ -80,6 +85,7 @@ impl fmt::Display for Kind {
             Self::Machines => "machines",
             Self::Conf => "conf",
             Self::Cache => "cache",
+            Self::Witness => "witness",
             Self::Builds => "builds",
         })
     }
@@ -193,15 +199,23 @@ pub async fn run(
             let judge = async |case: &_| server.judge(case, nix);
             each(kind, selection, tell, judge).await
         }
+        Kind::Witness => {
+            let nix = nix.ok_or_else(unwritten)?;
+            let server = cache::Server::start(&ground, &cases(Kind::Cache)?)?;
+            let judge = async |case: &_| witness::judge(&ground, &server, case, nix).await;
+            each(kind, selection, tell, judge).await
+        }
         Kind::Builds => {
-            let nix = nix.ok_or_else(|| {
-                Error::Unsupported("nobody has written down what these come to: --live".to_owned())
-            })?;
+            let nix = nix.ok_or_else(unwritten)?;
             let desktop = ssh::Desktop::start(&ground, true).await?;
             let judge = async |case: &_| builds::hold(&ground, &desktop, case, nix).await;
             each(kind, selection, tell, judge).await
         }
     }
+}
+
+fn unwritten() -> Error {
+    Error::Unsupported("nobody has written down what these come to: --live".to_owned())
 }
 
 /// How the daemon took a case.

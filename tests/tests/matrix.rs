@@ -83,6 +83,11 @@ fn a_path_comes_from_the_cache_that_it_says() {
 }
 
 #[test]
+fn nix_daemon_gets_to_the_caches_that_it_says() {
+    agrees(Kind::Witness, "1/1");
+}
+
+#[test]
 fn nix_reads_the_nix_conf_that_it_says() {
     agrees(Kind::Conf, "1/1");
 }
@@ -104,5 +109,6 @@ async fn another_version_of_nix_goes_where_it_says() {
     for tree in &trees {
         println!("{}", tree.display());
         agrees_with(Some(tree), Kind::Builds, "1/1");
+        agrees_with(Some(tree), Kind::Witness, "1/1");
     }
 }

@@ -56,7 +56,7 @@ async fn parity() -> Result<bool> {
         // Those are of another account and of builders that are nowhere; of these nothing was written down.
         kinds.retain(|kind| match kind {
             Kind::User | Kind::Machines => !selection.live,
-            Kind::Builds => selection.live,
+            Kind::Witness | Kind::Builds => selection.live,
             Kind::Ssh | Kind::Conf | Kind::Cache => true,
         });
     }

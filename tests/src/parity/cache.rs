@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader, Write},
     net::{TcpListener, TcpStream},
+    path::Path,
     sync::Arc,
     thread,
 };
@@ -26,7 +27,7 @@ use crate::{Error, Result, error::Context, keys::seed};
 const ADDRESS: &str = "127.0.42.20:5000";
 /// The one path, its NAR (of a directory with one file), and the SHA-256 of that, as all narinfos of the cases have
 /// them.
-const PATH: &str = "/nix/store/vxrlxb4xndq69zq5ww9y24j93s2pgrlx-parity-sample";
+pub(super) const PATH: &str = "/nix/store/vxrlxb4xndq69zq5ww9y24j93s2pgrlx-parity-sample";
 const NARINFO: &str = "vxrlxb4xndq69zq5ww9y24j93s2pgrlx.narinfo";
 const NAR: &str = "nar/18l2zj8v9v7ywhnxhbvn50dldj0h6nzfi1nii2xd79nkj6ivx2cm.nar";
 const FINGERPRINT: &str = "1;/nix/store/vxrlxb4xndq69zq5ww9y24j93s2pgrlx-parity-sample;\
@@ -158,6 +159,19 @@ impl<'a> Server<'a> {
             target["state"], target["reason"], target["stage"]
         );
         Ok(((target["state"] == "ready") == case.take, said).into())
+    }
+
+    /// Writes a nix.conf with the cache that nothing is wrong with, and `more`, into `place`; offloadd's configuration of it.
+    pub(super) fn plain(&self, place: &Path, more: &str) -> Result<String> {
+        let url = format!("http://{ADDRESS}/plain");
+        let keys = self.filled("{key:desk}");
+        let conf =
+            format!("substituters = {url}\ntrusted-public-keys = {keys}\nbuilders =\n{more}");
+        let conf = self.ground.write(place.join("nix.conf"), conf, 0o644)?;
+        Ok(format!(
+            "[nix]\nconf = \"{}\"\n[[cache]]\nname = \"c\"\nurl = \"{url}\"\nsample = \"{PATH}\"\n",
+            conf.display()
+        ))
     }
 
     fn filled(&self, text: &str) -> String {

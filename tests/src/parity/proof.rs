@@ -16,24 +16,39 @@ pub(super) async fn after(
     configuration: String,
 ) -> Result<(Value, String)> {
     let _nix_daemon = nix.daemon(conf, environment).await?;
+    let laptop = laptop(nix, conf, environment, configuration).await?;
+    let ended = |snapshot: &Snapshot| last(snapshot).is_some();
+    let snapshot = laptop.until("the builder has been put to the proof", ended);
+    let snapshot = snapshot.await?;
+    let said = last(&snapshot).unwrap_or_default();
+    Ok((json(&snapshot)?, said))
+}
+
+/// The daemon as it runs, by the nix.conf in `conf`.
+pub(super) async fn laptop(
+    nix: &Nix<'_>,
+    conf: &Path,
+    environment: &BTreeMap<&str, String>,
+    configuration: String,
+) -> Result<Laptop> {
     let mut environment: Vec<_> = environment
         .iter()
         .map(|(name, value)| ((*name).to_owned(), value.clone()))
         .collect();
     let own = nix.settings(conf).into_iter();
     environment.extend(own.map(|(name, value)| (name.to_owned(), value)));
-    let laptop = Laptop::start_with(Launch {
+    Laptop::start_with(Launch {
         config: configuration,
         environment,
         ..Launch::default()
     })
-    .await?;
-    let ended = |snapshot: &Snapshot| last(snapshot).is_some();
-    let snapshot = laptop.until("the builder has been put to the proof", ended);
-    let snapshot = snapshot.await?;
-    let said = last(&snapshot).unwrap_or_default();
-    let json = serde_json::to_value(&snapshot).map_err(io::Error::other);
-    Ok((json.context("the snapshot")?, said))
+    .await
+}
+
+/// As `--json` has it.
+pub(super) fn json(snapshot: &Snapshot) -> Result<Value> {
+    let json = serde_json::to_value(snapshot).map_err(io::Error::other);
+    json.context("the snapshot")
 }
 
 /// What went wrong in the last test build of the builder.
