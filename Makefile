@@ -108,8 +108,8 @@ install-docs:
 	    echo '.so man1/offloadctl.1' > '$(DESTDIR)$(mandir)'/pt_BR/man1/$$name.1 && \
 	    chmod 0644 '$(DESTDIR)$(mandir)'/pt_BR/man1/$$name.1 || exit; \
 	done
-	$(INSTALL) -m 0644 daemon/man/pt_BR/offloadd.toml.5 '$(DESTDIR)$(mandir)'/pt_BR/man5
-	$(INSTALL) -m 0644 daemon/man/pt_BR/offloadd.8 '$(DESTDIR)$(mandir)'/pt_BR/man8
+	$(INSTALL) -m 0644 daemon/man/pt_BR/offloadd.toml.5 daemon/man/pt_BR/org.offloadd.Offload1.5 '$(DESTDIR)$(mandir)'/pt_BR/man5
+	$(INSTALL) -m 0644 daemon/man/pt_BR/offloadd.8 daemon/man/pt_BR/offload-helper.8 '$(DESTDIR)$(mandir)'/pt_BR/man8
 
 # Made by the program itself. Cross-compiled it does not run here: OFFLOADCTL names one that does.
 OFFLOADCTL = $(builddir)/offloadctl
@@ -136,7 +136,8 @@ uninstall:
 	cd '$(DESTDIR)$(mandir)' && rm -f man1/offloadctl.1 man1/offload-status.1 man1/offload-test-build.1 \
 	    man5/offloadd.toml.5 man5/org.offloadd.Offload1.5 man8/offloadd.8 man8/offload-helper.8 \
 	    pt_BR/man1/offloadctl.1 pt_BR/man1/offload-status.1 pt_BR/man1/offload-test-build.1 \
-	    pt_BR/man5/offloadd.toml.5 pt_BR/man8/offloadd.8
+	    pt_BR/man5/offloadd.toml.5 pt_BR/man5/org.offloadd.Offload1.5 pt_BR/man8/offloadd.8 \
+	    pt_BR/man8/offload-helper.8
 	rm -f '$(DESTDIR)$(bashcompletiondir)'/offloadctl '$(DESTDIR)$(zshcompletiondir)'/_offloadctl \
 	    '$(DESTDIR)$(fishcompletiondir)'/offloadctl.fish
 	rm -rf '$(DESTDIR)$(docdir)'

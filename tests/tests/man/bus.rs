@@ -131,12 +131,13 @@ impl Member {
         let (name, given) = (&self.name, self.given.join(", "));
         let emits = match self.emits.as_str() {
             "true" => "",
-            "false" => ", no signal",
+            "false" => &format!(", {}", page.say("no signal")),
             word => &format!(", {word}"),
         };
+        let (property, signal) = (page.say("property"), page.say("signal"));
         let term = match (self.kind.as_str(), &self.answered[..]) {
-            ("property", _) => format!("{name} {} (property{emits})", self.signature),
-            ("signal", _) => format!("{name}({given}) (signal)"),
+            ("property", _) => format!("{name} {} ({property}{emits})", self.signature),
+            ("signal", _) => format!("{name}({given}) ({signal})"),
             (_, []) => format!("{name}({given})"),
             (_, answered) => format!("{name}({given}) → {}", answered.join(", ")),
         };

@@ -25,7 +25,7 @@ use offload_tests::{process::system_program, skip::skipped};
 use words::Words;
 
 /// Where each is, and what should be there.
-fn pages() -> [(&'static str, String); 8] {
+fn pages() -> [(&'static str, String); 10] {
     let (english, portuguese) = (&Words::english(), &Words::portuguese());
     [
         ("client/man/offloadctl.1", program::page(english)),
@@ -34,8 +34,16 @@ fn pages() -> [(&'static str, String); 8] {
         ("daemon/man/offloadd.toml.5", config::page(english)),
         ("daemon/man/org.offloadd.Offload1.5", bus::page(english)),
         ("client/man/pt_BR/offloadctl.1", program::page(portuguese)),
+        (
+            "daemon/man/pt_BR/offload-helper.8",
+            helper::page(portuguese),
+        ),
         ("daemon/man/pt_BR/offloadd.8", daemon::page(portuguese)),
         ("daemon/man/pt_BR/offloadd.toml.5", config::page(portuguese)),
+        (
+            "daemon/man/pt_BR/org.offloadd.Offload1.5",
+            bus::page(portuguese),
+        ),
     ]
 }
 

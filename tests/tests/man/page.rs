@@ -40,6 +40,11 @@ impl<'a> Page<'a> {
         self.control("SS", &[title]);
     }
 
+    /// A word in the language of the page.
+    pub(crate) fn say(&self, text: &str) -> String {
+        self.words.say(text)
+    }
+
     /// Text that flows.
     pub(crate) fn prose(&mut self, text: &str) {
         let text = self.words.say(text);

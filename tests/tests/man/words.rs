@@ -35,12 +35,12 @@ impl Words {
         }
     }
 
-    /// `text` in this language. Names of files and of tables are what they are.
+    /// `text` in this language. Names of files, of tables and of interfaces are what they are.
     pub(crate) fn say(&self, text: &str) -> String {
         let Some((of_programs, of_pages)) = &self.catalogues else {
             return text.to_owned();
         };
-        if text.starts_with(['/', '[']) {
+        if text.is_empty() || text.starts_with(['/', '[']) || text.starts_with("org.offloadd.") {
             return text.to_owned();
         }
         if let Some(known) = of_programs.get(text) {
@@ -69,6 +69,8 @@ fn the_pages_catalogue_is_whole() {
         crate::program::page,
         crate::daemon::page,
         crate::config::page,
+        crate::helper::page,
+        crate::bus::page,
     ] {
         page(&words);
     }
