@@ -10,17 +10,19 @@ mod key;
 
 use std::{collections::BTreeMap, env, error::Error, fs, path::Path};
 
-const CATALOGUE: &str = "po/pt_BR.po";
+/// What the programs say, and what stands in the pages: offloadd's options are there.
+const CATALOGUES: [&str; 2] = ["po/pt_BR.po", "po/man.pt_BR.po"];
 
 fn main() -> Result<(), Box<dyn Error>> {
-    for file in [
-        CATALOGUE,
-        "src/language/catalogue.rs",
-        "src/language/key.rs",
-    ] {
+    for file in ["src/language/catalogue.rs", "src/language/key.rs"] {
         println!("cargo::rerun-if-changed={file}");
     }
-    let catalogue = catalogue::Catalogue::read(&fs::read_to_string(CATALOGUE)?);
+    let mut all = String::new();
+    for file in CATALOGUES {
+        println!("cargo::rerun-if-changed={file}");
+        all += &fs::read_to_string(file)?;
+    }
+    let catalogue = catalogue::Catalogue::read(&all);
     let mut sorted = BTreeMap::new();
     for english in catalogue.keys() {
         if let Some(other) = sorted.insert(key::of(english), english) {

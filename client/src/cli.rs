@@ -12,7 +12,6 @@ mod explain;
 mod failure;
 mod forget_misses;
 mod goal;
-mod help;
 mod history;
 mod hold;
 mod json;
@@ -44,9 +43,9 @@ use failure::{Failure, Outcome};
 use goal::Goal;
 use output::Output;
 
-use crate::language;
+use crate::language::{self, help};
 
-pub use help::translate;
+pub use crate::language::help::translate;
 
 /// Runs the program with the process's arguments. Exit codes: 0 ready or done, 3 not ready, 4 no
 /// daemon, 64 usage; what else can go wrong has the code that sysexits.h has for it.

@@ -5,6 +5,9 @@
 //! and never else: programs and the journal have English.
 
 mod catalogue;
+#[cfg(feature = "help")]
+#[doc(hidden)]
+pub mod help;
 mod key;
 mod locale;
 mod table;
@@ -42,8 +45,9 @@ pub fn portuguese() -> Catalogue {
 }
 
 /// Whether this process speaks English.
-#[cfg(feature = "cli")]
-pub(crate) fn is_english() -> bool {
+#[cfg(feature = "help")]
+#[doc(hidden)]
+pub fn is_english() -> bool {
     SPOKEN.get().is_none()
 }
 

@@ -1,8 +1,14 @@
 //! The command line of `offloadd`.
 
-use std::{ffi::OsString, path::PathBuf, str::FromStr};
+use std::{
+    ffi::OsString,
+    io::{self, Write},
+    path::PathBuf,
+    str::FromStr,
+};
 
-use clap::{ArgGroup, Parser};
+use clap::{ArgGroup, CommandFactory, Parser};
+use offload_client::language::{self, help};
 
 use crate::{
     config::{Flags, Sources},
@@ -78,8 +84,11 @@ pub enum BusError {
 
 /// What to print instead of running: help, version, or what is wrong with the command line.
 #[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct Usage(#[from] clap::Error);
+#[error("{error}")]
+pub struct Usage {
+    error: clap::Error,
+    args: Vec<OsString>,
+}
 
 impl Cli {
     /// Reads a command line, the program's name first.
@@ -87,7 +96,8 @@ impl Cli {
     /// # Errors
     /// The command line is wrong, or asks for help or the version.
     pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, Usage> {
-        Ok(Self::try_parse_from(args)?)
+        let args: Vec<OsString> = args.into_iter().collect();
+        Self::try_parse_from(&args).map_err(|error| Usage { error, args })
     }
 
     /// What the configuration is to be read from. `env` is [`Sources::process_env`], but in tests.
@@ -106,19 +116,27 @@ impl Cli {
 impl Usage {
     /// 0 for help and version, 64 for a mistake.
     pub fn exit_code(&self) -> u8 {
-        if self.0.use_stderr() {
+        if self.error.use_stderr() {
             exit::USAGE
         } else {
             exit::OK
         }
     }
 
-    /// Prints it: help and version to standard output, a mistake to standard error.
+    /// Prints it, in the language that the locale asks for: help and version to standard output, a mistake to standard
+    /// error.
     ///
     /// # Errors
     /// The stream can't be written to.
-    pub fn print(&self) -> std::io::Result<()> {
-        self.0.print()
+    pub fn print(&self) -> io::Result<()> {
+        // Only now: a daemon that runs is read by programs and by its journal.
+        language::follow(|name| std::env::var(name).ok());
+        let spoken = help::spoken(Cli::command()).try_get_matches_from(&self.args);
+        let error = spoken.as_ref().err().unwrap_or(&self.error);
+        if error.use_stderr() && !language::is_english() {
+            return io::stderr().write_all(help::error(error).as_bytes());
+        }
+        error.print()
     }
 }
 
@@ -151,7 +169,6 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        use clap::CommandFactory;
         Cli::command().debug_assert();
     }
 

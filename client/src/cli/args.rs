@@ -11,7 +11,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, error:
 use super::{bar::Format, help};
 use crate::{
     Bus,
-    language::{self, say, tr},
+    language::{say, tr},
 };
 
 /// Says whether Nix can use the desktop it hands its builds to, and if not, why and what to do.
@@ -392,10 +392,7 @@ pub(super) fn read(mut args: Vec<OsString>) -> Result<Cli, clap::Error> {
             command.display_name(*name).override_usage(*usage)
         });
     }
-    if !language::is_english() {
-        definition = help::spoken(definition);
-    }
-    let matches = definition.try_get_matches_from(args)?;
+    let matches = help::spoken(definition).try_get_matches_from(args)?;
     let cli = Cli::from_arg_matches(&matches)?.checked()?;
     Ok(Cli {
         name: called,

@@ -2,7 +2,7 @@
 
 use super::{Style, Tone, ago, test_build, text, units};
 use crate::{
-    language::{say, tr},
+    language::{say, tr, tr_later},
     snapshot::{BuilderFacts, CacheFacts, DETAIL_ERROR, Detail, Facts, Target},
     template, test_build as last,
 };
@@ -200,8 +200,23 @@ fn detail(target: &Target, key: &str) -> String {
     template::detail(&target.details, key).unwrap_or_default()
 }
 
+/// What is called otherwise than its key is, or in other languages.
+const NAMES: [(&str, &str); 8] = [
+    ("boot_id", tr_later("boot id")),
+    ("host_key_algorithm", tr_later("host key type")),
+    ("identity", tr_later("identity")),
+    ("login_methods", tr_later("login methods")),
+    ("proxy", tr_later("proxy")),
+    ("redirected_to", tr_later("redirected to")),
+    ("sample", tr_later("sample")),
+    ("tried_keys", tr_later("tried keys")),
+];
+
 /// A key as people read it: without its unit, which the value has.
 fn named(key: &str) -> String {
+    if let Some((_, name)) = NAMES.iter().find(|(named, _)| *named == key) {
+        return tr(name).to_owned();
+    }
     let key = key
         .strip_suffix("_usec")
         .or_else(|| key.strip_suffix("_timestamp"))

@@ -116,6 +116,29 @@ async fn a_wrong_command_line_is_a_usage_error() {
 }
 
 #[tokio::test]
+async fn help_and_a_mistake_are_in_the_language_of_the_locale() {
+    let told = async |argument: &str| {
+        let mut command = command("offloadd").unwrap();
+        command.arg(argument).env("LC_ALL", "pt_BR.UTF-8");
+        run_to_end(command).await.unwrap()
+    };
+    let help = told("--help").await;
+    assert_eq!((help.code, help.stderr.as_str()), (Some(0), ""), "{help:?}");
+    assert!(help.stdout.contains("\nUso: offloadd "), "{help:?}");
+    for english in ["Usage", "Options", "Watch", "Print", "default", "Check"] {
+        assert!(!help.stdout.contains(english), "{english}: {help:?}");
+    }
+    let mistake = told("--frobnicate").await;
+    assert_eq!((mistake.code, mistake.stdout.as_str()), (Some(64), ""));
+    assert!(
+        mistake
+            .stderr
+            .starts_with("erro: argumento inesperado '--frobnicate'"),
+        "{mistake:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_second_daemon_on_the_same_bus_gives_way() {
     let bus = Bus::start().await.unwrap();
     let first = start(&bus).await;

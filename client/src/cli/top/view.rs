@@ -37,10 +37,15 @@ pub(super) fn view(model: &Model, now: u64, area: Rect, buffer: &mut Buffer) {
     };
     let height = usize::from(area.height);
     let (tone, headline) = headline(model, now);
-    canvas.line(0, &headline, tone, Modifier::BOLD);
+    let headline = page::wrap(&headline, "", "  ", style.width);
+    let mut row = 0;
+    // What it says last is why, or since when: it has two lines where one is too short.
+    for line in headline.lines().take(if height < 10 { 1 } else { 2 }) {
+        canvas.text(0, row, line, tone, Modifier::BOLD);
+        row += 1;
+    }
     let which = which(model, &style, height);
-    let rooms = Rooms::of(model, height - which.len());
-    let mut row = 1;
+    let rooms = Rooms::of(model, height - which.len() - row.saturating_sub(1));
     if rooms.targets > 0 {
         targets::draw(model, now, row, rooms.targets, &mut canvas);
         row += rooms.targets;
@@ -210,12 +215,12 @@ fn foot(model: &Model, row: usize, canvas: &mut Canvas<'_>) {
         canvas.text(after, row, " ", Tone::Strong, Modifier::REVERSED);
     } else if !model.message.is_empty() {
         let message = model.message.replace('\n', " ");
-        canvas.line(row, &message, Tone::Strong, Modifier::BOLD);
+        canvas.text(0, row, &message, Tone::Strong, Modifier::BOLD);
     } else if model.filter.is_empty() {
-        canvas.line(row, tr(HINTS), Tone::Faint, Modifier::DIM);
+        canvas.text(0, row, tr(HINTS), Tone::Faint, Modifier::DIM);
     } else {
         let line = say!("/{filter}  Esc shows all again", filter = model.filter);
-        canvas.line(row, &line, Tone::Strong, Modifier::BOLD);
+        canvas.text(0, row, &line, Tone::Strong, Modifier::BOLD);
     }
 }
 
@@ -227,7 +232,7 @@ struct Canvas<'a> {
 }
 
 impl Canvas<'_> {
-    /// Text in a row, from a column on; the column after it.
+    /// Text in a row, from a column on; the column after it. Where it is too long for the screen its last sign says so.
     fn text(
         &mut self,
         column: usize,
@@ -251,16 +256,11 @@ impl Canvas<'_> {
         let (x, y) = (self.area.x + x, self.area.y + y);
         let room = usize::from(self.area.right() - x);
         let (after, _) = self.buffer.set_stringn(x, y, text, room, style);
-        (after - self.area.x).into()
-    }
-
-    /// A line, its end cut off where it is longer than that.
-    fn line(&mut self, row: usize, text: &str, tone: Tone, modifier: Modifier) {
-        let after = self.text(0, row, text, tone, modifier);
-        let width = usize::from(self.area.width);
-        if after == width && page::columns(text) > width {
-            self.text(width.saturating_sub(1), row, "…", tone, modifier);
+        if page::columns(text) > room {
+            self.buffer
+                .set_stringn(self.area.right() - 1, y, "…", 1, style);
         }
+        (after - self.area.x).into()
     }
 
     /// A line with a title, and something at its end where there is room for both.

@@ -164,6 +164,28 @@ fn which_of_two_daemons_it_is_stands_above_the_keys() {
 }
 
 #[test]
+fn a_long_headline_has_two_lines_and_what_is_cut_off_says_so() {
+    let mut now = down();
+    now.state = OverallState::Offline;
+    let mut model = Model::new(false, false);
+    model.observe(now);
+    let screen = draw(&model, 80, 24);
+    let mut lines = screen.lines();
+    assert_eq!(
+        lines.next(),
+        Some("✗ offline: Nix can't use the cache or the builder: builds run on this machine"),
+        "{screen}"
+    );
+    assert_eq!(lines.next(), Some("  alone (for 3 min)"), "{screen}");
+    assert!(lines.next().unwrap().starts_with("  target "), "{screen}");
+    assert!(screen.ends_with("? help\n"), "{screen}");
+    model.log = Some(Log::new("builder/desktop".into(), NOW));
+    model.log_line("x".repeat(81).into());
+    let log = format!("\n{}…\n", "x".repeat(79));
+    assert!(draw(&model, 80, 24).contains(&log), "{screen}");
+}
+
+#[test]
 fn a_small_one_has_what_counts() {
     let mut model = model();
     model.select(1);

@@ -2,7 +2,7 @@
 
 use clap::{Arg, Command};
 
-use crate::language::{is_english, tr, tr_later, translated};
+use super::{is_english, tr, tr_later, translated};
 
 /// Below which arguments, options and commands stand, and what clap adds to them.
 const USAGE: &str = tr_later("Usage:");
@@ -84,7 +84,10 @@ fn argument(arg: Arg, say: &dyn Fn(&str) -> Option<String>) -> Arg {
 }
 
 /// The definition of the command line with its help in the language of this process.
-pub(super) fn spoken(mut command: Command) -> Command {
+pub fn spoken(mut command: Command) -> Command {
+    if is_english() {
+        return command;
+    }
     // It has all its arguments and commands then, clap's own too.
     command.build();
     headed(translate(command, &|text| {
@@ -119,7 +122,7 @@ fn options() -> String {
 }
 
 /// An error of clap's in the language of this process.
-pub(super) fn error(error: &clap::Error) -> String {
+pub fn error(error: &clap::Error) -> String {
     let said = error.render().to_string();
     if is_english() {
         return said;
