@@ -220,7 +220,7 @@ async fn the_tray_is_told_of_each_change_and_of_nothing_else() {
     (builder.name, builder.uri) = ("a_b".into(), "ssh://<b>&".into());
     let cause = down.root_cause.as_mut().unwrap();
     cause.target.as_mut().unwrap().1 = "a_b".into();
-    fake.change(down, 3).await;
+    fake.change(down.clone(), 3).await;
     assert_eq!(desktop.told("NewToolTip").await, ALL);
     assert_eq!(desktop.shows().await, DOWN);
     let tooltip = desktop.tooltip().await;
@@ -231,6 +231,11 @@ async fn the_tray_is_told_of_each_change_and_of_nothing_else() {
     assert!(tooltip.contains("ssh://&lt;b&gt;&amp;"), "{tooltip}");
     let menu = desktop.menu().await;
     assert_eq!(menu[1].1, "✗ builder/a__b: down, connection refused");
+
+    // Another remedy of the same cause is read in the tooltip alone.
+    down.targets.iter_mut().last().unwrap().uri = "ssh://elsewhere".into();
+    fake.change(down, 1).await;
+    assert_eq!(desktop.told("NewToolTip").await, ["NewToolTip"]);
 
     let mut offline = ready();
     offline.state = OverallState::Offline;
