@@ -1,5 +1,7 @@
 //! Builders as ssh reaches them: keys, known hosts, ssh_config.
 
+mod case;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -12,10 +14,10 @@ use std::{
 
 use data_encoding::BASE64;
 use ring::hmac;
-use serde::Deserialize;
 
+pub(super) use self::case::{Input, SshCase};
 use super::{
-    Case, Judged,
+    Judged,
     agreement::{Word, hold},
     fill::fill,
     ground::{Ground, USER},
@@ -67,62 +69,6 @@ const SERVERS: [(&str, &str, &[&str]); 9] = [
         &["hk_ed25519", "ForceCommand /bin/sh {D}session"],
     ),
 ];
-
-/// One builder, and whether ssh gets in.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct SshCase {
-    name: String,
-    differs: Option<String>,
-    input: Input,
-    /// Whether OpenSSH runs the command there.
-    accept: bool,
-    /// With which key.
-    identity: Option<String>,
-    /// Which of the server's host keys it then looks at.
-    hostkey: Option<String>,
-    /// What the daemon must say.
-    reason: Option<String>,
-}
-
-/// Files and options, in which keys are filled in.
-#[derive(Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[derive(Default)]
-pub(super) struct Input {
-    /// The builder's URI.
-    pub uri: String,
-    /// Field 3 of its line.
-    pub key: String,
-    /// Field 8.
-    pub field8: String,
-    /// /etc/ssh/ssh_config.
-    config: String,
-    /// root's own.
-    uconfig: String,
-    /// root's known_hosts; a line behind `HASH:` is hashed.
-    kh: String,
-    /// The system's.
-    gkh: String,
-    /// `NIX_SSHOPTS`.
-    pub opts: String,
-    /// Files in root's .ssh: a key's name, or a text.
-    home: BTreeMap<String, String>,
-    /// Modes there.
-    home_mode: BTreeMap<String, u32>,
-    /// Files among the keys, or anywhere.
-    files: BTreeMap<String, String>,
-}
-
-impl Case for SshCase {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn differs(&self) -> Option<&str> {
-        self.differs.as_deref()
-    }
-}
 
 /// The servers.
 pub(super) struct Desktop<'a> {

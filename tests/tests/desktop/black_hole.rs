@@ -1,42 +1,30 @@
 //! Silence is no answer: only `fall` silent checks in a row make a desktop down.
 
-use std::{
-    net::{SocketAddr, SocketAddrV4},
-    time::Duration,
-};
+use std::{net::SocketAddrV4, time::Duration};
 
 use offload_client::{Kind, Reason, TargetState, snapshot::Target};
-use offload_tests::{Laptop, Namespace, Nginx, NixConf, Sshd, eventually, supported};
+use offload_tests::{Desktop, Laptop, Namespace, eventually, supported};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
 struct Desk {
     laptop: Laptop,
     network: Namespace,
-    _nginx: Nginx,
-    _sshd: Sshd,
-    _nix: NixConf,
+    _desktop: Desktop,
 }
 
 impl Desk {
     /// A laptop and a desktop with a cable between them; `None` where this user may not lay one.
     async fn start(config: &str) -> Option<Self> {
         let network = supported(Namespace::new())?;
-        let desktop = |port| SocketAddr::new(Namespace::DESKTOP.into(), port);
-        let inside = Some(network.desktop());
-        let nginx = Nginx::start_inside(desktop(5000), inside).await.unwrap();
-        let sshd = Sshd::start_inside(desktop(2222), inside).await.unwrap();
-        let nix = NixConf::for_desktop(&nginx, &sshd).unwrap();
-        let laptop = Laptop::start_inside(&nix, config, Some(network.laptop()));
-        let mut laptop = laptop.await.unwrap();
-        laptop.until_ready().await.unwrap();
+        let desktop = Desktop::start_inside(&network, Namespace::DESKTOP).await;
+        let desktop = desktop.unwrap();
+        let mut laptop = desktop.watched(config).await.unwrap();
         laptop.signals.rest().await.unwrap();
         Some(Self {
             laptop,
             network,
-            _nginx: nginx,
-            _sshd: sshd,
-            _nix: nix,
+            _desktop: desktop,
         })
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use offload_client::{Kind, Reason, TargetState, proxy::TargetProxy};
-use offload_tests::{Ground, Laptop, Nginx, NixConf, Sshd};
+use offload_tests::{Desktop, Laptop};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit};
 use tokio::time::sleep;
 
@@ -22,30 +22,20 @@ struct Desk {
     laptop: Laptop,
     builder: TargetProxy<'static>,
     cache: TargetProxy<'static>,
-    _nix: NixConf,
-    _sshd: Sshd,
-    _nginx: Nginx,
-    _ground: Ground,
+    _desktop: Desktop,
 }
 
 impl Desk {
     async fn start() -> Self {
-        let ground = Ground::take().await.unwrap();
-        let nginx = Nginx::start(ground.cache()).await.unwrap();
-        let sshd = Sshd::start(ground.ssh()).await.unwrap();
-        let nix = NixConf::for_desktop(&nginx, &sshd).unwrap();
-        let laptop = Laptop::start(&nix, STRICT).await.unwrap();
-        laptop.until_ready().await.unwrap();
+        let desktop = Desktop::start().await.unwrap();
+        let laptop = desktop.watched(STRICT).await.unwrap();
         let [builder, cache] = [Kind::Builder, Kind::Cache];
         let (builder, cache) = (laptop.the(builder).await, laptop.the(cache).await);
         Self {
             builder: laptop.target(&builder.unwrap()).await.unwrap(),
             cache: laptop.target(&cache.unwrap()).await.unwrap(),
             laptop,
-            _nix: nix,
-            _sshd: sshd,
-            _nginx: nginx,
-            _ground: ground,
+            _desktop: desktop,
         }
     }
 

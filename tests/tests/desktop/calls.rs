@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use offload_client::{Kind, OverallState, proxy::ManagerProxy, snapshot::Target};
-use offload_tests::{Ground, Laptop, Nginx, NixConf, Sshd, eventually};
+use offload_tests::{Desktop, Laptop, eventually};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Only the checks that are asked for are made.
@@ -15,31 +15,21 @@ const ON_DEMAND: &str = "[poll]\n\
                          deep_timeout = \"15s\"\n";
 
 struct Desk {
-    nginx: Nginx,
-    sshd: Sshd,
     laptop: Laptop,
     cache: Target,
     builder: Target,
-    _nix: NixConf,
-    _ground: Ground,
+    desktop: Desktop,
 }
 
 impl Desk {
     async fn start(config: &str) -> Self {
-        let ground = Ground::take().await.unwrap();
-        let nginx = Nginx::start(ground.cache()).await.unwrap();
-        let sshd = Sshd::start(ground.ssh()).await.unwrap();
-        let nix = NixConf::for_desktop(&nginx, &sshd).unwrap();
-        let laptop = Laptop::start(&nix, config).await.unwrap();
-        laptop.until_ready().await.unwrap();
+        let desktop = Desktop::start().await.unwrap();
+        let laptop = desktop.watched(config).await.unwrap();
         Self {
             cache: laptop.the(Kind::Cache).await.unwrap(),
             builder: laptop.the(Kind::Builder).await.unwrap(),
-            nginx,
-            sshd,
             laptop,
-            _nix: nix,
-            _ground: ground,
+            desktop,
         }
     }
 
@@ -63,7 +53,7 @@ async fn callers_who_come_together_share_one_check() {
     let (of_cache, of_builder) = desk.checks();
 
     // The builder keeps the check waiting until everybody has asked.
-    desk.sshd.freeze().unwrap();
+    desk.desktop.sshd.freeze().unwrap();
     let some = join_all((0..10).map(|_| object.check()));
     let others = join_all((0..10).map(|_| manager.check()));
     let release = async {
@@ -74,7 +64,7 @@ async fn callers_who_come_together_share_one_check() {
         });
         waiting.await.unwrap();
         assert_eq!(desk.checks(), (of_cache + 1, of_builder));
-        desk.sshd.thaw().unwrap();
+        desk.desktop.sshd.thaw().unwrap();
     };
     let (some, others, ()) = tokio::join!(some, others, release);
     for answer in some.into_iter().chain(others) {
@@ -109,9 +99,9 @@ async fn who_asks_often_shares_the_next_check_and_nobody_is_refused() {
 async fn the_history_has_the_last_changes_newest_first() {
     let mut desk = Desk::start(ON_DEMAND).await;
     let object = desk.laptop.target(&desk.cache).await.unwrap();
-    desk.nginx.stop();
+    desk.desktop.nginx.stop();
     assert_eq!(object.check().await.unwrap(), "down");
-    desk.nginx.restart().await.unwrap();
+    desk.desktop.nginx.restart().await.unwrap();
     object.check().await.unwrap();
     object.check().await.unwrap();
 
@@ -160,7 +150,7 @@ async fn while_it_is_paused_nothing_is_probed_and_a_pause_ends_by_itself() {
         .until_verdict(PATIENCE, "paused")
         .await
         .unwrap();
-    let (checks, requests) = (desk.checks().0, desk.nginx.requests());
+    let (checks, requests) = (desk.checks().0, desk.desktop.nginx.requests());
     let paused = desk.laptop.snapshot().await.unwrap();
     assert_eq!(paused.builder_state, OverallState::Paused);
     for target in &paused.targets {
@@ -189,7 +179,7 @@ async fn while_it_is_paused_nothing_is_probed_and_a_pause_ends_by_itself() {
         "{during:?}"
     );
     // One that was aborted may still have reached the cache.
-    assert!(desk.nginx.requests() - requests <= desk.checks().0 - checks + 1);
+    assert!(desk.desktop.nginx.requests() - requests <= desk.checks().0 - checks + 1);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use offload_client::{
     names::{BUILDER, CACHE, MANAGER, ROOT_PATH, TARGET, target_path},
 };
 use offload_tests::{
-    Ground, Laptop, Nginx, NixConf, Sshd,
+    Desktop, Laptop,
     fake::Cache,
     ground::MOVED,
     nix_conf::Machine,
@@ -19,31 +19,12 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Only what is asked for, or what is new, is checked.
 const POLL: &str = "[poll]\ninterval = \"60s\"\nfast_interval = \"60s\"\n";
 
-struct Desk {
-    nginx: Nginx,
-    sshd: Sshd,
-    nix: NixConf,
-    laptop: Laptop,
-    _ground: Ground,
-}
-
-impl Desk {
-    async fn start() -> Self {
-        let ground = Ground::take().await.unwrap();
-        let nginx = Nginx::start(ground.cache()).await.unwrap();
-        let sshd = Sshd::start(ground.ssh()).await.unwrap();
-        let nix = NixConf::for_desktop(&nginx, &sshd).unwrap();
-        let mut laptop = Laptop::start(&nix, POLL).await.unwrap();
-        laptop.until_ready().await.unwrap();
-        laptop.signals.rest().await.unwrap();
-        Self {
-            nginx,
-            sshd,
-            nix,
-            laptop,
-            _ground: ground,
-        }
-    }
+/// The desktop, and a laptop that has said all that it has to say of it.
+async fn at_rest() -> (Desktop, Laptop) {
+    let desktop = Desktop::start().await.unwrap();
+    let mut laptop = desktop.watched(POLL).await.unwrap();
+    laptop.signals.rest().await.unwrap();
+    (desktop, laptop)
 }
 
 /// A signal as a table has it: where, which interface, and the names of what changed.
@@ -80,31 +61,30 @@ fn changed<'a>(
 
 #[tokio::test]
 async fn each_change_is_one_signal_of_each_object_it_concerns() {
-    let mut desk = Desk::start().await;
-    let cache = desk.laptop.the(Kind::Cache).await.unwrap();
-    let object = desk.laptop.target(&cache).await.unwrap();
+    let (mut desktop, mut laptop) = at_rest().await;
+    let cache = laptop.the(Kind::Cache).await.unwrap();
+    let object = laptop.target(&cache).await.unwrap();
     let path = cache.path();
 
-    desk.nginx.stop();
+    desktop.nginx.stop();
     assert_eq!(object.check().await.unwrap(), "down");
-    let mut signals = desk
-        .laptop
+    let mut signals = laptop
         .signals
         .until_verdict(PATIENCE, "degraded")
         .await
         .unwrap();
-    let down = desk.laptop.the(Kind::Cache).await.unwrap();
-    desk.nginx.restart().await.unwrap();
+    let down = laptop.the(Kind::Cache).await.unwrap();
+    desktop.nginx.restart().await.unwrap();
     assert_eq!(object.check().await.unwrap(), "down");
     assert_eq!(object.check().await.unwrap(), "ready");
     signals.extend(
-        desk.laptop
+        laptop
             .signals
             .until_verdict(PATIENCE, "ready")
             .await
             .unwrap(),
     );
-    signals.extend(desk.laptop.signals.rest().await.unwrap());
+    signals.extend(laptop.signals.rest().await.unwrap());
 
     let since = ["StateChangeTimestamp", "StateChangeTimestampMonotonic"];
     let with_since = |names: &[&'static str]| [names, &since].concat();
@@ -138,23 +118,23 @@ async fn each_change_is_one_signal_of_each_object_it_concerns() {
 
 #[tokio::test]
 async fn a_target_that_is_configured_while_it_runs_appears_and_goes_again() {
-    let mut desk = Desk::start().await;
+    let (desktop, mut laptop) = at_rest().await;
     let second = Cache::start(SocketAddr::new(MOVED, 0)).await.unwrap();
     let path = target_path(Kind::Cache, "127.0.15.7");
-    let key = desk.nginx.public_key();
-    let before = desk.laptop.snapshot().await.unwrap();
+    let key = desktop.nginx.public_key();
+    let before = laptop.snapshot().await.unwrap();
     let [first, builder] = [before.targets[0].path(), before.targets[1].path()];
-    let connections = (desk.nginx.connections(), desk.sshd.connections());
+    let connections = (desktop.nginx.connections(), desktop.sshd.connections());
 
-    desk.nix
-        .set_caches(&[(&desk.nginx.url(), key), (&second.url(), "")])
+    desktop
+        .nix
+        .set_caches(&[(&desktop.nginx.url(), key), (&second.url(), "")])
         .unwrap();
     let listed = |signal: &Signal| {
         let list = format!("{first}, {path}, {builder}");
         signal.sets(ROOT_PATH, "Targets", &list)
     };
-    let came = desk
-        .laptop
+    let came = laptop
         .signals
         .until(PATIENCE, "the new target is listed", listed);
     let came = came.await.unwrap();
@@ -168,16 +148,18 @@ async fn a_target_that_is_configured_while_it_runs_appears_and_goes_again() {
         .flat_map(|interfaces| interfaces.keys().map(String::as_str))
         .collect();
     assert_eq!(added, [TARGET, CACHE].into());
-    desk.laptop.until_ready().await.unwrap();
+    laptop.until_ready().await.unwrap();
     assert_eq!(second.requests(), 1);
 
-    desk.nix.set_caches(&[(&desk.nginx.url(), key)]).unwrap();
+    desktop
+        .nix
+        .set_caches(&[(&desktop.nginx.url(), key)])
+        .unwrap();
     let listed = |signal: &Signal| {
         let list = format!("{first}, {builder}");
         signal.sets(ROOT_PATH, "Targets", &list)
     };
-    let went = desk
-        .laptop
+    let went = laptop
         .signals
         .until(PATIENCE, "it is listed no more", listed);
     let went = went.await.unwrap();
@@ -192,37 +174,36 @@ async fn a_target_that_is_configured_while_it_runs_appears_and_goes_again() {
         .collect();
     assert_eq!(removed, [TARGET, CACHE].into());
     let show = ["introspect", "org.offloadd.Offload1", &path];
-    let object = desk.laptop.busctl(&show).await.unwrap();
+    let object = laptop.busctl(&show).await.unwrap();
     assert!(
         !object.stdout.contains(TARGET),
         "it is still there: {object:?}"
     );
 
     // What was not touched was not disturbed.
-    let after = desk.laptop.snapshot().await.unwrap();
+    let after = laptop.snapshot().await.unwrap();
     assert_eq!(after.targets, before.targets);
     assert_eq!(
-        (desk.nginx.connections(), desk.sshd.connections()),
+        (desktop.nginx.connections(), desktop.sshd.connections()),
         connections
     );
 }
 
 #[tokio::test]
 async fn a_builder_whose_line_changes_is_told_and_checked_anew() {
-    let mut desk = Desk::start().await;
-    let builder = desk.laptop.the(Kind::Builder).await.unwrap();
-    let logins = desk.sshd.logins();
+    let (mut desktop, mut laptop) = at_rest().await;
+    let builder = laptop.the(Kind::Builder).await.unwrap();
+    let logins = desktop.sshd.logins();
     let offered = ("x86_64-linux aarch64-linux", "kvm big-parallel");
-    desk.sshd.set_system(offered.0, offered.1).unwrap();
+    desktop.sshd.set_system(offered.0, offered.1).unwrap();
     let wider = Machine {
         systems: "x86_64-linux,aarch64-linux".into(),
         max_jobs: 9,
-        ..Machine::of(&desk.sshd).unwrap()
+        ..Machine::of(&desktop.sshd).unwrap()
     };
-    desk.nix.set_machines(&[wider]).unwrap();
+    desktop.nix.set_machines(&[wider]).unwrap();
     let wide = |signal: &Signal| signal.sets(&builder.path(), "MaxJobs", "9");
-    let signals = desk
-        .laptop
+    let signals = laptop
         .signals
         .until(PATIENCE, "nine jobs", wide)
         .await
@@ -233,8 +214,8 @@ async fn a_builder_whose_line_changes_is_told_and_checked_anew() {
         "{told:?}"
     );
     assert!(matches!(&told.content, Content::Changed { interface, .. } if interface == BUILDER));
-    desk.laptop.until_ready().await.unwrap();
-    assert_eq!(desk.sshd.logins(), logins + 1);
+    laptop.until_ready().await.unwrap();
+    assert_eq!(desktop.sshd.logins(), logins + 1);
     // It is the same object: nothing came or went.
     let came =
         |signal: &Signal| matches!(signal.content, Content::Added(..) | Content::Removed(..));
@@ -243,27 +224,26 @@ async fn a_builder_whose_line_changes_is_told_and_checked_anew() {
 
 #[tokio::test]
 async fn a_broken_machines_file_is_a_warning_until_it_is_mended() {
-    let mut desk = Desk::start().await;
-    let good = Machine::of(&desk.sshd).unwrap().line();
+    let (desktop, mut laptop) = at_rest().await;
+    let good = Machine::of(&desktop.sshd).unwrap().line();
     // Nix reads a number there, and drops the whole list where it can't.
-    desk.nix
+    desktop
+        .nix
         .write("machines", "ssh-ng://desktop x86_64-linux - many\n")
         .unwrap();
     let warned = |signal: &Signal| signal.value(ROOT_PATH, "Warnings").is_some();
-    desk.laptop
+    laptop
         .signals
         .until(PATIENCE, "a warning", warned)
         .await
         .unwrap();
-    let snapshot = desk.laptop.snapshot().await.unwrap();
+    let snapshot = laptop.snapshot().await.unwrap();
     let codes: Vec<&str> = snapshot.warnings.iter().map(|w| w.code.as_str()).collect();
     assert_eq!(codes, ["machines-file-broken"]);
     assert_eq!(snapshot.targets.len(), 1, "Nix would use no builder");
 
-    desk.nix.write("machines", &format!("{good}\n")).unwrap();
-    let mended = desk
-        .laptop
-        .until("it is mended", |now| now.warnings.is_empty());
+    desktop.nix.write("machines", &format!("{good}\n")).unwrap();
+    let mended = laptop.until("it is mended", |now| now.warnings.is_empty());
     assert_eq!(mended.await.unwrap().targets.len(), 2);
-    desk.laptop.until_ready().await.unwrap();
+    laptop.until_ready().await.unwrap();
 }

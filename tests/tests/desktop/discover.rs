@@ -11,7 +11,7 @@ use std::{
 };
 
 use offload_client::{Kind, Reason, Stage, TargetState};
-use offload_tests::{Avahi, Laptop, Namespace, Nginx, NixConf, Sshd, process::run, supported};
+use offload_tests::{Avahi, Desktop, Laptop, Namespace, Nginx, Sshd, process::run, supported};
 use offloadd::{
     clock::Stopwatch,
     discover::{AT_ONCE, How, Judge, Scope, SearchResult, search_with},
@@ -253,33 +253,23 @@ async fn a_sweep_finds_the_desktop_in_time_and_within_its_sockets() {
 struct Desk {
     laptop: Laptop,
     network: Namespace,
-    nginx: Nginx,
-    sshd: Sshd,
-    _nix: NixConf,
+    desktop: Desktop,
 }
 
 impl Desk {
     async fn start(config: &str) -> Option<Self> {
         let network = network()?;
-        let desktop = |port| SocketAddr::new(Namespace::DESKTOP.into(), port);
-        let inside = Some(network.desktop());
-        let nginx = Nginx::start_inside(desktop(CACHE), inside).await.unwrap();
-        let sshd = Sshd::start_inside(desktop(SSH), inside).await.unwrap();
-        let nix = NixConf::for_desktop(&nginx, &sshd).unwrap();
+        let desktop = Desktop::start_inside(&network, Namespace::DESKTOP).await;
+        let desktop = desktop.unwrap();
         // Only what is asked for happens: polling would come too late.
         let config = format!(
             "[poll]\ninterval = \"60s\"\nfast_interval = \"60s\"\ntimeout = \"500ms\"\nfall = 1\n\
              {config}"
         );
-        let laptop = Laptop::start_inside(&nix, &config, Some(network.laptop())).await;
-        let laptop = laptop.unwrap();
-        laptop.until_ready().await.unwrap();
         Some(Self {
-            laptop,
+            laptop: desktop.watched(&config).await.unwrap(),
             network,
-            nginx,
-            sshd,
-            _nix: nix,
+            desktop,
         })
     }
 
@@ -287,8 +277,8 @@ impl Desk {
     async fn moves(&mut self) {
         move_desktop(&self.network);
         let moved = |port| SocketAddr::new(MOVED.into(), port);
-        self.nginx.move_to(moved(CACHE)).await.unwrap();
-        self.sshd.move_to(moved(SSH)).await.unwrap();
+        self.desktop.nginx.move_to(moved(CACHE)).await.unwrap();
+        self.desktop.sshd.move_to(moved(SSH)).await.unwrap();
         let check = self.laptop.offloadctl(&["check"]).await.unwrap();
         assert_eq!(check.code, 3, "{check:?}");
     }

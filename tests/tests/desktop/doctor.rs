@@ -4,46 +4,23 @@ use std::{fs, io::Write, path::Path, process::Stdio};
 
 use offload_client::{Kind, Snapshot};
 use offload_tests::{
-    Ground, Laptop, Nginx, NixConf, Sshd,
+    Desktop,
     daemon::path_with_new_nix,
     outcome::{command, run_to_end},
 };
 use serde_json::Value;
 use tempfile::TempDir;
 
-struct Desk {
-    nginx: Nginx,
-    sshd: Sshd,
-    nix: NixConf,
-    _ground: Ground,
-}
-
-impl Desk {
-    /// At 127.0.15.6, where nix.conf says.
-    async fn start() -> Self {
-        let ground = Ground::take().await.unwrap();
-        let nginx = Nginx::start(ground.cache()).await.unwrap();
-        let sshd = Sshd::start(ground.ssh()).await.unwrap();
-        let nix = NixConf::for_desktop(&nginx, &sshd).unwrap();
-        Self {
-            nginx,
-            sshd,
-            nix,
-            _ground: ground,
-        }
-    }
-
-    /// offloadd's configuration with the desktop at 127.0.15.7.
-    fn declared_wrongly(&self) -> String {
-        let wrong = |text: String| text.replace("127.0.15.6", "127.0.15.7");
-        format!(
-            "{}[[builder]]\nname = \"desktop\"\nuri = \"{}\"\nssh_key = \"{}\"\nhost_key = \"{}\"\n",
-            wrong(self.nginx.entry("desktop")),
-            wrong(self.sshd.uri()),
-            self.sshd.user_key().display(),
-            self.sshd.host_key().unwrap(),
-        )
-    }
+/// offloadd's configuration with `desktop` at 127.0.15.7.
+fn declared_wrongly(desktop: &Desktop) -> String {
+    let wrong = |text: String| text.replace("127.0.15.6", "127.0.15.7");
+    format!(
+        "{}[[builder]]\nname = \"desktop\"\nuri = \"{}\"\nssh_key = \"{}\"\nhost_key = \"{}\"\n",
+        wrong(desktop.nginx.entry("desktop")),
+        wrong(desktop.sshd.uri()),
+        desktop.sshd.user_key().display(),
+        desktop.sshd.host_key().unwrap(),
+    )
 }
 
 /// A system's configuration that says 127.0.15.7.
@@ -84,14 +61,14 @@ fn apply(patch: &str, tree: &Path) {
 
 #[tokio::test]
 async fn without_a_daemon_the_real_offloadd_checks_once() {
-    let mut desk = Desk::start().await;
+    let mut desktop = Desktop::start().await.unwrap();
     let nowhere = tempfile::tempdir().unwrap();
     let path = path_with_new_nix(&nowhere.path().join("bin")).unwrap();
     let doctor = async |arguments: &[&str]| {
         let mut doctor = command("offloadctl").unwrap();
         doctor
             .env("OFFLOADD_RUNTIME_DIR", nowhere.path())
-            .env("OFFLOADD_NIX__CONF", desk.nix.path())
+            .env("OFFLOADD_NIX__CONF", desktop.nix.path())
             .env("HOME", nowhere.path())
             .env("PATH", &path)
             .arg("doctor")
@@ -107,7 +84,7 @@ async fn without_a_daemon_the_real_offloadd_checks_once() {
     let well = snapshot.warnings.is_empty();
     assert_eq!(run.code, Some(if well { 0 } else { 3 }), "{run:?}");
 
-    desk.sshd.stop();
+    desktop.sshd.stop();
     let run = doctor(&[]).await;
     assert_eq!(run.code, Some(3), "{run:?}");
     assert!(
@@ -121,9 +98,9 @@ async fn without_a_daemon_the_real_offloadd_checks_once() {
 
 #[tokio::test]
 async fn the_daemons_page_has_the_root_cause_and_how_far_each_check_came() {
-    let desk = Desk::start().await;
-    let declared = desk.nginx.entry("127.0.15.6");
-    let laptop = Laptop::start(&desk.nix, &declared).await.unwrap();
+    let desktop = Desktop::start().await.unwrap();
+    let declared = desktop.nginx.entry("127.0.15.6");
+    let laptop = desktop.laptop(&declared).await.unwrap();
     laptop.until_ready().await.unwrap();
     let run = laptop.offloadctl(&["doctor"]).await.unwrap();
     assert!(
@@ -132,8 +109,8 @@ async fn the_daemons_page_has_the_root_cause_and_how_far_each_check_came() {
     );
     assert!(!run.stdout.contains("No daemon runs"), "{run:?}");
 
-    desk.sshd.deauthorise().unwrap();
-    desk.sshd.end_sessions().unwrap();
+    desktop.sshd.deauthorise().unwrap();
+    desktop.sshd.end_sessions().unwrap();
     let rejected = laptop.until("the key is rejected", |snapshot| {
         (snapshot.targets.iter()).any(|t| t.kind == Kind::Builder && !t.state.is_ready())
     });
@@ -151,9 +128,9 @@ async fn the_daemons_page_has_the_root_cause_and_how_far_each_check_came() {
 /// at .6.
 #[tokio::test]
 async fn the_afternoon_is_one_command() {
-    let desk = Desk::start().await;
-    let declared = desk.declared_wrongly();
-    let laptop = Laptop::start(&desk.nix, &declared).await.unwrap();
+    let desktop = Desktop::start().await.unwrap();
+    let declared = declared_wrongly(&desktop);
+    let laptop = desktop.laptop(&declared).await.unwrap();
     laptop.until_ready().await.unwrap();
     let tree = tree();
     let directory = tree.path().to_str().unwrap();

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use offload_client::{Kind, Reason, Stage, TargetState, snapshot::Target};
-use offload_tests::{Ground, Laptop, Nginx, NixConf, Sshd, eventually, sshd::RemoteNix};
+use offload_tests::{Desktop, Laptop, eventually, sshd::RemoteNix};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Only the checks that are asked for are made.
@@ -15,29 +15,19 @@ const ON_DEMAND: &str = "[poll]\n\
                          rise = 1\n";
 
 struct Desk {
-    sshd: Sshd,
     laptop: Laptop,
     builder: Target,
-    _nix: NixConf,
-    _nginx: Nginx,
-    _ground: Ground,
+    desktop: Desktop,
 }
 
 impl Desk {
     async fn start(config: &str) -> Self {
-        let ground = Ground::take().await.unwrap();
-        let nginx = Nginx::start(ground.cache()).await.unwrap();
-        let sshd = Sshd::start(ground.ssh()).await.unwrap();
-        let nix = NixConf::for_desktop(&nginx, &sshd).unwrap();
-        let laptop = Laptop::start(&nix, config).await.unwrap();
-        laptop.until_ready().await.unwrap();
+        let desktop = Desktop::start().await.unwrap();
+        let laptop = desktop.watched(config).await.unwrap();
         Self {
             builder: laptop.the(Kind::Builder).await.unwrap(),
-            sshd,
             laptop,
-            _nix: nix,
-            _nginx: nginx,
-            _ground: ground,
+            desktop,
         }
     }
 
@@ -49,8 +39,8 @@ impl Desk {
 
     /// The daemon's connections to sshd.
     fn open(&self) -> Vec<String> {
-        let SocketAddr::V4(sshd) = self.sshd.address() else {
-            panic!("{}", self.sshd.address());
+        let SocketAddr::V4(sshd) = self.desktop.sshd.address() else {
+            panic!("{}", self.desktop.sshd.address());
         };
         self.laptop.daemon.connections_to(sshd).unwrap()
     }
@@ -70,7 +60,7 @@ async fn a_frozen_builder_is_noticed_within_fall_checks_and_its_connection_given
     let kept = desk.open();
     assert_eq!(kept.len(), 1, "{kept:?}");
 
-    desk.sshd.freeze().unwrap();
+    desk.desktop.sshd.freeze().unwrap();
     for _ in 1..3 {
         assert_eq!(desk.check().await, "ready");
         desk.none_is_open().await;
@@ -83,7 +73,7 @@ async fn a_frozen_builder_is_noticed_within_fall_checks_and_its_connection_given
         (Reason::TimedOut, Stage::Banner)
     );
 
-    desk.sshd.thaw().unwrap();
+    desk.desktop.sshd.thaw().unwrap();
     assert_eq!(desk.check().await, "ready");
     let anew = desk.open();
     assert_eq!(anew.len(), 1, "{anew:?}");
@@ -100,7 +90,7 @@ async fn a_cheap_check_notices_a_frozen_builder_without_being_asked() {
                 rise = 1\n";
     let mut desk = Desk::start(poll).await;
     desk.laptop.signals.rest().await.unwrap();
-    desk.sshd.freeze().unwrap();
+    desk.desktop.sshd.freeze().unwrap();
     let path = desk.builder.path();
     let down = |signal: &offload_tests::signals::Signal| signal.sets(&path, "State", "down");
     let signals = desk.laptop.signals.until(PATIENCE, "it is down", down);
@@ -112,7 +102,7 @@ async fn a_cheap_check_notices_a_frozen_builder_without_being_asked() {
         (builder.state, builder.reason),
         (TargetState::Down, Reason::TimedOut)
     );
-    desk.sshd.thaw().unwrap();
+    desk.desktop.sshd.thaw().unwrap();
     desk.laptop.until_ready().await.unwrap();
 }
 
@@ -120,8 +110,18 @@ async fn a_cheap_check_notices_a_frozen_builder_without_being_asked() {
 async fn a_builder_that_freezes_in_the_middle_of_a_deep_check_does_not_hold_it() {
     let mut desk = Desk::start(&format!("{ON_DEMAND}fall = 1\n")).await;
     // So that the check is under way when sshd freezes: Nix has been started, and has not answered.
-    desk.sshd.set_nix(RemoteNix::DaemonFrozen).await.unwrap();
-    let programs = || desk.sshd.log().matches("Starting session: command").count();
+    desk.desktop
+        .sshd
+        .set_nix(RemoteNix::DaemonFrozen)
+        .await
+        .unwrap();
+    let programs = || {
+        desk.desktop
+            .sshd
+            .log()
+            .matches("Starting session: command")
+            .count()
+    };
     let before = programs();
     let freeze = async {
         eventually(PATIENCE, "Nix is started", async || {
@@ -129,7 +129,7 @@ async fn a_builder_that_freezes_in_the_middle_of_a_deep_check_does_not_hold_it()
         })
         .await
         .unwrap();
-        desk.sshd.freeze().unwrap();
+        desk.desktop.sshd.freeze().unwrap();
     };
     let (state, ()) = tokio::join!(desk.check(), freeze);
     assert_eq!(state, "down");
@@ -140,8 +140,8 @@ async fn a_builder_that_freezes_in_the_middle_of_a_deep_check_does_not_hold_it()
         (Reason::TimedOut, Stage::Handshake)
     );
 
-    desk.sshd.thaw().unwrap();
-    desk.sshd.set_nix(RemoteNix::Daemon).await.unwrap();
+    desk.desktop.sshd.thaw().unwrap();
+    desk.desktop.sshd.set_nix(RemoteNix::Daemon).await.unwrap();
     assert_eq!(desk.check().await, "ready");
     let builder = desk.laptop.the(Kind::Builder).await.unwrap();
     assert_eq!(builder.stage, Stage::System);

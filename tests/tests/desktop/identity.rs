@@ -1,7 +1,7 @@
 //! Who the desktop is, and who may log in there: faults that only a person can mend.
 
 use offload_client::{Kind, OverallState, Reason, Snapshot, Stage, TargetState, snapshot::Target};
-use offload_tests::{Ground, Laptop, Nginx, NixConf, Sshd, nix_conf::Machine};
+use offload_tests::{Desktop, Laptop, nix_conf::Machine};
 
 /// Short, so that no test waits for what is due anyway.
 const POLL: &str = "[poll]\n\
@@ -9,27 +9,6 @@ const POLL: &str = "[poll]\n\
                     fast_interval = \"100ms\"\n\
                     down_max_interval = \"500ms\"\n\
                     timeout = \"400ms\"\n";
-
-struct Desk {
-    nginx: Nginx,
-    sshd: Sshd,
-    nix: NixConf,
-    _ground: Ground,
-}
-
-impl Desk {
-    async fn start() -> Self {
-        let ground = Ground::take().await.unwrap();
-        let nginx = Nginx::start(ground.cache()).await.unwrap();
-        let sshd = Sshd::start(ground.ssh()).await.unwrap();
-        Self {
-            nix: NixConf::for_desktop(&nginx, &sshd).unwrap(),
-            nginx,
-            sshd,
-            _ground: ground,
-        }
-    }
-}
 
 fn builder(snapshot: &Snapshot) -> &Target {
     let mut targets = snapshot.targets.iter();
@@ -56,28 +35,28 @@ async fn until_degraded(laptop: &Laptop, reason: Reason) -> Target {
 
 #[tokio::test]
 async fn a_key_that_was_taken_out_shows_at_the_next_check() {
-    let desk = Desk::start().await;
+    let desktop = Desktop::start().await.unwrap();
     let poll = format!("{POLL}connection = \"per-check\"\n");
-    let laptop = Laptop::start(&desk.nix, &poll).await.unwrap();
+    let laptop = desktop.laptop(&poll).await.unwrap();
     laptop.until_ready().await.unwrap();
 
-    desk.sshd.deauthorise().unwrap();
+    desktop.sshd.deauthorise().unwrap();
     let degraded = until_degraded(&laptop, Reason::AuthRejected).await;
     assert_eq!(degraded.stage, Stage::Auth);
 
-    desk.sshd.authorise().unwrap();
+    desktop.sshd.authorise().unwrap();
     laptop.until_ready().await.unwrap();
 }
 
 #[tokio::test]
 async fn a_key_that_was_taken_out_shows_when_a_person_asks() {
-    let desk = Desk::start().await;
+    let desktop = Desktop::start().await.unwrap();
     // The connection is kept, and no check is made but those that are asked for.
     let poll = "[poll]\nfast_interval = \"30s\"\n";
-    let laptop = Laptop::start(&desk.nix, poll).await.unwrap();
+    let laptop = desktop.laptop(poll).await.unwrap();
     laptop.until_ready().await.unwrap();
 
-    desk.sshd.deauthorise().unwrap();
+    desktop.sshd.deauthorise().unwrap();
     let asked = laptop.offloadctl(&["check"]).await.unwrap();
     assert_eq!(asked.code, 3, "{asked:?}");
     assert!(asked.stdout.contains("auth: "), "{}", asked.stdout);
@@ -85,67 +64,73 @@ async fn a_key_that_was_taken_out_shows_when_a_person_asks() {
     assert_eq!(degraded.stage, Stage::Auth);
 
     // Mended, and asked as often as it takes: `rise` is 2.
-    desk.sshd.authorise().unwrap();
+    desktop.sshd.authorise().unwrap();
     assert_eq!(laptop.offloadctl(&["check"]).await.unwrap().code, 3);
     assert_eq!(laptop.offloadctl(&["check"]).await.unwrap().code, 0);
 }
 
 #[tokio::test]
 async fn a_host_key_that_changed_is_an_alarm_and_nothing_is_sent_there() {
-    let mut desk = Desk::start().await;
-    let mut laptop = Laptop::start(&desk.nix, POLL).await.unwrap();
+    let mut desktop = Desktop::start().await.unwrap();
+    let mut laptop = desktop.laptop(POLL).await.unwrap();
     laptop.until_ready().await.unwrap();
-    let right = desk.sshd.host_key().unwrap();
+    let right = desktop.sshd.host_key().unwrap();
 
     // While it restarts it is down. All that asks it from then on sees another key.
-    desk.sshd.stop();
+    desktop.sshd.stop();
     laptop
         .until("it is down", |now| builder(now).state == TargetState::Down)
         .await
         .unwrap();
     laptop.signals.rest().await.unwrap();
-    let (attempts, connections) = (desk.sshd.auth_attempts(), desk.sshd.connections());
+    let (attempts, connections) = (desktop.sshd.auth_attempts(), desktop.sshd.connections());
     assert!(attempts > 0, "the log does not show attempts");
-    desk.sshd.swap_host_keys().await.unwrap();
+    desktop.sshd.swap_host_keys().await.unwrap();
 
     let degraded = until_degraded(&laptop, Reason::HostKeyMismatch).await;
     assert_eq!(degraded.stage, Stage::HostKey);
     // It goes on looking, and goes on sending nothing.
-    let until = desk.sshd.connections() + 2;
+    let until = desktop.sshd.connections() + 2;
     laptop
-        .until("it looks again", |_| desk.sshd.connections() >= until)
+        .until("it looks again", |_| desktop.sshd.connections() >= until)
         .await
         .unwrap();
-    assert!(desk.sshd.connections() > connections);
-    assert_eq!(desk.sshd.auth_attempts(), attempts, "{}", desk.sshd.log());
+    assert!(desktop.sshd.connections() > connections);
+    assert_eq!(
+        desktop.sshd.auth_attempts(),
+        attempts,
+        "{}",
+        desktop.sshd.log()
+    );
 
     // The person who reinstalled the desktop tells Nix its new key.
-    assert_ne!(desk.sshd.host_key().unwrap(), right);
-    desk.nix
-        .set_machines(&[Machine::of(&desk.sshd).unwrap()])
+    assert_ne!(desktop.sshd.host_key().unwrap(), right);
+    desktop
+        .nix
+        .set_machines(&[Machine::of(&desktop.sshd).unwrap()])
         .unwrap();
     laptop.until_ready().await.unwrap();
-    assert!(desk.sshd.auth_attempts() > attempts);
+    assert!(desktop.sshd.auth_attempts() > attempts);
 }
 
 #[tokio::test]
 async fn a_host_key_that_nobody_vouches_for_is_not_trusted() {
-    let desk = Desk::start().await;
-    let known = Machine::of(&desk.sshd).unwrap();
+    let desktop = Desktop::start().await.unwrap();
+    let known = Machine::of(&desktop.sshd).unwrap();
     let unknown = Machine {
         host_key: None,
         ..known.clone()
     };
-    desk.nix.set_machines(&[unknown]).unwrap();
-    let laptop = Laptop::start(&desk.nix, POLL).await.unwrap();
+    desktop.nix.set_machines(&[unknown]).unwrap();
+    let laptop = desktop.laptop(POLL).await.unwrap();
 
     let degraded = until_degraded(&laptop, Reason::HostKeyUnknown).await;
     assert_eq!(degraded.stage, Stage::HostKey);
-    assert!(desk.sshd.connections() > 0);
-    assert_eq!(desk.sshd.auth_attempts(), 0, "{}", desk.sshd.log());
+    assert!(desktop.sshd.connections() > 0);
+    assert_eq!(desktop.sshd.auth_attempts(), 0, "{}", desktop.sshd.log());
 
-    desk.nix.set_machines(&[known]).unwrap();
+    desktop.nix.set_machines(&[known]).unwrap();
     laptop.until_ready().await.unwrap();
-    assert!(desk.sshd.auth_attempts() > 0);
-    assert!(desk.nginx.requests() > 0);
+    assert!(desktop.sshd.auth_attempts() > 0);
+    assert!(desktop.nginx.requests() > 0);
 }

@@ -7,9 +7,7 @@ use offload_client::{
     Kind, Reason, Stage, TargetState,
     snapshot::{BuilderFacts, Detail, Facts, Target},
 };
-use offload_tests::{
-    Ground, Laptop, Nginx, NixConf, Sshd, eventually, nix_conf::Machine, sshd::RemoteNix,
-};
+use offload_tests::{Desktop, Laptop, Sshd, eventually, nix_conf::Machine, sshd::RemoteNix};
 
 const NAME: &str = "org.offloadd.Offload1";
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -26,11 +24,8 @@ const POLL: &str = "[poll]\n\
                     rise = 1\n";
 
 struct Desk {
-    sshd: Sshd,
     laptop: Laptop,
-    nix: NixConf,
-    _nginx: Nginx,
-    _ground: Ground,
+    desktop: Desktop,
 }
 
 /// Something that is done to the builder.
@@ -47,44 +42,36 @@ struct Told(Reason, Stage, &'static str, &'static str);
 
 impl Desk {
     async fn start(config: &str, uri: impl FnOnce(&Sshd) -> String) -> Self {
-        let ground = Ground::take().await.unwrap();
-        let nginx = Nginx::start(ground.cache()).await.unwrap();
-        let sshd = Sshd::start(ground.ssh()).await.unwrap();
-        let nix = NixConf::for_desktop(&nginx, &sshd).unwrap();
+        let desktop = Desktop::start().await.unwrap();
         let machine = Machine {
-            uri: uri(&sshd),
-            ..Machine::of(&sshd).unwrap()
+            uri: uri(&desktop.sshd),
+            ..Machine::of(&desktop.sshd).unwrap()
         };
-        nix.set_machines(&[machine]).unwrap();
-        let laptop = Laptop::start(&nix, config).await.unwrap();
-        laptop.until_ready().await.unwrap();
-        Self {
-            sshd,
-            laptop,
-            nix,
-            _nginx: nginx,
-            _ground: ground,
-        }
+        desktop.nix.set_machines(&[machine]).unwrap();
+        let laptop = desktop.watched(config).await.unwrap();
+        Self { laptop, desktop }
     }
 
     async fn inflict(&mut self, cause: &Cause) {
         match cause {
-            Cause::Nix(how) => self.sshd.set_nix(*how).await.unwrap(),
-            Cause::Profile(script) => self.sshd.set_profile(script).unwrap(),
-            Cause::Force(command) => self.sshd.force_command(Some(command)).unwrap(),
-            Cause::Offer(system, features) => self.sshd.set_system(system, features).unwrap(),
+            Cause::Nix(how) => self.desktop.sshd.set_nix(*how).await.unwrap(),
+            Cause::Profile(script) => self.desktop.sshd.set_profile(script).unwrap(),
+            Cause::Force(command) => self.desktop.sshd.force_command(Some(command)).unwrap(),
+            Cause::Offer(system, features) => {
+                self.desktop.sshd.set_system(system, features).unwrap();
+            }
         }
         self.look().await;
     }
 
     async fn mend(&mut self, cause: &Cause) {
         match cause {
-            Cause::Nix(_) => self.sshd.set_nix(RemoteNix::Direct).await.unwrap(),
-            Cause::Profile(_) => self.sshd.set_profile("").unwrap(),
-            Cause::Force(_) => self.sshd.force_command(None).unwrap(),
+            Cause::Nix(_) => self.desktop.sshd.set_nix(RemoteNix::Direct).await.unwrap(),
+            Cause::Profile(_) => self.desktop.sshd.set_profile("").unwrap(),
+            Cause::Force(_) => self.desktop.sshd.force_command(None).unwrap(),
             Cause::Offer(..) => {
                 let all = "kvm big-parallel benchmark nixos-test";
-                self.sshd.set_system("x86_64-linux", all).unwrap();
+                self.desktop.sshd.set_system("x86_64-linux", all).unwrap();
             }
         }
         self.look().await;
@@ -122,7 +109,7 @@ impl Desk {
             let page = self.laptop.offloadctl(&["status"]).await.unwrap();
             assert_eq!(page.code, 3, "{page:?}");
             let shown = words(&page.stdout);
-            let line = line.replace("USER", self.sshd.user());
+            let line = line.replace("USER", self.desktop.sshd.user());
             for part in [format!("{stage}: {title}"), line] {
                 assert!(shown.contains(&part), "{part:?}: {shown}");
             }
@@ -262,16 +249,16 @@ async fn each_real_fault_of_nix_is_told_over_ssh_with_what_to_add() {
 async fn both_protocols_are_ready_and_say_version_and_trust_directly_or_through_the_daemon() {
     let mut desk = Desk::start(POLL, Sshd::uri).await;
     for (uri, protocol) in [
-        (desk.sshd.uri(), "ssh-ng 1."),
-        (desk.sshd.ssh_uri(), "ssh 2."),
+        (desk.desktop.sshd.uri(), "ssh-ng 1."),
+        (desk.desktop.sshd.ssh_uri(), "ssh 2."),
     ] {
         let machine = Machine {
             uri: uri.clone(),
-            ..Machine::of(&desk.sshd).unwrap()
+            ..Machine::of(&desk.desktop.sshd).unwrap()
         };
-        desk.nix.set_machines(&[machine]).unwrap();
+        desk.desktop.nix.set_machines(&[machine]).unwrap();
         for how in [RemoteNix::Direct, RemoteNix::Daemon] {
-            desk.sshd.set_nix(how).await.unwrap();
+            desk.desktop.sshd.set_nix(how).await.unwrap();
             desk.look().await;
             let builder = desk
                 .until("it is ready by this way", |target| {
@@ -327,7 +314,13 @@ async fn cheap_checks_between_deep_ones_say_nothing_and_forget_nothing() {
         Some(Detail::Text(system)) if system == "x86_64-linux"
     ));
     desk.laptop.signals.rest().await.unwrap();
-    let programs = || desk.sshd.log().matches("Starting session: command").count();
+    let programs = || {
+        desk.desktop
+            .sshd
+            .log()
+            .matches("Starting session: command")
+            .count()
+    };
     let (programs_before, checks) = (programs(), desk.laptop.checks(&before));
     eventually(PATIENCE, "many rounds", async || {
         (desk.laptop.checks(&before) >= checks + ROUNDS).then_some(())

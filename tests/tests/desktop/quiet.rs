@@ -4,7 +4,7 @@ use std::{fs, time::Duration};
 
 use offload_client::{Kind, Stage};
 use offload_tests::{
-    Ground, Laptop, Nginx, NixConf, Sshd, eventually,
+    Desktop, eventually,
     process::{Process, system_program},
 };
 
@@ -21,13 +21,10 @@ const POLL: &str = "[poll]\n\
 
 #[tokio::test]
 async fn hundreds_of_good_checks_are_not_one_signal() {
-    let ground = Ground::take().await.unwrap();
-    let mut nginx = Nginx::start(ground.cache()).await.unwrap();
-    let sshd = Sshd::start(ground.ssh()).await.unwrap();
-    let nix = NixConf::for_desktop(&nginx, &sshd).unwrap();
+    let mut desktop = Desktop::start().await.unwrap();
     // With a sample, so that there is something that only a deep check sees on both sides.
-    let config = format!("{POLL}{}", nginx.entry("127.0.15.6"));
-    let mut laptop = Laptop::start(&nix, &config).await.unwrap();
+    let config = format!("{POLL}{}", desktop.nginx.entry("127.0.15.6"));
+    let mut laptop = desktop.laptop(&config).await.unwrap();
     let before = laptop.until_ready().await.unwrap();
 
     // What a person would run to see whether it is quiet. It hears each signal of the daemon,
@@ -60,10 +57,10 @@ async fn hundreds_of_good_checks_are_not_one_signal() {
     laptop.signals.rest().await.unwrap();
     let signals_before = signals();
 
-    let keepalives = || sshd.log().matches("keepalive@openssh.com").count();
-    let (requests, pings) = (nginx.requests(), keepalives());
+    let keepalives = || desktop.sshd.log().matches("keepalive@openssh.com").count();
+    let (requests, pings) = (desktop.nginx.requests(), keepalives());
     eventually(PATIENCE, "hundreds of rounds", async || {
-        let cache = nginx.requests() - requests >= ROUNDS;
+        let cache = desktop.nginx.requests() - requests >= ROUNDS;
         let builder = keepalives() - pings >= ROUNDS;
         (cache && builder).then_some(())
     })
@@ -89,11 +86,11 @@ async fn hundreds_of_good_checks_are_not_one_signal() {
     let stages: Vec<_> = after.targets.iter().map(|target| target.stage).collect();
     assert_eq!(stages, [Stage::Signature, Stage::System]);
     // All of that was one login and one connection.
-    assert_eq!((sshd.logins(), nginx.connections()), (1, 1));
+    assert_eq!((desktop.sshd.logins(), desktop.nginx.connections()), (1, 1));
 
     // The listeners were not deaf: one change, and both hear it.
     let cache = laptop.the(Kind::Cache).await.unwrap().path();
-    nginx.stop();
+    desktop.nginx.stop();
     laptop
         .signals
         .until_verdict(PATIENCE, "degraded")

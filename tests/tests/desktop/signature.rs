@@ -4,7 +4,7 @@ use offload_client::{
     Kind, Reason, Stage, TargetState,
     snapshot::{Detail, Facts, Target},
 };
-use offload_tests::{Ground, Laptop, Nginx, NixConf, Sshd, nginx::Signature};
+use offload_tests::{Desktop, Laptop, Nginx, nginx::Signature};
 
 /// The target's name, which its configuration must have too.
 const NAME: &str = "127.0.15.6";
@@ -19,29 +19,19 @@ const ON_DEMAND: &str = "[poll]\n\
                          rise = 1\n";
 
 struct Desk {
-    nginx: Nginx,
     laptop: Laptop,
-    nix: NixConf,
-    _sshd: Sshd,
-    _ground: Ground,
+    desktop: Desktop,
 }
 
 impl Desk {
     /// `sample` is what the laptop is configured to ask for; else it is what the cache has.
     async fn start(sample: Option<&str>) -> Self {
-        let ground = Ground::take().await.unwrap();
-        let nginx = Nginx::start(ground.cache()).await.unwrap();
-        let sshd = Sshd::start(ground.ssh()).await.unwrap();
-        let nix = NixConf::for_desktop(&nginx, &sshd).unwrap();
-        let laptop = Laptop::start(&nix, &config(&nginx, sample)).await.unwrap();
-        laptop.until_ready().await.unwrap();
-        Self {
-            nginx,
-            laptop,
-            nix,
-            _sshd: sshd,
-            _ground: ground,
-        }
+        let desktop = Desktop::start().await.unwrap();
+        let laptop = desktop
+            .watched(&config(&desktop.nginx, sample))
+            .await
+            .unwrap();
+        Self { laptop, desktop }
     }
 
     /// Asks for a check; the cache after it, and its page.
@@ -83,10 +73,10 @@ async fn what_nix_would_not_take_is_told_with_the_key_to_add_until_it_is_mended(
         (cache.state, cache.stage),
         (TargetState::Ready, Stage::Signature)
     );
-    assert_eq!(signing_key(&cache), desk.nginx.public_key());
-    assert!(page.contains(desk.nginx.public_key()), "{page}");
+    assert_eq!(signing_key(&cache), desk.desktop.nginx.public_key());
+    assert!(page.contains(desk.desktop.nginx.public_key()), "{page}");
 
-    desk.nginx.sign(Signature::Foreign).unwrap();
+    desk.desktop.nginx.sign(Signature::Foreign).unwrap();
     let (cache, page) = desk.look().await;
     assert_eq!(
         (cache.state, cache.reason, cache.stage),
@@ -107,7 +97,7 @@ async fn what_nix_would_not_take_is_told_with_the_key_to_add_until_it_is_mended(
         assert!(page.contains(part), "{part:?}: {page}");
     }
 
-    desk.nginx.sign(Signature::None).unwrap();
+    desk.desktop.nginx.sign(Signature::None).unwrap();
     let (cache, page) = desk.look().await;
     assert_eq!(
         (cache.state, cache.reason, cache.stage),
@@ -116,24 +106,28 @@ async fn what_nix_would_not_take_is_told_with_the_key_to_add_until_it_is_mended(
     assert_eq!(signing_key(&cache), "");
     let generate = "`sudo nix-store --generate-binary-cache-key 127.0.15.6-1 \
                     /var/lib/cache.secret /var/lib/cache.pub`";
-    for part in ["signature: not signed", desk.nginx.store_path(), generate] {
+    for part in [
+        "signature: not signed",
+        desk.desktop.nginx.store_path(),
+        generate,
+    ] {
         assert!(page.contains(part), "{part:?}: {page}");
     }
 
-    desk.nginx.sign(Signature::Own).unwrap();
+    desk.desktop.nginx.sign(Signature::Own).unwrap();
     let (cache, _) = desk.look().await;
     assert_eq!(
         (cache.state, cache.reason, cache.stage),
         (TargetState::Ready, Reason::None, Stage::Signature)
     );
-    assert_eq!(signing_key(&cache), desk.nginx.public_key());
+    assert_eq!(signing_key(&cache), desk.desktop.nginx.public_key());
 }
 
 #[tokio::test]
 async fn a_cache_without_the_sample_is_ready_and_says_that_it_was_not_looked_at() {
     let desk = Desk::start(Some(NOWHERE)).await;
     // Nobody would take what is there; nobody knows.
-    desk.nginx.sign(Signature::Foreign).unwrap();
+    desk.desktop.nginx.sign(Signature::Foreign).unwrap();
     let (cache, page) = desk.look().await;
     assert_eq!(
         (cache.state, cache.reason, cache.stage),
@@ -143,9 +137,9 @@ async fn a_cache_without_the_sample_is_ready_and_says_that_it_was_not_looked_at(
     assert_eq!(cache.details.get("sample_missing"), missing);
     assert!(page.contains("not verified: its signature"), "{page}");
 
-    desk.nginx.sign(Signature::Own).unwrap();
-    let nix = format!("[nix]\nconf = \"{}\"\n", desk.nix.path().display());
-    let config = nix + &config(&desk.nginx, None);
+    desk.desktop.nginx.sign(Signature::Own).unwrap();
+    let nix = format!("[nix]\nconf = \"{}\"\n", desk.desktop.nix.path().display());
+    let config = nix + &config(&desk.desktop.nginx, None);
     desk.laptop.daemon.reload(&config).await.unwrap();
     let looked_at = |target: &Target| target.stage == Stage::Signature && target.state.is_ready();
     let seen = desk.laptop.until("it is looked at", |now| {

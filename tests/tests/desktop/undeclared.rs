@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, process::Stdio};
 
-use offload_tests::{Ground, Laptop, Nginx, NixConf, Sshd};
+use offload_tests::Desktop;
 
 /// A system's configuration that says 127.0.15.7.
 const CONFIGURATION: &str = "{\n  nix.settings.substituters = [ \"http://127.0.15.7:5000\" ];\n  \
@@ -22,12 +22,8 @@ fn apply(patch: &str, tree: &Path) {
 /// The afternoon before anybody has heard of offloadd: .7 in the configuration, .6 in nix.conf, and all is ready.
 #[tokio::test]
 async fn a_configuration_that_says_otherwise_than_nix_is_found_without_a_declaration() {
-    let ground = Ground::take().await.unwrap();
-    let nginx = Nginx::start(ground.cache()).await.unwrap();
-    let sshd = Sshd::start(ground.ssh()).await.unwrap();
-    let nix = NixConf::for_desktop(&nginx, &sshd).unwrap();
-    let laptop = Laptop::start(&nix, "").await.unwrap();
-    laptop.until_ready().await.unwrap();
+    let desktop = Desktop::start().await.unwrap();
+    let laptop = desktop.watched("").await.unwrap();
     let tree = tempfile::tempdir().unwrap();
     fs::write(tree.path().join("laptop.nix"), CONFIGURATION).unwrap();
     let directory = tree.path().to_str().unwrap();

@@ -14,41 +14,18 @@ use offload_client::{
     snapshot::{Detail, Warning},
     warnings::{explanation_for, remedy_for, title_for},
 };
-use offload_tests::{Ground, Laptop, Nginx, NixConf, Sshd};
+use offload_tests::{Desktop, Laptop};
 
 /// Short, so that no test waits for what is due anyway.
 const POLL: &str = "[poll]\ninterval = \"500ms\"\nfast_interval = \"100ms\"\n\
                     down_max_interval = \"500ms\"\ntimeout = \"400ms\"\n";
 
-struct Desk {
-    nginx: Nginx,
-    sshd: Sshd,
-    nix: NixConf,
-    _ground: Ground,
-}
-
-impl Desk {
-    async fn start() -> Self {
-        let ground = Ground::take().await.unwrap();
-        let nginx = Nginx::start(ground.cache()).await.unwrap();
-        let sshd = Sshd::start(ground.ssh()).await.unwrap();
-        Self {
-            nix: NixConf::for_desktop(&nginx, &sshd).unwrap(),
-            nginx,
-            sshd,
-            _ground: ground,
-        }
-    }
-
-    /// offloadd's configuration, which says that the desktop is at `host`.
-    fn declared_at(&self, host: &str) -> String {
-        let cache = self.nginx.entry("desktop").replace("127.0.15.6", host);
-        let uri = self.sshd.uri().replace("127.0.15.6", host);
-        let key = self.sshd.host_key().unwrap();
-        format!(
-            "{POLL}{cache}[[builder]]\nname = \"desktop\"\nuri = \"{uri}\"\nhost_key = \"{key}\"\n"
-        )
-    }
+/// offloadd's configuration, which says that `desktop` is at `host`.
+fn declared_at(desktop: &Desktop, host: &str) -> String {
+    let cache = desktop.nginx.entry("desktop").replace("127.0.15.6", host);
+    let uri = desktop.sshd.uri().replace("127.0.15.6", host);
+    let key = desktop.sshd.host_key().unwrap();
+    format!("{POLL}{cache}[[builder]]\nname = \"desktop\"\nuri = \"{uri}\"\nhost_key = \"{key}\"\n")
 }
 
 fn codes(snapshot: &Snapshot) -> Vec<WarningCode> {

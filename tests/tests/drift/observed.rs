@@ -4,7 +4,7 @@ use std::{fs, net::SocketAddr, process::Stdio, slice};
 
 use offload_client::{Kind, Reason, Snapshot, TargetState, WarningCode, snapshot::Warning};
 use offload_tests::{
-    Ground, Laptop, Nginx, NixConf, Relay, Sshd,
+    Desktop, Ground, Laptop, Nginx, NixConf, Relay, Sshd,
     daemon::Launch,
     ground::{CACHE_PORT, HERE, MOVED, SSH_PORT},
     nginx::Signature,
@@ -13,7 +13,7 @@ use offload_tests::{
 use russh::keys::{HashAlg, PublicKey};
 use tempfile::TempDir;
 
-use super::{Desk, POLL, check, codes, shown, text, until_none, until_only};
+use super::{POLL, check, codes, declared_at, shown, text, until_none, until_only};
 
 /// The ssh_config that Nix's ssh is told to read, and the known_hosts beside it.
 struct Ssh {
@@ -88,17 +88,17 @@ fn fingerprint(sshd: &Sshd) -> String {
 
 #[tokio::test]
 async fn an_ssh_config_that_leads_elsewhere_is_told_until_it_is_corrected() {
-    let mut desk = Desk::start().await;
+    let mut desktop = Desktop::start().await.unwrap();
     // The same machine at both addresses, so that nothing differs but what ssh_config says.
-    let (here, there) = (desk.sshd.address(), SocketAddr::new(MOVED, SSH_PORT));
-    desk.sshd.move_to(there).await.unwrap();
+    let (here, there) = (desktop.sshd.address(), SocketAddr::new(MOVED, SSH_PORT));
+    desktop.sshd.move_to(there).await.unwrap();
     let _here = Relay::start(here, there).await.unwrap();
     let ssh = Ssh::new("HostName 127.0.15.7\nHostKeyAlias 127.0.15.6\n");
     let config = format!(
         "{POLL}[[builder]]\nname = \"desktop\"\nuri = \"ssh-ng://{}@{here}\"\n",
-        desk.sshd.user()
+        desktop.sshd.user()
     );
-    let laptop = ssh.laptop(&desk.nix, &config).await;
+    let laptop = ssh.laptop(&desktop.nix, &config).await;
     let ready = laptop.until_ready().await.unwrap();
     assert_eq!(ready.targets[1].address, "127.0.15.7:2222");
 
@@ -119,21 +119,23 @@ async fn an_ssh_config_that_leads_elsewhere_is_told_until_it_is_corrected() {
 
 #[tokio::test]
 async fn a_host_key_that_nix_lacks_is_told_with_either_line_that_mends_it() {
-    let desk = Desk::start().await;
+    let desktop = Desktop::start().await.unwrap();
     let ssh = Ssh::new("");
     let machine = Machine {
         host_key: None,
-        ..Machine::of(&desk.sshd).unwrap()
+        ..Machine::of(&desktop.sshd).unwrap()
     };
-    desk.nix.set_machines(slice::from_ref(&machine)).unwrap();
-    let laptop = ssh.laptop(&desk.nix, &desk.declared_at("127.0.15.6")).await;
+    desktop.nix.set_machines(slice::from_ref(&machine)).unwrap();
+    let laptop = ssh
+        .laptop(&desktop.nix, &declared_at(&desktop, "127.0.15.6"))
+        .await;
 
     let warning = until_only(&laptop, WarningCode::HostKeyNotKnown).await;
     let builder = laptop.the(Kind::Builder).await.unwrap();
     let refused = (TargetState::Degraded, Reason::HostKeyNotKnown);
     assert_eq!((builder.state, builder.reason), refused);
     assert_eq!(warning.target, Some((Kind::Builder, "desktop".into())));
-    assert_eq!(text(&warning, "expected"), fingerprint(&desk.sshd));
+    assert_eq!(text(&warning, "expected"), fingerprint(&desktop.sshd));
     assert_eq!(text(&warning, "actual"), "");
     let remedy = shown(&laptop, &warning).await;
     let (line, field) = (
@@ -145,9 +147,9 @@ async fn a_host_key_that_nix_lacks_is_told_with_either_line_that_mends_it() {
     assert!(remedy.contains(&option), "{remedy}");
 
     // ssh takes the line as it is told.
-    assert!(!ssh.logs_in(&desk.sshd).await, "it is known already");
+    assert!(!ssh.logs_in(&desktop.sshd).await, "it is known already");
     ssh.learn(line);
-    assert!(ssh.logs_in(&desk.sshd).await, "{line}");
+    assert!(ssh.logs_in(&desktop.sshd).await, "{line}");
     check(&laptop).await;
     until_none(&laptop).await;
     laptop.until_ready().await.unwrap();
@@ -166,7 +168,7 @@ async fn a_host_key_that_nix_lacks_is_told_with_either_line_that_mends_it() {
     until_only(&laptop, WarningCode::HostKeyNotKnown).await;
     let with_field = machine.line();
     let with_field = format!("{} {field}\n", with_field.strip_suffix(" -").unwrap());
-    desk.nix.write("machines", &with_field).unwrap();
+    desktop.nix.write("machines", &with_field).unwrap();
     until_none(&laptop).await;
     laptop.until_ready().await.unwrap();
 }

@@ -7,14 +7,14 @@ use offload_client::{
     Kind, OverallState, Reason, Snapshot, TargetState, WarningCode, reasons, snapshot::Target,
 };
 use offload_tests::{
-    Laptop,
+    Desktop, Laptop,
     daemon::Launch,
     ground::{CACHE_PORT, SSH_PORT},
     nix_conf::Machine,
     signals::{Content, Signal},
 };
 
-use super::{Desk, POLL, codes, until_none, words};
+use super::{POLL, codes, declared_at, until_none, words};
 
 /// Neither declared nor deployed.
 const THIRD: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 15, 9));
@@ -56,19 +56,21 @@ async fn was_ready(laptop: &Laptop, target: &Target) -> bool {
 
 #[tokio::test]
 async fn a_desktop_at_a_third_address_is_none_that_nix_gets_to() {
-    let mut desk = Desk::start().await;
-    let declared = desk.declared_at("127.0.15.7");
+    let mut desktop = Desktop::start().await.unwrap();
+    let declared = declared_at(&desktop, "127.0.15.7");
     let third = "addresses = [\"127.0.15.9\"]\n[[builder]]";
     let config = declared.replace("[[builder]]", third) + "addresses = [\"127.0.15.9\"]\n";
-    desk.nginx
+    desktop
+        .nginx
         .move_to(SocketAddr::new(THIRD, CACHE_PORT))
         .await
         .unwrap();
-    desk.sshd
+    desktop
+        .sshd
         .move_to(SocketAddr::new(THIRD, SSH_PORT))
         .await
         .unwrap();
-    let laptop = Laptop::start(&desk.nix, &config).await.unwrap();
+    let laptop = desktop.laptop(&config).await.unwrap();
     let builder = until_hindered_twice(&laptop, Reason::AddressMoved).await;
     let told = words(&reasons::explanation_for(&builder));
     for address in ["127.0.15.7:2222", "127.0.15.6:2222", "127.0.15.9:2222"] {
@@ -79,8 +81,8 @@ async fn a_desktop_at_a_third_address_is_none_that_nix_gets_to() {
     assert_eq!(codes(&seen), [WarningCode::AddressMoved], "{seen:#?}");
 
     // While it is nowhere, nothing is said of where it is.
-    desk.nginx.stop();
-    desk.sshd.stop();
+    desktop.nginx.stop();
+    desktop.sshd.stop();
     let down = laptop.until("both are down", |now| {
         let mut states = now.targets.iter().map(|it| it.state);
         states.all(|state| state == TargetState::Down)
@@ -107,17 +109,17 @@ async fn until_hindered_twice(laptop: &Laptop, reason: Reason) -> Target {
 
 #[tokio::test]
 async fn a_builder_at_another_port_than_nix_has_is_none_that_nix_gets_to() {
-    let desk = Desk::start().await;
+    let desktop = Desktop::start().await.unwrap();
     // By the port of ssh, which is closed.
-    let uri = format!("ssh-ng://{}@127.0.15.6", desk.sshd.user());
+    let uri = format!("ssh-ng://{}@127.0.15.6", desktop.sshd.user());
     let machine = Machine {
         uri: uri.clone(),
-        ..Machine::of(&desk.sshd).unwrap()
+        ..Machine::of(&desktop.sshd).unwrap()
     };
-    desk.nix.set_machines(&[machine]).unwrap();
+    desktop.nix.set_machines(&[machine]).unwrap();
     let entry = format!("[[builder]]\nname = \"desktop\"\nuri = \"{uri}\"\n");
     let config = format!("{POLL}{entry}addresses = [\"127.0.15.6:2222\"]\n");
-    let laptop = Laptop::start(&desk.nix, &config).await.unwrap();
+    let laptop = desktop.laptop(&config).await.unwrap();
     let builder = until_hindered(&laptop, Kind::Builder, Reason::AddressMoved).await;
     assert_eq!(builder.address, "127.0.15.6:2222");
     assert!(!was_ready(&laptop, &builder).await);
@@ -125,15 +127,18 @@ async fn a_builder_at_another_port_than_nix_has_is_none_that_nix_gets_to() {
 
 #[tokio::test]
 async fn builders_that_are_switched_off_are_not_ready() {
-    let desk = Desk::start().await;
-    let conf = std::fs::read_to_string(desk.nix.path()).unwrap();
-    let line = format!("builders = @{}", desk.nix.machines_path().display());
+    let desktop = Desktop::start().await.unwrap();
+    let conf = std::fs::read_to_string(desktop.nix.path()).unwrap();
+    let line = format!("builders = @{}", desktop.nix.machines_path().display());
     let off = conf.replace(&line, "builders =");
     assert_ne!(conf, off);
-    desk.nix.write("nix.conf", &off).unwrap();
-    let key = desk.sshd.user_key().display();
-    let declared = format!("{}ssh_key = \"{key}\"\n", desk.declared_at("127.0.15.6"));
-    let mut laptop = Laptop::start(&desk.nix, &declared).await.unwrap();
+    desktop.nix.write("nix.conf", &off).unwrap();
+    let key = desktop.sshd.user_key().display();
+    let declared = format!(
+        "{}ssh_key = \"{key}\"\n",
+        declared_at(&desktop, "127.0.15.6")
+    );
+    let mut laptop = desktop.laptop(&declared).await.unwrap();
     let builder = until_hindered(&laptop, Kind::Builder, Reason::BuildersDisabled).await;
     assert!(!was_ready(&laptop, &builder).await);
     // Nobody who listens was told otherwise in between.
@@ -141,18 +146,18 @@ async fn builders_that_are_switched_off_are_not_ready() {
     let is_ready =
         |it: &&Signal| matches!(&it.content, Content::Verdict(_, new, _) if new == "ready");
     assert_eq!(told.iter().filter(is_ready).count(), 0, "{told:#?}");
-    desk.nix.write("nix.conf", &conf).unwrap();
+    desktop.nix.write("nix.conf", &conf).unwrap();
     laptop.until_ready().await.unwrap();
 }
 
 #[tokio::test]
 async fn what_nix_reads_no_list_of_is_not_ready_though_nothing_of_it_is_watched() {
-    let desk = Desk::start().await;
-    let laptop = Laptop::start(&desk.nix, POLL).await.unwrap();
+    let desktop = Desktop::start().await.unwrap();
+    let laptop = desktop.laptop(POLL).await.unwrap();
     laptop.until_ready().await.unwrap();
-    let good = Machine::of(&desk.sshd).unwrap().line();
+    let good = Machine::of(&desktop.sshd).unwrap().line();
     let bad = format!("{good}\nssh-ng://laptop x86_64-linux - many\n");
-    desk.nix.write("machines", &bad).unwrap();
+    desktop.nix.write("machines", &bad).unwrap();
     // The cache is looked at anew: which builder is on its machine is not known any more.
     let broken =
         |now: &Snapshot| now.reason == Reason::MachinesFileBroken && now.cache_state.is_ready();
@@ -166,32 +171,35 @@ async fn what_nix_reads_no_list_of_is_not_ready_though_nothing_of_it_is_watched(
     let page = laptop.offloadctl(&["status"]).await.unwrap();
     let line = "cache ready, Nix uses no builder";
     assert!(page.stdout.contains(line), "{}", page.stdout);
-    desk.nix.write("machines", &format!("{good}\n")).unwrap();
+    desktop.nix.write("machines", &format!("{good}\n")).unwrap();
     laptop.until_ready().await.unwrap();
 }
 
 #[tokio::test]
 async fn a_cache_of_the_command_line_that_nix_lacks_is_not_ready() {
-    let desk = Desk::start().await;
-    desk.nix.set_caches(&[]).unwrap();
+    let desktop = Desktop::start().await.unwrap();
+    desktop.nix.set_caches(&[]).unwrap();
     let launch = |import: &str| Launch {
         config: format!(
             "[nix]\nconf = \"{}\"\n{import}{POLL}",
-            desk.nix.path().display()
+            desktop.nix.path().display()
         ),
-        arguments: vec!["--cache".into(), desk.nginx.url()],
+        arguments: vec!["--cache".into(), desktop.nginx.url()],
         ..Launch::default()
     };
     let laptop = Laptop::start_with(launch("")).await.unwrap();
     let cache = until_hindered(&laptop, Kind::Cache, Reason::NotInNixConf).await;
     assert!(!was_ready(&laptop, &cache).await);
-    let key = desk.nginx.public_key();
-    desk.nix.set_caches(&[(&desk.nginx.url(), key)]).unwrap();
+    let key = desktop.nginx.public_key();
+    desktop
+        .nix
+        .set_caches(&[(&desktop.nginx.url(), key)])
+        .unwrap();
     laptop.until_ready().await.unwrap();
     drop(laptop);
 
     // Where Nix's files are not to be read, what is declared is the way.
-    desk.nix.set_caches(&[]).unwrap();
+    desktop.nix.set_caches(&[]).unwrap();
     let laptop = Laptop::start_with(launch("import = false\n"))
         .await
         .unwrap();
@@ -201,37 +209,40 @@ async fn a_cache_of_the_command_line_that_nix_lacks_is_not_ready() {
 
 #[tokio::test]
 async fn a_builder_without_slots_is_not_ready() {
-    let desk = Desk::start().await;
-    let machine = Machine::of(&desk.sshd).unwrap();
+    let desktop = Desktop::start().await.unwrap();
+    let machine = Machine::of(&desktop.sshd).unwrap();
     let none = Machine {
         max_jobs: 0,
         ..machine.clone()
     };
-    desk.nix.set_machines(std::slice::from_ref(&none)).unwrap();
-    let laptop = Laptop::start(&desk.nix, POLL).await.unwrap();
+    desktop
+        .nix
+        .set_machines(std::slice::from_ref(&none))
+        .unwrap();
+    let laptop = desktop.laptop(POLL).await.unwrap();
     let builder = until_hindered(&laptop, Kind::Builder, Reason::BuilderWithoutSlots).await;
     assert!(!was_ready(&laptop, &builder).await);
     // By another line of the same builder Nix does go there.
-    desk.nix.set_machines(&[none, machine.clone()]).unwrap();
+    desktop.nix.set_machines(&[none, machine.clone()]).unwrap();
     laptop.until_ready().await.unwrap();
-    desk.nix.set_machines(&[machine]).unwrap();
+    desktop.nix.set_machines(&[machine]).unwrap();
     until_none(&laptop).await;
 }
 
 #[tokio::test]
 async fn nothing_is_ready_by_a_nix_conf_that_nix_refuses() {
-    let desk = Desk::start().await;
-    let laptop = Laptop::start(&desk.nix, POLL).await.unwrap();
+    let desktop = Desktop::start().await.unwrap();
+    let laptop = desktop.laptop(POLL).await.unwrap();
     laptop.until_ready().await.unwrap();
-    let conf = std::fs::read_to_string(desk.nix.path()).unwrap();
+    let conf = std::fs::read_to_string(desktop.nix.path()).unwrap();
     let broken = format!("{conf}fallback = perhaps\n");
-    desk.nix.write("nix.conf", &broken).unwrap();
+    desktop.nix.write("nix.conf", &broken).unwrap();
     until_hindered_by_the_same(&laptop, Reason::NixConfBroken).await;
-    desk.nix.write("nix.conf", &conf).unwrap();
+    desktop.nix.write("nix.conf", &conf).unwrap();
     laptop.until_ready().await.unwrap();
 
     let off = format!("{conf}substitute = false\n");
-    desk.nix.write("nix.conf", &off).unwrap();
+    desktop.nix.write("nix.conf", &off).unwrap();
     let off = |now: &Snapshot| now.reason == Reason::SubstitutionOff;
     let off = laptop.until("no cache is used", off).await.unwrap();
     assert_eq!(off.cache_state, OverallState::Degraded);

@@ -2,12 +2,12 @@
 //! intervals are an hour here, so nothing else can have done it.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr},
     time::Duration,
 };
 
 use offload_client::{Kind, TargetState, names::BUS_NAME};
-use offload_tests::{Laptop, Namespace, Nginx, NixConf, Sshd, eventually, supported};
+use offload_tests::{Desktop, Laptop, Namespace, NixConf, eventually, supported};
 use zbus::Connection;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -24,9 +24,7 @@ const BEHIND: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 6);
 struct Desk {
     laptop: Laptop,
     network: Namespace,
-    _nginx: Nginx,
-    _sshd: Sshd,
-    _nix: NixConf,
+    _desktop: Desktop,
 }
 
 impl Desk {
@@ -40,18 +38,11 @@ impl Desk {
 
     /// With the desktop at an address that it has by now, but that the laptop may not reach.
     async fn start_at(network: Namespace, address: Ipv4Addr) -> Self {
-        let desktop = |port| SocketAddr::new(address.into(), port);
-        let inside = Some(network.desktop());
-        let nginx = Nginx::start_inside(desktop(5000), inside).await.unwrap();
-        let sshd = Sshd::start_inside(desktop(2222), inside).await.unwrap();
-        let nix = NixConf::for_desktop(&nginx, &sshd).unwrap();
-        let laptop = Laptop::start_inside(&nix, POLL, Some(network.laptop()));
+        let desktop = Desktop::start_inside(&network, address).await.unwrap();
         Self {
-            laptop: laptop.await.unwrap(),
+            laptop: desktop.laptop(POLL).await.unwrap(),
             network,
-            _nginx: nginx,
-            _sshd: sshd,
-            _nix: nix,
+            _desktop: desktop,
         }
     }
 
