@@ -1,4 +1,4 @@
-//! Which room may know which: held by reading the source, so that no circle comes in unseen.
+//! Which room may know which, and how long a file may be: held by reading the source, so that no circle comes in unseen.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -142,6 +142,17 @@ fn used(text: &str) -> BTreeSet<String> {
     used
 }
 
+/// All source files below `folder`.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|it| it.unwrap().path());
+    let (folders, files): (Vec<PathBuf>, Vec<PathBuf>) = entries.partition(|it| it.is_dir());
+    let is_source = |file: &PathBuf| file.extension().is_some_and(|kind| kind == "rs");
+    let files = files.into_iter().filter(is_source);
+    files
+        .chain(folders.iter().flat_map(|it| sources(it)))
+        .collect()
+}
+
 fn word(text: &str) -> String {
     let is_part = |c: &char| c.is_ascii_alphanumeric() || *c == '_';
     text.trim_start().chars().take_while(is_part).collect()
@@ -154,6 +165,17 @@ fn every_room_imports_what_the_table_says() {
         .iter()
         .map(|(room, list)| ((*room).to_owned(), listed(list)));
     assert_eq!(imports(), table.collect::<Imports>());
+}
+
+#[test]
+fn no_file_has_more_than_four_hundred_lines() {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    for crates in ["client", "daemon", "tests"] {
+        for file in sources(&workspace.join(crates)) {
+            let lines = fs::read_to_string(&file).unwrap().lines().count();
+            assert!(lines <= 400, "{} has {lines}", file.display());
+        }
+    }
 }
 
 #[test]

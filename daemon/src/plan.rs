@@ -11,18 +11,19 @@ mod hook;
 mod naming;
 mod origins;
 mod pairing;
+mod warnings;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
-use offload_client::{
-    Kind, Printable, Reason, WarningCode,
-    snapshot::{Detail, Warning},
-};
+use offload_client::{Kind, Printable, Reason, WarningCode, snapshot::Warning};
 
+use self::warnings::{
+    Unwatchable, hidden_environment, not_watchable, nothing_to_enrich, problem, too_many_builders,
+};
 use crate::{
     config::{Builds, Discover, Settings, Wake},
     drift::{self, Origin},
-    nix::{self, Imported, LeftOut, Problem, Source, loaded::Loaded, uri::UriError},
+    nix::{self, Imported, loaded::Loaded},
     target::{Address, SpecKind, TargetId, TargetSpec},
 };
 
@@ -271,35 +272,6 @@ fn only_mandatory(
     warnings.collect()
 }
 
-/// nix-daemon has variables that this account may not read.
-fn hidden_environment(imported: &Imported) -> Option<Warning> {
-    let file = imported.environment.hidden()?;
-    Some(problem(&Problem {
-        source: Source::NotVisible,
-        file: file.to_owned(),
-        line: None,
-        field: None,
-        text: "nix-daemon has variables of its environment from it".to_owned(),
-    }))
-}
-
-fn too_many_builders(left_out: &LeftOut) -> Warning {
-    let (uri, file, line) = &left_out.first;
-    let mut details = BTreeMap::from([
-        ("uri".into(), nix::uri::redacted(uri).into()),
-        ("file".into(), file.display().to_string().into()),
-        ("left_out".into(), left_out.count.into()),
-    ]);
-    if let Some(line) = line {
-        details.insert("line".into(), u64::from(*line).into());
-    }
-    Warning {
-        code: WarningCode::TooManyBuilders,
-        target: None,
-        details,
-    }
-}
-
 /// Finds the builder that is the same machine as `cache`, unless the configuration names it: one
 /// with the same name, else one with a common address.
 fn name_host(cache: &mut TargetSpec, builders: &[TargetSpec]) {
@@ -354,76 +326,6 @@ fn names(addresses: &[Address], host: &str, port: u16) -> bool {
     addresses.iter().any(|address| {
         address.host.eq_ignore_ascii_case(host) && address.port.is_none_or(|named| named == port)
     })
-}
-
-fn problem(problem: &Problem) -> Warning {
-    let mut details = BTreeMap::new();
-    details.insert("file".into(), problem.file.display().to_string().into());
-    if let Some(line) = problem.line {
-        details.insert("line".into(), u64::from(line).into());
-    }
-    if let Some(field) = problem.field {
-        details.insert("field".into(), u64::from(field).into());
-    }
-    details.insert("error".into(), problem.text.as_str().into());
-    Warning {
-        code: match problem.source {
-            Source::Conf => WarningCode::NixConfBroken,
-            Source::Machines => WarningCode::MachinesFileBroken,
-            Source::NotVisible => WarningCode::NotVisible,
-        },
-        target: None,
-        details,
-    }
-}
-
-fn not_watchable<const N: usize>(
-    kind: Kind,
-    why: &Unwatchable,
-    more: [(&str, Detail); N],
-) -> Warning {
-    let mut details = BTreeMap::from(more.map(|(key, value)| (key.into(), value)));
-    details.insert("kind".into(), kind.as_str().into());
-    details.insert("error".into(), why.text.as_str().into());
-    if why.is_refused {
-        details.insert("refused".into(), true.into());
-    }
-    Warning {
-        code: WarningCode::NotWatchable,
-        target: None,
-        details,
-    }
-}
-
-/// An entry that only enriches, and nothing to enrich.
-fn nothing_to_enrich(kind: Kind, name: &str) -> Warning {
-    let why = "it has no URL, and nothing that Nix is configured with has its name or address";
-    not_watchable(kind, &why.into(), [("name", name.into())])
-}
-
-/// Why something that is configured is not watched.
-struct Unwatchable {
-    text: String,
-    /// Whether Nix itself can't go there: it is to be mended, and not only left out here.
-    is_refused: bool,
-}
-
-impl From<&str> for Unwatchable {
-    fn from(text: &str) -> Self {
-        Self {
-            text: text.to_owned(),
-            is_refused: false,
-        }
-    }
-}
-
-impl From<UriError> for Unwatchable {
-    fn from(error: UriError) -> Self {
-        Self {
-            text: error.to_string(),
-            is_refused: matches!(error, UriError::Invalid(_)),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -15,6 +15,8 @@ use crate::{net::Station, target::TargetId};
 /// The detail that has a digest of what ssh goes by for a builder, and of its keys: another says that a proof is to be made
 /// anew.
 pub const SSH_SETUP: &str = "ssh_setup";
+/// The detail that names the key that logs in: another one, likewise.
+pub const IDENTITY: &str = "identity";
 
 /// What one check found.
 #[derive(Clone, Debug, PartialEq)]

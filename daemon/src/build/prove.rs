@@ -22,7 +22,7 @@ use crate::{
     monitor,
     proof::Proofs,
     reason::{Weight, traits},
-    report::{SSH_SETUP, Tested},
+    report::{IDENTITY, SSH_SETUP, Tested},
     target::{BuilderSpec, SpecKind, TargetId, TargetSpec},
 };
 
@@ -280,7 +280,7 @@ fn setup(builder: &BuilderSpec, target: &Target, nix: &str) -> String {
         add(&facts.host_key_fingerprint);
     }
     // The key that logs in, and what ssh goes by.
-    for detail in ["identity", SSH_SETUP] {
+    for detail in [IDENTITY, SSH_SETUP] {
         if let Some(told) = target.details.get(detail) {
             add(&told.to_string());
         }
@@ -306,12 +306,12 @@ mod tests {
             };
             setup(&builder, &target, "2.34.8")
         };
-        let one = with(&[("identity", "/k"), (SSH_SETUP, "1")]);
+        let one = with(&[(IDENTITY, "/k"), (SSH_SETUP, "1")]);
         assert_eq!(
             one,
-            with(&[("identity", "/k"), (SSH_SETUP, "1"), ("slots", "4")])
+            with(&[(IDENTITY, "/k"), (SSH_SETUP, "1"), ("slots", "4")])
         );
-        assert_ne!(one, with(&[("identity", "/l"), (SSH_SETUP, "1")]));
-        assert_ne!(one, with(&[("identity", "/k"), (SSH_SETUP, "2")]));
+        assert_ne!(one, with(&[(IDENTITY, "/l"), (SSH_SETUP, "1")]));
+        assert_ne!(one, with(&[(IDENTITY, "/k"), (SSH_SETUP, "2")]));
     }
 }

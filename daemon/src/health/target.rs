@@ -7,6 +7,7 @@
 //! Stage and address go with the published reason. A lost packet of a target that stays ready is in its count of
 //! failures, which wakes nobody, and nowhere else.
 
+mod consequence;
 mod events;
 mod report;
 
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use offload_client::{Reason, Stage, TargetState, snapshot::HistoryEntry};
 
+pub(super) use self::consequence::Consequence;
 use self::report::is_at_host_key;
 use super::{
     CheckId, Depth, Effect,
@@ -28,7 +30,6 @@ use crate::{
     clock::Now,
     net::Reach,
     reason::{Weight, traits},
-    target::TargetId,
 };
 
 /// The health of one target, as it is published. Timestamps are microseconds of
@@ -64,54 +65,6 @@ pub(super) type Standing = (TargetState, Reason);
 
 /// Old and new, where they differ.
 pub(super) type Change = Option<(Standing, Standing)>;
-
-/// What an event leads to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Consequence {
-    /// The check to drop.
-    pub(super) aborted: Option<CheckId>,
-    pub(super) change: Change,
-    /// Whether the target is not where it was looked for, so that it is to be looked for elsewhere.
-    pub(super) is_missing: bool,
-}
-
-impl Consequence {
-    /// What is to be done about it, of the target `id`.
-    pub(super) fn effects(self, id: &TargetId) -> impl Iterator<Item = Effect> {
-        let target = || id.clone();
-        let aborted = self.aborted.map(|check| Effect::Abort {
-            target: target(),
-            check,
-        });
-        let changed = self.change.map(|(old, new)| Effect::Changed {
-            target: target(),
-            old,
-            new,
-        });
-        let missing = self
-            .is_missing
-            .then(|| Effect::Missing { target: target() });
-        [aborted, changed, missing].into_iter().flatten()
-    }
-}
-
-impl From<Change> for Consequence {
-    fn from(change: Change) -> Self {
-        Self {
-            change,
-            ..Self::default()
-        }
-    }
-}
-
-impl From<Option<CheckId>> for Consequence {
-    fn from(aborted: Option<CheckId>) -> Self {
-        Self {
-            aborted,
-            ..Self::default()
-        }
-    }
-}
 
 /// One target's state machine.
 #[derive(Debug)]

@@ -3,6 +3,8 @@
 //! A state is a row for each that there is, of which one is 1: an alert goes by a series that never goes away. Times are
 //! seconds since 1970; what never was has no row.
 
+mod families;
+
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use offload_client::{
@@ -12,15 +14,15 @@ use offload_client::{
 };
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, NoLabelSet, prometheus_text, text},
-    metrics::MetricType,
+    encoding::{DescriptorEncoder, prometheus_text, text},
     registry::{Registry, Unit},
 };
 
+use self::families::{Families, Label, Labels};
 use super::process::Usage;
 use crate::{
     gateway::{self, Answered},
-    health::{Counts, LATENCIES},
+    health::Counts,
     target::TargetId,
 };
 
@@ -283,9 +285,6 @@ impl Collector for Exposition {
 
 /// Microseconds of `CLOCK_REALTIME`, 0 for never.
 type Time = fn(&Target) -> u64;
-type Label<'a> = (&'static str, &'a str);
-type Labels<'a> = [Label<'a>; 2];
-
 const NOTHING: Label = ("", "");
 
 fn labels(target: &Target) -> Labels<'_> {
@@ -297,78 +296,6 @@ fn labels(target: &Target) -> Labels<'_> {
 
 fn flag(is: bool) -> f64 {
     if is { 1.0 } else { 0.0 }
-}
-
-/// Writes figures, a family after the other.
-struct Families<'a>(DescriptorEncoder<'a>);
-
-impl Families<'_> {
-    fn gauge<'l, const N: usize>(
-        &mut self,
-        name: &str,
-        help: &str,
-        unit: Option<Unit>,
-        rows: impl IntoIterator<Item = ([Label<'l>; N], f64)>,
-    ) -> fmt::Result {
-        let gauge = MetricType::Gauge;
-        let mut family = self.0.encode_descriptor(name, help, unit.as_ref(), gauge)?;
-        for (labels, value) in rows {
-            family.encode_family(&labels)?.encode_gauge(&value)?;
-        }
-        Ok(())
-    }
-
-    /// Of microseconds; 0 has no row.
-    fn times<'l, const N: usize>(
-        &mut self,
-        name: &str,
-        help: &str,
-        rows: impl IntoIterator<Item = ([Label<'l>; N], u64)>,
-    ) -> fmt::Result {
-        let known = rows.into_iter().filter(|(_, usec)| *usec > 0);
-        let seconds = known.map(|(labels, usec)| (labels, usec as f64 / 1e6));
-        self.gauge(name, help, Some(Unit::Seconds), seconds)
-    }
-
-    fn counter<'l, const N: usize>(
-        &mut self,
-        name: &str,
-        help: &str,
-        unit: Option<Unit>,
-        rows: impl IntoIterator<Item = ([Label<'l>; N], f64)>,
-    ) -> fmt::Result {
-        let counter = MetricType::Counter;
-        let mut family = self
-            .0
-            .encode_descriptor(name, help, unit.as_ref(), counter)?;
-        for (labels, value) in rows {
-            let mut row = family.encode_family(&labels)?;
-            row.encode_counter::<NoLabelSet, _, f64>(&value, None)?;
-        }
-        Ok(())
-    }
-
-    fn histogram<'l, 'c>(
-        &mut self,
-        name: &str,
-        help: &str,
-        rows: impl IntoIterator<Item = (Labels<'l>, &'c Counts)>,
-    ) -> fmt::Result {
-        let (unit, histogram) = (Unit::Seconds, MetricType::Histogram);
-        let mut family = self
-            .0
-            .encode_descriptor(name, help, Some(&unit), histogram)?;
-        let bounds = LATENCIES.iter().map(|millis| f64::from(*millis) / 1e3);
-        let bounds: Vec<f64> = bounds.chain([f64::INFINITY]).collect();
-        for (labels, counts) in rows {
-            let within = counts.passed_within.iter().map(|count| u64::from(*count));
-            let buckets: Vec<(f64, u64)> = bounds.iter().copied().zip(within.clone()).collect();
-            let sum = counts.passed_in.as_secs_f64();
-            let mut row = family.encode_family(&labels)?;
-            row.encode_histogram::<NoLabelSet>(sum, within.sum(), &buckets, None)?;
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

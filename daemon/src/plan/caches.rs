@@ -2,6 +2,7 @@
 
 mod origin;
 mod same;
+mod warnings;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,11 +10,12 @@ use std::{
     sync::Arc,
 };
 
-use offload_client::{Kind, Printable, WarningCode, snapshot::Warning};
+use offload_client::{Kind, snapshot::Warning};
 
 use self::{
-    origin::{own_keys, priority},
+    origin::priority,
     same::{is_same, is_same_but_for_host, key},
+    warnings::{passed_over, substitution_off, untrusted_keys},
 };
 use super::{candidates, names, naming, naming::Wanted, not_watchable, nothing_to_enrich, pairing};
 use crate::{
@@ -171,51 +173,6 @@ fn unwatched(found: &[PlannedCache<'_>], conf: &NixConf) -> Arc<[Unwatched]> {
     others.collect()
 }
 
-/// The keys of the entry that Nix does not trust. Nix's own decide what is said of the cache.
-fn untrusted_keys(name: &Printable, cache: &PlannedCache<'_>, conf: &NixConf) -> Option<Warning> {
-    let own = cache.entry.map(|entry| entry.public_keys.iter())?;
-    let strange = own.filter(|key| !conf.trusted_public_keys.contains(key));
-    let strange: Vec<_> = strange.cloned().collect();
-    (conf.require_sigs && !strange.is_empty()).then(|| Warning {
-        code: WarningCode::KeyNotTrusted,
-        target: Some((Kind::Cache, name.clone())),
-        details: BTreeMap::from([
-            ("uri".into(), uri::redacted(cache.text).into()),
-            ("expected".into(), own_keys(conf).into()),
-            ("actual".into(), strange.into()),
-        ]),
-    })
-}
-
-/// Nix goes on without it for a parameter that it can't read.
-fn passed_over(name: &Printable, cache: &PlannedCache<'_>, imported: &Imported) -> Option<Warning> {
-    let position = cache.position?;
-    let misread = uri::misread(&cache.uri.params, imported.version)?;
-    let (parameter, wanted) = (misread.name, misread.wanted);
-    let place = imported.conf.substituters_at.get(position);
-    let mut details = BTreeMap::from([
-        ("uri".into(), uri::redacted(cache.text).into()),
-        ("version".into(), imported.version.to_string().into()),
-        (
-            "error".into(),
-            format!("`{parameter}` is not {wanted}, and it goes on without the cache").into(),
-        ),
-        (
-            "fix".into(),
-            format!("Write {wanted} behind `{parameter}=`, or take it out").into(),
-        ),
-    ]);
-    if let Some((file, line)) = place.and_then(Option::as_ref) {
-        details.insert("file".into(), file.display().to_string().into());
-        details.insert("line".into(), u64::from(*line).into());
-    }
-    Some(Warning {
-        code: WarningCode::NixVersion,
-        target: Some((Kind::Cache, name.clone())),
-        details,
-    })
-}
-
 fn substituters<'a>(
     settings: &Settings,
     conf: &'a NixConf,
@@ -247,19 +204,6 @@ fn substituters<'a>(
             });
         }
     }
-}
-
-/// `substitute = false`, and somebody has written down caches all the same.
-fn substitution_off(expected: BTreeSet<String>) -> Option<Warning> {
-    let expected: Vec<String> = expected.into_iter().collect();
-    (!expected.is_empty()).then(|| Warning {
-        code: WarningCode::SubstitutionOff,
-        target: None,
-        details: BTreeMap::from([
-            ("expected".into(), expected.into()),
-            ("actual".into(), "".into()),
-        ]),
-    })
 }
 
 fn parse(text: &str, warnings: &mut Vec<Warning>) -> Option<CacheUri> {

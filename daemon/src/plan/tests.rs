@@ -2,7 +2,7 @@ mod entries;
 mod keys;
 mod unused;
 
-use offload_client::Printable;
+use offload_client::{Printable, snapshot::Detail};
 
 use self::entries::afternoon;
 use super::*;
@@ -10,7 +10,7 @@ use crate::{
     config::{BuilderEntry, CacheEntry, Connection, NixImport, Poll, Steer},
     drift::Steering,
     nix::{
-        self, MaxJobs, NixConf, NixVersion,
+        self, MaxJobs, NixConf, NixVersion, Problem, Source,
         fixtures::{ECDSA, ED25519},
         keys::parse_host_key,
     },

@@ -15,6 +15,7 @@ use self::{
     deep::LastDeep,
     dial::Dial,
     link::{Link, Listener},
+    options::{Asked, ask},
     proxy::Proxy,
 };
 use super::{Context, Trace};
@@ -22,10 +23,8 @@ use crate::{
     clock::Stopwatch,
     config::Connection,
     health::Depth,
-    nix::ssh_config::{self, SshConfigError, SshOptions},
-    probe::fault::reason_of_start,
     report::{Failure, Learned, Report, SSH_SETUP, Signs, Stranger},
-    target::{BuilderSpec, HostKeyRule, SpecKind, TargetSpec},
+    target::{BuilderSpec, SpecKind, TargetSpec},
 };
 
 mod auth;
@@ -45,6 +44,7 @@ mod identify;
 pub(crate) mod identity;
 mod key_exchange;
 mod link;
+mod options;
 mod proposal;
 mod proxy;
 mod session;
@@ -58,12 +58,10 @@ mod tests;
 pub use self::identify::Identifier;
 pub(crate) use self::slots::in_use as slots_in_use;
 
-/// How long ssh_config's answer holds while all is well.
-const ASK_AGAIN_AFTER: Duration = Duration::from_secs(600);
-/// The detail of a host key that stands where nobody looks for one.
-const DETAIL_MISPLACED: &str = "misplaced";
 /// How much of another program's words is kept.
 const MAX_DETAIL: usize = 256;
+/// The detail of a host key that stands where nobody looks for one.
+const DETAIL_MISPLACED: &str = "misplaced";
 
 /// What is kept between two checks of one builder. Dropping it closes its connection.
 pub struct Session {
@@ -75,12 +73,6 @@ pub struct Session {
     reached: Option<Stage>,
     /// What deep checks found, which cheap ones say again.
     last_deep: LastDeep,
-}
-
-/// What ssh_config said, and when.
-struct Asked {
-    options: Arc<SshOptions>,
-    at: Stopwatch,
 }
 
 /// An authenticated connection, and what it was made with.
@@ -144,7 +136,7 @@ impl Session {
     ///
     /// To be let in it takes no longer than the context's time-out, or its deep one where ssh_config
     /// names a proxy; with all deep stages no longer than the deep one. Before that comes what
-    /// [`ssh_config::ask`] takes. A check that is dropped leaves nothing behind.
+    /// [`ssh_config::ask`](crate::nix::ssh_config::ask) takes. A check that is dropped leaves nothing behind.
     pub async fn check(&mut self, depth: Depth) -> Report {
         if depth.is_deep() {
             self.start_over();
@@ -360,45 +352,4 @@ fn note_option(details: &mut Details, option: &str) {
     let keyword = option.split(' ').next().unwrap_or(option);
     details.insert("ssh_config_keyword".into(), keyword.into());
     details.insert("ssh_config_option".into(), option.into());
-}
-
-/// What ssh_config says of the builder, as far as possible from memory.
-async fn ask(asked: &mut Option<Asked>, spec: &BuilderSpec) -> Result<Arc<SshOptions>, Failure> {
-    if let Some(asked) = asked
-        .as_ref()
-        .filter(|asked| asked.at.elapsed() < ASK_AGAIN_AFTER)
-    {
-        return Ok(asked.options.clone());
-    }
-    let (user, key) = (spec.user.as_deref(), spec.ssh_key.as_deref());
-    let has_host_key = matches!(spec.host_keys, HostKeyRule::Written(_));
-    let (given, store) = (&spec.ssh_options, spec.store());
-    let options = ssh_config::ask(given, store, &spec.host, user, spec.port, key, has_host_key)
-        .await
-        .map_err(|error| Failure {
-            stage: Stage::Resolve,
-            reason: match &error {
-                SshConfigError::Io(error) => reason_of_start(error, Reason::SshConfigUnsupported),
-                // Without a command, and it is only asked for its answer.
-                SshConfigError::Refused(why) if why.contains("fork into background") => {
-                    Reason::SshConfigUnsupported
-                }
-                SshConfigError::BadName(_)
-                | SshConfigError::UnclosedQuote
-                | SshConfigError::Refused(_)
-                | SshConfigError::UnknownToken { .. } => Reason::SshConfigPrevents,
-                SshConfigError::NotAsked(_)
-                | SshConfigError::TimedOut(_)
-                | SshConfigError::Unreadable
-                | SshConfigError::JumpNotVisible(_)
-                | SshConfigError::BadJump(_) => Reason::SshConfigUnsupported,
-            },
-            detail: Printable::excerpt(error.to_string().as_bytes(), MAX_DETAIL),
-        })?;
-    let options = Arc::new(options);
-    *asked = Some(Asked {
-        options: options.clone(),
-        at: Stopwatch::start(),
-    });
-    Ok(options)
 }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::Answer;
+use super::answer::Answer;
 
 /// Options, each as `option value`, under which ssh does not do what Nix starts it for; and what it is to
 /// listen on.

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{SshOptions, query::shell_split};
+use super::{SshOptions, shell::shell_split};
 use crate::{
     files::Files,
     nix::{account::Accounts, text},

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use super::{
-    AddressFamily, Asked, MAX_IDENTITIES, SshOptions, StrictHostKeyChecking, parse,
-    query::shell_split,
+    AddressFamily, MAX_IDENTITIES, SshOptions, StrictHostKeyChecking,
+    parse::{Asked, parse},
+    shell::shell_split,
 };
 use crate::nix::account::{Account, Accounts};
 

@@ -12,9 +12,12 @@ use std::{
 use tokio::process::Command;
 
 use super::{
-    Answer, Asked, SshConfigError, SshOptions,
+    SshConfigError, SshOptions,
+    answer::Answer,
     jump::{self, Jump},
-    parse, roots,
+    parse::{Asked, parse},
+    roots,
+    shell::shell_split,
 };
 use crate::{
     credential,
@@ -389,43 +392,4 @@ fn config_file(options: &[String]) -> Option<&str> {
             Some(file)
         }
     })
-}
-
-/// Splits as Nix splits `NIX_SSHOPTS` (`shellSplitString`, src/libutil/strings.cc): quotes of both
-/// kinds and backslashes, no expansion.
-pub(crate) fn shell_split(text: &str) -> Result<Vec<String>, SshConfigError> {
-    let mut words = Vec::new();
-    let mut word: Option<String> = None;
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        match c {
-            ' ' | '\t' => words.extend(word.take()),
-            '\'' => {
-                let word = word.get_or_insert_default();
-                loop {
-                    match chars.next().ok_or(SshConfigError::UnclosedQuote)? {
-                        '\'' => break,
-                        c => word.push(c),
-                    }
-                }
-            }
-            '"' => {
-                let word = word.get_or_insert_default();
-                loop {
-                    match chars.next().ok_or(SshConfigError::UnclosedQuote)? {
-                        '"' => break,
-                        '\\' => match chars.next().ok_or(SshConfigError::UnclosedQuote)? {
-                            c @ ('$' | '`' | '"' | '\\') => word.push(c),
-                            c => word.extend(['\\', c]),
-                        },
-                        c => word.push(c),
-                    }
-                }
-            }
-            '\\' => word.get_or_insert_default().extend(chars.next()),
-            c => word.get_or_insert_default().push(c),
-        }
-    }
-    words.extend(word);
-    Ok(words)
 }

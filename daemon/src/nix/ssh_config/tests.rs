@@ -2,8 +2,11 @@ mod jumps;
 mod openssh;
 mod roots;
 
-use super::query::{Query, Question, check_name, shell_split};
-use super::*;
+use super::{
+    parse::{Asked, parse},
+    query::{Query, Question, check_name},
+    *,
+};
 use proptest::prelude::*;
 use std::{
     ffi::OsStr,
@@ -342,14 +345,21 @@ fn an_answer_without_the_essentials_is_unreadable() {
 }
 
 #[test]
-fn nix_sshopts_is_split_as_nix_splits_it() {
-    let words = shell_split(r#"-o "A=b c" '-F/x y'  a\ b "\x\"" ''"#).unwrap();
-    assert_eq!(words, ["-o", "A=b c", "-F/x y", "a b", "\\x\"", ""]);
-    for text in ["'a", "\"a", "\"a\\"] {
-        assert!(
-            matches!(shell_split(text), Err(SshConfigError::UnclosedQuote)),
-            "{text}"
-        );
+fn what_only_ssh_does_is_left_to_ssh() {
+    let beyond = |lines: &str| with(lines).demands.is_beyond_us;
+    for option in [
+        "knownhostscommand /bin/keys %H",
+        "bindaddress desk.lan",
+        "forkafterauthentication yes",
+    ] {
+        assert_eq!(beyond(option).as_deref(), Some(option));
+    }
+    for lines in [
+        "forkafterauthentication no",
+        "bindaddress 192.0.2.2",
+        "bindaddress desk.lan\nproxycommand nc desk 22",
+    ] {
+        assert_eq!(beyond(lines), None, "{lines}");
     }
 }
 
@@ -368,35 +378,5 @@ proptest! {
         if let Ok(found) = options(&format!("{option} {value}\n{PLAIN}")) {
             prop_assert!(found.identity_files.len() <= MAX_IDENTITIES);
         }
-    }
-
-    #[test]
-    fn quoted_words_are_split_back(words in proptest::collection::vec("[^\0']{1,12}", 0..6)) {
-        let text = words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" ");
-        prop_assert_eq!(shell_split(&text).unwrap(), words);
-    }
-
-    #[test]
-    fn any_options_are_split_or_refused(text in "\\PC*") {
-        let _ = shell_split(&text);
-    }
-}
-
-#[test]
-fn what_only_ssh_does_is_left_to_ssh() {
-    let beyond = |lines: &str| with(lines).demands.is_beyond_us;
-    for option in [
-        "knownhostscommand /bin/keys %H",
-        "bindaddress desk.lan",
-        "forkafterauthentication yes",
-    ] {
-        assert_eq!(beyond(option).as_deref(), Some(option));
-    }
-    for lines in [
-        "forkafterauthentication no",
-        "bindaddress 192.0.2.2",
-        "bindaddress desk.lan\nproxycommand nc desk 22",
-    ] {
-        assert_eq!(beyond(lines), None, "{lines}");
     }
 }

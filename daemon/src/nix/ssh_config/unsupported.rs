@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use super::Answer;
+use super::answer::Answer;
 
 /// Each as `option value`. A plain machine's answer, and
 /// Debian's (which turns on GSSAPI that nobody without a ticket uses), yields none.

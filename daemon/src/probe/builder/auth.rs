@@ -32,6 +32,7 @@ use crate::{
     files::Reachable,
     helper::wire::{NotOffered, Offered},
     nix::ssh_config::SshOptions,
+    report::IDENTITY,
 };
 
 /// How many keys are offered: OpenSSH's server hangs up after that many (`MaxAuthTries`).
@@ -254,12 +255,12 @@ impl Authenticator<'_> {
         details.insert("tried_keys".into(), attempts.tried.clone().into());
         // The one that lets us in; where none does, the first, which Nix would offer first.
         let path = Detail::Text(identity.path.as_path().into());
-        details.entry("identity".into()).or_insert(path.clone());
+        details.entry(IDENTITY.into()).or_insert(path.clone());
         let (user, certificate) = (&self.options.user, identity.certificate);
         let answer = link.try_key(user, &identity.key, certificate, hash);
         match answer.await? {
             AuthResult::Success => {
-                details.insert("identity".into(), path);
+                details.insert(IDENTITY.into(), path);
                 Ok(ControlFlow::Break(true))
             }
             AuthResult::Failure {
@@ -385,7 +386,7 @@ impl Authenticator<'_> {
     /// What the remedy names: the file, and what it would be called as a credential.
     fn note_unusable(&self, file: &Path, details: &mut Details) {
         let text = |text: &OsStr| Detail::Text(Path::new(text).into());
-        details.insert("identity".into(), text(file.as_os_str()));
+        details.insert(IDENTITY.into(), text(file.as_os_str()));
         details.insert("credential".into(), text(&credential::name(file)));
     }
 }
