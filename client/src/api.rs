@@ -131,13 +131,15 @@ fn listed(module: &Module, names: &BTreeSet<String>) -> Vec<String> {
             Item::Use(it) if is_pub(&it.vis) && module.is_public && !is_conditional(&it.attrs) => {
                 line(1, format!("use {}", text(&it.tree)));
             }
-            Item::Fn(it) if is_pub(&it.vis) && module.is_public && !is_conditional(&it.attrs) => {
+            Item::Fn(it)
+                if is_shown(&it.vis, it.sig.ident.to_string()) && !is_conditional(&it.attrs) =>
+            {
                 line(1, text(&it.sig));
             }
-            Item::Const(it) if is_pub(&it.vis) && module.is_public => {
+            Item::Const(it) if is_shown(&it.vis, it.ident.to_string()) => {
                 line(1, format!("const {}: {}", it.ident, text(&it.ty)));
             }
-            Item::Type(it) if is_pub(&it.vis) && module.is_public => {
+            Item::Type(it) if is_shown(&it.vis, it.ident.to_string()) => {
                 line(1, format!("type {} = {}", it.ident, text(&it.ty)));
             }
             Item::Struct(it) if is_shown(&it.vis, it.ident.to_string()) => {
@@ -170,7 +172,7 @@ fn listed(module: &Module, names: &BTreeSet<String>) -> Vec<String> {
                     line(1, format!("words {}: {}", it.ident, words.join(" ")));
                 }
             }
-            Item::Trait(it) if is_pub(&it.vis) && module.is_public => {
+            Item::Trait(it) if is_shown(&it.vis, it.ident.to_string()) => {
                 line(1, format!("trait {}", it.ident));
                 for it in &it.items {
                     if let TraitItem::Fn(it) = it {

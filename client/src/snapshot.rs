@@ -4,15 +4,17 @@
 //! inside the daemon reads. All text in it is [`Printable`], whoever wrote it. Timestamps are microseconds: `CLOCK_REALTIME` unless the name says
 //! monotonic (`CLOCK_MONOTONIC`), 0 for never, as systemd has them.
 
+mod detail;
 mod targets;
-
-use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::targets::Targets;
+pub use self::{
+    detail::{Detail, Details},
+    targets::Targets,
+};
 pub use crate::words::CauseKind;
-use crate::{Kind, OverallState, Printable, Reason, Stage, TargetState, WarningCode, language::tr};
+use crate::{Kind, OverallState, Printable, Reason, Stage, TargetState, WarningCode};
 
 /// The key of [`Target::details`] and [`Warning::details`] under which a machine's own words for
 /// what went wrong stand: `Connection refused (os error 111)`.
@@ -220,26 +222,6 @@ pub struct Warning {
     pub details: Details,
 }
 
-/// Particulars by key.
-pub type Details = BTreeMap<Printable, Detail>;
-
-/// One particular of [`Target::details`] or [`Warning::details`].
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Detail {
-    /// Yes or no.
-    Bool(bool),
-    /// A count, or microseconds where the key ends in `_usec`.
-    Uint(u64),
-    /// Any other number.
-    Float(f64),
-    /// Text: a machine's, such as an address or an error message; not a sentence for people.
-    Text(Printable),
-    /// Several.
-    List(Vec<Printable>),
-}
-
 /// One line of a target's history.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HistoryEntry {
@@ -378,55 +360,5 @@ impl Target {
     /// How people name it: `cache/desktop`.
     pub fn label(&self) -> String {
         format!("{}/{}", self.kind, self.name)
-    }
-}
-
-impl std::fmt::Display for Detail {
-    /// As a person would read it; a list with commas.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Bool(true) => f.write_str(tr("yes")),
-            Self::Bool(false) => f.write_str(tr("no")),
-            Self::Uint(value) => write!(f, "{value}"),
-            Self::Float(value) => write!(f, "{value}"),
-            Self::Text(text) => f.write_str(text),
-            Self::List(items) => f.write_str(&items.join(", ")),
-        }
-    }
-}
-
-impl From<&str> for Detail {
-    fn from(text: &str) -> Self {
-        Self::Text(text.into())
-    }
-}
-
-impl From<String> for Detail {
-    fn from(text: String) -> Self {
-        Self::Text(text.into())
-    }
-}
-
-impl From<Printable> for Detail {
-    fn from(text: Printable) -> Self {
-        Self::Text(text)
-    }
-}
-
-impl<T: Into<Printable>> From<Vec<T>> for Detail {
-    fn from(items: Vec<T>) -> Self {
-        Self::List(items.into_iter().map(Into::into).collect())
-    }
-}
-
-impl From<bool> for Detail {
-    fn from(value: bool) -> Self {
-        Self::Bool(value)
-    }
-}
-
-impl From<u64> for Detail {
-    fn from(value: u64) -> Self {
-        Self::Uint(value)
     }
 }

@@ -6,6 +6,7 @@
 //! Programs read these words; sentences for people are apart from them (`reasons`, `warnings`).
 
 mod closed;
+mod hindrance;
 
 pub(crate) use self::closed::words;
 
@@ -321,68 +322,6 @@ words! {
     }
 }
 
-impl Reason {
-    /// The difference that it is, of a target that passes its checks while Nix does not go there.
-    pub fn hindrance(self) -> Option<WarningCode> {
-        let mut codes = WarningCode::ALL.iter().copied();
-        codes.find(|code| code.hinders() == Some(self))
-    }
-}
-
-impl WarningCode {
-    /// The reason of a target that Nix does not go to because of this; of two, the lesser one explains
-    /// more. `None` for what keeps Nix from nothing.
-    pub const fn hinders(self) -> Option<Reason> {
-        match self {
-            Self::NixConfBroken => Some(Reason::NixConfBroken),
-            Self::MachinesFileBroken => Some(Reason::MachinesFileBroken),
-            Self::SubstitutionOff => Some(Reason::SubstitutionOff),
-            Self::BuildersDisabled => Some(Reason::BuildersDisabled),
-            Self::SshMissing => Some(Reason::SshMissing),
-            Self::AddressMoved => Some(Reason::AddressMoved),
-            Self::NotInNixConf => Some(Reason::NotInNixConf),
-            Self::NixVersion => Some(Reason::NixVersion),
-            Self::BuilderWithoutSlots => Some(Reason::BuilderWithoutSlots),
-            Self::HostKeyNotKnown => Some(Reason::HostKeyNotKnown),
-            Self::StoreElsewhere => Some(Reason::StoreElsewhere),
-            Self::ForeignBuildHook => Some(Reason::ForeignBuildHook),
-            Self::Unknown
-            | Self::NotVisible
-            | Self::NotWatchable
-            | Self::TooManyBuilders
-            | Self::SshOptionIgnored
-            | Self::HostKeyDiffers
-            | Self::TwoHostKeys
-            | Self::KeyNotTrusted
-            | Self::AddressMismatch
-            | Self::DaemonConfigStale
-            | Self::SshConfigMismatch
-            | Self::HostKeyMismatch
-            | Self::OtherCache
-            | Self::NegativeCacheStale
-            | Self::PositiveCacheStale
-            | Self::FallbackOff
-            | Self::LanCacheLast
-            | Self::NotSteered
-            | Self::StoreNearlyFull
-            | Self::OnlyMandatory
-            | Self::ConfigRejected => None,
-        }
-    }
-
-    /// The kind of target of which Nix uses none because of this, or all where it has no part in it.
-    pub fn is_of(self, kind: Kind) -> bool {
-        match self {
-            Self::MachinesFileBroken
-            | Self::BuildersDisabled
-            | Self::SshMissing
-            | Self::ForeignBuildHook => kind == Kind::Builder,
-            Self::SubstitutionOff => kind == Kind::Cache,
-            _ => true,
-        }
-    }
-}
-
 impl TargetState {
     /// Whether Nix could use the target now.
     pub const fn is_ready(self) -> bool {
@@ -398,33 +337,4 @@ impl OverallState {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_word_reads_back_as_itself() {
-        for reason in Reason::ALL {
-            assert_eq!(Reason::from_word(reason.as_str()), *reason);
-        }
-        for stage in Stage::ALL {
-            assert_eq!(Stage::from_word(stage.as_str()), *stage);
-        }
-    }
-
-    #[test]
-    fn what_keeps_nix_away_has_one_word_as_difference_and_as_reason() {
-        for code in WarningCode::ALL {
-            if let Some(reason) = code.hinders() {
-                assert_eq!(reason.as_str(), code.as_str());
-                assert_eq!(reason.hindrance(), Some(*code));
-            }
-        }
-        assert_eq!(Reason::Refused.hindrance(), None);
-    }
-
-    #[test]
-    fn an_unknown_word_is_neutral() {
-        assert_eq!(TargetState::from_word("exploded"), TargetState::Unknown);
-        assert_eq!(Reason::from_word("from-the-future"), Reason::None);
-    }
-}
+mod tests;

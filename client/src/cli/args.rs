@@ -1,13 +1,12 @@
 //! The command line.
 
-use std::{
-    ffi::{OsStr, OsString},
-    path::{Path, PathBuf},
-    time::Duration,
-};
+mod called;
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, error::ErrorKind};
+use std::{path::PathBuf, time::Duration};
 
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum, error::ErrorKind};
+
+pub(super) use self::called::read;
 use super::{bar::Format, help};
 use crate::{
     Bus,
@@ -359,45 +358,6 @@ impl Cli {
         }
         Ok(self)
     }
-}
-
-/// The names under which the program is installed too, because people know it by those from elsewhere; the command
-/// that each is, and its usage.
-const OTHER_NAMES: [(&str, &str, &str); 2] = [
-    (
-        "offload-status",
-        "status",
-        "offload-status [OPTIONS] [TARGET]",
-    ),
-    (
-        "offload-test-build",
-        "test-build",
-        "offload-test-build [OPTIONS] [BUILDER]",
-    ),
-];
-
-/// Reads the command line.
-pub(super) fn read(mut args: Vec<OsString>) -> Result<Cli, clap::Error> {
-    let mut definition = Cli::command();
-    let called = args.first().map(PathBuf::from);
-    let called = called
-        .as_deref()
-        .and_then(Path::file_name)
-        .and_then(OsStr::to_str);
-    let other = OTHER_NAMES.iter().find(|(name, ..)| called == Some(name));
-    let called = other.map_or(NAME, |(name, ..)| name);
-    if let Some((name, command, usage)) = other {
-        args.insert(1, command.into());
-        definition = definition.mut_subcommand(*command, |command| {
-            command.display_name(*name).override_usage(*usage)
-        });
-    }
-    let matches = help::spoken(definition).try_get_matches_from(args)?;
-    let cli = Cli::from_arg_matches(&matches)?.checked()?;
-    Ok(Cli {
-        name: called,
-        ..cli
-    })
 }
 
 /// A limit of nothing would end everything before it began.

@@ -1,7 +1,10 @@
 use std::collections::HashSet;
 
 use super::*;
-use crate::{Kind, Stage, snapshot::Detail};
+use crate::{
+    Kind, Stage,
+    snapshot::{Detail, Target},
+};
 
 #[test]
 fn every_reason_but_none_has_its_words() {

@@ -6,14 +6,12 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod xml;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use futures_util::StreamExt;
 use offload_client::proxy::{BuilderProxy, CacheProxy, JobProxy, ManagerProxy, TargetProxy};
-use quick_xml::{
-    Reader,
-    events::{BytesStart, Event},
-};
 use tokio::{net::UnixStream, sync::mpsc};
 use zbus::{
     Connection, Message, MessageStream, Signature, Variant,
@@ -22,14 +20,9 @@ use zbus::{
     wire::{Array, Dict, StructureBuilder},
 };
 
+use self::xml::{Interface, interfaces};
+
 const PATH: &str = "/org/offloadd/Offload1";
-const XML: [&str; 5] = [
-    include_str!("../../dbus/org.offloadd.Offload1.Manager.xml"),
-    include_str!("../../dbus/org.offloadd.Offload1.Target.xml"),
-    include_str!("../../dbus/org.offloadd.Offload1.Cache.xml"),
-    include_str!("../../dbus/org.offloadd.Offload1.Builder.xml"),
-    include_str!("../../dbus/org.offloadd.Offload1.Job.xml"),
-];
 
 macro_rules! call_all {
     ($proxy:ident: $($member:ident($($arg:expr),*)),* $(,)?) => {
@@ -118,7 +111,7 @@ async fn every_member_of_the_proxies_is_the_xmls_and_the_other_way_round() {
 /// What the macro generates can't be listed; what it reads can be counted.
 #[test]
 fn the_proxies_declare_no_member_that_the_test_above_does_not_use() {
-    let source = include_str!("../src/proxy.rs");
+    let source = include_str!("../../src/proxy.rs");
     let interfaces = interfaces();
     let members: usize = interfaces
         .values()
@@ -316,97 +309,4 @@ fn sample_of(signature: &Signature) -> Variant<'static> {
         ),
         other => panic!("the interfaces have no type {other:?}"),
     }
-}
-
-#[derive(Default)]
-struct Interface {
-    methods: BTreeMap<String, Method>,
-    signals: BTreeMap<String, String>,
-    properties: BTreeMap<String, Property>,
-}
-
-#[derive(Default)]
-struct Method {
-    input: String,
-    output: String,
-}
-
-#[derive(Default)]
-struct Property {
-    signature: String,
-    emits: String,
-}
-
-impl Interface {
-    fn method(&mut self, name: &str) -> &mut Method {
-        self.methods.get_mut(name).unwrap()
-    }
-}
-
-/// Reads the interfaces out of the XML.
-fn interfaces() -> BTreeMap<String, Interface> {
-    let mut interfaces = BTreeMap::new();
-    for xml in XML {
-        let mut reader = Reader::from_str(xml);
-        let (mut name, mut member) = (String::new(), String::new());
-        loop {
-            let event = reader.read_event().unwrap();
-            let element = match &event {
-                Event::Start(element) | Event::Empty(element) => element,
-                Event::Eof => break,
-                _ => continue,
-            };
-            let own_name = attribute(element, "name");
-            if element.name().as_ref() == "interface" {
-                name = own_name.clone().unwrap();
-            }
-            if name.is_empty() {
-                continue;
-            }
-            let interface: &mut Interface = interfaces.entry(name.clone()).or_default();
-            match element.name().as_ref() {
-                "interface" => {}
-                "method" => {
-                    member = own_name.unwrap();
-                    interface.methods.insert(member.clone(), Method::default());
-                }
-                "signal" => {
-                    member = own_name.unwrap();
-                    interface.signals.insert(member.clone(), String::new());
-                }
-                "property" => {
-                    member = own_name.unwrap();
-                    assert_eq!(attribute(element, "access").as_deref(), Some("read"));
-                    let property = Property {
-                        signature: attribute(element, "type").unwrap(),
-                        ..Property::default()
-                    };
-                    interface.properties.insert(member.clone(), property);
-                }
-                "arg" => {
-                    let signature = attribute(element, "type").unwrap();
-                    match attribute(element, "direction").as_deref() {
-                        Some("in") => interface.method(&member).input.push_str(&signature),
-                        Some("out") => interface.method(&member).output.push_str(&signature),
-                        _ => *interface.signals.get_mut(&member).unwrap() += &signature,
-                    }
-                }
-                "annotation" => {
-                    assert_eq!(
-                        own_name.as_deref(),
-                        Some("org.freedesktop.DBus.Property.EmitsChangedSignal")
-                    );
-                    interface.properties.get_mut(&member).unwrap().emits =
-                        attribute(element, "value").unwrap();
-                }
-                other => panic!("{other}"),
-            }
-        }
-    }
-    interfaces
-}
-
-fn attribute(element: &BytesStart<'_>, name: &str) -> Option<String> {
-    let found = element.try_get_attribute(name).unwrap()?;
-    Some(found.value.into_owned())
 }

@@ -1,4 +1,6 @@
-use super::*;
+use std::ffi::OsString;
+
+use super::{called::OTHER_NAMES, *};
 
 #[test]
 fn the_definition_is_consistent() {
