@@ -3,12 +3,12 @@
 
 use std::net::{Ipv6Addr, UdpSocket};
 
-use offload_client::{Snapshot, WarningCode};
+use offload_client::{Reason, Snapshot, WarningCode};
 use offload_tests::{Namespace, eventually, laptop::Run};
 use offloadd::clock::Stopwatch;
 use tokio::time::timeout;
 
-use crate::desk::{DAEMON, Desk, PATIENCE};
+use crate::desk::{DAEMON, Desk, PATIENCE, builder};
 
 const GATEWAY: &str = "[steer]\ngateway = \"127.0.0.1:5001\"\n";
 const SOCKET: &str = "offload-gateway.socket";
@@ -110,6 +110,16 @@ impl Builds {
 
 /// By IPv6 to all nodes, which a network card hears without an address: the unit's sandbox is not in the way.
 async fn it_is_woken(desk: &Desk) {
+    // Who refuses connections is awake, as a desktop is that is on its way down.
+    let is_gone = |said: &Snapshot| builder(said).reason != Reason::Refused;
+    desk.until("nobody answers for the builder", is_gone).await;
+    // With the cable came new addresses of IPv6: nothing is sent from one before it is known to be nobody else's.
+    let is_settled = async || {
+        let unsettled = desk.network.laptop_ip("-6 addr show tentative").unwrap();
+        unsettled.is_empty().then_some(())
+    };
+    let settled = eventually(PATIENCE, "the laptop has its addresses", is_settled);
+    settled.await.unwrap();
     let listen = || UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 9)).unwrap();
     let heard = Namespace::inside(desk.network.desktop(), listen).unwrap();
     heard.set_nonblocking(true).unwrap();
