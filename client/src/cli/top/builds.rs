@@ -8,7 +8,9 @@
 use std::{
     collections::BTreeMap,
     convert::Infallible,
-    fs, io,
+    fs,
+    future::pending,
+    io::{self, ErrorKind},
     os::{linux::fs::MetadataExt, unix::fs::DirEntryExt},
     path::{Path, PathBuf},
     time::Duration,
@@ -22,8 +24,11 @@ use crate::{Printable, snapshot::Target};
 
 /// Several slots are taken or left at once.
 const GATHER: Duration = Duration::from_millis(300);
-/// How often it is looked for a directory that is not there yet.
-const AGAIN: Duration = Duration::from_secs(30);
+/// What happens where there are slots.
+const SLOTS: WatchMask = WatchMask::CREATE
+    .union(WatchMask::ATTRIB)
+    .union(WatchMask::CLOSE)
+    .union(WatchMask::DELETE_SELF);
 /// So many builds are told, at the most.
 const MOST: usize = 256;
 /// The length of a hash in the name of a path of the store, with its dash.
@@ -69,18 +74,20 @@ impl Builds {
     }
 }
 
-/// Calls `tell` with what there is, and again whenever a slot is taken or left.
+/// Calls `tell` with what there is, and again whenever a slot is taken or left. Never where that is nobody else's to see.
 pub(super) async fn follow(tell: impl AsyncFn(Builds)) -> Infallible {
     let places = Places::default();
+    let slots = places.slots();
     loop {
-        let events = watch(&places.slots());
+        let events = match made(&slots).await {
+            Ok(()) => watch(&slots, SLOTS),
+            Err(error) => Err(error),
+        };
         let mut events = match events {
             Ok(events) => events,
-            Err(_) => {
-                // Nix makes it for the first build that it hands out; or it is nobody else's to see.
-                sleep(AGAIN).await;
-                continue;
-            }
+            // It went in this moment.
+            Err(error) if error.kind() == ErrorKind::NotFound && !slots.exists() => continue,
+            Err(_) => pending().await,
         };
         loop {
             let places = places.clone();
@@ -102,14 +109,26 @@ pub(super) async fn follow(tell: impl AsyncFn(Builds)) -> Infallible {
             }
             sleep(GATHER).await;
         }
-        sleep(AGAIN).await;
     }
 }
 
-fn watch(directory: &Path) -> io::Result<inotify::EventStream<Vec<u8>>> {
+/// Until `directory` is there, which Nix makes for the first build that it hands out.
+async fn made(directory: &Path) -> io::Result<()> {
+    if directory.exists() {
+        return Ok(());
+    }
+    let parent = directory.parent().unwrap_or(directory);
+    let mut events = watch(parent, WatchMask::CREATE | WatchMask::MOVED_TO)?;
+    while !directory.exists() {
+        let event = events.next().await;
+        event.ok_or(ErrorKind::UnexpectedEof)??;
+    }
+    Ok(())
+}
+
+fn watch(directory: &Path, events: WatchMask) -> io::Result<inotify::EventStream<Vec<u8>>> {
     let inotify = Inotify::init()?;
-    let mask = WatchMask::CREATE | WatchMask::ATTRIB | WatchMask::CLOSE | WatchMask::DELETE_SELF;
-    inotify.watches().add(directory, mask)?;
+    inotify.watches().add(directory, events)?;
     inotify.into_event_stream(vec![0; 4096])
 }
 

@@ -1,5 +1,7 @@
 use std::{fs::File, os::unix::fs::MetadataExt as _};
 
+use tokio::task::yield_now;
+
 use super::*;
 
 /// The kernel's tables, and Nix's directories.
@@ -129,4 +131,20 @@ fn a_builder_has_the_slots_of_its_own_uri() {
     assert_eq!(on(&builds, "ssh://h?ssh-key=%2Fk"), Some(1));
     assert_eq!(on(&builds, "ssh://other"), Some(0));
     assert_eq!(on(&Builds::default(), "ssh://h"), None);
+}
+
+#[tokio::test]
+async fn a_directory_that_nix_makes_later_is_seen_when_it_does() {
+    let state = tempfile::tempdir().unwrap();
+    let slots = state.path().join("current-load");
+    let make = async || {
+        File::create(state.path().join("gcroots")).unwrap();
+        yield_now().await;
+        fs::create_dir(&slots).unwrap();
+    };
+    let (seen, ()) = tokio::join!(made(&slots), make());
+    seen.unwrap();
+    made(&slots).await.unwrap();
+    let nowhere = made(&state.path().join("none/current-load")).await;
+    assert_eq!(nowhere.unwrap_err().kind(), ErrorKind::NotFound);
 }
