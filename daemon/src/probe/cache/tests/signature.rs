@@ -270,13 +270,7 @@ async fn a_deep_check_that_fails_leaves_nothing_of_the_one_before() {
 
 #[tokio::test]
 async fn a_deep_check_that_ends_in_silence_has_not_seen_another_key() {
-    let talks = Arc::new(AtomicBool::new(true));
-    let now = talks.clone();
-    let server = Server::new(move |name| {
-        let text = now.load(Ordering::Relaxed).then(|| SIGNED.file(name))??;
-        Some(ok(&text))
-    })
-    .await;
+    let (server, talks) = anew::silenceable().await;
     let mut session = server.session_within(Connection::Keep, 4 * IMPATIENCE, |_| {});
     assert_eq!(verdict(&session.check(Depth::Deep).await), SIGNATURE);
     talks.store(false, Ordering::Relaxed);

@@ -35,6 +35,17 @@ async fn exchangeable() -> (Server, Now) {
     (server.await, now)
 }
 
+/// A server of a good cache, as long as it talks.
+pub(super) async fn silenceable() -> (Server, Arc<AtomicBool>) {
+    let talks = Arc::new(AtomicBool::new(true));
+    let now = talks.clone();
+    let server = Server::new(move |name| {
+        let text = now.load(Ordering::Relaxed).then(|| SIGNED.file(name))??;
+        Some(ok(&text))
+    });
+    (server.await, talks)
+}
+
 #[tokio::test]
 async fn another_cache_over_a_new_connection_is_what_a_deep_check_says() {
     for (other, expected) in [
@@ -121,13 +132,7 @@ async fn a_cache_with_nothing_but_what_the_public_one_signed_is_known_by_that() 
 
 #[tokio::test]
 async fn silence_over_the_narinfo_is_what_a_deep_check_makes_of_it() {
-    let talks = Arc::new(AtomicBool::new(true));
-    let now = talks.clone();
-    let server = Server::new(move |name| {
-        let text = now.load(Ordering::Relaxed).then(|| SIGNED.file(name))??;
-        Some(ok(&text))
-    })
-    .await;
+    let (server, talks) = silenceable().await;
     let spec = server.session(|_| {}).spec;
     let (mut session, _events) = session_of(spec, Connection::Keep, 4 * IMPATIENCE);
     assert_eq!(verdict(&session.check(Depth::Deep).await), SIGNATURE);
