@@ -55,8 +55,8 @@ pub enum Event {
         /// How long it took.
         latency: Duration,
     },
-    /// A test build ended; nothing was wrong, or why it failed. That verdict stands though checks
-    /// pass, until a test build succeeds, the specification changes, or a check fails. Only
+    /// A test build ended; nothing was wrong, or why it failed. A check begins at once, and where that passes the verdict
+    /// stands, until a test build succeeds, the specification changes, or a check fails. Only
     /// `build-failed`, `built-locally` and `built-elsewhere` count against a target.
     Tested {
         /// The builder.

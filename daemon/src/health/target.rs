@@ -60,6 +60,13 @@ pub struct TargetHealth {
     pub disagreements: u32,
 }
 
+impl TargetHealth {
+    /// Nix itself has said otherwise than the checks.
+    fn disagrees(&mut self) {
+        self.disagreements = self.disagreements.saturating_add(1);
+    }
+}
+
 /// State and reason: what is told when it changes.
 pub(super) type Standing = (TargetState, Reason);
 

@@ -86,7 +86,9 @@ impl Monitor {
             Command::Tested { spec, tested, done } => {
                 self.tested(now, &spec, tested);
                 self.publish(now);
-                let _ = done.send(());
+                // What the build amounts to, the check says that is under way now.
+                let checked = Some(spec.id.clone()).filter(|id| self.health.is_in_flight(id));
+                self.waiters.add(checked.into_iter().collect(), false, done);
             }
             Command::Remember { found, stations } => {
                 for (target, station) in stations {

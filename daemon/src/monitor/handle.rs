@@ -105,7 +105,7 @@ pub(super) enum Command {
     Tested {
         spec: Arc<TargetSpec>,
         tested: Tested,
-        done: oneshot::Sender<()>,
+        done: oneshot::Sender<Result<(), CheckError>>,
     },
     Remember {
         found: BTreeMap<TargetId, IpAddr>,
@@ -257,8 +257,8 @@ impl Handle {
         self.ask(|reply| Command::Hook { reply }).await
     }
 
-    /// Keeps what a test build showed of the builder that was `spec` when it began. Returns when
-    /// that is in the snapshot; another specification since then makes it old news.
+    /// Keeps what a test build showed of the builder that was `spec` when it began. Returns when that is in the snapshot,
+    /// and what the check says of it that it leads to; another specification since then makes it old news.
     pub async fn tested(&self, spec: Arc<TargetSpec>, tested: Tested) {
         self.ask(|done| Command::Tested { spec, tested, done })
             .await;

@@ -130,6 +130,7 @@ async fn a_failed_test_build_stays_published_until_one_succeeds() {
 
     for reason in [Reason::BuildFailed, Reason::BuiltElsewhere] {
         watch.test_build(Err(reason), "tower");
+        watch.check(None);
         // An hour and more of checks, the cheap ones and the deep ones.
         for _ in 0..150 {
             let failed = (TargetState::Degraded, reason, Stage::Build);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use offload_client::{Reason, Stage, TargetState};
 
-use super::{Asker, Built, Consequence, Next, Standing, Target, Way, built};
+use super::{Asker, Built, Consequence, Next, Standing, Target, Way};
 use crate::{
     clock::Now,
     health::{
@@ -167,13 +167,15 @@ impl Target {
         now: Now,
         outcome: Result<(), Reason>,
     ) -> Consequence {
-        let state = self.state_by_checks();
-        if built::disagrees(outcome, state) {
-            let count = &mut self.health.disagreements;
-            *count = count.saturating_add(1);
+        let aborted = if self.built.tested(outcome, self.state_by_checks()) {
+            self.check_anew(now)
+        } else {
+            None
+        };
+        Consequence {
+            aborted,
+            ..self.publish(now, Duration::ZERO).into()
         }
-        self.built.tested(outcome, state);
-        self.publish(now, Duration::ZERO).into()
     }
 
     /// What Nix has built with is not what it was.
@@ -186,6 +188,18 @@ impl Target {
     pub(in crate::health) fn hinder(&mut self, now: Now, reason: Option<Reason>) -> Consequence {
         self.hindrance = reason;
         self.publish(now, Duration::ZERO).into()
+    }
+
+    /// A check from scratch begins at once, in place of the one under way, for whoever waits for that one. The check to
+    /// abort.
+    fn check_anew(&mut self, now: Now) -> Option<CheckId> {
+        if self.is_paused() {
+            return None;
+        }
+        let aborted = self.in_flight();
+        self.deep = None;
+        self.schedule(now, Duration::ZERO, self.asker());
+        aborted
     }
 
     /// No check is due.

@@ -64,6 +64,9 @@ impl Target {
             self.record(now, outcome, latency);
         }
         let cause = outcome.map(drop).map_err(|(_, reason)| reason);
+        if self.built.heard(cause) {
+            self.health.disagrees();
+        }
         let reach = self.proved_reach();
         let verdict = if self.is_punished(now, outcome) {
             self.judge.turned_away()
@@ -155,7 +158,7 @@ impl Target {
             Err((_, reason)) => {
                 // What it says again and again is told once.
                 if reason == Reason::NixDeclines && self.checks.0.1 != reason {
-                    health.disagreements = health.disagreements.saturating_add(1);
+                    health.disagrees();
                 }
                 health.consecutive_failures = health.consecutive_failures.saturating_add(1);
                 self.counts.failed();

@@ -41,7 +41,8 @@ fn what_keeps_nix_away_explains_more_than_a_failed_test_build_and_mends_none() {
     play(
         "0s     ok       -> ready
          3s     ok
-         1s     misbuilt -> degraded build-failed
+         1s     misbuilt
+         1s     ok       -> degraded build-failed
          2s     hindered -> degraded address-moved
          3s     lifted   -> degraded build-failed
          4s     built    -> ready",
@@ -56,7 +57,8 @@ fn where_nix_may_go_elsewhere_a_test_build_says_and_nothing_else() {
          3s     ok
          1s     built    -> ready
          ~30s   ok
-         1s     misbuilt -> degraded build-failed
+         1s     misbuilt
+         1s     ok       -> degraded build-failed
          2s     built    -> ready
          ~30s   refused  -> down refused
          3s     ok

@@ -45,8 +45,8 @@ struct Seen {
     /// Whether the last check that began is a deep one.
     deep: bool,
     reach: Reach,
-    /// What a test build found wrong, unless something since then made that old news.
-    misbuilt: Option<Reason>,
+    /// What test builds found wrong, the last one last, unless something since then made that old news.
+    misbuilt: Vec<Reason>,
     /// What keeps Nix from it.
     hindered: Option<Reason>,
 }
@@ -83,7 +83,7 @@ impl World {
 
     /// What a test build found wrong, where that can still stand.
     pub(super) fn misbuilt(&self, id: &TargetId) -> Option<Reason> {
-        self.targets.get(id)?.misbuilt
+        self.targets.get(id)?.misbuilt.last().copied()
     }
 
     pub(super) fn in_flight(&self, id: &TargetId) -> Option<CheckId> {
@@ -106,7 +106,7 @@ impl World {
                     in_flight,
                     deep: false,
                     reach: Reach::Near,
-                    misbuilt: None,
+                    misbuilt: Vec::new(),
                     hindered: None,
                 };
                 self.targets.insert(id.clone(), seen);
@@ -114,7 +114,7 @@ impl World {
             Event::Removed(id) => gone = Some(id.clone()),
             Event::Changed(id) => {
                 if let Some(seen) = self.targets.get_mut(id) {
-                    seen.misbuilt = None;
+                    seen.misbuilt.clear();
                 }
             }
             Event::Reach { target, reach } => {
@@ -133,11 +133,11 @@ impl World {
             }
             Event::Tested { target, outcome } => {
                 if let Some(seen) = self.targets.get_mut(target) {
-                    seen.misbuilt = match outcome {
-                        Ok(()) => None,
-                        Err(reason) if MISBUILT.contains(reason) => Some(*reason),
-                        Err(_) => seen.misbuilt,
-                    };
+                    match outcome {
+                        Ok(()) => seen.misbuilt.clear(),
+                        Err(reason) if MISBUILT.contains(reason) => seen.misbuilt.push(*reason),
+                        Err(_) => {}
+                    }
                 }
             }
             Event::Reported { target, check, .. } => {
@@ -292,7 +292,7 @@ impl World {
                     let health = self.health.target(target);
                     if failed.contains(&new.0) && !health.is_some_and(|health| health.passes) {
                         // A failed check: when it comes back, it is judged anew.
-                        seen.misbuilt = None;
+                        seen.misbuilt.clear();
                     }
                     self.changes += 1;
                 }

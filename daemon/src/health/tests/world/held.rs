@@ -28,8 +28,8 @@ impl World {
                 _ => assert!(has_reason, "{health:?}"),
             }
             if health.passes {
-                let misbuilt = seen.misbuilt.filter(|it| *it == health.reason);
-                let why = seen.hindered.or(misbuilt).unwrap_or_default();
+                let misbuilt = seen.misbuilt.iter().find(|it| **it == health.reason);
+                let why = seen.hindered.or(misbuilt.copied()).unwrap_or_default();
                 assert_eq!(health.reason, why, "{health:?}");
             }
             let blamed = has_reason && health.state != TargetState::Unknown;
