@@ -10,6 +10,7 @@ mod caches;
 mod counts;
 mod memory;
 mod presence;
+mod reach;
 mod request;
 mod returns;
 mod upstream;
@@ -26,6 +27,9 @@ use crate::{
     http::{self, Answer, Sockets, plain},
     monitor::Handle,
 };
+
+/// No more caches or paths than this are remembered, but for who has which NAR.
+const MOST: usize = 256;
 
 /// The gateway, listening.
 pub struct Gateway {

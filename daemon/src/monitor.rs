@@ -77,8 +77,7 @@ pub struct Monitor {
     checks: JoinSet<Finished>,
     /// The targets that were checked in this turn, or will not be: who waits for them is answered at its end.
     answerable: Vec<TargetId>,
-    /// Of the checks under way. What is ready is checked by cheap ones, which are over soon; who is
-    /// not there or may not be there leaves them their part.
+    /// Of the checks under way. What is ready has cheap ones, which are over soon; who may not be there leaves them their part.
     turns: Shares,
     /// Checks that wait for [`Monitor::begin`]; nothing once it was called.
     waiting: Option<Vec<(TargetId, CheckId, Depth)>>,
@@ -188,6 +187,7 @@ impl Monitor {
             found: found_receiver,
             stations: stations_receiver,
             wake: wake_receiver,
+            context: monitor.context.clone(),
             commands,
         };
         Ok((monitor, handle))

@@ -70,6 +70,21 @@ pub struct TargetSpec {
     pub kind: SpecKind,
 }
 
+impl TargetSpec {
+    /// The same known by this key alone, where that is one of several: Nix may trust others, and each of them is some
+    /// other cache's.
+    #[must_use]
+    pub fn known_by(&self, key: &Printable) -> Self {
+        let mut known = self.clone();
+        if let SpecKind::Cache(cache) = &mut known.kind
+            && cache.public_keys.iter().any(|known| *key == *known)
+        {
+            cache.public_keys = vec![key.to_string()];
+        }
+        known
+    }
+}
+
 /// What only one kind of target needs.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SpecKind {

@@ -4,8 +4,10 @@
 //! `307` has `Accept-Ranges`, without which Nix forgets to resume.
 
 use std::{
+    borrow::Cow,
     cell::RefCell,
     collections::HashSet,
+    future::pending,
     io,
     net::{IpAddr, SocketAddr},
     pin::pin,
@@ -14,26 +16,21 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::{
-    FutureExt, StreamExt,
-    future::{LocalBoxFuture, Shared},
-    stream::FuturesUnordered,
-};
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use hyper::{
     Method, StatusCode,
     header::{self, HeaderValue},
 };
-use tokio::{
-    net::TcpStream,
-    time::{Instant, timeout, timeout_at},
-};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{
+    MOST,
     caches::Cache,
     counts::{Answered, Counts},
     memory::Memory,
     missing,
     presence::{LOOKING, Presence},
+    reach::{DIAL, Reach, dial},
     request::{self, Asked, Refusal},
     returns::Returns,
     upstream::{Reply, Upstream, UpstreamError},
@@ -48,9 +45,6 @@ use crate::{
 
 /// How long all caches together have for an answer.
 const ANSWER: Duration = Duration::from_secs(1);
-/// How long a cache may take to accept a connection before it is asked, or Nix is sent to it, and how long that is known.
-const DIAL: Duration = Duration::from_millis(300);
-const DIALLED: Duration = Duration::from_secs(1);
 /// Who has not answered by then is slow.
 const SLOW: Duration = Duration::from_millis(150);
 /// The same path asked for again within this time: where Nix was sent it got nothing.
@@ -60,21 +54,16 @@ const HELD: Duration = Duration::from_secs(3600);
 const HELD_MOST: usize = 4096;
 /// How long the addresses of a name are known.
 const RESOLVED: Duration = Duration::from_secs(30);
-/// No more caches or paths than this are remembered anywhere else.
-const MOST: usize = 256;
 /// Without a word of any cache, as nix-serve has it (`Priority`).
 const PRIORITY: u32 = 30;
-
-/// Whether somebody accepts a connection, for all who want to know.
-type Dial = Shared<LocalBoxFuture<'static, bool>>;
 
 /// Answers requests.
 pub(super) struct Answers {
     presence: Presence,
     returns: Returns,
     upstream: Upstream,
+    reach: Reach,
     lookups: Lookups,
-    dialled: RefCell<Memory<TargetId, (SocketAddr, Dial)>>,
     redirected: RefCell<Memory<String, TargetId>>,
     /// Which cache has a NAR, by its path.
     holders: RefCell<Memory<String, TargetId>>,
@@ -84,13 +73,12 @@ pub(super) struct Answers {
 
 impl Answers {
     pub(super) fn new(monitor: Handle) -> io::Result<Self> {
-        let upstream = Upstream::new(monitor.clone())?;
         Ok(Self {
             presence: Presence::new(monitor.clone()),
-            returns: Returns::new(monitor),
-            upstream,
-            lookups: Lookups::default(),
-            dialled: RefCell::new(Memory::new(DIALLED, MOST)),
+            returns: Returns::new(monitor.clone()),
+            upstream: Upstream::new(monitor.clone())?,
+            lookups: monitor.context().lookups.clone(),
+            reach: Reach::new(monitor),
             redirected: RefCell::new(Memory::new(AGAIN, MOST)),
             holders: RefCell::new(Memory::new(HELD, HELD_MOST)),
             resolved: RefCell::new(Memory::new(RESOLVED, MOST)),
@@ -166,11 +154,7 @@ impl Answers {
         }
         // One that was waited for has as long as one that was looked at.
         let until = (began + ANSWER).max(Instant::now() + (ANSWER - LOOKING));
-        // A kept connection to who has vanished would be waited for all the time that there is.
-        let ask = async |cache| match self.reach(cache).await {
-            Some(address) => (cache, self.hear(cache, address, path).await),
-            None => (cache, Err(UpstreamError::Nowhere)),
-        };
+        let ask = async |cache| (cache, self.hear(cache, path).await);
         let mut asked: FuturesUnordered<_> = caches.iter().map(ask).collect();
         let mut silent: HashSet<&TargetId> = caches.iter().map(|cache| &cache.id).collect();
         let mut unheard = silent.clone();
@@ -203,26 +187,33 @@ impl Answers {
         Some(missing())
     }
 
-    /// What a cache says. One that has accepted a connection a moment ago may be gone by now: who is slow has to accept another.
-    async fn hear(
-        &self,
-        cache: &Cache,
-        address: SocketAddr,
-        path: &str,
-    ) -> Result<Reply, UpstreamError> {
-        let mut reply = pin!(self.upstream.get(cache, path));
+    /// What a cache says, where it is: a kept connection to who has vanished would be waited for all the time that there
+    /// is. One that has accepted a connection a moment ago may be gone by now: who is slow has to accept another, and is
+    /// looked for elsewhere.
+    async fn hear(&self, cache: &Cache, path: &str) -> Result<Reply, UpstreamError> {
+        let place = self.reach(cache).await.ok_or(UpstreamError::Nowhere)?;
+        let mut reply = pin!(self.upstream.get(&place, path));
         if let Ok(reply) = timeout(SLOW, &mut reply).await {
             return reply;
         }
+        let elsewhere = async {
+            let is_there = dial(place.address?).await;
+            if !is_there {
+                self.reach.forget(&place);
+            }
+            match self.reach.elsewhere(cache).await {
+                None if is_there => pending().await,
+                found => found,
+            }
+        };
         tokio::select! {
             biased;
-            reply = &mut reply => return reply,
-            is_there = dial(address) => if !is_there {
-                self.dialled.borrow_mut().remove(&cache.id);
-                return Err(UpstreamError::Nowhere);
+            reply = &mut reply => reply,
+            found = elsewhere => match found {
+                Some(place) => self.upstream.get(&place, path).await,
+                None => Err(UpstreamError::Nowhere),
             },
         }
-        reply.await
     }
 
     /// Nix is sent to the cache that has it. Nothing where there is none.
@@ -252,7 +243,10 @@ impl Answers {
     /// The first cache that says that it has `path`.
     async fn holder<'a>(&self, caches: &'a [Cache], path: &str) -> Option<&'a Cache> {
         let until = Instant::now() + ANSWER;
-        let ask = async |cache| (cache, self.upstream.has(cache, path).await);
+        let ask = async |cache| match self.reach(cache).await {
+            Some(place) => (cache, self.upstream.has(&place, path).await),
+            None => (cache, Err(UpstreamError::Nowhere)),
+        };
         let mut asked: FuturesUnordered<_> = caches.iter().map(ask).collect();
         while let Ok(Some((cache, has))) = timeout_at(until, asked.next()).await {
             match has {
@@ -270,19 +264,20 @@ impl Answers {
         let now = Now::read();
         let again = self.redirected.borrow().get(now, &path.to_owned()) == Some(&cache.id);
         if again {
-            self.dialled.borrow_mut().remove(&cache.id);
+            self.reach.forget(cache);
             self.presence.suspect(&cache.id);
         }
-        let Some(address) = self.reach(cache).await else {
+        let place = self.reach(cache).await;
+        let Some((place, address)) = place.and_then(|it| it.address.map(|at| (it, at))) else {
             self.returns.are_unheard([&cache.id]);
             self.presence.doubt(&cache.id);
             self.presence.suspect(&cache.id);
             return missing();
         };
-        let location = if cache.spec.tls || self.is_at_home(cache, address).await {
-            cache.own_url(path)
+        let location = if cache.spec.tls || self.is_at_home(&place, address).await {
+            place.own_url(path)
         } else {
-            cache.url_at(address, path)
+            place.url_at(address, path)
         };
         let Ok(location) = HeaderValue::try_from(location) else {
             return missing();
@@ -295,21 +290,13 @@ impl Answers {
         answer
     }
 
-    /// Where it accepts connections, if it does. Who asks within a second shares the answer.
-    async fn reach(&self, cache: &Cache) -> Option<SocketAddr> {
-        let address = cache.address?;
-        let now = Now::read();
-        let known = self.dialled.borrow().get(now, &cache.id).cloned();
-        let dial = match known {
-            Some((there, dial)) if there == address => dial,
-            _ => {
-                let dial = dial(address).boxed_local().shared();
-                let mut dialled = self.dialled.borrow_mut();
-                dialled.put(now, cache.id.clone(), (address, dial.clone()));
-                dial
-            }
-        };
-        dial.await.then_some(address)
+    /// The cache where it accepts connections, if it does. One that is elsewhere is to be found there by a check, too.
+    async fn reach<'a>(&self, cache: &'a Cache) -> Option<Cow<'a, Cache>> {
+        let place = self.reach.reach(cache).await?;
+        if matches!(place, Cow::Owned(_)) {
+            self.presence.suspect(&cache.id);
+        }
+        Some(place)
     }
 
     /// Whether Nix, by the name or address that is configured, gets to where the cache is.
@@ -342,10 +329,6 @@ impl Answers {
             holders.put(Now::read(), format!("/{nar}"), cache.id.clone());
         }
     }
-}
-
-async fn dial(address: SocketAddr) -> bool {
-    matches!(timeout(DIAL, TcpStream::connect(address)).await, Ok(Ok(_)))
 }
 
 /// The `URL` of a narinfo, where that is below the cache's own (src/libstore/nar-info.cc).

@@ -13,6 +13,7 @@ use offload_client::{
 use crate::{
     clock::Now,
     monitor::Handle,
+    nix::netrc::Login,
     reason::{self, Weight, Who},
     target::{CacheSpec, SpecKind, TargetId},
 };
@@ -86,6 +87,16 @@ impl Cache {
     /// Whether a check has passed since then, likewise.
     pub(super) const fn has_passed_since(&self, then: u64) -> bool {
         self.last_success >= then
+    }
+
+    /// The same where it has shown who it is, and no check has passed yet: no login goes there.
+    pub(super) fn found_at(&self, address: SocketAddr) -> Self {
+        let mut found = self.clone();
+        found.address = Some(address);
+        if found.spec.login != Login::None {
+            found.spec.login = Login::NotVisible;
+        }
+        found
     }
 
     /// Whether its own URL names the address at which it is; nothing where a name would have to be looked up.

@@ -6,6 +6,7 @@ use std::{cell::RefCell, time::Duration};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
+    MOST,
     caches::{Cache, caches},
     memory::Memory,
 };
@@ -28,9 +29,6 @@ const WOKEN: Duration = Duration::from_secs(1);
 /// A cache that did not answer is not asked again before a check of it has passed, or for so long: what Nix waits for
 /// it, it waits once.
 const DOUBTED: Duration = Duration::from_secs(10);
-/// No more caches than this are remembered.
-const MOST: usize = 256;
-
 /// What is known of the caches beside their checks.
 pub(super) struct Presence {
     monitor: Handle,

@@ -10,6 +10,7 @@ use crate::{
     health::Counts,
     net::{Network, Station},
     plan::{Hook, Plan, Proving},
+    probe::Context,
     report::Tested,
     target::{TargetId, TargetSpec},
     whereabouts::{DiscoverError, WakeError, Waker, Woken},
@@ -27,6 +28,7 @@ pub struct Handle {
     pub(super) found: watch::Receiver<BTreeMap<TargetId, IpAddr>>,
     pub(super) stations: watch::Receiver<BTreeMap<TargetId, Station>>,
     pub(super) wake: watch::Receiver<Wake>,
+    pub(super) context: Arc<Context>,
     pub(super) commands: mpsc::Sender<Command>,
 }
 
@@ -233,6 +235,11 @@ impl Handle {
     /// Whether desktops are woken on demand, and how long is waited for one.
     pub fn wakes(&self) -> Wake {
         *self.wake.borrow()
+    }
+
+    /// What probes are told; their bounds are those of the start.
+    pub const fn context(&self) -> &Arc<Context> {
+        &self.context
     }
 
     /// Where each builder was seen by its hardware address, as it changes.

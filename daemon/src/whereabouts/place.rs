@@ -15,7 +15,7 @@ use super::{Sighting, reachability::Reachability};
 use crate::{
     discover::Scope,
     report::Stranger,
-    target::{Address, CacheSpec, SpecKind, TargetSpec},
+    target::{Address, SpecKind, TargetSpec},
 };
 
 /// So many of its own addresses are tried before the one where it was found. Each may take a quarter of
@@ -163,23 +163,12 @@ impl Place {
         searching.map(|searching| (searching.number, &searching.scope))
     }
 
-    /// What a search is to look for: a cache that has shown with which key it signs is known by that
-    /// one. Nix may trust others, and each of them is some other cache's.
+    /// What a search is to look for: a cache that has shown with which key it signs is known by that one.
     pub(super) fn known_by(&self) -> Arc<TargetSpec> {
-        let (SpecKind::Cache(cache), Some(key)) = (&self.spec.kind, &self.signing_key) else {
-            return self.spec.clone();
-        };
-        if cache.public_keys.len() < 2 || !cache.public_keys.iter().any(|known| key == known) {
-            return self.spec.clone();
+        match &self.signing_key {
+            Some(key) => Arc::new(self.spec.known_by(key)),
+            None => self.spec.clone(),
         }
-        let cache = CacheSpec {
-            public_keys: vec![key.to_string()],
-            ..cache.clone()
-        };
-        Arc::new(TargetSpec {
-            kind: SpecKind::Cache(cache),
-            ..TargetSpec::clone(&self.spec)
-        })
     }
 
     /// Whether something can prove who it is, where it is no builder.

@@ -1,6 +1,7 @@
 //! The gateway: one substituter on loopback, with the desktop's caches behind it. The real Nix fetches by it.
 
 mod desk;
+mod moved;
 
 use std::{cell::Cell, collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};
 
@@ -48,7 +49,11 @@ fn narinfo(store_path: &str) -> String {
 }
 
 fn nar(narinfo: &Answer) -> String {
-    let mut lines = narinfo.body.lines();
+    nar_of(&narinfo.body)
+}
+
+fn nar_of(narinfo: &str) -> String {
+    let mut lines = narinfo.lines();
     let url = lines.find_map(|line| line.strip_prefix("URL: "));
     format!("/{}", url.unwrap())
 }

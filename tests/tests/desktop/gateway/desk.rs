@@ -1,11 +1,14 @@
 //! A laptop whose Nix asks the gateway, and how it asks.
 
+use offload_tests::Namespace;
+
 use super::*;
 
 /// A laptop whose Nix asks the gateway, and nothing else.
 pub(super) struct Desk {
     pub(super) laptop: Laptop,
     pub(super) gateway: SocketAddr,
+    netns: Option<String>,
     pub(super) _nix: NixConf,
 }
 
@@ -16,8 +19,18 @@ impl Desk {
     }
 
     pub(super) async fn start_at(poll: &str, entries: &str, keys: &[&str]) -> Self {
+        Self::start_inside(NixConf::new().unwrap(), None, poll, entries, keys).await
+    }
+
+    /// Inside a network namespace, where there is one.
+    pub(super) async fn start_inside(
+        nix: NixConf,
+        netns: Option<String>,
+        poll: &str,
+        entries: &str,
+        keys: &[&str],
+    ) -> Self {
         let gateway = free_address().unwrap();
-        let nix = NixConf::new().unwrap();
         let url = format!("http://{gateway}");
         nix.set_caches(&[(&url, &keys.join(" "))]).unwrap();
         let config = format!(
@@ -26,11 +39,13 @@ impl Desk {
         );
         let laptop = Laptop::start_with(Launch {
             config,
+            netns: netns.clone(),
             ..Launch::default()
         });
         Self {
             laptop: laptop.await.unwrap(),
             gateway,
+            netns,
             _nix: nix,
         }
     }
@@ -52,7 +67,7 @@ impl Desk {
 
     pub(super) async fn ask_as(&self, host: &str, method: &str, path: &str) -> Answer {
         let asked = async {
-            let mut stream = TcpStream::connect(self.gateway).await.unwrap();
+            let mut stream = self.connect();
             let head =
                 format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
             stream.write_all(head.as_bytes()).await.unwrap();
@@ -61,6 +76,17 @@ impl Desk {
             Answer::read(&String::from_utf8_lossy(&text))
         };
         timeout(PATIENCE, asked).await.expect("it does not answer")
+    }
+
+    fn connect(&self) -> TcpStream {
+        let connect = || std::net::TcpStream::connect(self.gateway);
+        let stream = match &self.netns {
+            Some(side) => Namespace::inside(side, connect).unwrap(),
+            None => connect(),
+        };
+        let stream = stream.unwrap();
+        stream.set_nonblocking(true).unwrap();
+        TcpStream::from_std(stream).unwrap()
     }
 
     pub(super) async fn until(&self, name: &str, state: TargetState) {
@@ -74,7 +100,15 @@ impl Desk {
 
     /// The real Nix copies `path` from the gateway into a store of its own below `root`.
     pub(super) async fn fetch(&self, path: &str, key: &str, root: &Path) -> Result<(), String> {
-        let mut command = Command::new(system_program("nix", "nix-bin").unwrap());
+        let nix = system_program("nix", "nix-bin").unwrap();
+        let mut command = match &self.netns {
+            Some(side) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", side]).arg(nix);
+                command
+            }
+            None => Command::new(nix),
+        };
         command
             .env("HOME", root)
             .env("NIX_CONF_DIR", "/nonexistent")
