@@ -76,7 +76,8 @@ pub fn main() -> ExitCode {
     };
     let outcome = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()
+        // A local one, without the scheduler for many threads and the libm that it takes.
+        .build_local(tokio::runtime::LocalOptions::default())
         .map_err(Failure::Runtime)
         .and_then(|runtime| {
             let outcome = runtime.block_on(async {
