@@ -29,8 +29,13 @@ fn main() -> ExitCode {
     // Before anything that may fail or take its time: until it is judged anew, no builder is ready.
     let flag = !(cli.once || cli.check_config);
     let flag = flag.then(Flag::from_environment);
-    let (settings, report) = match config::describe(&sources) {
-        Ok(described) => described,
+    let settings = if cli.check_config {
+        config::describe(&sources).map(|(settings, report)| (settings, Some(report)))
+    } else {
+        config::load(&sources).map(|settings| (settings, None))
+    };
+    let (settings, report) = match settings {
+        Ok(read) => read,
         Err(errors) => return fail(&errors, errors.exit_code()),
     };
     if let Err(error) = offloadd::limits::raise_files() {
@@ -48,7 +53,7 @@ fn main() -> ExitCode {
         Err(error) => return fail(&error, exit::OS_ERROR),
     };
     let code = runtime.block_on(async {
-        if cli.check_config {
+        if let Some(report) = report {
             return match check_config(settings, &report, cli.json).await {
                 Ok(text) => print(&text, exit::OK),
                 Err(error) => fail(&error, error.exit_code()),

@@ -61,7 +61,7 @@ impl Monitor {
         let abort = self.checks.spawn(async move {
             // Its time begins with its turn, and so does the room that it takes.
             let _turn = turns.take(claim).await;
-            let mut report = Box::pin(session.check(depth)).await;
+            let mut report = session.check(depth).await;
             if depth.is_deep() && target.kind == Kind::Builder {
                 report.signs.station = station(&report);
             }

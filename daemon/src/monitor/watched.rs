@@ -104,10 +104,11 @@ impl Watched {
             Some(Learned::Builder(facts)) => self.facts = Facts::Builder(facts),
             None => {}
         }
-        self.before = Some((
+        let before = (
             std::mem::replace(&mut self.details, report.details),
             std::mem::replace(&mut self.signs, report.signs),
-        ));
+        );
+        self.before = report.outcome.is_err().then_some(before);
         if report.outcome.is_ok() {
             self.elsewhere = report.elsewhere;
         }
