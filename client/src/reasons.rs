@@ -351,6 +351,8 @@ const fn english(reason: Reason) -> Text {
         Reason::NixConfBroken => warnings::english(WarningCode::NixConfBroken),
         Reason::StoreElsewhere => warnings::english(WarningCode::StoreElsewhere),
         Reason::ForeignBuildHook => warnings::english(WarningCode::ForeignBuildHook),
+        Reason::DaemonConfigStale => warnings::english(WarningCode::DaemonConfigStale),
+        Reason::DaemonConfigUnknown => warnings::english(WarningCode::DaemonConfigUnknown),
         Reason::MachinesFileBroken => warnings::english(WarningCode::MachinesFileBroken),
         Reason::SubstitutionOff => warnings::english(WarningCode::SubstitutionOff),
         Reason::BuildersDisabled => warnings::english(WarningCode::BuildersDisabled),

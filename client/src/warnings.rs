@@ -117,6 +117,7 @@ pub(crate) const fn english(code: WarningCode) -> Text {
         | WarningCode::NotInNixConf
         | WarningCode::BuildersDisabled
         | WarningCode::DaemonConfigStale
+        | WarningCode::DaemonConfigUnknown
         | WarningCode::SshConfigMismatch
         | WarningCode::HostKeyNotKnown
         | WarningCode::HostKeyMismatch

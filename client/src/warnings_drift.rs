@@ -116,6 +116,12 @@ pub(crate) const fn english(code: WarningCode) -> Text {
                           stands there now is not in force.",
             remedy: "`sudo systemctl restart nix-daemon`. Builds that run go on.",
         },
+        WarningCode::DaemonConfigUnknown => Text {
+            title: "what nix-daemon has read is not known",
+            explanation: "{file|nix.conf} was changed after nix-daemon had started, and before offloadd had: nix-daemon goes by what \
+                          stood there before, which is not known here.",
+            remedy: "`sudo systemctl restart nix-daemon`. Builds that run go on.",
+        },
         WarningCode::SshConfigMismatch => Text {
             title: "ssh_config leads elsewhere",
             explanation: "The builder is configured at {expected}, and ssh_config sends Nix's ssh to {actual}.",

@@ -211,6 +211,10 @@ words! {
         StoreElsewhere = "store-elsewhere",
         /// Nix drops the whole list of builders.
         MachinesFileBroken = "machines-file-broken",
+        /// nix-daemon goes by an older nix.conf, by which it does not use it.
+        DaemonConfigStale = "daemon-config-stale",
+        /// nix-daemon goes by an older nix.conf, and nobody knows what that said.
+        DaemonConfigUnknown = "daemon-config-unknown",
         /// `substitute` is off: Nix uses no cache.
         SubstitutionOff = "substitution-off",
         /// `builders` is empty: Nix uses no builder.
@@ -299,6 +303,8 @@ words! {
         SubstitutionOff = "substitution-off",
         /// nix-daemon has an older nix.conf than the one that is there.
         DaemonConfigStale = "daemon-config-stale",
+        /// nix-daemon has an older nix.conf than the one that is there, and nobody knows what that said.
+        DaemonConfigUnknown = "daemon-config-unknown",
         /// ssh_config sends Nix's ssh elsewhere than the configuration says.
         SshConfigMismatch = "ssh-config-mismatch",
         /// Nix's ssh would refuse the builder, because it knows no host key of it.

@@ -21,6 +21,7 @@ use offload_client::{Printable, snapshot::Warning};
 
 use crate::{report::Stranger, target::TargetId};
 
+pub use compare::outdated;
 pub use hindrance::{hindrance, of_kind};
 pub use tracker::Tracker;
 
@@ -33,6 +34,8 @@ pub struct Origin {
     pub declared: Option<Side>,
     /// By Nix's files.
     pub deployed: Option<Side>,
+    /// By what nix-daemon has read of them, where that is something else.
+    pub loaded: Option<Side>,
     /// What Nix's files would have to name where they were read and do not: a cache's URL, a builder's
     /// machines line.
     pub missing: Option<String>,
@@ -47,6 +50,13 @@ pub struct Origin {
     pub precedence: Option<Precedence>,
     /// Whether Nix is to follow it, and does.
     pub steering: Steering,
+}
+
+impl Origin {
+    /// What Nix goes by.
+    fn in_force(&self) -> Option<&Side> {
+        self.loaded.as_ref().or(self.deployed.as_ref())
+    }
 }
 
 /// Whether Nix is to follow a target by way of this daemon.

@@ -47,7 +47,10 @@ pub mod wire;
 pub mod witness;
 pub mod worker;
 
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use crate::files::Files;
 
@@ -181,6 +184,50 @@ fn read_with(path: &Path, users: &[PathBuf], version: NixVersion, files: &dyn Fi
 }
 
 impl Imported {
+    /// What a nix-daemon goes by that has read these files as they were `before`, and not as they are written now.
+    /// `None` where it has read others too. `conf` is where nix.conf is.
+    ///
+    /// What each client tells it, of its own nix.conf, is of now (`RemoteStore::setOptions`, src/libstore/remote-store.cc);
+    /// so are the files that nix.conf names, and what is broken, which no client can read.
+    pub fn as_read_before(
+        &self,
+        conf: &Path,
+        before: &loaded::Before,
+        files: &dyn Files,
+    ) -> Option<Self> {
+        let users = conf::user_files(files.has_roots_home());
+        let mut is_known = true;
+        let read = |path: &Path| match before.get(path) {
+            Some(Some(text)) => Ok(text.to_string()),
+            Some(None) => Err(io::ErrorKind::NotFound.into()),
+            None => {
+                is_known = false;
+                Err(io::ErrorKind::NotFound.into())
+            }
+        };
+        let settings = conf::read(conf, &users, self.version, read).settings;
+        if !is_known {
+            return None;
+        }
+        let conf = NixConf {
+            substitute: self.conf.substitute,
+            max_jobs: self.conf.max_jobs,
+            fallback: self.conf.fallback,
+            store_elsewhere: self.conf.store_elsewhere.clone(),
+            store_dir: self.conf.store_dir.clone(),
+            state_dir: self.conf.state_dir.clone(),
+            ..settings
+        };
+        let list = machines::read(&conf, self.version, |path| text::read(files, path));
+        Some(Self {
+            netrc: Netrc::read(files, &conf.netrc_file),
+            machines: list.machines,
+            left_out: list.left_out,
+            conf,
+            ..self.clone()
+        })
+    }
+
     /// Whether all of nix.conf was read: what it does not say then, it does not say.
     pub fn has_whole_conf(&self) -> bool {
         let mut unread = self.unread();

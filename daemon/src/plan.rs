@@ -11,6 +11,7 @@ mod hook;
 mod naming;
 mod origins;
 mod pairing;
+mod unread;
 mod warnings;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
@@ -28,6 +29,7 @@ use crate::{
 };
 
 pub use hook::{Hook, HookLine};
+pub use unread::plan_beside;
 
 /// What to watch.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -79,7 +81,13 @@ impl Default for Proving {
 
 /// Makes the plan.
 pub fn plan(settings: &Settings, imported: &Imported) -> Plan {
+    make(settings, imported, None)
+}
+
+/// Makes it where that is warned of as well.
+fn make(settings: &Settings, imported: &Imported, more: Option<Warning>) -> Plan {
     let mut warnings: Vec<Warning> = imported.problems.iter().map(problem).collect();
+    warnings.extend(more);
     let mut origins = BTreeMap::new();
     let builders = builders::plan(settings, imported, &mut warnings, &mut origins);
     let mut targets = caches::plan(settings, imported, &mut warnings, &mut origins);
@@ -151,6 +159,8 @@ fn explain_unused(
     let reasons = kinds.into_iter();
     reasons
         .filter_map(|(kind, warning)| Some((kind, warning.code.hinders()?)))
+        // Perhaps it uses all that is written down.
+        .filter(|(_, reason)| *reason != Reason::DaemonConfigUnknown)
         .collect()
 }
 

@@ -64,6 +64,8 @@ pub const fn traits(reason: Reason) -> Traits {
         Reason::HostKeyUnknown | Reason::SshConfigPrevents => (Misconfigured, Either, 11),
         // The target is well, and what Nix's hook does only a test build shows.
         Reason::ForeignBuildHook => (Withheld, Own, 0),
+        // The target is well, and what nix-daemon has instead of what stands in nix.conf is not known.
+        Reason::DaemonConfigUnknown => (Withheld, Own, 0),
         Reason::KnownHostsUnreadable | Reason::SshConfigUnsupported => (Withheld, Either, 11),
         Reason::SshProtocol => (Misconfigured, Another, 10),
         Reason::StoreDirMismatch | Reason::Unsigned | Reason::UntrustedSignature => {
@@ -108,6 +110,7 @@ pub const fn traits(reason: Reason) -> Traits {
         | Reason::NarinfoInvalid
         | Reason::NarMissing
         | Reason::NixDeclines
+        | Reason::DaemonConfigStale
         | Reason::StoreFull
         | Reason::BuildFailed
         | Reason::BuiltLocally

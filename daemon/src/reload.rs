@@ -21,11 +21,11 @@ use crate::{
     monitor::Handle,
     nix::{
         self, Environment, NixVersion, environment,
-        loaded::{self, Observer},
+        loaded::{self, Observer, Read},
         ssh_config, version,
     },
     notify::Notifier,
-    plan::{Plan, plan},
+    plan::{Plan, plan, plan_beside},
     service::status_line,
     target::{SpecKind, TargetSpec},
 };
@@ -115,22 +115,33 @@ impl Reloader {
     /// The plan but for our own warnings, and the files whose change needs another.
     fn read(&mut self) -> (Plan, Vec<PathBuf>) {
         let import = &self.settings.nix;
-        let mut imported = if import.import {
-            nix::read(&import.conf, self.version, &Reachable::by_this_process())
-        } else {
-            nix::Imported::default()
-        };
+        if !import.import {
+            let imported = nix::Imported {
+                environment: self.environment.clone(),
+                ..nix::Imported::default()
+            };
+            let plan = plan(&self.settings, &imported);
+            let watched = plan.files.clone();
+            return (plan, watched);
+        }
+        let files = Reachable::by_this_process();
+        let mut imported = nix::read(&import.conf, self.version, &files);
         imported.environment.clone_from(&self.environment);
-        let mut plan = plan(&self.settings, &imported);
+        let mut loaded = self.nix_daemon.look(&import.conf, &imported.conf_files);
+        let before = match &loaded.read {
+            Read::Before(before) => imported.as_read_before(&import.conf, before, &files),
+            Read::Written | Read::Unknown => None,
+        };
+        if before.is_none() && loaded.read != Read::Written {
+            loaded.read = Read::Unknown;
+        }
+        let mut plan = plan_beside(&self.settings, &imported, before.as_ref(), loaded);
         let mut watched = plan.files.clone();
-        if import.import {
-            plan.loaded = self.nix_daemon.look(&import.conf, &imported.conf_files);
-            // Made anew by a nix-daemon that starts.
-            watched.push(loaded::socket(&imported.conf));
-            if plan.loaded.started.is_some() {
-                plan.nix_socket = watched.last().cloned();
-                plan.proving.builds = self.settings.proof;
-            }
+        // Made anew by a nix-daemon that starts.
+        watched.push(loaded::socket(&imported.conf));
+        if plan.loaded.started.is_some() {
+            plan.nix_socket = watched.last().cloned();
+            plan.proving.builds = self.settings.proof;
         }
         (plan, watched)
     }

@@ -124,6 +124,8 @@ pub struct CacheSpec {
     pub has_own_keys: bool,
     /// Whether Nix takes from it only what one of them signed.
     pub require_sigs: bool,
+    /// The same where nix-daemon has read its nix.conf, in which something else stands by now.
+    pub unread: Option<Box<CacheSpec>>,
     /// Its URL as it stands in Nix's own list, where it does and nobody could take it for a secret.
     pub substituter: Option<String>,
     /// How long Nix remembers what it lacks, in seconds.

@@ -17,6 +17,8 @@ impl WarningCode {
         match self {
             Self::NixConfBroken => Some(Reason::NixConfBroken),
             Self::MachinesFileBroken => Some(Reason::MachinesFileBroken),
+            Self::DaemonConfigStale => Some(Reason::DaemonConfigStale),
+            Self::DaemonConfigUnknown => Some(Reason::DaemonConfigUnknown),
             Self::SubstitutionOff => Some(Reason::SubstitutionOff),
             Self::BuildersDisabled => Some(Reason::BuildersDisabled),
             Self::SshMissing => Some(Reason::SshMissing),
@@ -36,7 +38,6 @@ impl WarningCode {
             | Self::TwoHostKeys
             | Self::KeyNotTrusted
             | Self::AddressMismatch
-            | Self::DaemonConfigStale
             | Self::SshConfigMismatch
             | Self::HostKeyMismatch
             | Self::OtherCache

@@ -103,7 +103,8 @@ const fn weight(code: WarningCode) -> Weight {
         | WarningCode::SubstitutionOff
         | WarningCode::BuildersDisabled
         | WarningCode::SshMissing
-        | WarningCode::DaemonConfigStale => Weight::Breaks,
+        | WarningCode::DaemonConfigStale
+        | WarningCode::DaemonConfigUnknown => Weight::Breaks,
         WarningCode::HostKeyMismatch | WarningCode::OtherCache => Weight::Alarm,
         WarningCode::AddressMismatch
         | WarningCode::AddressMoved
@@ -155,7 +156,10 @@ fn rank(target: &Target) -> u8 {
 
 /// Whether a warning is why a target is not ready.
 fn explains(warning: &Warning, target: &Target) -> bool {
-    if target.tells(warning) {
+    // A check that has found it does not know which file it is.
+    let is_unread = warning.code == WarningCode::DaemonConfigStale
+        && target.reason == Reason::DaemonConfigStale;
+    if is_unread || target.tells(warning) {
         return true;
     }
     if target.state == TargetState::Away || warning.target != Some(id(target)) {

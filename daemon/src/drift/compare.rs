@@ -9,7 +9,7 @@ use offload_client::{
 
 use super::{Observed, Origin, Side, Steering, order, place::is_same_host};
 use crate::{
-    nix::loaded::{Loaded, Stale},
+    nix::loaded::{Loaded, Read, Stale},
     report::Stranger,
     target::TargetId,
 };
@@ -20,7 +20,10 @@ pub(super) fn over_all(
     loaded: &Loaded,
     observed: &BTreeMap<TargetId, Observed>,
 ) -> impl Iterator<Item = Warning> {
-    let stale = loaded.stale.as_ref().map(|stale| outdated(loaded, stale));
+    let stale = loaded.stale.as_ref();
+    // What is not known of it the plan warns of.
+    let stale = stale.filter(|_| loaded.read != Read::Unknown);
+    let stale = stale.map(|stale| outdated(WarningCode::DaemonConfigStale, loaded, stale));
     let all = [
         stale,
         order::fallback_off(origins),
@@ -68,6 +71,7 @@ pub(super) fn hindrances(
 ) -> impl Iterator<Item = Warning> {
     let one = Target { id, origin, seen };
     let all = [
+        one.moved_to_what_is_deployed(),
         one.address_moved(),
         one.not_in_nix_conf(),
         one.host_key_not_known(),
@@ -114,8 +118,11 @@ impl Target<'_> {
 
     /// It answers, and not where Nix goes. What is declared may have it right, or have a third address.
     fn address_moved(&self) -> Option<Warning> {
-        let deployed = self.origin.deployed.as_ref()?;
+        let deployed = self.origin.in_force()?;
         let seen = self.seen_now().filter(|_| self.seen.elsewhere)?;
+        if self.moved_to_what_is_deployed().is_some() {
+            return None;
+        }
         let led = self.seen.ssh_config.as_deref();
         let expected = led.or(deployed.addresses.first().map(String::as_str))?;
         let source = match led {
@@ -139,6 +146,16 @@ impl Target<'_> {
             details.insert("declared_at".into(), declared.source.as_str().into());
         }
         Some(warning)
+    }
+
+    /// It answers where Nix's files have it, and nix-daemon has not read them.
+    fn moved_to_what_is_deployed(&self) -> Option<Warning> {
+        let loaded = self.origin.loaded.as_ref()?;
+        let deployed = self.origin.deployed.as_ref()?;
+        let seen = self.seen_now().filter(|_| self.seen.elsewhere)?;
+        let (expected, actual) = (deployed.addresses.first()?, loaded.addresses.first()?);
+        (is_same_host(expected, seen) == Some(true))
+            .then(|| self.warning(WarningCode::DaemonConfigStale, expected, actual))
     }
 
     /// Where it answers now.
@@ -264,9 +281,9 @@ fn names(side: &Side, address: &str) -> bool {
     addresses.any(|known| is_same_host(known, address) == Some(true))
 }
 
-fn outdated(loaded: &Loaded, stale: &Stale) -> Warning {
+/// nix-daemon has not read a file as it is.
+pub fn outdated(code: WarningCode, loaded: &Loaded, stale: &Stale) -> Warning {
     let started = loaded.started.unwrap_or_default();
-    let code = WarningCode::DaemonConfigStale;
     let mut warning = warning(code, stale.changed.into(), started.into());
     let file = stale.file.display().to_string().into();
     warning.details.insert("file".into(), file);

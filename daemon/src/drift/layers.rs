@@ -6,7 +6,7 @@ use offload_client::{
 };
 
 use super::{Observed, Origin, Side, place::is_same_host};
-use crate::nix::loaded::Loaded;
+use crate::nix::loaded::{Loaded, Read};
 
 /// The comparisons of a target: address, key, user; none of what no layer speaks of.
 pub(super) fn of_target(
@@ -16,9 +16,10 @@ pub(super) fn of_target(
     seen: &Observed,
 ) -> Vec<Comparison> {
     let (declared, deployed) = (origin.declared.as_ref(), origin.deployed.as_ref());
-    // It reads its files once: what changed since, it does not have, and what it has instead is
-    // written nowhere.
-    let is_loaded = loaded.started.is_some() && loaded.stale.is_none();
+    // It reads its files once: what changed since, it does not have.
+    let is_known = loaded.stale.is_none() || matches!(loaded.read, Read::Before(_));
+    let is_loaded = loaded.started.is_some() && is_known;
+    let in_force = origin.in_force();
     let compare =
         |subject: &str, of: &dyn Fn(&Side) -> Option<String>, seen: Option<&Printable>| {
             let placed = |side: Option<&Side>| {
@@ -32,7 +33,7 @@ pub(super) fn of_target(
             let comparison = Comparison {
                 subject: subject.into(),
                 declared: placed(declared),
-                loaded: deployed.clone().filter(|_| is_loaded),
+                loaded: placed(in_force).filter(|_| is_loaded),
                 deployed,
                 observed: seen.map(|value| Placed {
                     value: value.clone(),

@@ -32,6 +32,7 @@ const TABLE: &[(WarningCode, WarningCode, Tie)] = {
         // Nix reads none of it while a line of it is broken.
         (BuildersDisabled, NixConfBroken, Tie::Machine),
         (DaemonConfigStale, NixConfBroken, Tie::Machine),
+        (DaemonConfigUnknown, NixConfBroken, Tie::Machine),
         (FallbackOff, NixConfBroken, Tie::Machine),
         (LanCacheLast, NixConfBroken, Tie::Machine),
         (NotInNixConf, NixConfBroken, Tie::Machine),

@@ -228,7 +228,7 @@ fn a_configuration_that_nix_daemon_has_not_read_is_told_and_not_taken_for_loaded
     let sides = Sides::from([(id.clone(), cache(&[], "192.0.2.6", "192.0.2.6"))]);
     let mut loaded = Loaded {
         started: Some(5),
-        stale: None,
+        ..Loaded::default()
     };
     let mut tracker = Tracker::default();
     assert_eq!(compare_all(&mut tracker, 9, &loaded, sides.clone()), []);
@@ -325,4 +325,34 @@ fn a_machine_that_moved_is_told_once_for_its_builder_and_its_cache() {
     assert_eq!(codes(&warnings), [WarningCode::AddressMismatch]);
     let target = Some((Kind::Builder, "desktop".into()));
     assert_eq!(warnings[0].target, target);
+}
+
+#[test]
+fn a_target_that_is_where_nix_daemon_has_not_read_of_it_waits_for_that() {
+    let id = TargetId::cache("desktop");
+    let (mut origin, seen) = cache(&[], "192.0.2.7", "192.0.2.7");
+    let old = Side {
+        addresses: vec!["192.0.2.6:5000".into()],
+        ..Side::default()
+    };
+    origin.loaded = Some(old.clone());
+    let seen = Observed {
+        elsewhere: true,
+        ..seen
+    };
+    let code = |origin: &Origin, seen: &Observed| Some(hindrance(&id, origin, seen)?.code);
+    assert_eq!(code(&origin, &seen), Some(WarningCode::DaemonConfigStale));
+    // It has moved to a third address: reading the file does not help.
+    let moved = Observed {
+        address: Some("192.0.2.9:5000".into()),
+        ..seen.clone()
+    };
+    assert_eq!(code(&origin, &moved), Some(WarningCode::AddressMoved));
+    // It is where nix-daemon goes, whatever stands in the file.
+    let here = Observed {
+        address: Some("192.0.2.6:5000".into()),
+        elsewhere: false,
+        ..seen
+    };
+    assert_eq!(code(&origin, &here), None);
 }

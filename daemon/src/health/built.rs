@@ -101,6 +101,12 @@ pub(super) fn is_for_nix_to_say((state, reason): Standing, is_there: bool) -> bo
     state == TargetState::Unknown && traits(reason).weight == Weight::Withheld && is_there
 }
 
+/// Whether a test build shows that Nix is not kept away by that. It has nix-daemon use the builder that it is meant for, and
+/// so says nothing of those that nix-daemon has read of.
+pub(super) fn is_shown_by_a_build(hindrance: Reason) -> bool {
+    hindrance == Reason::ForeignBuildHook
+}
+
 /// Whether a test build that ends so says something of its builder.
 fn is_build_fault(reason: Reason) -> bool {
     matches!(

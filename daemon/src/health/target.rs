@@ -295,19 +295,16 @@ impl Target {
         let built = self.built;
         let passes = checks.0 == TargetState::Ready;
         let is_for_nix = built::is_for_nix_to_say(checks, is_at_host_key(stage));
+        let is_well = passes || is_for_nix && built.is_proved();
         let is_withheld = |reason| traits(reason).weight == Weight::Withheld;
+        let is_shown = |reason| built.is_proved() && built::is_shown_by_a_build(reason);
         match (self.hindrance, built.fault()) {
-            // Whether it keeps Nix away a test build alone shows.
-            (Some(hindrance), None) if passes && is_withheld(hindrance) => {
-                if built.is_proved() {
-                    self.checks
-                } else {
-                    ((TargetState::Unknown, hindrance), stage)
-                }
-            }
-            (Some(hindrance), _)
-                if !is_withheld(hindrance) && (passes || (is_for_nix && built.is_proved())) =>
+            (Some(hindrance), None)
+                if is_withheld(hindrance) && is_well && !is_shown(hindrance) =>
             {
+                ((TargetState::Unknown, hindrance), stage)
+            }
+            (Some(hindrance), _) if !is_withheld(hindrance) && is_well => {
                 ((TargetState::Degraded, hindrance), stage)
             }
             (_, Some(fault)) if passes || is_for_nix => {

@@ -15,9 +15,11 @@ mod process;
 mod rule;
 
 use std::{
+    collections::BTreeMap,
     env, future,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -46,7 +48,24 @@ pub struct Loaded {
     pub started: Option<u64>,
     /// The file that has changed since, if one has.
     pub stale: Option<Stale>,
+    /// What it has read.
+    pub read: Read,
 }
+
+/// What nix-daemon has read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Read {
+    /// What stands there now, as far as is known.
+    #[default]
+    Written,
+    /// This.
+    Before(Before),
+    /// Something else, and nobody knows what.
+    Unknown,
+}
+
+/// What stood in files before; `None` of one that was not there.
+pub type Before = BTreeMap<PathBuf, Option<Arc<str>>>;
 
 /// A file that changed after nix-daemon had read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,6 +118,8 @@ struct Seen {
     /// What was in its files when it read them; `None` where they had changed before they were seen.
     read: Option<Vec<(PathBuf, Content)>>,
     stale: Option<Stale>,
+    /// What that comes to beside what stands in the files now.
+    now: Read,
 }
 
 impl Default for Observer {
@@ -131,6 +152,7 @@ impl Observer {
         Loaded {
             started: Some(seen.process.started),
             stale: seen.stale.clone(),
+            read: seen.now.clone(),
         }
     }
 
@@ -160,6 +182,7 @@ impl Observer {
             end,
             read: None,
             stale: None,
+            now: Read::Written,
         })
     }
 }
@@ -183,6 +206,23 @@ impl Seen {
             let file = facts.file.clone();
             changed.map(|changed| Stale { file, changed })
         });
+        let written = before(
+            facts
+                .iter()
+                .map(|facts| (&facts.file, Some(&facts.content))),
+        );
+        let then = match &self.read {
+            Some(read) => before(read.iter().map(|(file, read)| (file, Some(read)))),
+            None => {
+                let at_start = |facts| rule::at_start(started, facts);
+                before(facts.iter().map(|facts| (&facts.file, at_start(facts))))
+            }
+        };
+        self.now = if found.is_none() || then == written && then != Read::Unknown {
+            Read::Written
+        } else {
+            then
+        };
         if found.is_none() && self.read.is_none() {
             let read = facts.into_iter().map(|facts| (facts.file, facts.content));
             self.read = Some(read.collect());
@@ -193,6 +233,21 @@ impl Seen {
             self.stale = found;
         }
     }
+}
+
+/// Of files what was in them, where it is known of all.
+fn before<'a>(files: impl Iterator<Item = (&'a PathBuf, Option<&'a Content>)>) -> Read {
+    let texts = files.map(|(file, content)| {
+        let text = match content? {
+            Content::Text(text) => Some(text.clone()),
+            Content::Missing => None,
+            Content::Unreadable => return None,
+        };
+        Some((file.clone(), text))
+    });
+    texts
+        .collect::<Option<Before>>()
+        .map_or(Read::Unknown, Read::Before)
 }
 
 /// The socket of nix-daemon (`nixDaemonSocketFile`, src/libstore/globals.cc).

@@ -350,6 +350,7 @@ fn target(
             has_own_keys: conf.has_own_keys,
             // As in Nix's `PathSubstitutionGoal` (src/libstore/build/substitution-goal.cc).
             require_sigs: is_known && conf.require_sigs && !is_trusted(uri),
+            unread: None,
             substituter: (cache.position.is_some() && uri::redacted(text) == *text)
                 .then(|| (*text).to_owned()),
             negative_ttl: conf.negative_ttl,

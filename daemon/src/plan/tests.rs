@@ -1,8 +1,7 @@
 mod entries;
 mod keys;
+mod unread;
 mod unused;
-
-use offload_client::{Printable, snapshot::Detail};
 
 use self::entries::afternoon;
 use super::*;
@@ -17,6 +16,7 @@ use crate::{
     target::{BuilderSpec, CacheSpec, HostKeyRule, Protocol},
 };
 use data_encoding::BASE64;
+use offload_client::{Printable, snapshot::Detail};
 use proptest::prelude::*;
 use std::{fs, path::Path};
 

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fs, os::unix::fs::symlink};
 
+use offload_client::{Kind, Snapshot};
 use serde::Deserialize;
 
 use super::{
@@ -51,6 +52,9 @@ pub(super) struct BuildCase {
     wants: Wants,
     /// The warning that goes with it.
     warns: Option<String>,
+    /// What nix.conf has behind that while nix-daemon starts, and offloadd sees it, and no longer afterwards: it is
+    /// nix-daemon then that builds.
+    started_with: Option<String>,
     /// What no check shows: held is the verdict after a test build, which has these words of Nix's where Nix does not go.
     proof: Option<String>,
 }
@@ -89,18 +93,34 @@ pub(super) async fn hold(
         // One of them may be a program.
         ground.write(place.join(name), filled(text), 0o755)?;
     }
-    let conf = format!(
-        "substituters =\nbuilders = @{}\n{}\n",
-        machines.display(),
-        filled(&case.conf)
-    );
-    let conf = ground.write(place.join("nix.conf"), conf, 0o644)?;
+    let write_conf = |more: &str| {
+        let machines = machines.display();
+        let own = filled(&format!("{}\n{more}", case.conf));
+        let conf = format!("substituters =\nbuilders = @{machines}\n{own}\n");
+        ground.write(place.join("nix.conf"), conf, 0o644)
+    };
+    let conf = write_conf("")?;
     without_ssh(ground)?;
     let mut environment = nix.environment();
     let own = case.environment.iter();
     environment.extend(own.map(|(name, value)| (name.as_str(), filled(value))));
-    let did = nix.builds(&place, &environment, &case.wants)?;
     let configuration = format!("[nix]\nconf = \"{}\"\n", conf.display());
+    if let Some(before) = &case.started_with {
+        write_conf(before)?;
+        let nix_daemon = nix.daemon(&place, &environment).await?;
+        let more = "[proof]\nbuilds = \"never\"\n";
+        let laptop = proof::laptop(nix, &place, &environment, configuration + more).await?;
+        write_conf("")?;
+        let is_judged =
+            |snapshot: &Snapshot| proof::is_judged(snapshot, Kind::Builder, case.warns.as_deref());
+        let snapshot = laptop.until("the builder is judged", is_judged).await?;
+        environment.insert("NIX_REMOTE", "daemon".to_owned());
+        let did = nix.builds(&place, &environment, &case.wants)?;
+        drop(nix_daemon);
+        let snapshot = proof::json(&snapshot)?;
+        return Ok(held(&snapshot, Word::of(&snapshot, "builder"), &did));
+    }
+    let did = nix.builds(&place, &environment, &case.wants)?;
     if let Some(words) = &case.proof {
         let (snapshot, told) = proof::after(nix, &place, &environment, configuration).await?;
         let word = Word::of(&snapshot, "builder");

@@ -174,7 +174,8 @@ impl<'a> Server<'a> {
         ))
     }
 
-    fn filled(&self, text: &str) -> String {
+    /// `text` with keys in the place of `{key:WHO}`.
+    pub(super) fn filled(&self, text: &str) -> String {
         let words = self.words.iter();
         words.fold(text.to_owned(), |text, (word, value)| {
             text.replace(word, value)

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, io, path::Path};
 
-use offload_client::{Kind, Snapshot, test_build};
+use offload_client::{Kind, Reason, Snapshot, TargetState, test_build};
 use serde_json::Value;
 
 use super::nix::Nix;
@@ -43,6 +43,14 @@ pub(super) async fn laptop(
         ..Launch::default()
     })
     .await
+}
+
+/// Whether a target of this kind is judged, or why it is not is known, and that warning is there.
+pub(super) fn is_judged(snapshot: &Snapshot, kind: Kind, warns: Option<&str>) -> bool {
+    let mut targets = snapshot.targets.iter().filter(|target| target.kind == kind);
+    let mut warnings = snapshot.warnings.iter();
+    targets.all(|it| it.state != TargetState::Unknown || it.reason != Reason::None)
+        && warns.is_none_or(|code| warnings.any(|warning| warning.code.as_str() == code))
 }
 
 /// As `--json` has it.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use offload_client::{Kind, Snapshot, TargetState, snapshot::Target};
+use offload_client::{Kind, Snapshot, snapshot::Target};
 use serde::Deserialize;
 
 use super::{
@@ -29,9 +29,12 @@ pub(super) struct WitnessCase {
     /// What nix.conf has beside the cache.
     #[serde(default)]
     conf: String,
-    /// What it has behind that while nix-daemon starts, and no longer afterwards.
+    /// What it has behind that while nix-daemon starts, and no longer afterwards; as [`Server::filled`].
     #[serde(default)]
     started_with: String,
+    /// Whether offloadd has seen that.
+    #[serde(default)]
+    seen: bool,
     /// Its words, where it does not get there.
     #[serde(default)]
     words: String,
@@ -57,14 +60,17 @@ pub(super) async fn judge(
     nix: &Nix<'_>,
 ) -> Result<Judged> {
     let place = ground.path("witness");
-    let configuration = server.plain(&place, &case.conf)?;
     let environment = nix.environment();
-    let alone = ground.once(&configuration, &environment, false)?;
-    if !matches!(&alone, Ok(snapshot) if Word::of(snapshot, "cache") == Word::Goes) {
-        let said = "the checks alone are not content".to_owned();
-        return Ok((false, said).into());
+    let configuration = server.plain(&place, &case.conf)?;
+    if !case.seen {
+        let alone = ground.once(&configuration, &environment, false)?;
+        if !matches!(&alone, Ok(snapshot) if Word::of(snapshot, "cache") == Word::Goes) {
+            let said = "the checks alone are not content".to_owned();
+            return Ok((false, said).into());
+        }
     }
-    server.plain(&place, &format!("{}{}", case.conf, case.started_with))?;
+    let before = format!("{}{}", case.conf, case.started_with);
+    server.plain(&place, &server.filled(&before))?;
     let own = case.environment.iter();
     let with_own: BTreeMap<_, _> = environment
         .iter()
@@ -72,15 +78,25 @@ pub(super) async fn judge(
         .chain(own.map(|(name, value)| (name.as_str(), value.clone())))
         .collect();
     let nix_daemon = nix.daemon(&place, &with_own).await?;
-    server.plain(&place, &case.conf)?;
+    let laptop = || proof::laptop(nix, &place, &environment, configuration.clone());
+    let seeing = if case.seen {
+        Some(laptop().await?)
+    } else {
+        None
+    };
+    // What is written again is another file, whatever stands in it.
+    if !case.started_with.is_empty() {
+        server.plain(&place, &case.conf)?;
+    }
     let mut client = environment.clone();
     client.insert("NIX_REMOTE", "daemon".to_owned());
     let did = nix.fetches(&place, &client, PATH)?;
-    let is_judged = |snapshot: &Snapshot| {
-        let mut targets = snapshot.targets.iter();
-        targets.any(|it| it.kind == Kind::Cache && it.state != TargetState::Unknown)
+    let laptop = match seeing {
+        Some(laptop) => laptop,
+        None => laptop().await?,
     };
-    let laptop = proof::laptop(nix, &place, &environment, configuration).await?;
+    let is_judged =
+        |snapshot: &Snapshot| proof::is_judged(snapshot, Kind::Cache, case.warns.as_deref());
     let snapshot = laptop.until("the cache is judged", is_judged).await?;
     drop(nix_daemon);
     let json = proof::json(&snapshot)?;
@@ -89,8 +105,9 @@ pub(super) async fn judge(
         let error = target.details.get("error");
         error.is_some_and(|error| error.to_string().contains(&case.words))
     };
-    let is_told =
-        judged.agreement != Some(Agreement::NeitherGoes) || snapshot.targets.iter().any(said);
+    let is_told = case.words.is_empty()
+        || judged.agreement != Some(Agreement::NeitherGoes)
+        || snapshot.targets.iter().any(said);
     let mut warns = case.warns.iter();
     let is_warned = warns.all(|code| codes(&json).contains(&&**code));
     Ok(Judged {

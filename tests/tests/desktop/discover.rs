@@ -90,6 +90,7 @@ fn cache() -> TargetSpec {
             login: Login::None,
             netrc_file: "/etc/nix/netrc".into(),
             public_keys: Vec::new(),
+            unread: None,
             has_own_keys: false,
             require_sigs: true,
             sample: None,

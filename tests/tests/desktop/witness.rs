@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use offload_client::{Kind, Reason, Stage, TargetState, snapshot::Target};
+use offload_client::{Kind, Reason, Stage, TargetState, WarningCode, snapshot::Target};
 use offload_tests::{Ground, Laptop, Nginx, NixDaemon, daemon::Launch};
 
 /// Only the checks that are asked for are made.
@@ -144,6 +144,55 @@ async fn a_substituter_that_the_running_nix_daemon_has_not_read_yet_is_none_of_n
     assert_eq!(verdict(&cache), DECLINED);
     let said = cache.details["error"].to_string();
     assert!(said.contains("ignoring untrusted substituter"), "{said}");
+}
+
+#[tokio::test]
+async fn a_key_counts_from_when_the_nix_daemon_has_read_it_to_when_it_has_read_that_it_is_gone() {
+    let mut desk = Desk::with_cache(|nix| nix.set("trusted-public-keys", "")).await;
+    let laptop = desk.laptop().await;
+    let keyed = (
+        TargetState::Degraded,
+        Reason::UntrustedSignature,
+        Stage::Signature,
+    );
+    assert_eq!(verdict(&checked(&laptop).await), keyed);
+
+    let conf = desk.nix.conf_dir().join("nix.conf");
+    let without = fs::read_to_string(&conf).unwrap();
+    let key = format!("trusted-public-keys = {}\n", desk.nginx.public_key());
+    fs::write(&conf, format!("{without}{key}")).unwrap();
+    let is = |reason: Reason| {
+        move |now: &offload_client::Snapshot| {
+            let mut targets = now.targets.iter().filter(|it| it.kind == Kind::Cache);
+            targets.any(|it| it.reason == reason && it.state != TargetState::Unknown)
+        }
+    };
+    let stale = laptop
+        .until("only the file has the key", is(Reason::DaemonConfigStale))
+        .await;
+    let cache = stale.unwrap();
+    let page = laptop.offloadctl(&["status"]).await.unwrap().stdout;
+    assert!(page.contains("sudo systemctl restart nix-daemon"), "{page}");
+    assert!(!page.contains("trusted-public-keys"), "{page}");
+    let cause = cache.root_cause.unwrap();
+    assert_eq!(cause.code, "daemon-config-stale");
+    assert_eq!(cause.explains.len(), 1, "{cause:?}");
+
+    desk.nix.set("trusted-public-keys", desk.nginx.public_key());
+    desk.nix.restart().await.unwrap();
+    laptop
+        .until("it has read it", is(Reason::None))
+        .await
+        .unwrap();
+
+    // What is taken out of the file it goes on trusting.
+    fs::write(&conf, without).unwrap();
+    let warned = |now: &offload_client::Snapshot| {
+        let stale = WarningCode::DaemonConfigStale;
+        now.warnings.iter().any(|warning| warning.code == stale)
+    };
+    laptop.until("it has not read it", warned).await.unwrap();
+    assert_eq!(verdict(&checked(&laptop).await), READY);
 }
 
 #[tokio::test]

@@ -303,12 +303,14 @@ const fn seen(reason: Reason) -> &'static [(Kind, Stage, Details)] {
             &[(Builder, Build, &[])]
         }
         // What keeps Nix from a target that passes its checks: at no stage.
+        Reason::DaemonConfigStale => &[(Cache, Stage::Signature, &[])],
         Reason::SubstitutionOff | Reason::NotInNixConf => &[(Cache, Stage::None, &[])],
         Reason::AddressMoved => &[(Builder, Stage::None, MOVED)],
         Reason::NixConfBroken
         | Reason::MachinesFileBroken
         | Reason::StoreElsewhere
         | Reason::ForeignBuildHook
+        | Reason::DaemonConfigUnknown
         | Reason::BuildersDisabled
         | Reason::SshMissing
         | Reason::NixVersion

@@ -162,7 +162,9 @@ fn command(warning: &Warning) -> Option<&'static str> {
             let wrong = template::detail(&warning.details, "wrong");
             (wrong.as_deref() == Some("deployed")).then_some("sudo nixos-rebuild switch")
         }
-        WarningCode::DaemonConfigStale => Some("sudo systemctl restart nix-daemon"),
+        WarningCode::DaemonConfigStale | WarningCode::DaemonConfigUnknown => {
+            Some("sudo systemctl restart nix-daemon")
+        }
         _ => None,
     }
 }

@@ -5,9 +5,8 @@ use std::{
     io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
-
-use ring::digest;
 
 use super::{Places, generation};
 use crate::{
@@ -49,8 +48,8 @@ pub(super) enum Content {
     Missing,
     /// Only root may know.
     Unreadable,
-    /// The SHA-256 of it.
-    Hash([u8; 32]),
+    /// This.
+    Text(Arc<str>),
 }
 
 /// Looks at `file`, which a nix-daemon has read that `started` then.
@@ -100,10 +99,7 @@ pub(super) fn usec(seconds: i64, nanoseconds: i64) -> u64 {
 
 fn read(file: &Path) -> Content {
     match text::read(&Reachable::by_this_process(), file) {
-        Ok(text) => {
-            let hash = digest::digest(&digest::SHA256, text.as_bytes());
-            <[u8; 32]>::try_from(hash.as_ref()).map_or(Content::Unreadable, Content::Hash)
-        }
+        Ok(text) => Content::Text(text.into()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Content::Missing,
         Err(_) => Content::Unreadable,
     }

@@ -33,6 +33,19 @@ pub(super) fn changed_from(read: &Content, facts: &Facts, started: u64, now: u64
     }
 }
 
+/// What was in the file at `started`; `None` where nobody knows.
+///
+/// Where a link on the way was made anew and nothing else tells, it leads to the same as before: NixOS starts nix-daemon
+/// again where what is in the file becomes something else.
+pub(super) fn at_start(started: u64, facts: &Facts) -> Option<&Content> {
+    if changed_since(started, facts).is_none() {
+        return Some(&facts.content);
+    }
+    let is_written = facts.times.and_then(written) > Some(started);
+    let then = facts.then.as_ref();
+    then.or((!is_written).then_some(&facts.content))
+}
+
 /// When what has changed did so: a file may have been renamed over it that was written before.
 fn moment(facts: &Facts, started: u64) -> Option<u64> {
     let links = facts.links.iter().copied().filter_map(written_of_link);
@@ -100,7 +113,7 @@ mod tests {
     }
 
     fn content(byte: u8) -> Content {
-        Content::Hash([byte; 32])
+        Content::Text(byte.to_string().into())
     }
 
     fn facts(links: &[Times], times: Option<Times>, then: Option<Content>) -> Facts {

@@ -344,3 +344,38 @@ async fn a_successor_that_does_not_come_is_not_waited_for() {
     let never = tokio::time::timeout(Duration::from_secs(3600), observer.is_due()).await;
     assert!(never.is_err());
 }
+
+/// What nix-daemon has read of nix.conf, as a text; what is not known is empty.
+fn text_of(read: &Read, conf: &Path) -> String {
+    match read {
+        Read::Written => "as it is".to_owned(),
+        Read::Before(before) => before[conf].as_deref().unwrap_or("not there").to_owned(),
+        Read::Unknown => String::new(),
+    }
+}
+
+#[tokio::test]
+async fn what_nix_daemon_has_read_is_known_to_who_saw_it_and_by_its_generation() {
+    let laptop = Laptop::new();
+    let conf = laptop.conf();
+    laptop.write("etc/nix/nix.conf", "a = b\n");
+    laptop.nix_daemon(TICKS);
+    let started = laptop.started() / USEC * USEC;
+    date(&conf, started - USEC);
+    let (mut observer, loaded) = laptop.look();
+    assert_eq!(loaded.read, Read::Written);
+    laptop.write("etc/nix/nix.conf", "a = c\n");
+    date(&conf, started + 2 * USEC);
+    let mut read = || text_of(&observer.look(&conf, &[laptop.conf()]).read, &conf);
+    assert_eq!(read(), "a = b\n");
+    let anew = || text_of(&laptop.look().1.read, &conf);
+    assert_eq!(anew(), "", "who came later");
+
+    fs::remove_file(&conf).unwrap();
+    switch(&laptop, 7, "a = 7\n", started - 20 * USEC);
+    switch(&laptop, 8, "a = 8\n", started + 20 * USEC);
+    assert_eq!(anew(), "a = 7\n", "by the generation of then");
+    assert_eq!(read(), "a = b\n");
+    fs::remove_file(laptop.path("profiles/system-7-link")).unwrap();
+    assert_eq!(anew(), "as it is", "as NixOS starts it again");
+}

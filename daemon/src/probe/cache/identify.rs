@@ -41,6 +41,7 @@ impl Identifier {
         // What Nix takes without a signature, or perhaps by a key of its own, proves nothing.
         cache.require_sigs = true;
         cache.has_own_keys = false;
+        cache.unread = None;
         if !cache.tls && cache.login != Login::None {
             // It is not for whoever may be at an address.
             cache.login = Login::NotVisible;

@@ -86,6 +86,8 @@ enum Sampled {
     Good(Option<NixPublicKey>, Vec<Printable>),
     /// Nix would not take it.
     Bad(SignatureError),
+    /// The same, and would if nix-daemon had read its nix.conf.
+    Unread(SignatureError),
 }
 
 impl Session {
@@ -133,10 +135,12 @@ impl Session {
                     public.get_or_insert((deep, key));
                 }
                 Sampled::Bad(error) => {
-                    note_names(&mut notes.details, error.names());
-                    self.signing_key = first(error.names());
                     let failure = trace.failure(reason_of(&error), error.to_string());
-                    return Err(within(failure, &narinfo));
+                    return Err(self.refused(&error, within(failure, &narinfo), notes));
+                }
+                Sampled::Unread(error) => {
+                    let failure = trace.failure(Reason::DaemonConfigStale, error.to_string());
+                    return Err(self.refused(&error, within(failure, &narinfo), notes));
                 }
             }
         }
@@ -146,6 +150,12 @@ impl Session {
         let (deep, key) = public.unwrap_or_else(nothing);
         self.signing_key = key;
         Ok(deep)
+    }
+
+    fn refused(&mut self, error: &SignatureError, failure: Failure, notes: &mut Notes) -> Failure {
+        note_names(&mut notes.details, error.names());
+        self.signing_key = first(error.names());
+        failure
     }
 
     /// Whether who answers a cheap check over a new connection is who the last deep one saw: it has the path that that one
@@ -164,7 +174,7 @@ impl Session {
         match self.narinfo(&name(path), cache, candidates, notes).await {
             Ok(Some(text)) => match judge(text.as_bytes(), path, cache, &trusted(cache)) {
                 Ok((_, Sampled::Good(key, names))) => shown(key, &names) == self.signing_key,
-                Ok((_, Sampled::Nothing | Sampled::Bad(_))) | Err(_) => false,
+                Ok((_, Sampled::Nothing | Sampled::Bad(_) | Sampled::Unread(_))) | Err(_) => false,
             },
             Ok(None) => false,
             // The deep check went on there.
@@ -288,6 +298,14 @@ fn judge<'t>(
         // It may be one of those whose secret half is here.
         Err(SignatureError::Untrusted(names)) if cache.has_own_keys => Sampled::Good(None, names),
         Err(error) if !cache.require_sigs => Sampled::Good(None, error.names().to_vec()),
+        Err(error)
+            if cache
+                .unread
+                .as_deref()
+                .is_some_and(|unread| takes(unread, &fingerprint, &narinfo)) =>
+        {
+            Sampled::Unread(error)
+        }
         Err(error) => Sampled::Bad(error),
     };
     // `copyStorePath` (src/libstore/store-api.cc) asserts that it does not, and Nix is gone.
@@ -295,6 +313,15 @@ fn judge<'t>(
         return Err("CA is that of another path, over which Nix aborts".to_owned());
     }
     Ok((narinfo, sampled))
+}
+
+/// Whether Nix takes it by these settings.
+fn takes(cache: &CacheSpec, fingerprint: &str, narinfo: &NarInfo<'_>) -> bool {
+    match verify(fingerprint, &narinfo.signatures, &trusted(cache)) {
+        Ok(_) => true,
+        Err(SignatureError::Untrusted(_)) => cache.has_own_keys || !cache.require_sigs,
+        Err(_) => !cache.require_sigs,
+    }
 }
 
 fn reason_of(error: &SignatureError) -> Reason {

@@ -166,6 +166,7 @@ pub(super) fn cache_spec(change: impl FnOnce(&mut CacheSpec)) -> CacheSpec {
         login: Login::None,
         netrc_file: "/etc/nix/netrc".into(),
         public_keys: Vec::new(),
+        unread: None,
         has_own_keys: false,
         require_sigs: true,
         substituter: None,

@@ -67,6 +67,7 @@ pub(crate) fn cache(addresses: &[&str], host: Option<&str>) -> TargetSpec {
             login: Login::None,
             netrc_file: "/etc/nix/netrc".into(),
             public_keys: Vec::new(),
+            unread: None,
             has_own_keys: false,
             require_sigs: true,
             sample: None,
