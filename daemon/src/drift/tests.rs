@@ -335,7 +335,7 @@ fn a_target_that_is_where_nix_daemon_has_not_read_of_it_waits_for_that() {
         addresses: vec!["192.0.2.6:5000".into()],
         ..Side::default()
     };
-    origin.loaded = Some(old.clone());
+    origin.loaded = Some(old);
     let seen = Observed {
         elsewhere: true,
         ..seen

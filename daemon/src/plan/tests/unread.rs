@@ -91,7 +91,7 @@ fn what_nix_daemon_has_read_decides_and_of_its_clients_what_they_have() {
         ),
         (
             "a cache that went",
-            both.clone() + &off,
+            both + &off,
             to_a.clone() + &off,
             vec![(A, None), (B, None)],
         ),
@@ -110,7 +110,7 @@ fn what_nix_daemon_has_read_decides_and_of_its_clients_what_they_have() {
         (
             "a list that went",
             none.clone() + &machines,
-            none.clone() + &off,
+            none + &off,
             vec![(builder, None)],
         ),
         (
