@@ -8,4 +8,5 @@ pub mod many;
 pub mod offloadd;
 pub mod peers;
 pub mod proc;
+pub mod proof;
 pub mod table;

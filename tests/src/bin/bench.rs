@@ -1,7 +1,7 @@
 //! What offloadd costs beside others; `tests/bench/run` builds what it measures and starts it.
 //!
-//! `bench [--peers] [--many] [--gateway] [--fleet] [--beside FILE] [ROUNDS]`: with `--peers` only the others, which need no build of ours; with
-//! `--many` what 10, 100 and 1,000 targets cost; with `--gateway` what Nix waits for there; with `--fleet` what so many laptops (500) cost a Prometheus; with `--beside` this offloadd and the one in FILE.
+//! `bench [--peers] [--many] [--gateway] [--proof] [--fleet] [--beside FILE] [ROUNDS]`: with `--peers` only the others, which need no build of ours; with
+//! `--many` what 10, 100 and 1,000 targets cost; with `--gateway` what Nix waits for there; with `--proof` what a test build takes; with `--fleet` what so many laptops (500) cost a Prometheus; with `--beside` this offloadd and the one in FILE.
 //! `OFFLOAD_TESTS_BIN_DIR` holds the release binaries, `OFFLOAD_BENCH_WITHOUT_BUS` names the
 //! offloadd that was built without its embedded bus.
 
@@ -20,6 +20,7 @@ use offload_tests::{
         many::{self, Many},
         offloadd, peers,
         proc::Memory,
+        proof,
         table::table,
     },
     daemon::program,
@@ -38,7 +39,9 @@ want a quiet one.
 
 ";
 /// Beside the deep round: what it is held to.
-const DEEP_BOUNDS: [&str; 2] = ["8.0 MB", "5.00 ms"];
+const DEEP_BOUNDS: [&str; 2] = ["8.0 MB", "6.00 ms"];
+/// Beside a proof, likewise.
+const PROOF_BOUND: &str = "1 s";
 /// As many as the memory of deep rounds speaks of.
 const DEEP_ROUNDS: usize = 1000;
 /// As many as the comparison speaks of.
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         .map(PathBuf::from);
     let many_only = arguments.iter().any(|argument| argument == "--many");
     let is_gateway = arguments.iter().any(|argument| argument == "--gateway");
+    let is_proof = arguments.iter().any(|argument| argument == "--proof");
     let is_fleet = arguments.iter().any(|argument| argument == "--fleet");
     let peers_only = arguments.iter().any(|argument| argument == "--peers");
     let number = arguments.iter().find_map(|argument| argument.parse().ok());
@@ -68,6 +72,7 @@ fn main() -> ExitCode {
                 Some(other) => beside(other, rounds).await,
                 None if many_only => many().await,
                 None if is_gateway => at_gateway().await,
+                None if is_proof => proofs().await,
                 None if is_fleet => fleet(number.unwrap_or(LAPTOPS)).await,
                 None => measure(peers_only, rounds).await,
             }
@@ -119,6 +124,8 @@ async fn measure(peers_only: bool, rounds: usize) -> Result<String> {
     // One after the other: these are times on the wall.
     text += &answers().await?;
     text += "\n";
+    text += &proofs().await?;
+    text += "\n";
     text += &many().await?;
     text += "\n";
     text += &sizes()?;
@@ -131,6 +138,31 @@ async fn at_gateway() -> Result<String> {
     let rows: Vec<Vec<String>> = rows.into_iter().map(Vec::from).collect();
     let head = ["", "gateway", "nginx"];
     Ok(format!("{}.\n\n{}", machine(), table(&head, &rows)))
+}
+
+/// What a test build takes, over both protocols.
+async fn proofs() -> Result<String> {
+    let mut rows = Vec::new();
+    for protocol in ["ssh-ng", "ssh"] {
+        let proofs = proof::measure(protocol).await?;
+        let mut row = |what: &str, sample: &Sample, most: &str| {
+            rows.push(vec![
+                format!("{what}, {protocol}"),
+                milliseconds(sample.median()),
+                milliseconds(sample.percentile(99)),
+                most.to_owned(),
+            ]);
+        };
+        row("a proof", &proofs.proof, PROOF_BOUND);
+        row("nix-build on the same builder", &proofs.alone, "");
+    }
+    let head = [
+        "a trivial build on the desktop",
+        "median",
+        "99 %",
+        "at most",
+    ];
+    Ok(table(&head, &rows))
 }
 
 /// What many laptops cost a Prometheus.

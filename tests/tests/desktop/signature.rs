@@ -1,10 +1,12 @@
 //! Whether Nix would take what the cache serves, by real caches that real Nix signed, or did not.
 
+use std::time::Duration;
+
 use offload_client::{
     Kind, Reason, Stage, TargetState,
     snapshot::{Detail, Facts, Target},
 };
-use offload_tests::{Desktop, Laptop, Nginx, nginx::Signature};
+use offload_tests::{Desktop, Laptop, Nginx, eventually, nginx::Signature};
 
 /// The target's name, which its configuration must have too.
 const NAME: &str = "127.0.15.6";
@@ -17,6 +19,16 @@ const ON_DEMAND: &str = "[poll]\n\
                          timeout = \"15s\"\n\
                          deep_timeout = \"15s\"\n\
                          rise = 1\n";
+
+/// No deep check comes of itself.
+const CHEAP: &str = "[poll]\n\
+                     interval = \"2s\"\n\
+                     fast_interval = \"1s\"\n\
+                     deep_interval = \"1h\"\n\
+                     rise = 1\n";
+/// Shorter than [`CHEAP`]'s interval.
+const KEEPALIVE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 struct Desk {
     laptop: Laptop,
@@ -147,4 +159,37 @@ async fn a_cache_without_the_sample_is_ready_and_says_that_it_was_not_looked_at(
     });
     let cache = seen.await.unwrap().targets.remove(0);
     assert!(!cache.details.contains_key("sample_missing"), "{cache:#?}");
+}
+
+#[tokio::test]
+async fn another_cache_behind_a_server_that_closes_idle_connections_is_told_at_the_next_check() {
+    let mut desktop = Desktop::start().await.unwrap();
+    desktop.nginx.set_keepalive(KEEPALIVE);
+    desktop.nginx.restart().await.unwrap();
+    let config = format!("{CHEAP}{}", desktop.nginx.entry(NAME));
+    let laptop = desktop.watched(&config).await.unwrap();
+    let is_ready = async || laptop.the(Kind::Cache).await.unwrap().state.is_ready();
+    let (before, narinfos) = (
+        desktop.nginx.connections(),
+        desktop.nginx.requests_of(".narinfo"),
+    );
+    let twice = eventually(PATIENCE, "checks over new connections", async || {
+        assert!(is_ready().await);
+        (desktop.nginx.connections() > before + 1).then_some(())
+    });
+    twice.await.unwrap();
+    // Each has asked for the one narinfo.
+    assert!(desktop.nginx.requests_of(".narinfo") > narinfos);
+
+    // The same store directory, and its own key.
+    desktop.nginx.sign(Signature::Foreign).unwrap();
+    let told = laptop.until("another one is there", |now| {
+        let mut targets = now.targets.iter();
+        targets.any(|it| it.kind == Kind::Cache && it.reason == Reason::UntrustedSignature)
+    });
+    told.await.unwrap();
+    assert_eq!(
+        laptop.the(Kind::Cache).await.unwrap().stage,
+        Stage::Signature
+    );
 }
