@@ -16,7 +16,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::{StreamExt, stream::FuturesUnordered};
+use futures_util::{StreamExt, future::join, stream::FuturesUnordered};
 use hyper::{
     Method, StatusCode,
     header::{self, HeaderValue},
@@ -30,7 +30,7 @@ use super::{
     memory::Memory,
     missing,
     presence::{LOOKING, Presence},
-    reach::{DIAL, Reach, dial},
+    reach::{DIAL, Reach},
     request::{self, Asked, Refusal},
     returns::Returns,
     upstream::{Reply, Upstream, UpstreamError},
@@ -188,8 +188,8 @@ impl Answers {
     }
 
     /// What a cache says, where it is: a kept connection to who has vanished would be waited for all the time that there
-    /// is. One that has accepted a connection a moment ago may be gone by now: who is slow has to accept another, and is
-    /// looked for elsewhere.
+    /// is. One that has accepted a connection a moment ago may be gone by now, or hang: who is slow has to speak on another,
+    /// and is looked for elsewhere.
     async fn hear(&self, cache: &Cache, path: &str) -> Result<Reply, UpstreamError> {
         let place = self.reach(cache).await.ok_or(UpstreamError::Nowhere)?;
         let mut reply = pin!(self.upstream.get(&place, path));
@@ -197,22 +197,18 @@ impl Answers {
             return reply;
         }
         let elsewhere = async {
-            let is_there = dial(place.address?).await;
-            if !is_there {
-                self.reach.forget(&place);
-            }
-            match self.reach.elsewhere(cache).await {
+            let (is_there, found) =
+                join(self.reach.is_heard(&place), self.reach.elsewhere(cache)).await;
+            match found {
+                Some(place) => self.upstream.get(&place, path).await,
                 None if is_there => pending().await,
-                found => found,
+                None => Err(UpstreamError::Nowhere),
             }
         };
         tokio::select! {
             biased;
             reply = &mut reply => reply,
-            found = elsewhere => match found {
-                Some(place) => self.upstream.get(&place, path).await,
-                None => Err(UpstreamError::Nowhere),
-            },
+            reply = elsewhere => reply,
         }
     }
 

@@ -36,6 +36,8 @@ pub(super) struct Cache {
     last_check: u64,
     /// When a check last passed, likewise.
     last_success: u64,
+    /// How long that took.
+    pub(super) latency: Duration,
     /// What it says of itself; empty before it was asked.
     pub(super) facts: CacheFacts,
 }
@@ -67,6 +69,7 @@ impl Cache {
             may_be_back: matches!(target.state, TargetState::Down | TargetState::Unknown),
             last_check: target.last_check_timestamp,
             last_success: target.last_success_timestamp,
+            latency: Duration::from_micros(target.latency_usec),
             facts: match &target.facts {
                 Facts::Cache(facts) => facts.clone(),
                 Facts::Builder(_) => CacheFacts::default(),

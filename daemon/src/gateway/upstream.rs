@@ -41,8 +41,8 @@ pub(super) enum Reply {
 /// Why it did not answer.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum UpstreamError {
-    /// Nobody knows where it is, or nobody is there.
-    #[error("nobody accepts a connection")]
+    /// Nobody knows where it is, or nobody is there, or speaks there.
+    #[error("nobody accepts a connection, or speaks on one")]
     Nowhere,
     /// TLS can't be spoken.
     #[error("{0}")]

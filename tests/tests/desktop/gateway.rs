@@ -177,6 +177,30 @@ async fn a_cache_that_is_gone_before_anybody_knows_leads_nix_nowhere() {
 }
 
 #[tokio::test]
+async fn who_is_slow_with_a_path_and_speaks_is_waited_for() {
+    let ground = Ground::take().await.unwrap();
+    let cache = Cache::start(ground.cache()).await.unwrap();
+    let desk = Desk::start(&entry(&cache), &[&cache.public_key()]).await;
+    desk.laptop.until_ready().await.unwrap();
+    let requests = cache.requests();
+    cache
+        .set(Fault::StallAfter(Point::CacheInfo))
+        .await
+        .unwrap();
+    let path = narinfo(&cache.store_path());
+    let recovers = async {
+        // The path, and whether it speaks at all.
+        let asked = async || (cache.requests() >= requests + 2).then_some(());
+        eventually(PATIENCE, "it is asked whether it speaks", asked)
+            .await
+            .unwrap();
+        cache.set(Fault::Healthy).await.unwrap();
+    };
+    let (found, ()) = tokio::join!(desk.get(&path), recovers);
+    assert_eq!(found.status, 200, "{found:?}");
+}
+
+#[tokio::test]
 async fn who_accepts_no_connection_is_asked_for_nothing_over_one_that_was_kept() {
     let ground = Ground::take().await.unwrap();
     let cache = Cache::start(ground.cache()).await.unwrap();

@@ -140,5 +140,5 @@ async fn who_says_nothing_in_its_place_does_not_keep_nix_from_it() {
     relay.end().await;
     let _mute = std::net::TcpListener::bind(ground.cache()).unwrap();
     let found = desk.get(&narinfo(nginx.store_path())).await;
-    assert_eq!(found.status, 200, "{found:?}");
+    assert_eq!(found.status, 200, "{}", desk.laptop.daemon.log());
 }
