@@ -175,10 +175,9 @@ async fn until_in_use(desk: &Desk, slots: &str) {
 
 /// When the nix-daemon was started is read in /proc.
 async fn what_nix_daemon_has_not_read_is_told(desk: &Desk) {
-    let stale = |said: &Snapshot| {
-        let mut codes = said.warnings.iter().map(|warning| warning.code);
-        codes.any(|code| code == WarningCode::DaemonConfigStale)
-    };
+    let warned = |said: &Snapshot, wanted| said.warnings.iter().any(|it| it.code == wanted);
+    let stale = |said: &Snapshot| warned(said, WarningCode::DaemonConfigStale);
+    let unknown = |said: &Snapshot| warned(said, WarningCode::DaemonConfigUnknown);
     let conf = "/etc/nix/nix.conf";
     let append = ["sh", "-c", "echo max-silent-time = 600 >> $0", conf];
     desk.run(&append);
@@ -186,11 +185,13 @@ async fn what_nix_daemon_has_not_read_is_told(desk: &Desk) {
         .await;
     // By the time alone too: nobody saw the change.
     desk.run(&["systemctl", "restart", DAEMON]);
-    desk.until("an offloadd that did not see it tells it", stale)
+    desk.until("an offloadd that did not see it tells it", unknown)
         .await;
     desk.run(&["systemctl", "restart", "nix-daemon.service"]);
-    desk.until("nix-daemon has read it", |said| !stale(said))
-        .await;
+    desk.until("nix-daemon has read it", |said| {
+        !stale(said) && !unknown(said)
+    })
+    .await;
 }
 
 fn detail(target: &Target, key: &str) -> String {
