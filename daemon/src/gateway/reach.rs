@@ -34,7 +34,7 @@ const DIALLED: Duration = Duration::from_secs(1);
 /// What it has for itself before it is looked for at its other addresses as well.
 const HEAD_START: Duration = Duration::from_millis(50);
 /// Who has not begun to answer by then, nor what was asked before that, hangs: nginx with 64 busy programs on two cores, or
-/// with four that write to its disk and its files out of memory, took 0.24 s at the most of three hundred times.
+/// with four that write to its disk and its files out of memory, took 0.24 s at the most, of 250 times.
 const SPEAK: Duration = Duration::from_millis(300);
 /// Who is so near, by what its last check took.
 const ROUND_TRIPS: u32 = 10;
