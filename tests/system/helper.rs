@@ -58,6 +58,7 @@ async fn an_alias_of_root_s_ssh_leads_there(desk: &Desk) {
     desk.run(&["rm", "/etc/nix/builder_ed25519"]);
     let to_the_list = "s,^builders = .*,builders = @/etc/nix/machines,";
     desk.run(&["sed", "-i", to_the_list, "/etc/nix/nix.conf"]);
+    desk.run(&["systemctl", "restart", "nix-daemon.service"]);
     let by_alias = |said: &Snapshot| {
         let mut targets = said.targets.iter();
         let tower = targets.find(|target| target.uri.as_str() == "ssh-ng://tower");

@@ -17,10 +17,15 @@ pub(super) async fn after(
 ) -> Result<(Value, String)> {
     let _nix_daemon = nix.daemon(conf, environment).await?;
     let laptop = laptop(nix, conf, environment, configuration).await?;
-    let ended = |snapshot: &Snapshot| last(snapshot).is_some();
-    let snapshot = laptop.until("the builder has been put to the proof", ended);
+    let judged = |snapshot: &Snapshot| {
+        last(snapshot).is_some_and(|(said, judged)| said.is_empty() || judged)
+    };
+    let snapshot = laptop.until(
+        "the builder has been put to the proof, and judged by it",
+        judged,
+    );
     let snapshot = snapshot.await?;
-    let said = last(&snapshot).unwrap_or_default();
+    let (said, _) = last(&snapshot).unwrap_or_default();
     Ok((json(&snapshot)?, said))
 }
 
@@ -59,9 +64,11 @@ pub(super) fn json(snapshot: &Snapshot) -> Result<Value> {
     json.context("the snapshot")
 }
 
-/// What went wrong in the last test build of the builder.
-fn last(snapshot: &Snapshot) -> Option<String> {
+/// What went wrong in the last test build of the builder, and whether a check has had its word on that.
+fn last(snapshot: &Snapshot) -> Option<(String, bool)> {
     let mut targets = snapshot.targets.iter();
     let builder = targets.find(|target| target.kind == Kind::Builder)?;
-    Some(test_build::of(builder)?.error.to_string())
+    let build = test_build::of(builder)?;
+    let is_checked = builder.last_check_timestamp > build.timestamp;
+    Some((build.error.to_string(), is_checked))
 }

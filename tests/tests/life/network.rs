@@ -212,7 +212,8 @@ async fn a_resume_is_followed_by_a_check_at_once() {
     let before = desk.laptop.snapshot().await.unwrap();
     let logind = desk.laptop.bus.connect().await.unwrap();
     // Whoever is not logind may say so to us alone, and is not believed.
-    sleeps(&logind, Some(BUS_NAME), false).await;
+    let another = desk.laptop.bus.connect().await.unwrap();
+    sleeps(&another, Some(BUS_NAME), false).await;
     let request = logind.request_name("org.freedesktop.login1").await;
     request.unwrap();
     sleeps(&logind, None, true).await;
