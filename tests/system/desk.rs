@@ -98,6 +98,8 @@ impl Desk {
     pub(crate) fn desktop_off(&mut self) {
         self.desktop.stop();
         self.network.desktop_ip(&address("del")).unwrap();
+        // A card that waits for a magic packet keeps its link, whatever the system did on its way down.
+        self.network.desktop_ip("link set lan up").unwrap();
     }
 
     /// It boots again.
