@@ -261,13 +261,7 @@ impl FromSignature for StructureBuilder<'static> {
     fn from_signature(signature: &str) -> zbus::Structure<'static> {
         // The parentheses make one type of several.
         match Signature::try_from(format!("({signature})").as_str()).unwrap() {
-            Signature::Structure(fields) => fields
-                .iter()
-                .fold(StructureBuilder::new(), |all, field| {
-                    all.append_field(sample_of(field))
-                })
-                .build()
-                .unwrap(),
+            Signature::Structure(fields) => structure_of(fields.iter()),
             other => panic!("{other:?}"),
         }
     }
@@ -275,6 +269,13 @@ impl FromSignature for StructureBuilder<'static> {
 
 fn sample(signature: &str) -> Variant<'static> {
     sample_of(&Signature::try_from(signature).unwrap())
+}
+
+fn structure_of<'s>(fields: impl Iterator<Item = &'s Signature>) -> zbus::Structure<'static> {
+    let all = fields.fold(StructureBuilder::new(), |all, field| {
+        all.append_field(sample_of(field))
+    });
+    all.build().unwrap()
 }
 
 /// A value of a type; no container is empty, so that its elements are decoded too.
@@ -298,15 +299,7 @@ fn sample_of(signature: &Signature) -> Variant<'static> {
                 .unwrap();
             Variant::Dict(dict)
         }
-        Signature::Structure(fields) => Variant::Structure(
-            fields
-                .iter()
-                .fold(StructureBuilder::new(), |all, field| {
-                    all.append_field(sample_of(field))
-                })
-                .build()
-                .unwrap(),
-        ),
+        Signature::Structure(fields) => Variant::Structure(structure_of(fields.iter())),
         other => panic!("the interfaces have no type {other:?}"),
     }
 }
